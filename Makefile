@@ -1,0 +1,44 @@
+# make demo   open the bundled heart volume in napari, run the bundled model, show its labels
+# make test   run every test in real windows, then the widget tests once more on PyQt6
+# make lint   check the code with ruff
+#
+# The first call makes the environment in .venv; later calls need no network.
+
+PYTHON ?= python3
+VENV := .venv
+QT6 := .venv-qt6
+XVFB := xvfb-run -a -s "-screen 0 1600x1000x24"
+
+PACKAGES := $(shell $(PYTHON) -c "import ensurepip" 2>/dev/null || echo python3-venv) \
+	libgl1 libegl1 libglib2.0-0 libfontconfig1 libdbus-1-3 libxcb-cursor0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 \
+	libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libxcb-xkb1 libxkbcommon-x11-0 \
+	xvfb xauth libgl1-mesa-dri
+
+.PHONY: demo test lint packages
+
+demo: packages $(VENV)/installed
+ifeq ($(DISPLAY)$(WAYLAND_DISPLAY),)
+	$(XVFB) $(VENV)/bin/python -m napari_medseg.widgets.demo --output demo
+else
+	$(VENV)/bin/python -m napari_medseg.widgets.demo
+endif
+
+test: packages $(QT6)/installed
+	$(XVFB) $(VENV)/bin/python -m pytest --no-xvfb
+	PYTHONPATH="$(CURDIR)/$(QT6)" QT_API=pyqt6 PYTEST_QT_API=pyqt6 $(XVFB) $(VENV)/bin/python -m pytest --no-xvfb tests/widgets
+
+lint: $(VENV)/installed
+	$(VENV)/bin/ruff check .
+
+packages:
+	@sh tools/apt_packages.sh $(PACKAGES)
+
+$(VENV)/installed: setup.cfg constraints.txt | packages
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install -c constraints.txt -e ".[all,baseline,dicom,test]"
+	touch $@
+
+# PyQt6 alone, in a folder of its own: everything else, torch above all, comes from .venv
+$(QT6)/installed: $(VENV)/installed
+	$(VENV)/bin/python -m pip install -c constraints.txt --upgrade --target $(QT6) PyQt6
+	touch $@

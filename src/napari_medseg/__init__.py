@@ -1,0 +1,33 @@
+"""Segment medical and microscopy images, in napari and without it.
+
+The public names are resolved on first use, so that importing the package loads no torch, napari or Qt.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import metrics, models
+    from .inference import segment
+    from .io import read, write
+    from .volume import Volume
+
+__all__ = ["Volume", "__version__", "metrics", "models", "read", "segment", "write"]
+__version__ = "0.1.0"
+
+_HOME = {"Volume": "volume", "read": "io", "segment": "inference", "write": "io"}
+_MODULES = ("metrics", "models")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
+    if name in _HOME:
+        return getattr(import_module(f".{_HOME[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,179 @@
+"""The command line: arguments to settings, jobs to progress, errors to sentences and exit codes.
+
+Everything heavy is imported by the command that needs it, so that help answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from .. import __version__
+from ..errors import MedsegError, SettingsError
+from . import commands, terminal
+
+Parsers = argparse._SubParsersAction
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line `arguments` (by default those of the process).
+
+    Returns
+    -------
+    int
+        0 all well, 1 something failed, 2 wrong usage, 130 interrupted.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    # "models NAME" and "models verify" share a first word: argparse knows the second as a command of two words
+    if words[:1] == ["models"] and words[1:2] in (["import"], ["verify"]):
+        words[:2] = [" ".join(words[:2])]
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # file names may hold what the terminal cannot show
+        sys.stdout.reconfigure(errors="backslashreplace")
+    args = parser().parse_args(words)
+    try:
+        return args.run_command(args)
+    except KeyboardInterrupt:
+        terminal.complain(f"Interrupted. {args.after_interrupt}")
+        return 130
+    except BrokenPipeError:
+        # the reader of our output, such as head, has seen enough; keep the interpreter from flushing into the void
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except MedsegError as error:
+        terminal.complain(str(error))
+        return 2 if isinstance(error, SettingsError) else 1
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    top = argparse.ArgumentParser(
+        prog="napari-medseg",
+        formatter_class=_formatter,
+        description="Segment medical and microscopy images without a screen.",
+        epilog="'napari-medseg COMMAND --help' tells more. Exit codes: 0 all well, 1 a file failed, 2 wrong usage. "
+        "Not a medical device: for research only.",
+    )
+    top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    parsers = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add in (_add_segment, _add_evaluate, _add_train, _add_models, _add_info, _add_convert):
+        add(parsers)
+    return top
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    return argparse.HelpFormatter(prog, max_help_position=32)
+
+
+def _add(parsers: Parsers, name: str, run: Callable, text: str, description: str = "") -> argparse.ArgumentParser:
+    parser = parsers.add_parser(name, help=text, description=description or text, formatter_class=_formatter)
+    parser.set_defaults(run_command=run, after_interrupt="Nothing half-written is left.")
+    return parser
+
+
+def _add_segment(parsers: Parsers) -> None:
+    parser = _add(
+        parsers,
+        "segment",
+        commands.segment,
+        "label images with a model",
+        description="Label images with a model. Each image is processed alone: one that fails is named at the end, "
+        "the others go on. Existing outputs are replaced, inputs never.",
+    )
+    # options that are not given keep the defaults of InferenceSettings
+    unset = argparse.SUPPRESS
+    parser.add_argument("inputs", nargs="+", metavar="IN", help="file, DICOM folder, folder of images, or quoted glob")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="OUT", help="label file for one image, else a folder"
+    )
+    parser.add_argument("--model", required=True, metavar="NAME", help="as listed by 'napari-medseg models'")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default=unset, help="where to compute")
+    _add_axes(parser)
+    parser.add_argument("--batch", type=_count, default=unset, metavar="N", help="slices at a time; 0 plans it")
+    parser.add_argument("--channel", type=_count, default=unset, metavar="N", help="channel to use, from 0")
+    parser.add_argument(
+        "--uncertainty",
+        type=Path,
+        metavar="FILE",
+        help="also write where the model was undecided (0 sure, 255 undecided)",
+    )
+    parser.add_argument(
+        "--split-objects", action="store_true", default=unset, help="number touching objects one by one"
+    )
+    parser.add_argument("--report", type=Path, metavar="FILE.json", help="settings, volumes and failures as JSON")
+    parser.add_argument("--resume", action="store_true", help="skip images whose outputs exist")
+    parser.set_defaults(after_interrupt="Finished files are complete; --resume goes on with the others.")
+
+
+def _add_axes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--axes", help="names of the array axes, such as tyx, where the file does not tell them")
+
+
+def _add_evaluate(parsers: Parsers) -> None:
+    parser = _add(
+        parsers,
+        "evaluate",
+        commands.evaluate,
+        "compare labels with a reference",
+        description="Dice, IoU, HD95, mean surface distance and volumes of every class. Two folders are matched by "
+        "file name, whatever the suffix.",
+    )
+    parser.add_argument("prediction", type=Path, metavar="PREDICTION", help="label file, or folder of label files")
+    parser.add_argument("reference", type=Path, metavar="REFERENCE", help="the same of the reference")
+    parser.add_argument(
+        "--foreground",
+        action=argparse.BooleanOptionalAction,
+        help="take everything but the background as one class; or insist that every number is a class",
+    )
+    parser.add_argument("--report", type=Path, metavar="FILE.json", help="scores and failures as JSON")
+
+
+def _add_train(parsers: Parsers) -> None:
+    parser = _add(
+        parsers,
+        "train",
+        commands.train,
+        "train a model from a settings file",
+        description="Train a model, or go on with a run that was interrupted.",
+    )
+    parser.add_argument("settings", metavar="SETTINGS.json", help="settings file, or name of a recipe of the package")
+    parser.add_argument("--run", type=Path, metavar="DIR", help="folder of the run (default: runs/NAME)")
+    parser.add_argument(
+        "--root", type=Path, default=Path(), metavar="DIR", help="where relative data paths start (default: here)"
+    )
+    parser.set_defaults(after_interrupt="The same command goes on from the last checkpoint.")
+
+
+def _add_models(parsers: Parsers) -> None:
+    listing = _add(parsers, "models", commands.show_models, "list the models, or show the card of one")
+    listing.add_argument("name", nargs="?", metavar="NAME", help="model whose card to show")
+    listing.add_argument("--json", action="store_true", help="cards as JSON")
+    _add(parsers, "models verify", commands.verify_models, "check the hash of every model and run it once")
+    importing = _add(parsers, "models import", commands.import_model, "add a checkpoint to your models")
+    importing.add_argument("file", type=Path, metavar="FILE", help=".pth or .safetensors of the authors, or our own")
+    importing.add_argument("--architecture", metavar="A", help="for example litenext; a model with its card tells it")
+    importing.add_argument("--name", required=True, metavar="N", help="name of the new model")
+
+
+def _add_info(parsers: Parsers) -> None:
+    parser = _add(parsers, "info", commands.info, "say what a file holds and how it is read")
+    parser.add_argument("file", type=Path, metavar="FILE", help="image or label file, or DICOM folder")
+    _add_axes(parser)
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _add_convert(parsers: Parsers) -> None:
+    parser = _add(parsers, "convert", commands.convert, "write an image or labels in another format")
+    parser.add_argument("source", type=Path, metavar="IN", help="file or DICOM folder")
+    parser.add_argument("target", type=Path, metavar="OUT", help="file; its suffix chooses the format")
+    _add_axes(parser)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 0")
+    return int(text)

@@ -1,0 +1,236 @@
+"""What the command line shows: progress, tables and plain words for results."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import sys
+import textwrap
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..models import ModelCard
+    from ..progress import Progress
+    from ..volume import Volume
+
+_SECONDS_BETWEEN_LINES = 10
+_BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {unit} [{elapsed}<{remaining}]"
+
+
+def say(text: str) -> None:
+    """Write a result line to the standard output."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def complain(text: str) -> None:
+    """Write a line on what went wrong to the standard error."""
+    sys.stderr.write(f"napari-medseg: {text}\n")
+
+
+class Meter:
+    """Shows how far a job is: a bar on a terminal, otherwise a plain line now and then.
+
+    Parameters
+    ----------
+    title, unit : str
+        What is being done, and what its steps are.
+    """
+
+    def __init__(self, title: str, unit: str):
+        self._title, self._unit = title, unit
+        self._bar = None
+        self._told = time.monotonic()
+
+    def __enter__(self) -> Meter:
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            # the total is told by the first step; until then there is one step, not done
+            self._bar = tqdm(
+                desc=self._title, total=1, unit=f"{self._unit}s", bar_format=_BAR, leave=False, dynamic_ncols=True
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def __call__(self, step: Progress) -> None:
+        """Show `step`."""
+        if self._bar is not None:
+            self._bar.total = step.total
+            self._bar.update(step.done - self._bar.n)
+        elif time.monotonic() - self._told >= _SECONDS_BETWEEN_LINES:
+            self._told = time.monotonic()
+            sys.stderr.write(f"{self._title}: {self._unit} {step.done} of {step.total}\n")
+
+    def say(self, text: str) -> None:
+        """Write a line that stays, above the bar if there is one."""
+        if self._bar is not None:
+            self._bar.clear()
+        say(text)
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of equal length, the first one the heading, as aligned columns; columns of numbers to the right."""
+    columns = []
+    for column in zip(*rows, strict=True):
+        width = max(map(len, column))
+        numeric = all(_is_number(cell) for cell in column[1:])
+        columns.append([cell.rjust(width) if numeric else cell.ljust(width) for cell in column])
+    return "\n".join("  ".join(row).rstrip() for row in zip(*columns, strict=True))
+
+
+def _is_number(cell: str) -> bool:
+    return cell in ("-", "") or cell.lstrip("-").replace(".", "").isdecimal() or cell == "inf"
+
+
+def sheet(rows: Mapping[str, str]) -> str:
+    """Names and texts below each other; an empty text is not stated."""
+    indent = max(map(len, rows)) + 4
+    room = max(30, shutil.get_terminal_size().columns - indent)
+    lines = []
+    for name, text in rows.items():
+        first, *rest = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or ["not stated"]
+        lines += [f"  {name}".ljust(indent) + first, *(" " * indent + line for line in rest)]
+    return "\n".join(lines)
+
+
+def outcome(row: Mapping[str, Any]) -> str:
+    """What came of one image of a segment run."""
+    found = [f"{entry['name']} {_amount(entry)}" for entry in row["classes"]]
+    if "objects" in row:
+        found.append(count(row["objects"], "object"))
+    done = f"{count(row['slices'], 'slice')} in {row['seconds']:.1f} s on {row['device']}: {', '.join(found)}"
+    return f"{done} -> {row['output']}"
+
+
+def warnings(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What the runs warned of, each once, with the number of images it holds for."""
+    rows = list(rows)
+    told = Counter(text for row in rows for text in row.get("warnings", ()))
+    return [f"warning: {text}" + (f" ({count(n, 'image')})" if len(rows) > 1 else "") for text, n in told.items()]
+
+
+def count(number: int, what: str) -> str:
+    """``1 slice``, ``2 slices``."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _amount(entry: Mapping[str, Any]) -> str:
+    if "volume_mm3" in entry:
+        return f"{entry['volume_mm3'] / 1000:.2f} ml"
+    return f"{entry['area_mm2']:.1f} mm2" if "area_mm2" in entry else count(entry["voxels"], "voxel")
+
+
+def scores(rows: Sequence[Mapping[str, Any]], summary: Sequence[Mapping[str, Any]]) -> str:
+    """A table of what `metrics.compare` found, a line per file, time point and class, and `summary` below it."""
+    known = dict.fromkeys(key for row in rows for key in row)
+    keys = [key for key in known if key not in ("prediction", "reference", "id", "name", "time")]
+    places = {
+        "file": [Path(row["prediction"]).name for row in rows],
+        "time": ["" if row["time"] is None else str(row["time"]) for row in rows],
+    }
+    # a column that says the same in every line says nothing; without both there is nothing to average
+    places = {name: column for name, column in places.items() if len(set(column)) > 1}
+    lines = [[*places, "class", *map(_heading, keys)]]
+    for row, *where in zip(rows, *places.values(), strict=True):
+        lines.append([*where, row["name"], *(_cell(key, row) for key in keys)])
+    for row in summary if places else ():
+        lines.append([row["of"], *[""] * (len(places) - 1), row["name"], *(_cell(key, row) for key in keys)])
+    text = table(lines)
+    if any(cell in ("-", "inf") for line in lines for cell in line):
+        text += "\n-: the class is on neither side, or not measured; inf: it is on one side only"
+    return text
+
+
+def _heading(key: str) -> str:
+    if key in ("dice", "iou"):
+        return {"dice": "Dice", "iou": "IoU"}[key]
+    name, _, unit = key.rpartition("_")
+    name = name.replace("hd95", "HD95").replace("_", " ")
+    return f"{name} ({unit})" if unit in ("mm", "mm2", "ml", "px") else f"{name} {unit}".strip()
+
+
+def _cell(key: str, row: Mapping[str, Any]) -> str:
+    value = row.get(key, math.nan)
+    if math.isnan(value):
+        return "-"
+    if row.get("of") == "number" or key.endswith("voxels"):
+        return f"{value:.0f}"
+    return f"{value:.4f}" if key in ("dice", "iou") else f"{value:.2f}"
+
+
+def models(cards: Iterable[ModelCard]) -> str:
+    """A table of models with their held-out Dice."""
+    lines = [["model", "finds", "Dice", "in"]]
+    for card in cards:
+        held_out = card.metrics.get("test", {}).get("dice", math.nan)
+        finds = ", ".join(row.name for row in card.classes)
+        lines.append([card.name, finds, "-" if math.isnan(held_out) else f"{held_out:.3f}", card.modality])
+    return table(lines) + "\nDice: mean on held-out test images, from the model card"
+
+
+def card_text(card: ModelCard) -> str:
+    """A model card for reading."""
+    rows = {
+        "finds": ", ".join(row.name for row in card.classes),
+        "task": card.task,
+        "modality": card.modality,
+        "pixel size": "{:g} to {:g} mm".format(*card.spacing_mm) if card.spacing_mm else "any",
+        "trained on": card.data,
+        "split": card.split,
+        **{f"scores, {name}": _figures(value) for name, value in card.metrics.items()},
+        "limits": card.limits,
+        "licence": card.licence,
+        "network": card.architecture,
+        "SHA-256": card.sha256,
+    }
+    return f"{card.name}\n{sheet(rows)}\nNot a medical device."
+
+
+def _figures(value: Any) -> str:
+    """Scores, nested ones in brackets: ``dice 0.91, unet (dice 0.9)``."""
+    if isinstance(value, Mapping):
+        inner = {name: _figures(part) for name, part in value.items()}
+        return ", ".join(f"{n} ({t})" if isinstance(value[n], Mapping) else f"{n} {t}" for n, t in inner.items())
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def kind(volume: Volume) -> str:
+    """What a volume is, in words: ``time series of grey images: 20 time points, 256 rows, 256 columns``."""
+    labels = volume.classes or volume.metadata.get("labels")
+    colour = volume.axes.endswith("c")
+    what = "label image" if labels else "colour image" if colour else "grey image"
+    names = {"t": "time point", "c": "channel", "z": "slice", "y": "row", "x": "column"}
+    sizes = zip(volume.axes, volume.data.shape, strict=True)
+    return f"{what}: " + ", ".join(count(n, names[a]) for a, n in sizes if not (a == "c" and colour))
+
+
+def facts_in_words(facts: dict[str, Any]) -> dict[str, str]:
+    """The facts for reading."""
+    spacing = facts["spacing_mm"]
+    space = [a for a in facts["axes"] if a in "zyx"]
+    grows = dict(zip("RLAPSI", ("right", "left", "front", "back", "head", "feet"), strict=True))
+    words = {
+        "read as": facts["read_as"],
+        "format": facts["metadata"].get("format", ""),
+        "axes": " x ".join(f"{a} {n}" for a, n in zip(facts["axes"], facts["shape"], strict=True)),
+        "values": f"{facts['dtype']}, {facts['minimum']} to {facts['maximum']}",
+        "voxel size": "not known",
+    }
+    if facts["not_finite"]:
+        words["values"] += f", {facts['not_finite']} of them not finite"
+    if spacing:
+        words["voxel size"] = " x ".join(f"{a} {mm:.4g}" for a, mm in zip(space, spacing, strict=True)) + " mm"
+    if spacing and len(space) == 3:
+        words["first voxel"] = "{:.2f} right, {:.2f} front, {:.2f} head, in mm".format(*facts["origin_mm"])
+        words["direction"] = ", ".join(f"{a} to {grows[c]}" for a, c in zip(space, facts["orientation"], strict=True))
+    if facts["classes"]:
+        words["classes"] = ", ".join(f"{row['id']} {row['name']}" for row in facts["classes"])
+    return words

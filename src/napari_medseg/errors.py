@@ -1,0 +1,25 @@
+"""Errors whose text is written for the person at the screen: what came, what is needed, what to do."""
+
+
+class MedsegError(Exception):
+    """Bad data or settings; the message is one or two plain sentences."""
+
+
+class VolumeError(MedsegError):
+    """An image does not have the axes, values or geometry that a step needs."""
+
+
+class FileError(MedsegError):
+    """A file cannot be read or written as asked."""
+
+
+class SettingsError(MedsegError):
+    """An option has a value that does not exist or does not fit."""
+
+
+class ModelError(MedsegError):
+    """A model or its weights file cannot be used."""
+
+
+class JobError(MedsegError):
+    """A long-running job failed for a reason outside the program, such as exhausted memory."""

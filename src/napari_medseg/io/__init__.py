@@ -1,0 +1,105 @@
+"""Files in, files out: `read` and `write`, whatever the format.
+
+The libraries behind the formats are imported on first use.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import FileError, VolumeError
+from ..volume import Volume
+from . import checks, formats, verified
+from .notes import Notes, is_labels, write_beside
+
+__all__ = ["read", "write"]
+
+
+def read(path: str | Path, *, axes: str | None = None) -> Volume:
+    """Read an image or label file.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        NIfTI, TIFF, PNG, JPEG, ``.npy``, ``.npz`` or DICOM file, or a folder that holds one DICOM series. A DICOM file
+        stands for its whole series.
+    axes : str, optional
+        Names of the array axes, see `Volume`, where the file does not tell them or is wrong.
+
+    Returns
+    -------
+    Volume
+        ``metadata`` has ``source`` and ``format``, and ``has_spacing`` False where the file gives no voxel size.
+
+    Raises
+    ------
+    FileError
+        If the file is missing, damaged, too large or not what its name says.
+    VolumeError
+        If its axes cannot be told or do not fit `axes`.
+    """
+    path = Path(path)
+    format_name, module = "DICOM", "dicom"
+    if not path.is_dir():
+        format_ = formats.recognise(path)
+        format_name, module = format_.name, format_.module
+    volume = import_module(f".{module}", __name__).read(path, axes)
+    return replace(volume, metadata={"source": str(path), "format": format_name, **volume.metadata})
+
+
+def write(volume: Volume, path: str | Path) -> Path:
+    """Save a volume; the file is read back and compared before it takes its name.
+
+    Parameters
+    ----------
+    volume : Volume
+        Labels (a volume with classes, or ``labels`` True in its metadata) are saved as the smallest unsigned
+        integers that hold them.
+    path : str or pathlib.Path
+        Ending in ``.nii``, ``.nii.gz``, ``.tif``, ``.tiff``, ``.npy`` or ``.npz``. Labels in NIfTI and every
+        ``.npy`` get a JSON file of the same name beside them.
+
+    Returns
+    -------
+    pathlib.Path
+        The file written.
+
+    Raises
+    ------
+    FileError
+        If it cannot be written or does not read back the same; an earlier file is then unchanged.
+    VolumeError
+        If the format cannot hold the voxels, or labels are negative or not whole numbers.
+    """
+    path = Path(path)
+    format_ = formats.writable(path)
+    if not path.parent.is_dir():
+        raise FileError(f"The folder '{path.parent}' does not exist. Make it first, or save to another place.")
+    module = import_module(f".{format_.module}", __name__)
+    volume = replace(volume, data=_storable(volume))
+    axes = None if format_.keeps_notes else volume.axes
+    verified.replace(
+        path,
+        lambda temporary: module.save(volume, temporary),
+        lambda temporary: verified.same(volume, module.read(temporary, axes), notes=format_.keeps_notes),
+    )
+    if not format_.keeps_notes or (format_.module == "nifti" and is_labels(volume)):
+        write_beside(path, Notes.of(volume))
+    return path
+
+
+def _storable(volume: Volume) -> np.ndarray:
+    """The voxels as a plain array of a type that every format can hold."""
+    data = checks.native(np.asarray(volume.data))
+    if is_labels(volume):
+        if data.dtype.kind not in "iu" or (data.dtype.kind == "i" and data.min() < 0):
+            raise VolumeError("The labels are not whole numbers from 0 on. Round or shift them before saving.")
+        known = data.dtype in (np.uint8, np.uint16, np.uint32)
+        return data if known else data.astype(np.min_scalar_type(int(data.max())))
+    if data.dtype.kind not in "iuf" or data.dtype.itemsize > 8:
+        raise VolumeError(f"The voxels are of type {data.dtype}; only plain real numbers can be saved. Convert them.")
+    return data.astype(np.float32) if data.dtype == np.float16 else data

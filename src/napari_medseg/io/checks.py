@@ -1,0 +1,105 @@
+"""What every reader asks before it takes memory, and how damaged files are told."""
+
+from __future__ import annotations
+
+import math
+import struct
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import FileError
+
+LIMIT_BYTES = 64 * 2**30
+"""No file may declare an image larger than this, whatever memory is free."""
+
+_BROKEN = (OSError, EOFError, ValueError, MemoryError, OverflowError, zlib.error, struct.error)
+
+
+@contextmanager
+def damaged(path: Path, *more: type[Exception]) -> Iterator[None]:
+    """Turn what a file library raises on damaged input into one sentence.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file being read, for the message.
+    *more : exception types
+        What the library raises besides input/output, value and memory errors.
+
+    Raises
+    ------
+    FileError
+        In place of the library's exception.
+    """
+    try:
+        yield
+    except (*_BROKEN, *more) as error:
+        raise FileError(
+            f"'{path.name}' is damaged, cut short or not what it claims to be ({short(error)}). "
+            "Copy it again from its source."
+        ) from error
+
+
+def short(error: BaseException) -> str:
+    """The first line of an error text, cut to a readable length."""
+    lines = str(error).strip().splitlines()
+    text = lines[0].strip(" .'\"") if lines else type(error).__name__
+    return text if len(text) <= 100 else text[:97] + "..."
+
+
+def check_size(path: Path, shape: Iterable[int], itemsize: int) -> None:
+    """Refuse an image whose declared size is empty or does not fit.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file, for the message.
+    shape : iterable of int
+        Declared shape.
+    itemsize : int
+        Bytes per voxel once read.
+
+    Raises
+    ------
+    FileError
+        If an axis is not positive, or the image exceeds `LIMIT_BYTES` or the free memory.
+    """
+    import psutil
+
+    shape = tuple(int(n) for n in shape)
+    size = " x ".join(map(str, shape))
+    if not shape or min(shape) <= 0:
+        raise FileError(f"'{path.name}' declares an image of ({size}) voxels; every axis needs at least one.")
+    needed = math.prod(shape) * int(itemsize)
+    allowed = min(LIMIT_BYTES, psutil.virtual_memory().available)
+    if needed > allowed:
+        raise FileError(
+            f"'{path.name}' declares an image of {size} voxels ({needed / 2**30:.3g} GiB), but only "
+            f"{allowed / 2**30:.3g} GiB may be used. If the size is true, free memory or crop the image; "
+            "else the file is damaged."
+        )
+
+
+def check_real(path: Path, dtype: np.dtype) -> None:
+    """Refuse voxels that are not plain real numbers of at most eight bytes.
+
+    Raises
+    ------
+    FileError
+        For complex, structured, text or object types.
+    """
+    if dtype.kind not in "biuf" or dtype.itemsize > 8:
+        raise FileError(
+            f"'{path.name}' holds voxels of type {dtype}; needed are plain integers or real numbers. "
+            "Convert it first, complex images for example to their magnitude."
+        )
+
+
+def native(array: np.ndarray) -> np.ndarray:
+    """The array in this machine's byte order, booleans as 0 and 1, C-ordered."""
+    dtype = np.dtype(np.uint8) if array.dtype == bool else array.dtype.newbyteorder("=")
+    return np.ascontiguousarray(array, dtype=dtype)

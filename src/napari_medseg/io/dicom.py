@@ -1,0 +1,257 @@
+"""DICOM series: slices sorted by their position in the patient, never by name or slice thickness."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from itertools import groupby, pairwise
+from pathlib import Path
+
+import numpy as np
+from pydicom.config import disable_value_validation
+
+from ..errors import FileError
+from ..volume import Volume
+from . import checks, formats
+from .dicom_frames import Frame, decode, frames_of, scaled
+
+_logger = logging.getLogger(__name__)
+
+_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_SAME_DIRECTION = 1e-3
+_SAME_POSITION = 0.01  # of a pixel
+_EVEN = 0.02  # of a gap between slices
+
+
+def read(path: Path, axes: str | None = None) -> Volume:
+    """Read a DICOM series.
+
+    Images of equal position become time points: one position gives ``tyx``, several ``tzyx``.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A folder with the files of one series, or any of its files.
+    axes : str, optional
+        Axis names in place of those found.
+
+    Returns
+    -------
+    Volume
+        Output values (Hounsfield units in CT). ``metadata`` has ``modality``, ``series_uid``, ``series_description``
+        and ``frame_of_reference_shared``.
+
+    Raises
+    ------
+    FileError
+        If there is no image, more than one series, a gap between slices that differs from the others, a file is
+        damaged or compressed in a way that cannot be unpacked.
+    """
+    # identifiers of anonymised files are often invalid and of no concern here
+    with disable_value_validation():
+        frames = _series_in(path) if path.is_dir() else _series_of(path)
+        stack, affine = _arrange(path, frames)
+        data = _pixels(path, stack)
+    stacked = [(name, n) for name, n in zip("tz", data.shape[:2], strict=True) if n > 1]
+    found = "".join(name for name, _ in stacked) + ("yxc" if data.ndim == 5 else "yx")
+    data = data.reshape([n for _, n in stacked] + list(data.shape[2:]))
+    first = frames[0]
+    metadata = {
+        "modality": first.series.modality,
+        "series_uid": first.series.uid,
+        "series_description": first.series.description,
+        "frame_of_reference_shared": len({frame.reference for frame in frames}) == 1,
+        "has_spacing": first.spacing is not None,
+    }
+    return Volume(checks.native(data), axes or found, affine, metadata=metadata)
+
+
+def one_per_series(paths: Iterable[Path]) -> list[Path]:
+    """The first of `paths` of every series in every folder; images without a position are read by themselves and stay.
+
+    Raises
+    ------
+    FileError
+        If a file is damaged.
+    """
+    kept: dict[Path, None] = {}
+    with disable_value_validation():
+        for _, files in groupby(sorted(paths), key=lambda path: path.parent):
+            for group in _groups(frame for path in files for frame in frames_of(path)):
+                kept |= dict.fromkeys(frame.path for frame in group[: None if group[0].position is None else 1])
+    return list(kept)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    try:
+        yield from sorted(path for path in folder.iterdir() if path.is_file())
+    except OSError as error:
+        raise FileError(f"The folder '{folder}' cannot be opened ({error.strerror}). Check its rights.") from error
+
+
+def _series_in(folder: Path) -> list[Frame]:
+    """The only series of a folder."""
+    groups = _groups(frame for path in _files(folder) if _promises_dicom(path) for frame in frames_of(path))
+    if not groups:
+        raise FileError(f"The folder '{folder.name}' holds no DICOM images. Choose the folder that holds the files.")
+    if len(groups) > 1:
+        raise FileError(f"The folder '{folder.name}' holds {_listed(groups)}. Open one file of the series you want.")
+    if groups[0][0].position is None and len({frame.path for frame in groups[0]}) > 1:
+        raise FileError(
+            f"The {len(groups[0])} images in '{folder.name}' have no position in space and cannot be stacked. "
+            "Open one of the files."
+        )
+    return groups[0]
+
+
+def _promises_dicom(path: Path) -> bool:
+    """Whether a file is DICOM; one that is only named so is an error, for its slice would be missing."""
+    promised = formats.named(path)
+    if promised and promised.module == "dicom":
+        formats.recognise(path)
+        return True
+    return formats.is_dicom(path)
+
+
+def _series_of(path: Path) -> list[Frame]:
+    """The series that a file belongs to, with its neighbours in the folder."""
+    own = frames_of(path)
+    if not own:
+        raise FileError(f"'{path.name}' is a DICOM file without an image that can be read. Choose an image file.")
+    frames = list(own)
+    if own[0].position is not None:
+        for other in _files(path.parent):
+            if other.name != path.name and formats.is_dicom(other):
+                frames += _frames_or_none(other)
+    groups = [group for group in _groups(frames) if any(frame.path == path for frame in group)]
+    if len(groups) > 1:
+        raise FileError(f"'{path.name}' holds {_listed(groups)}. Split it into one file for each.")
+    return groups[0]
+
+
+def _frames_or_none(path: Path) -> list[Frame]:
+    try:
+        return frames_of(path)
+    except FileError as error:
+        _logger.warning("A neighbour is left out: %s", error)
+        return []
+
+
+def _groups(frames: Iterable[Frame]) -> list[list[Frame]]:
+    """Sort frames by series, matrix and orientation; copies of a file count once."""
+    groups: list[list[Frame]] = []
+    seen: set[tuple[str, int]] = set()
+    for frame in frames:
+        if frame.uid and (frame.uid, frame.index) in seen:
+            continue
+        seen.add((frame.uid, frame.index))
+        group = next((group for group in groups if _fit(group[0], frame)), None)
+        if group is None:
+            groups.append([frame])
+        else:
+            group.append(frame)
+    return groups
+
+
+def _fit(a: Frame, b: Frame) -> bool:
+    return (
+        (a.series.uid, a.shape, a.spacing is None, a.position is None)
+        == (b.series.uid, b.shape, b.spacing is None, b.position is None)
+        and (a.spacing is None or np.allclose(a.spacing, b.spacing, rtol=1e-4))
+        and np.allclose(a.directions, b.directions, rtol=0, atol=_SAME_DIRECTION)
+    )
+
+
+def _listed(groups: list[list[Frame]]) -> str:
+    """Names of several series, for a message."""
+    names = [
+        f"'{group[0].series.description or group[0].series.modality or 'unnamed'}' "
+        f"({len(group)} of {group[0].shape[0]} x {group[0].shape[1]}, for example {group[0].path.name})"
+        for group in groups[:4]
+    ]
+    more = f" and {len(groups) - 4} more" if len(groups) > 4 else ""
+    return f"{len(groups)} series or orientations: {', '.join(names)}{more}"
+
+
+def _arrange(path: Path, frames: list[Frame]) -> tuple[list[list[Frame]], np.ndarray]:
+    """Frames as [time][slice], slices along the normal, and the affine of the stack."""
+    first = frames[0]
+    row, column = first.directions
+    normal = np.cross(row, column)
+    dy, dx = first.spacing or (1.0, 1.0)
+    if first.position is None:
+        slices, origin, step = [frames], np.zeros(3), normal
+    else:
+        slices = _by_position(path, frames, normal, _SAME_POSITION * min(dy, dx))
+        origin, step = _line(path, slices, normal)
+    slices = [sorted(slice_, key=lambda frame: frame.order) for slice_ in slices]
+    affine = np.eye(4)
+    affine[:3, :3] = np.column_stack([row * dx, column * dy, step])
+    affine[:3, 3] = origin
+    return [list(times) for times in zip(*slices, strict=True)], _LPS_TO_RAS @ affine
+
+
+def _by_position(path: Path, frames: list[Frame], normal: np.ndarray, same: float) -> list[list[Frame]]:
+    """Frames of equal distance along the normal, each distance with as many of them."""
+    ordered = sorted(frames, key=lambda frame: float(frame.position @ normal))
+    slices = [[ordered[0]]]
+    for before, frame in pairwise(ordered):
+        if (frame.position - before.position) @ normal > same:
+            slices.append([])
+        slices[-1].append(frame)
+    counts = [len(slice_) for slice_ in slices]
+    if len(set(counts)) > 1:
+        usual = int(np.median(counts))
+        odd = next(slice_ for slice_ in slices if len(slice_) != usual)
+        raise FileError(
+            f"'{path.name}' has {usual} images at most positions, but {len(odd)} at that of '{odd[0].path.name}'. "
+            "Add the missing images, or move the surplus ones to another folder."
+        )
+    return slices
+
+
+def _line(path: Path, slices: list[list[Frame]], normal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """First position of an evenly spaced stack and the way from slice to slice; LPS, mm."""
+    positions = np.array([slice_[0].position for slice_ in slices])
+    if len(positions) == 1:
+        return positions[0], normal
+    step = (positions[-1] - positions[0]) / (len(positions) - 1)
+    allowed = _EVEN * float(step @ normal)
+    for k, slice_ in enumerate(slices):
+        for frame in slice_:
+            if np.linalg.norm(frame.position - positions[0] - k * step) > allowed:
+                raise FileError(_unevenness(path, slices, normal))
+    return positions[0], step
+
+
+def _unevenness(path: Path, slices: list[list[Frame]], normal: np.ndarray) -> str:
+    gaps = np.diff([slice_[0].position @ normal for slice_ in slices])
+    usual = float(np.median(gaps))
+    odd = [k for k in np.flatnonzero(np.abs(gaps - usual) > _EVEN * usual)]
+    named = [f"{gaps[k]:.4g} mm from '{slices[k][0].path.name}' to '{slices[k + 1][0].path.name}'" for k in odd[:3]]
+    if not odd:
+        return f"The slices in '{path.name}' do not lie on one straight line. Split them into series that do."
+    more = f" and {len(odd) - 3} more" if len(odd) > 3 else ""
+    return (
+        f"'{path.name}' has uneven gaps between its slices: {usual:.4g} mm as a rule, but {', '.join(named)}{more}. "
+        "Add the missing slices, or move the outlying ones to another folder."
+    )
+
+
+def _pixels(path: Path, stack: list[list[Frame]]) -> np.ndarray:
+    """Output values of all frames, shape (t, z, y, x) or (t, z, y, x, 3)."""
+    places = {id(frame): (t, z) for t, slices in enumerate(stack) for z, frame in enumerate(slices)}
+    frames = sorted((frame for slices in stack for frame in slices), key=lambda frame: (frame.path, frame.index))
+    checks.check_size(path, (len(stack), len(stack[0]), *frames[0].shape), 4)
+    out: np.ndarray | None = None
+    for file, group in groupby(frames, key=lambda frame: frame.path):
+        images = decode(file, frames[0].shape)
+        for frame in group:
+            image = scaled(images[frame.index], frame.scale)
+            if out is None:
+                out = np.empty((len(stack), len(stack[0]), *image.shape), image.dtype)
+            out = out.astype(np.promote_types(out.dtype, image.dtype), copy=False)
+            if image.shape != out.shape[2:]:
+                raise FileError(f"'{file.name}' has other colours than the rest of its series. Move it elsewhere.")
+            out[places[id(frame)]] = image
+    return out

@@ -1,0 +1,233 @@
+"""One DICOM file: the frames it holds, where they lie, and their values."""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+from pydicom.errors import BytesLengthException
+from pydicom.pixels import apply_color_lut, apply_modality_lut
+from pydicom.uid import UID
+
+from ..errors import FileError
+from . import checks
+from .dicom_jpeg import plugins
+
+# what pydicom raises on damaged files, found by damaging some
+_ERRORS = (AttributeError, BytesLengthException, LookupError, RuntimeError, TypeError)
+_NO_IMAGES = {"SEG", "RTDOSE"}  # modalities whose pixels are no grey values
+_TIMES = {0x00181063, 0x00181065}  # FrameTime, FrameTimeVector
+_AXIAL = np.eye(3)[:2]
+
+
+@dataclass(frozen=True)
+class Series:
+    """What the files of one series share."""
+
+    uid: str
+    modality: str
+    description: str
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One image of a file.
+
+    Parameters
+    ----------
+    path, index
+        File, and number of the frame in it.
+    uid
+        Names the instance, to find copies of one file.
+    series
+        Which series it belongs to.
+    shape
+        Rows, columns and samples per pixel.
+    spacing
+        Distance between rows and between columns in mm, or None.
+    directions
+        Unit vectors along a row and along a column, shape (2, 3), LPS.
+    position
+        Centre of the first pixel in mm, LPS, or None.
+    order
+        Sorts images of equal position by time.
+    scale
+        Slope and intercept, from stored values to output values.
+    reference
+        Identifier of the frame of reference.
+    """
+
+    path: Path
+    index: int
+    uid: str
+    series: Series
+    shape: tuple[int, int, int]
+    spacing: tuple[float, float] | None
+    directions: np.ndarray
+    position: np.ndarray | None
+    order: tuple[float, ...]
+    scale: tuple[float, float]
+    reference: str
+
+
+def frames_of(path: Path) -> list[Frame]:
+    """The frames of a file; none if it holds no image.
+
+    Raises
+    ------
+    FileError
+        If the file is damaged or declares an image that is too large.
+    """
+    with checks.damaged(path, *_ERRORS):
+        header = pydicom.dcmread(path, stop_before_pixels=True)
+        if header.get("Modality") in _NO_IMAGES:
+            return []
+        if "Rows" not in header:
+            if "Image Storage" in UID(str(header.get("SOPClassUID", ""))).name:
+                raise ValueError("it ends before its image")
+            return []
+        count = int(header.get("NumberOfFrames") or 1)
+        shape = (int(header.Rows), int(header.Columns), int(header.get("SamplesPerPixel") or 1))
+        checks.check_size(path, (count, *shape), max(int(header.BitsAllocated) // 8, 1))
+        if count > path.stat().st_size:
+            raise ValueError(f"it declares {count} frames, more than it has bytes")
+        shared = list(header.get("SharedFunctionalGroupsSequence") or [])
+        frames = list(header.get("PerFrameFunctionalGroupsSequence") or [])
+        if count > 1 and not frames and not _in_time(header):
+            return []
+        if frames and len(frames) != count:
+            raise ValueError(f"it declares {count} frames and describes {len(frames)}")
+        levels = [[*frames[i : i + 1], *shared] for i in range(count)]
+        return [_frame(path, header, shape, i, level) for i, level in enumerate(levels)]
+
+
+def _in_time(header: pydicom.Dataset) -> bool:
+    """Whether the frames of a file without geometry of its frames follow each other in time."""
+    pointer = header.get("FrameIncrementPointer")
+    return not pointer or {*(pointer if isinstance(pointer, list) else [pointer])} <= _TIMES
+
+
+def _frame(
+    path: Path, header: pydicom.Dataset, shape: tuple[int, int, int], index: int, level: list[pydicom.Dataset]
+) -> Frame:
+    def numbers(sequence: str, keyword: str, length: int) -> tuple[float, ...] | None:
+        return _numbers(_find(header, level, sequence, keyword), keyword, length)
+
+    position = numbers("PlanePositionSequence", "ImagePositionPatient", 3)
+    directions = numbers("PlaneOrientationSequence", "ImageOrientationPatient", 6)
+    times = (
+        numbers("FrameContentSequence", "TemporalPositionIndex", 1),
+        numbers("CardiacSynchronizationSequence", "NominalCardiacTriggerDelayTime", 1),
+        numbers("", "TriggerTime", 1),
+        numbers("", "TemporalPositionIdentifier", 1),
+    )
+    acquired = numbers("", "AcquisitionNumber", 1) or (0.0,)
+    instance = numbers("", "InstanceNumber", 1) or (0.0,)
+    slope = numbers("PixelValueTransformationSequence", "RescaleSlope", 1) or (1.0,)
+    intercept = numbers("PixelValueTransformationSequence", "RescaleIntercept", 1) or (0.0,)
+    return Frame(
+        path,
+        index,
+        str(header.get("SOPInstanceUID", "")),
+        Series(
+            str(header.get("SeriesInstanceUID", "")),
+            str(header.get("Modality") or ""),
+            str(header.get("SeriesDescription") or ""),
+        ),
+        shape,
+        numbers("PixelMeasuresSequence", "PixelSpacing", 2),
+        _AXIAL if directions is None else np.array(directions).reshape(2, 3),
+        None if position is None or directions is None else np.array(position),
+        (*next(filter(None, times), (0.0,)), *acquired, *instance, index),
+        (*slope, *intercept),
+        str(header.get("FrameOfReferenceUID", "")),
+    )
+
+
+def _find(header: pydicom.Dataset, level: list[pydicom.Dataset], sequence: str, keyword: str) -> Any:
+    """A value of one frame: its own, else the one all frames share, else that of the file."""
+    for group in level:
+        for item in (sequence and group.get(sequence)) or []:
+            if keyword in item:
+                return item.get(keyword)
+    return header.get(keyword)
+
+
+def _numbers(value: Any, keyword: str, length: int) -> tuple[float, ...] | None:
+    """`length` finite numbers, None if there are none; the error goes through `checks.damaged`."""
+    if value is None or value == "" or value == []:
+        return None
+    numbers = tuple(float(v) for v in (value if length > 1 else [value]))
+    fits = len(numbers) == length and all(map(math.isfinite, numbers))
+    if keyword == "PixelSpacing":
+        fits = fits and min(numbers) > 0
+    elif keyword == "ImageOrientationPatient" and fits:
+        a, b = np.array(numbers).reshape(2, 3)
+        fits = np.allclose([a @ a, b @ b, a @ b], [1, 1, 0], rtol=0, atol=0.01)
+    if not fits:
+        raise ValueError(f"its {keyword} is {value}")
+    return numbers
+
+
+def decode(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
+    """Stored values of all frames of a file.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    shape : (int, int, int)
+        Rows, columns and samples per pixel.
+
+    Returns
+    -------
+    numpy.ndarray, shape (frame, y, x) or (frame, y, x, 3)
+
+    Raises
+    ------
+    FileError
+        If the file is damaged, or compressed in a way that cannot be unpacked.
+    """
+    with checks.damaged(path, *_ERRORS):
+        dataset = pydicom.dcmread(path)
+        pixels = _unpacked(path, dataset)
+        if dataset.PhotometricInterpretation == "PALETTE COLOR":
+            pixels = apply_color_lut(pixels, dataset)
+            pixels = pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8)
+        elif "ModalityLUTSequence" in dataset:
+            pixels = apply_modality_lut(pixels, dataset)
+        colour = dataset.PhotometricInterpretation == "PALETTE COLOR" or shape[2] > 1
+        images = pixels.reshape(-1, *pixels.shape[-3 if colour else -2 :])
+        count = int(dataset.get("NumberOfFrames") or 1)
+        if len(images) != count or images.shape[1:3] != shape[:2]:
+            raise ValueError(f"its pixels have the shape {pixels.shape}")
+        return images
+
+
+def _unpacked(path: Path, dataset: pydicom.Dataset) -> np.ndarray:
+    for plugin in plugins(dataset):
+        dataset.pixel_array_options(decoding_plugin=plugin)
+        with suppress(RuntimeError):
+            return dataset.pixel_array
+    raise FileError(
+        f"'{path.name}' is compressed as {dataset.file_meta.TransferSyntaxUID.name} and cannot be unpacked: it is "
+        "damaged or needs other packages. Type 'pip install imagecodecs pylibjpeg-openjpeg', or export it uncompressed."
+    )
+
+
+def scaled(image: np.ndarray, scale: tuple[float, float]) -> np.ndarray:
+    """Output values; whole numbers stay whole, in the smallest signed type from 16 bits on that holds them."""
+    slope, intercept = scale
+    if scale == (1, 0):
+        return image
+    whole = slope.is_integer() and intercept.is_integer() and max(abs(slope), abs(intercept)) < 2**31
+    if image.dtype.kind not in "iu" or not whole:
+        return (image * slope + intercept).astype(np.float32)
+    values = image.astype(np.int64) * int(slope) + int(intercept)
+    low, high = values.min(), values.max()
+    kinds = map(np.iinfo, (np.int16, np.int32, np.int64))
+    return values.astype(next(kind.dtype for kind in kinds if kind.min <= low and high <= kind.max))

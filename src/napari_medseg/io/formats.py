@@ -1,0 +1,130 @@
+"""The table of file formats: name endings, first bytes and the module that reads each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import FileError
+from .checks import short
+
+
+@dataclass(frozen=True)
+class Format:
+    """One kind of file.
+
+    Parameters
+    ----------
+    name : str
+        As people call it.
+    module : str
+        Module of this package with ``read`` and, if `writes`, ``save``.
+    suffixes : tuple of str
+        Name endings in lower case.
+    starts : callable
+        Whether the first 512 bytes of a file are of this kind.
+    writes : bool
+        Whether volumes can be saved in it.
+    keeps_notes : bool
+        Whether the file itself holds axes, geometry and classes; if not, the JSON file beside it does.
+    """
+
+    name: str
+    module: str
+    suffixes: tuple[str, ...]
+    starts: Callable[[bytes], bool]
+    writes: bool = False
+    keeps_notes: bool = True
+
+
+def _is_nifti(head: bytes) -> bool:
+    return head[344:348] == b"n+1\0" or head[4:8] == b"n+2\0"
+
+
+FORMATS = (
+    Format("compressed NIfTI", "nifti", (".nii.gz",), lambda h: h.startswith(b"\x1f\x8b"), writes=True),
+    Format("NIfTI", "nifti", (".nii",), _is_nifti, writes=True),
+    Format("DICOM", "dicom", (".dcm", ".dicom", ".ima"), lambda h: h[128:132] == b"DICM"),
+    Format(
+        "TIFF",
+        "images",
+        (".tif", ".tiff"),
+        lambda h: h.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+        writes=True,
+    ),
+    Format("PNG", "images", (".png",), lambda h: h.startswith(b"\x89PNG\r\n\x1a\n")),
+    Format("JPEG", "images", (".jpg", ".jpeg"), lambda h: h.startswith(b"\xff\xd8\xff")),
+    Format("NumPy array", "arrays", (".npy",), lambda h: h.startswith(b"\x93NUMPY"), writes=True, keeps_notes=False),
+    Format("NumPy archive", "arrays", (".npz",), lambda h: h.startswith((b"PK\x03\x04", b"PK\x05\x06")), writes=True),
+)
+
+
+def named(path: Path) -> Format | None:
+    """The format that the name of `path` promises, if any."""
+    return next((f for f in FORMATS if path.name.lower().endswith(f.suffixes)), None)
+
+
+def stem(path: Path) -> str:
+    """The name of a file without folder and ending: ``scan`` for ``scan.nii.gz``."""
+    endings = [suffix for f in FORMATS for suffix in f.suffixes if path.name.lower().endswith(suffix)]
+    return path.name[: len(path.name) - max(map(len, endings), default=0)]
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file is there, can be opened and begins as DICOM files do."""
+    try:
+        return recognise(path).module == "dicom"
+    except FileError:
+        return False
+
+
+def recognise(path: Path) -> Format:
+    """The format of a file, from its name and its first bytes.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be opened, is empty, of no known kind, or not what its name says.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+    except OSError as error:
+        raise FileError(f"'{path}' cannot be opened ({error.strerror or short(error)}). Check the path.") from error
+    if not head:
+        raise FileError(f"'{path.name}' is empty (0 bytes). Copy it again from its source.")
+    promised = named(path)
+    if promised and promised.starts(head):
+        return promised
+    found = next((f for f in FORMATS if f.starts(head)), None)
+    if promised:
+        truth = f"holds {found.name} data; rename it to '*{found.suffixes[0]}'" if found else "holds something else"
+        raise FileError(f"'{path.name}' is not the {promised.name} file that its name says: it {truth}.")
+    # DICOM files often have no ending at all, or a number
+    if found and found.module == "dicom":
+        return found
+    raise FileError(
+        f"'{path.name}' is of no kind that can be read. Readable are {', '.join(readable_suffixes())} "
+        "and folders of DICOM files."
+    )
+
+
+def readable_suffixes() -> list[str]:
+    """Name endings of all readable files."""
+    return [suffix for f in FORMATS for suffix in f.suffixes]
+
+
+def writable(path: Path) -> Format:
+    """The format in which `path` is to be written.
+
+    Raises
+    ------
+    FileError
+        If the ending of the name is not one that can be written.
+    """
+    format_ = named(path)
+    if format_ is None or not format_.writes:
+        endings = ", ".join(suffix for f in FORMATS if f.writes for suffix in f.suffixes)
+        raise FileError(f"'{path.name}' has an ending that cannot be written. End the name in one of {endings}.")
+    return format_

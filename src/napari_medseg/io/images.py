@@ -1,0 +1,254 @@
+"""Pictures: TIFF and OME-TIFF, PNG, JPEG."""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+import numpy as np
+
+from ..errors import FileError, VolumeError
+from ..volume import Volume
+from . import checks
+from .notes import KEY, Notes, classes_beside, is_labels, restore_axes
+
+if TYPE_CHECKING:
+    import tifffile
+
+_MILLIMETRES = {
+    **dict.fromkeys(("um", "µm", "μm", r"\u00B5m", "micron", "microns", "micrometer", "micrometre"), 1e-3),
+    "nm": 1e-6,
+    "mm": 1.0,
+    "cm": 10.0,
+    "m": 1000.0,
+    "inch": 25.4,
+}
+_CENTIMETRE = 3  # TIFF resolution unit
+_RGB = 2  # TIFF photometric interpretation
+_LARGE_BYTES = 2**32 - 2**26  # beyond this a TIFF needs 64-bit offsets
+_BYTES_PER_PLANE = 64  # what an index entry of an OME-TIFF costs at least
+_PRIVATE_TAG = re.compile(r"TiffTag \d{5}")
+_ERRORS = (KeyError, IndexError, TypeError, AttributeError, RuntimeError, SyntaxError, ArithmeticError, AssertionError)
+
+
+def read(path: Path, axes: str | None = None) -> Volume:
+    """Read a TIFF, OME-TIFF, PNG or JPEG file.
+
+    The voxel size is taken from OME-XML, from ImageJ's description, or from a resolution in centimetres; a resolution
+    in inches, and that of PNG and JPEG, is made for printers and not used. Transparency is dropped.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    axes : str, optional
+        Names of the axes in the order of the file, in place of those it gives.
+
+    Raises
+    ------
+    FileError
+        If the file is damaged, incomplete, too large or of an unsupported kind.
+    VolumeError
+        If its axes cannot be told.
+    """
+    return _read_tiff(path, axes) if path.suffix.lower() in (".tif", ".tiff") else _read_picture(path, axes)
+
+
+def save(volume: Volume, path: Path) -> None:
+    """Write a TIFF, or an OME-TIFF if the name says so; axes, affine and classes go into its description.
+
+    Raises
+    ------
+    VolumeError
+        If OME-TIFF has no such type of voxels.
+    """
+    import tifffile
+
+    ome = path.name.lower().endswith((".ome.tif", ".ome.tiff"))
+    if ome and volume.data.dtype in (np.int64, np.uint64):
+        raise VolumeError(f"OME-TIFF has no voxels of type {volume.data.dtype}. Convert them, or save as plain TIFF.")
+    colours = volume.axes.endswith("c")
+    notes = Notes.of(volume)
+    metadata: dict[str, Any] = {"axes": (volume.axes[:-1] + "s" if colours else volume.axes).upper()}
+    metadata |= {"Description": notes.to_text()} if ome else {KEY: notes.to_json()}
+    options: dict[str, Any] = {}
+    if volume.has_spacing:
+        size = dict(zip(volume.spatial_axes, volume.spacing, strict=True))
+        options = {"resolution": (10 / size["x"], 10 / size["y"]), "resolutionunit": _CENTIMETRE}
+        if ome:
+            metadata |= {f"PhysicalSize{a.upper()}": mm for a, mm in size.items()}
+            metadata |= {f"PhysicalSize{a.upper()}Unit": "mm" for a in size}
+    tifffile.imwrite(
+        path,
+        volume.data,
+        ome=ome,
+        bigtiff=volume.data.nbytes > _LARGE_BYTES,
+        photometric="rgb" if colours else "minisblack",
+        compression="zlib" if is_labels(volume) else None,
+        metadata=metadata,
+        **options,
+    )
+
+
+def _read_tiff(path: Path, axes: str | None) -> Volume:
+    import tifffile
+
+    with checks.damaged(path, *_ERRORS), _strict(path), tifffile.TiffFile(path) as tif:
+        ome = ElementTree.fromstring(tif.ome_metadata) if tif.is_ome else None
+        if ome is not None:
+            _check_ome(path, ome)
+        series = tif.series[0]
+        _check_series(path, series)
+        data, found = _decode(path, series), series.axes
+        colour = series.keyframe.photometric == _RGB
+        stored = _tiff_notes(tif, ome)
+        sizes = _voxel_size(tif, ome)
+    data, found = (data, axes) if axes else _arrange(path, data, found, colour)
+    if stored and not axes:
+        data, found = restore_axes(data, found, stored.axes)
+    return _volume(data, found, stored or Notes(classes=classes_beside(path)), sizes)
+
+
+@contextmanager
+def _strict(path: Path) -> Iterator[None]:
+    """Refuse a file about which tifffile logs an error: it would return fewer slices and say no more."""
+    errors: list[str] = []
+    reader = threading.get_ident()
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            # tags of other programs, numbered from 32768 on, say nothing about the voxels
+            if record.thread == reader and not _PRIVATE_TAG.search(text := record.getMessage()):
+                errors.append(text)
+
+    listener = Listener(logging.ERROR)
+    logger = logging.getLogger("tifffile")
+    logger.addHandler(listener)
+    try:
+        yield
+    finally:
+        logger.removeHandler(listener)
+    if errors:
+        raise ValueError(errors[0])
+
+
+def _check_ome(path: Path, ome: ElementTree.Element) -> None:
+    """Refuse declared sizes that tifffile would make an index for."""
+    for pixels in ome.iterfind(".//{*}Pixels"):
+        sizes = [int(pixels.attrib[f"Size{a}"]) for a in "TCZYX"]
+        checks.check_size(path, (*sizes[:3], max(sizes[3] * sizes[4], _BYTES_PER_PLANE)), 1)
+        planes = math.prod(sizes[:3])
+        for block in pixels.iterfind("{*}TiffData"):
+            numbers = [int(v) for k, v in block.attrib.items() if k in ("NumPlanes", "PlaneCount") or k[:5] == "First"]
+            if max(numbers, default=0) > planes:
+                raise ValueError(f"its description counts {max(numbers)} planes of {planes}")
+
+
+def _check_series(path: Path, series: tifffile.TiffPageSeries) -> None:
+    """Ask for type, size and completeness before decoding."""
+    dtype = series.dtype
+    checks.check_real(path, np.dtype(dtype) if dtype is not None else np.dtype("V"))
+    checks.check_size(path, series.shape, dtype.itemsize)
+    checks.check_size(path, series.keyframe.chunks, dtype.itemsize)
+    if any(page is None for page in series.pages):
+        raise FileError(
+            f"'{path.name}' is a part of an image in several files, of which some are missing. "
+            "Put all files into one folder."
+        )
+
+
+def _decode(path: Path, series: tifffile.TiffPageSeries) -> np.ndarray:
+    try:
+        return series.asarray()
+    except ValueError as error:
+        if "imagecodecs" not in str(error):
+            raise
+        raise FileError(
+            f"'{path.name}' is compressed as {series.keyframe.compression.name}, which needs another package. "
+            "Type 'pip install imagecodecs', or save the file uncompressed."
+        ) from error
+
+
+def _arrange(path: Path, data: np.ndarray, axes: str, colour: bool) -> tuple[np.ndarray, str]:
+    """From tifffile's axes to ours; an unnamed axis of pages counts as slices."""
+    if "S" in axes:
+        # the fourth colour, or the second grey, is transparency
+        samples = axes.index("S")
+        keep = {2: 1, 4: 3 if colour else 4}.get(data.shape[samples], data.shape[samples])
+        data = data.take(range(keep), axis=samples)
+        if not (colour and keep == 3):
+            axes = axes.replace("S", "C" if "C" not in axes else "?")
+    alone = [i for i, name in enumerate(axes) if name not in "YX" and data.shape[i] == 1]
+    data, axes = data.squeeze(tuple(alone)), "".join(a for i, a in enumerate(axes) if i not in alone)
+    unnamed = [a for a in axes if a not in "TCZYXS"]
+    if len(unnamed) == 1 and "Z" not in axes:
+        axes = axes.replace(unnamed[0], "Z")
+    order = [axes.index(a) for a in "TCZYXS" if a in axes]
+    if len(order) != data.ndim or ("C" in axes and "S" in axes):
+        raise VolumeError(
+            f"'{path.name}' has the axes '{axes}' of lengths {data.shape}; expected time, channel, slice, row, column. "
+            "Name them when reading, for example read(path, axes='tczyx')."
+        )
+    return data.transpose(order), "".join(axes[i] for i in order).lower().replace("s", "c")
+
+
+def _tiff_notes(tif: tifffile.TiffFile, ome: ElementTree.Element | None) -> Notes | None:
+    """Our notes in the description, if any."""
+    if ome is not None:
+        texts = [element.text or "" for element in ome.iterfind(".//{*}Image/{*}Description")]
+        return next(filter(None, map(Notes.from_text, texts)), None)
+    contents = [content[KEY] for content in tif.shaped_metadata or () if KEY in content]
+    return Notes.from_json(contents[0]) if contents else None
+
+
+def _voxel_size(tif: tifffile.TiffFile, ome: ElementTree.Element | None) -> dict[str, float]:
+    """Voxel size in mm of the axes for which the file tells it."""
+    sizes: dict[str, float] = {}
+    if ome is not None:
+        pixels = ome.find(".//{*}Pixels")
+        for a in "xyz" if pixels is not None else "":
+            unit = pixels.get(f"PhysicalSize{a.upper()}Unit", "µm")
+            sizes[a] = float(pixels.get(f"PhysicalSize{a.upper()}", 0)) * _MILLIMETRES.get(unit, 0)
+    else:
+        tags = tif.pages.first.tags
+        imagej = tif.imagej_metadata or {}
+        unit = _MILLIMETRES.get(str(imagej.get("unit", "")), 0)
+        if not imagej and tags.valueof("ResolutionUnit") == _CENTIMETRE:
+            unit = 10.0
+        for a, tag in (("x", "XResolution"), ("y", "YResolution")):
+            count, length = tags.valueof(tag, default=(0, 0))
+            sizes[a] = unit * length / count if count else 0
+        sizes["z"] = float(imagej.get("spacing", 0)) * unit
+    return {a: mm for a, mm in sizes.items() if math.isfinite(mm) and mm > 0}
+
+
+def _read_picture(path: Path, axes: str | None) -> Volume:
+    from PIL import Image
+
+    with checks.damaged(path, Image.DecompressionBombError, *_ERRORS), path.open("rb") as file:
+        head = file.read(26)
+        if head[1:4] == b"PNG" and head[24:25] == b"\x10" and head[25] != 0:
+            raise FileError(f"'{path.name}' is a PNG with 16-bit colours, which would be cut to 8. Save it as TIFF.")
+        file.seek(0)
+        with Image.open(file) as image:
+            bands = len(image.getbands())
+            checks.check_size(path, (image.height, image.width, bands), 4)
+            if image.mode not in ("1", "L", "I", "F", "I;16", "I;16B", "I;16L"):
+                image = image.convert("L" if image.mode in ("LA", "La") else "RGB")
+            data = np.asarray(image)
+    return _volume(data, axes or ("yx" if data.ndim == 2 else "yxc"), Notes(), {})
+
+
+def _volume(data: np.ndarray, axes: str, notes: Notes, sizes: Mapping[str, float]) -> Volume:
+    metadata = dict(notes.metadata)
+    affine = notes.affine
+    if affine is None:
+        affine = np.diag([sizes.get(a, 1.0) for a in "xyz"] + [1.0])
+        metadata["has_spacing"] = all(a in sizes for a in axes if a in "zyx")
+    return Volume(checks.native(data), axes, affine, notes.classes, metadata)

@@ -1,0 +1,190 @@
+"""NIfTI-1 and -2 single files, plain and compressed."""
+
+from __future__ import annotations
+
+import gzip
+import math
+from pathlib import Path
+from typing import IO, Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import FileHolder, ImageFileError
+from nibabel.nifti1 import Nifti1Extension
+from nibabel.spatialimages import HeaderDataError
+
+from ..errors import FileError, VolumeError
+from ..volume import Volume
+from . import checks
+from .notes import Notes, classes_beside, is_labels, restore_axes
+
+_COMMENT = 6  # code of a header extension that holds text
+_LABEL_INTENT = 1002
+_MILLIMETRES = {1: 1000.0, 3: 1e-3}  # unit codes metre and micrometre; everything else counts as mm
+_MAX_HEADER_BYTES = 2**26
+_MAX_DEFLATE_RATIO = 1040  # no deflate stream unpacks to more
+_AXES = {2: "yx", 3: "zyx", 4: "tzyx", 5: "ctzyx"}
+_ERRORS = (ImageFileError, HeaderDataError, KeyError, TypeError, RuntimeError)
+
+
+def read(path: Path, axes: str | None = None) -> Volume:
+    """Read a NIfTI file.
+
+    Integers without scaling stay integers; scaled data become real numbers. The affine is the one nibabel picks (sform
+    before qform), in mm. ``(x, y)`` is read as ``yx``, four dimensions as ``tzyx``, five as ``czyx`` or ``tczyx``.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    axes : str, optional
+        Axis names in place of those.
+
+    Raises
+    ------
+    FileError
+        If the file is damaged, too large or of an unsupported kind.
+    """
+    with checks.damaged(path, *_ERRORS), _open(path) as stream:
+        image = _open_image(path, stream)
+        _check_header(path, image)
+        data, found = _voxels(image.dataobj)
+        stream.read(1)  # the end of a compressed stream holds its check sum
+        affine = np.array(image.affine, dtype=np.float64)
+        header = image.header
+    affine[:3] *= _MILLIMETRES.get(int(header["xyzt_units"]) & 7, 1.0)
+    stored = _stored_notes(header)
+    data, found = _time_first(data, found)
+    if stored:
+        data, found = restore_axes(data, found, stored.axes)
+    notes = stored or Notes(classes=classes_beside(path))
+    integers = data.dtype.kind in "iu"
+    metadata = {"space_code": int(header["sform_code"]) or int(header["qform_code"]), **notes.metadata}
+    if integers and (notes.classes or int(header["intent_code"]) == _LABEL_INTENT):
+        metadata["labels"] = True
+    exact = stored.affine if stored and _rounds_to(stored.affine, affine) else affine
+    return Volume(checks.native(data), axes or found, exact, notes.classes if integers else (), metadata)
+
+
+def save(volume: Volume, path: Path) -> None:
+    """Write a volume as NIfTI-1, with its notes as a header extension.
+
+    The header holds the affine in 32-bit precision, the extension in full.
+
+    Raises
+    ------
+    VolumeError
+        If NIfTI-1 has no place for such an image.
+    """
+    data = _file_order(volume)
+    if max(data.shape) > np.iinfo(np.int16).max:
+        raise VolumeError(f"NIfTI holds at most 32767 voxels along an axis; the image is {data.shape}. Save as TIFF.")
+    image = nib.Nifti1Image(data, volume.affine, dtype=data.dtype)
+    code = int(volume.metadata.get("space_code", 0)) or 1
+    image.set_sform(volume.affine, code)
+    # a quaternion cannot hold shear
+    if np.allclose(image.get_qform(coded=False), volume.affine, rtol=0, atol=1e-3):
+        image.set_qform(volume.affine, code)
+    image.header.set_xyzt_units("mm")
+    if is_labels(volume):
+        image.header["intent_code"] = _LABEL_INTENT
+    image.header.extensions.append(Nifti1Extension(_COMMENT, Notes.of(volume).to_text().encode()))
+    image.to_filename(path)
+
+
+def _open(path: Path) -> IO[bytes]:
+    return gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb")
+
+
+def _open_image(path: Path, stream: IO[bytes]) -> nib.Nifti1Image:
+    """The image with its header; checks what nibabel loads silently."""
+    head = stream.read(4)
+    second = 540 in (int.from_bytes(head, "little"), int.from_bytes(head, "big"))
+    image_class = nib.Nifti2Image if second else nib.Nifti1Image
+    stream.seek(0)
+    header = image_class.header_class.from_fileobj(stream, check=False)
+    if not np.isfinite([header["scl_slope"], header["scl_inter"]]).all():
+        raise FileError(f"'{path.name}' scales its voxels by {header['scl_slope']}, not a number. Repair its header.")
+    if not 0 <= header["vox_offset"] < _MAX_HEADER_BYTES:
+        raise FileError(f"'{path.name}' places its voxels at byte {header['vox_offset']}. Its header is damaged.")
+    stream.seek(0)
+    return image_class.from_file_map({"image": FileHolder(fileobj=stream)}, mmap=False)
+
+
+def _check_header(path: Path, image: nib.Nifti1Image) -> None:
+    header = image.header
+    shape = tuple(int(n) for n in header.get_data_shape())
+    dtype = header.get_data_dtype()
+    if len(shape) not in _AXES:
+        raise FileError(f"'{path.name}' has {len(shape)} axes {shape}; expected 2 to 5. Extract an image from it.")
+    if not {*"RGB"} <= {*(dtype.names or ())}:
+        checks.check_real(path, dtype)
+    checks.check_size(path, shape, max(dtype.itemsize, 4))
+    stored = math.prod(shape) * dtype.itemsize
+    room = path.stat().st_size * (_MAX_DEFLATE_RATIO if path.name.lower().endswith(".gz") else 1)
+    if stored + int(header["vox_offset"]) > room:
+        raise FileError(
+            f"'{path.name}' is cut short: its header announces {stored} bytes of voxels, more than the file can hold. "
+            "Copy it again from its source."
+        )
+    affine = np.asarray(image.affine)
+    if not np.isfinite(affine).all() or np.linalg.matrix_rank(affine[:3, :3]) < 3:
+        raise FileError(
+            f"'{path.name}' has a voxel-to-millimetre matrix that is not finite or not invertible. "
+            "Repair the geometry in its header."
+        )
+
+
+def _voxels(proxy: Any) -> tuple[np.ndarray, str]:
+    """All voxels z-first, scaled as the header says, and the names of the axes."""
+    axes = _AXES[len(proxy.shape)]
+    if proxy.dtype.names:
+        raw = proxy.get_unscaled().T
+        return np.stack([raw[name] for name in "RGB"], axis=-1), axes + "c"
+    if (proxy.slope, proxy.inter) == (1, 0):
+        return proxy.get_unscaled().T, axes
+    exact = proxy.dtype.itemsize <= 2 or proxy.dtype == np.float32
+    return proxy.__array__(np.dtype(np.float32 if exact else np.float64)).T, axes
+
+
+def _time_first(data: np.ndarray, axes: str) -> tuple[np.ndarray, str]:
+    """Move channels behind time; of the two, one that only fills the place is dropped."""
+    if axes != "ctzyx":
+        return data, axes
+    data, axes = np.moveaxis(data, 0, 1), "tczyx"
+    for name in "tc":
+        if data.shape[axes.index(name)] == 1:
+            data, axes = data.squeeze(axes.index(name)), axes.replace(name, "")
+    return data, axes
+
+
+def _stored_notes(header: nib.Nifti1Header) -> Notes | None:
+    """Our notes among the header extensions, if any."""
+    for extension in header.extensions:
+        content = extension.get_content()
+        text = content if isinstance(content, str) else bytes(content).rstrip(b"\0")
+        if extension.get_code() == _COMMENT and (notes := Notes.from_text(text)):
+            return notes
+    return None
+
+
+def _rounds_to(exact: np.ndarray | None, affine: np.ndarray) -> bool:
+    """Whether `affine` is `exact` in 32-bit precision: else another program changed the header since."""
+    return exact is not None and np.array_equal(exact.astype(np.float32), affine.astype(np.float32))
+
+
+def _file_order(volume: Volume) -> np.ndarray:
+    """The voxels as (x, y, z, t, c), colours as one structured value."""
+    data, axes = np.asarray(volume.data), volume.axes
+    if axes.endswith("c"):
+        if data.dtype != np.uint8 or data.shape[-1] != 3:
+            raise VolumeError(
+                f"NIfTI holds 3 colours of 8 bits; the image has {data.shape[-1]} of type {data.dtype}. Save as TIFF."
+            )
+        data = np.ascontiguousarray(data).view([(name, np.uint8) for name in "RGB"])[..., 0]
+        axes = axes[:-1]
+    if axes == "yx":
+        return data.T
+    order = "xyztc" if "c" in axes else "xyzt" if "t" in axes else "xyz"
+    present = [axes.index(name) for name in order if name in axes]
+    missing = tuple(i for i, name in enumerate(order) if name not in axes)
+    return np.expand_dims(data.transpose(present), missing)

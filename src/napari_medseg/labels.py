@@ -1,0 +1,78 @@
+"""Label arrays: from logits, and operations on them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+
+def from_logits(logits: torch.Tensor) -> np.ndarray:
+    """Class numbers of logits of independent classes.
+
+    Parameters
+    ----------
+    logits : torch.Tensor, shape (n, c, y, x)
+        One map per class; a pixel belongs to the class with the highest logit if that exceeds 0, else to background.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n, y, x), uint8
+        0 background, 1 the first class.
+    """
+    best, index = logits.max(1)
+    return torch.where(best > 0, index + 1, 0).to(torch.uint8).cpu().numpy()
+
+
+def uncertainty(logits: torch.Tensor) -> np.ndarray:
+    """How undecided each pixel is: 255 where the leading class has probability one half, 0 where it is certain.
+
+    Parameters
+    ----------
+    logits : torch.Tensor, shape (n, c, y, x)
+        One map per class.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n, y, x), uint8
+    """
+    probability = logits.amax(1).sigmoid()
+    return (255 * (1 - (2 * probability - 1).abs())).round().to(torch.uint8).cpu().numpy()
+
+
+def split_objects(mask: np.ndarray, *, sigma: float = 1.0, notch: float = 0.05, smallest: int = 15) -> np.ndarray:
+    """Number the objects of a mask one by one, touching ones apart.
+
+    A watershed on the smoothed distance to the background: every peak of it that rises enough above the saddles around
+    it grows into one object. Depths are compared as ratios, so that large and small objects are treated alike.
+
+    Parameters
+    ----------
+    mask : numpy.ndarray of bool, shape (y, x) or (z, y, x)
+    sigma : float
+        Standard deviation of the smoothing in pixels.
+    notch : float
+        How much deeper than the neck between them the shallower of two objects must be, as a share; more splits less.
+    smallest : int
+        Objects of fewer pixels are left out.
+
+    Returns
+    -------
+    numpy.ndarray, shape of `mask`, int32
+        0 background, 1 to n the objects without gaps.
+    """
+    from scipy import ndimage
+    from skimage.morphology import h_maxima
+    from skimage.segmentation import relabel_sequential, watershed
+
+    depth = np.log1p(ndimage.gaussian_filter(ndimage.distance_transform_edt(mask), sigma))
+    touching = np.ones((3,) * mask.ndim)
+    peaks = mask & (h_maxima(depth, notch) > 0)
+    pieces, count = ndimage.label(mask, touching)
+    # beside a larger object a small one has no peak of its own: it stays whole
+    peaked = np.zeros(count + 1, bool)
+    peaked[pieces[peaks]] = True
+    markers, _ = ndimage.label(peaks | (mask & ~peaked[pieces]), touching)
+    parts = watershed(-depth, markers, mask=mask)
+    sizes = np.bincount(parts.ravel())
+    parts[sizes[parts] < smallest] = 0
+    return relabel_sequential(parts)[0].astype(np.int32)

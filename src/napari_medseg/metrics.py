@@ -1,0 +1,229 @@
+"""Scores of a segmentation against a reference."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+from scipy.spatial import KDTree
+
+from .errors import VolumeError
+from .volume import Volume
+
+_MANY_NUMBERS = 10  # more of them without names number objects rather than classes
+
+
+def dice(prediction: np.ndarray, reference: np.ndarray) -> float:
+    """Dice overlap of two boolean masks of equal shape; NaN if both are empty."""
+    total = int(np.count_nonzero(prediction)) + int(np.count_nonzero(reference))
+    return 2 * int(np.count_nonzero(prediction & reference)) / total if total else float("nan")
+
+
+def iou(prediction: np.ndarray, reference: np.ndarray) -> float:
+    """Intersection over union of two boolean masks of equal shape; NaN if both are empty."""
+    union = int(np.count_nonzero(prediction | reference))
+    return int(np.count_nonzero(prediction & reference)) / union if union else float("nan")
+
+
+def hd95(prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float] | None = None) -> float:
+    """95th percentile of the Hausdorff distance between the surfaces of two masks.
+
+    Parameters
+    ----------
+    prediction, reference : numpy.ndarray, shape (y, x) or (z, y, x), bool
+    spacing : sequence of float, optional
+        Voxel size in mm, one per axis in array order; 1 where it is left out.
+
+    Returns
+    -------
+    float
+        In mm; NaN if both masks are empty, infinity if one of them is.
+
+    Raises
+    ------
+    VolumeError
+        If the shapes differ or `spacing` does not have one positive number per axis.
+
+    Notes
+    -----
+    The percentile (linear interpolation) is taken over the distances of both directions together. A voxel belongs to
+    the surface if a neighbour along an axis lies outside the mask or the image. Axes of length one do not count.
+    """
+    return _hd95(surface_distances(prediction, reference, spacing))
+
+
+def mean_surface_distance(
+    prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float] | None = None
+) -> float:
+    """Mean distance between the surfaces of two masks, both directions together; otherwise as `hd95`."""
+    return _mean(surface_distances(prediction, reference, spacing))
+
+
+def surface_distances(
+    prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float] | None = None
+) -> np.ndarray:
+    """Distance of every surface voxel of either mask to the surface of the other; see `hd95`.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n,), float64
+        Empty if both masks are empty, infinite if one of them is.
+    """
+    spacing = (1.0,) * prediction.ndim if spacing is None else tuple(spacing)
+    if prediction.shape != reference.shape or len(spacing) != prediction.ndim or min(spacing, default=0) <= 0:
+        raise VolumeError(
+            f"The masks have the shapes {prediction.shape} and {reference.shape} and the voxel size {spacing}; "
+            "needed are equal shapes and one positive size per axis."
+        )
+    # a single slice is a plane: along an axis of length one every voxel would be surface
+    axes = [axis for axis, n in enumerate(prediction.shape) if n > 1] or [0]
+    flat = tuple(slice(None) if axis in axes else 0 for axis in range(prediction.ndim))
+    ours, theirs = _surfaces(prediction[flat], reference[flat], [spacing[axis] for axis in axes])
+    if not len(ours) or not len(theirs):
+        return np.full(len(ours) + len(theirs), np.inf)
+    # a tree over surface points is exact and, unlike a distance map, needs no memory of the size of the volume
+    return np.concatenate([KDTree(theirs).query(ours)[0], KDTree(ours).query(theirs)[0]])
+
+
+def compare(prediction: Volume, reference: Volume, *, foreground: bool | None = None) -> list[dict[str, Any]]:
+    """Score every class of `prediction` against `reference`.
+
+    Parameters
+    ----------
+    prediction, reference : Volume
+        Labels on one grid.
+    foreground : bool, optional
+        True takes everything but the background as one class, False insists that every number is a class; left out,
+        labels that seem to number objects are refused.
+
+    Returns
+    -------
+    list of dict
+        A row per class, and per time point where there are several: ``id``, ``name``, ``time``, ``dice``, ``iou``,
+        ``hd95_mm``, ``mean_surface_distance_mm`` (``_px`` where the voxel size is not known), ``volume_ml`` and
+        ``reference_volume_ml`` (``area_mm2`` for single images, ``voxels`` where the voxel size is not known).
+
+    Raises
+    ------
+    VolumeError
+        If shape or affine differ, a volume does not hold labels, or they seem to number objects.
+    """
+    _check_same_grid(prediction, reference)
+    ours, theirs = (_label_array(volume) for volume in (prediction, reference))
+    names = {row.id: row.name for row in (*reference.classes, *prediction.classes)}
+    if foreground:
+        ours, theirs, names = ours > 0, theirs > 0, {1: "foreground"}
+    numbers = sorted({*names, *map(int, np.unique(ours)), *map(int, np.unique(theirs))} - {0})
+    if foreground is None and len(numbers) > max(_MANY_NUMBERS, len(names)):
+        raise VolumeError(
+            f"The labels hold {len(numbers)} different numbers without names: they seem to number objects, not "
+            "classes. Compare all of them as one class (foreground), or say that they are classes (no foreground)."
+        )
+    timed = prediction.axes.startswith("t")
+    frames = enumerate(zip(ours, theirs, strict=True)) if timed else [(None, (ours, theirs))]
+    return [
+        {"id": n, "name": names.get(n, f"class {n}"), "time": time, **_score(a == n, b == n, prediction, reference)}
+        for time, (a, b) in frames
+        for n in numbers
+    ]
+
+
+def summarise(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Mean, standard deviation and number (``of``) of every score in `rows`, per class.
+
+    Scores that are NaN or infinite, because a class is missing on one or both sides, are left out.
+    """
+    summary = []
+    for number, name in sorted({(row["id"], row["name"]) for row in rows}):
+        members = [row for row in rows if (row["id"], row["name"]) == (number, name)]
+        scores = dict.fromkeys(key for row in members for key, value in row.items() if isinstance(value, float))
+        known = {key: [row[key] for row in members if math.isfinite(row.get(key, math.nan))] for key in scores}
+        for kind, count in (("mean", _average), ("sd", _deviation), ("number", len)):
+            values = {key: count(numbers) for key, numbers in known.items()}
+            summary.append({"of": kind, "id": number, "name": name, **values})
+    return summary
+
+
+def _hd95(distances: np.ndarray) -> float:
+    # percentile would interpolate between infinities and return NaN
+    if not np.isfinite(distances).all():
+        return math.inf
+    return float(np.percentile(distances, 95)) if distances.size else math.nan
+
+
+def _mean(distances: np.ndarray) -> float:
+    return float(distances.mean()) if distances.size else math.nan
+
+
+def _average(numbers: Sequence[float]) -> float:
+    return statistics.fmean(numbers) if numbers else math.nan
+
+
+def _deviation(numbers: Sequence[float]) -> float:
+    return statistics.stdev(numbers) if len(numbers) > 1 else math.nan
+
+
+def _surfaces(prediction: np.ndarray, reference: np.ndarray, spacing: list[float]) -> list[np.ndarray]:
+    """Positions (n, axes) in mm of the surface voxels of both masks."""
+    boxes = ndimage.find_objects((prediction | reference).view(np.uint8))
+    box = boxes[0] if boxes else (slice(0, 1),) * prediction.ndim
+    masks = (prediction[box], reference[box])
+    return [np.argwhere(mask & ~ndimage.binary_erosion(mask)) * spacing for mask in masks]
+
+
+def _check_same_grid(prediction: Volume, reference: Volume) -> None:
+    if (prediction.axes, prediction.data.shape) != (reference.axes, reference.data.shape):
+        raise VolumeError(
+            f"The prediction has the axes {prediction.axes} {prediction.data.shape} and the reference "
+            f"{reference.axes} {reference.data.shape}. Compare labels that were made for the same image."
+        )
+    if not (prediction.has_spacing and reference.has_spacing):
+        return
+    size = dict(zip(prediction.axes, prediction.data.shape, strict=True))
+    corner = np.array([size["x"] - 1, size["y"] - 1, size.get("z", 1) - 1, 0.0])
+    difference = prediction.affine - reference.affine
+    # how far the farthest voxel may lie apart: the sum over the axes bounds every corner
+    apart = np.linalg.norm(difference[:3, 3]) + (np.linalg.norm(difference[:3], axis=0) * corner).sum()
+    if apart > 0.01 * min(prediction.spacing):
+        raise VolumeError(
+            f"Prediction and reference lie up to {apart:.3g} mm apart in space: their affines differ. "
+            "Compare labels that were made for the same image, or resample one onto the grid of the other."
+        )
+
+
+def _label_array(volume: Volume) -> np.ndarray:
+    """The labels as integers, axes (t) (z) y x."""
+    data = np.asarray(volume.data)
+    if "c" in volume.axes or not _whole_numbers(data):
+        raise VolumeError(
+            f"This is no label image (axes {volume.axes}, {data.dtype}); needed are whole numbers from 0 up, "
+            "one per voxel."
+        )
+    return data.astype(np.int64) if data.dtype.kind == "f" else data
+
+
+def _whole_numbers(data: np.ndarray) -> bool:
+    if data.dtype.kind in "bu":
+        return True
+    return data.dtype.kind in "if" and 0 <= data.min() <= data.max() < 2**53 and np.array_equal(data, np.round(data))
+
+
+def _score(ours: np.ndarray, theirs: np.ndarray, prediction: Volume, reference: Volume) -> dict[str, float]:
+    known = prediction.has_spacing and reference.has_spacing
+    spacing = prediction.spacing if known else (1.0,) * ours.ndim
+    unit, size, scale = ("mm", "volume_ml", 1e-3) if ours.ndim == 3 else ("mm", "area_mm2", 1)
+    if not known:
+        unit, size, scale = "px", "voxels", 1
+    distances = surface_distances(ours, theirs, spacing)
+    return {
+        "dice": dice(ours, theirs),
+        "iou": iou(ours, theirs),
+        f"hd95_{unit}": _hd95(distances),
+        f"mean_surface_distance_{unit}": _mean(distances),
+        size: np.count_nonzero(ours) * math.prod(spacing) * scale,
+        f"reference_{size}": np.count_nonzero(theirs) * math.prod(spacing) * scale,
+    }

@@ -1,0 +1,39 @@
+"""Where models lie: those of the package and those of the user."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from platformdirs import user_data_dir
+
+from ..errors import ModelError
+
+_BUNDLED = Path(__file__).parents[1] / "weights"
+
+
+def models_folder() -> Path:
+    """Folder of the user's own models: ``$NAPARI_MEDSEG_HOME/models``, or the platform's place for user data."""
+    home = os.environ.get("NAPARI_MEDSEG_HOME") or user_data_dir("napari-medseg", appauthor=False)
+    return Path(home) / "models"
+
+
+def available() -> dict[str, Path]:
+    """Weights file of every model, by name; bundled models first, the user's own hide none of them."""
+    bundled, own = (sorted(folder.glob("*.safetensors")) for folder in (_BUNDLED, models_folder()))
+    names = {path.stem: path for path in bundled}
+    return names | {path.stem: path for path in own if path.stem not in names}
+
+
+def find(name: str) -> Path:
+    """Weights file of the model `name`.
+
+    Raises
+    ------
+    ModelError
+        If there is none; the sentence lists the choices.
+    """
+    known = available()
+    if name not in known:
+        raise ModelError(f"The model '{name}' does not exist; choose one of {', '.join(known) or '(none installed)'}.")
+    return known[name]

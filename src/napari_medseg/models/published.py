@@ -1,0 +1,261 @@
+"""The authors' checkpoints: their key names, what their tensors tell, and the way to our modules and back."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import re
+import struct
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file as load_safetensors
+from torch import nn
+
+from ..errors import ModelError
+from .registry import architecture as find_architecture
+from .registry import build
+
+State = Mapping[str, torch.Tensor]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Published:
+    """How one architecture is written in its authors' files.
+
+    Parameters
+    ----------
+    prefixes : mapping of str to str
+        Our module path -> their module path; the longest matching path wins.
+    classes : str
+        Their key of the last bias; its length is the number of classes without background.
+    options : callable
+        State dictionary in their names -> the network's own options, as far as tensors tell them.
+    dropped : str
+        Regular expression of their keys that belong to training only.
+    others : mapping of str to str
+        Regular expression of a key that only a different network has -> what that network is.
+    """
+
+    prefixes: Mapping[str, str]
+    classes: str
+    options: Callable[[State], dict[str, Any]]
+    dropped: str
+    others: Mapping[str, str] = field(default_factory=dict)
+
+
+def _litenext_prefixes() -> dict[str, str]:
+    names = {"stem.conv": "patches_parition.0", "stem.norm": "patches_parition.1.layernorm"}
+    for stage in range(4):
+        upstream = f"stage{stage + 1}.{min(stage, 1)}"
+        for ours, conv, norm in (("local", "conv_local", "ln1"), ("far", "conv", "ln3"), ("mix", "conv1x1", "ln2")):
+            names[f"mixers.{stage}.{ours}.conv"] = f"{upstream}.{conv}"
+            names[f"mixers.{stage}.{ours}.norm"] = f"{upstream}.{norm}.layernorm"
+    for index in range(3):
+        names[f"downs.{index}.conv"] = f"stage{index + 2}.0.patches_merge.1"
+        names[f"downs.{index}.norm"] = f"stage{index + 2}.0.patches_merge.2.layernorm"
+    for ours, upstream in (("first", "in_layers"), ("second", "out_layers")):
+        names[f"bottleneck.{ours}.conv"] = f"bottle_neck.0.{upstream}.0"
+        names[f"bottleneck.{ours}.norm"] = f"bottle_neck.0.{upstream}.1.layernorm"
+    for ours, upstream in [(f"nodes.{i}", f"normfm{i + 1}") for i in range(4)] + [("query", "normfmDecode")]:
+        names[f"{ours}.value.conv"] = f"attention.{upstream}.norm.conv1x1"
+        names[f"{ours}.value.norm"] = f"attention.{upstream}.norm.bn.layernorm"
+        names[f"{ours}.key"] = f"attention.{upstream}.mlp"
+    names |= {"gate": "attention.mlp", "reduce.conv": "rb4.conv1x1", "reduce.norm": "rb4.bn.layernorm", "head": "head"}
+    return names
+
+
+def _litenext_options(state: State) -> dict[str, Any]:
+    return {
+        "in_channels": state["patches_parition.0.weight"].shape[1],
+        "channels": state["head.weight"].shape[1],
+        "width": state["attention.mlp.weight"].shape[0],
+        "kernels": tuple(state[f"stage{s}.{min(s - 1, 1)}.conv.weight"].shape[-1] for s in (1, 2, 3, 4)),
+    }
+
+
+PUBLISHED: dict[str, Published] = {
+    "litenext": Published(
+        _litenext_prefixes(),
+        "head.bias",
+        _litenext_options,
+        r"(teacher|projector\w*|predictor)\.",
+        {
+            r"(bottle|up[0-3])\.": "a third-party re-implementation",
+            r"attention\.axial_conv\.": "the authors' first version with another decoder",
+        },
+    ),
+}
+
+# what torch and safetensors were seen to raise for files that are cut off, altered or hold program objects
+_DAMAGED = (
+    SafetensorError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    struct.error,
+    RuntimeError,
+    EOFError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    ValueError,
+    AssertionError,
+)
+_WRAPPERS = ("model_state_dict", "state_dict", "model")
+_LEADING = re.compile(r"^((module|model|net|student)\.)+")
+
+
+def from_published(architecture: str, state: Mapping[str, Any], **options: Any) -> nn.Module:
+    """Build our module from a checkpoint in the authors' key names.
+
+    Parameters
+    ----------
+    architecture : str
+        For example ``litenext``.
+    state : mapping
+        The state dictionary, bare or inside a training dictionary, as `read_checkpoint` returns it; ``module.`` and
+        the like before a key are stripped, what belongs to training only is dropped.
+    **options
+        What tensors cannot tell, for example ``dilation``.
+
+    Returns
+    -------
+    torch.nn.Module
+        In evaluation mode.
+
+    Raises
+    ------
+    ModelError
+        If the checkpoint is of another network; names what is missing, unknown or of the wrong shape.
+    """
+    if architecture not in PUBLISHED:
+        raise ModelError(
+            f"No published checkpoints are known for '{architecture}'; choose one of {', '.join(PUBLISHED)}."
+        )
+    entry, title = PUBLISHED[architecture], find_architecture(architecture).title
+    theirs = _weights(state, entry.dropped)
+    for pattern, what in entry.others.items():
+        if any(re.match(pattern, key) for key in theirs):
+            raise ModelError(f"This checkpoint is {what}, not {title} as published. Only the published layout loads.")
+    try:
+        inferred = entry.options(theirs)
+        classes = len(theirs[entry.classes])
+    except (KeyError, IndexError, AttributeError, TypeError) as error:
+        raise ModelError(
+            f"This is no {title} checkpoint as its authors write it: {error} is missing or no tensor; its keys begin "
+            f"with {', '.join(sorted(theirs)[:3])}. Choose the architecture that the file was trained with."
+        ) from error
+    network = build(architecture, num_classes=classes + 1, **(inferred | options))
+    names = {key: _rename(key, entry.prefixes) for key in network.state_dict()}
+    if wrong := sorted(set(names.values()) ^ set(theirs)):
+        more = f" and {len(wrong) - 8} more" if len(wrong) > 8 else ""
+        raise ModelError(f"The checkpoint is no {title}: missing or unknown are {', '.join(wrong[:8])}{more}.")
+    try:
+        network.load_state_dict({ours: theirs[upstream] for ours, upstream in names.items()})
+    except RuntimeError as error:
+        raise ModelError(f"The checkpoint is no {title}: {str(error).splitlines()[-1].strip()}") from error
+    return network.eval()
+
+
+def to_published(architecture: str, network: nn.Module) -> dict[str, torch.Tensor]:
+    """State dictionary of `network` in the authors' key names; an architecture without any keeps its own."""
+    state = network.state_dict()
+    if architecture not in PUBLISHED:
+        return dict(state)
+    return {_rename(key, PUBLISHED[architecture].prefixes): value for key, value in state.items()}
+
+
+def _rename(key: str, prefixes: Mapping[str, str]) -> str:
+    prefix = max((p for p in prefixes if key.startswith(p + ".")), key=len)
+    return prefixes[prefix] + key[len(prefix) :]
+
+
+def _weights(state: Mapping[str, Any], dropped: str) -> dict[str, Any]:
+    """Entries of the network itself, by their names in the authors' module."""
+    while wrapper := next((key for key in _WRAPPERS if isinstance(state.get(key), Mapping)), None):
+        state = state[wrapper]
+    bare = [(_LEADING.sub("", str(key)), value) for key, value in state.items()]
+    weights = {key: value for key, value in bare if not re.match(dropped, key)}
+    training = [key for key, _ in bare if re.match(dropped, key)]
+    if not weights or len(weights) + len(training) < len(bare):
+        raise ModelError(
+            "The checkpoint holds no weights, or two networks at once, for example 'net.' and 'student.'. "
+            "Give the state dictionary of one network."
+        )
+    if training:
+        _log.info("Left out %d entries that belong to training only: %s ...", len(training), training[0])
+    for key, value in weights.items():
+        # a few bytes can declare any shape: such a tensor must not decide how large the network is built
+        if isinstance(value, torch.Tensor) and value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise ModelError(
+                f"The checkpoint is damaged: '{key}' declares {tuple(value.shape)} but holds fewer values."
+            )
+    return weights
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint file without running any code in it.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Safetensors, or what ``torch.save`` wrote: a state dictionary, or a training dictionary that may hold numpy
+        scalars. The content decides, not the name.
+
+    Returns
+    -------
+    dict
+        As stored, tensors on the CPU; `from_published` finds the weights in it.
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be read, is damaged, or holds anything but numbers, text and tensors.
+    """
+    advice = "Give the authors' .pt or .pth file or a .safetensors file, complete."
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)
+        if start[8:] == b"{":
+            return load_safetensors(path)
+        _check_unpacked_size(path)
+        with torch.serialization.safe_globals(_numpy_scalars()):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise ModelError(
+            f"The checkpoint '{path.name}' cannot be read ({error.strerror or error}). {advice}"
+        ) from error
+    except _DAMAGED as error:
+        raise ModelError(
+            f"The checkpoint '{path.name}' is damaged, or holds more than tensors, numbers and text. {advice}"
+        ) from error
+    if not isinstance(content, Mapping):
+        raise ModelError(
+            f"The checkpoint '{path.name}' holds a {type(content).__name__}, no state dictionary. {advice}"
+        )
+    return dict(content)
+
+
+def _check_unpacked_size(path: Path) -> None:
+    """Refuse archives whose parts are larger than the file: PyTorch never compresses them."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            size = sum(part.file_size for part in archive.infolist())
+        if size > path.stat().st_size:
+            raise ValueError(f"it would unpack to {size / 1e6:.0f} MB")
+
+
+def _numpy_scalars() -> list[Any]:
+    """What unpickling a numpy number needs; files written with NumPy 1 call the function by its old place."""
+    scalar = np.float64(0).__reduce__()[0]
+    kinds = [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64)]
+    places = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("_core", "core")]
+    return [*places, np.dtype, *kinds]

@@ -1,0 +1,129 @@
+"""From image slices to the tensor a network sees, and back: the only place that resamples, pads or normalises."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from .errors import SettingsError
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How slices become network input; stored in every checkpoint, used in training and inference alike.
+
+    Parameters
+    ----------
+    percentiles : (float, float)
+        Values of a slice (all its channels together) that become 0 and 1; the rest is clipped.
+    min_range : float
+        Smallest distance between the two, as a share of 255, for 8-bit images: keeps a dark image dark.
+    spacing : float or None
+        In-plane pixel size in mm that images are resampled to; None keeps the pixels.
+    assumed_spacing : float or None
+        Pixel size in mm of images that do not tell theirs; None leaves such images as they are.
+    multiple : int
+        Height and width are padded by reflection to multiples of this.
+    """
+
+    percentiles: tuple[float, float] = (1.0, 99.8)
+    min_range: float = 0.06
+    spacing: float | None = None
+    assumed_spacing: float | None = None
+    multiple: int = 16
+
+    def __post_init__(self) -> None:
+        low, high = self.percentiles
+        if not 0 <= low < high <= 100:
+            raise SettingsError(f"percentiles is ({low}, {high}); needed are two rising numbers from 0 to 100.")
+        object.__setattr__(self, "percentiles", (float(low), float(high)))
+
+    def normalise(self, image: np.ndarray) -> np.ndarray:
+        """Scale one slice (y, x) or (y, x, 3) to [0, 1], float32, as (3, y, x); grey is repeated.
+
+        Values that are not finite become the lower limit.
+        """
+        values = np.asarray(image, dtype=np.float32)
+        finite = np.isfinite(values)
+        everywhere = finite.all()
+        known = values if everywhere else values[finite]
+        low, high = np.percentile(known, self.percentiles) if known.size else (0.0, 1.0)
+        span = high - low
+        if image.dtype == np.uint8:
+            span = max(span, self.min_range * 255)
+        if not everywhere:
+            values = np.where(finite, values, np.float32(low))
+        scaled = np.clip((values - np.float32(low)) / np.float32(max(span, 1e-12)), 0, 1)
+        if scaled.ndim == 2:
+            return np.repeat(scaled[None], 3, axis=0)
+        return np.ascontiguousarray(scaled.transpose(2, 0, 1))
+
+    def apply(self, slices: np.ndarray, spacing: tuple[float, float] | None) -> tuple[torch.Tensor, Undo]:
+        """Turn slices (n, y, x) or (n, y, x, 3) into network input (n, 3, Y, X).
+
+        Parameters
+        ----------
+        slices : numpy.ndarray
+            Any real dtype.
+        spacing : (float, float) or None
+            Pixel size (y, x) in mm; None when it is not known.
+
+        Returns
+        -------
+        torch.Tensor, Undo
+            The input and the way back to the grid of the slices.
+        """
+        return self.fit(torch.from_numpy(np.stack([self.normalise(image) for image in slices])), spacing)
+
+    def fit(self, tensor: torch.Tensor, spacing: tuple[float, float] | None) -> tuple[torch.Tensor, Undo]:
+        """Resample and pad normalised slices (n, 3, y, x): the second half of `apply`."""
+        size = tensor.shape[-2:]
+        inner = self.working_size(size, spacing)
+        if inner != tuple(size):
+            tensor = F.interpolate(tensor, inner, mode="bilinear", antialias=True).clamp(0, 1)
+        return self._pad(tensor), Undo(tuple(size), inner)
+
+    def working_size(self, size: tuple[int, int], spacing: tuple[float, float] | None) -> tuple[int, int]:
+        """Height and width of a slice after resampling, before padding."""
+        if spacing is None and self.assumed_spacing is not None:
+            spacing = (self.assumed_spacing,) * 2
+        if self.spacing is None or spacing is None:
+            return tuple(size)
+        return tuple(max(1, round(n * mm / self.spacing)) for n, mm in zip(size, spacing, strict=True))
+
+    def padded_size(self, size: tuple[int, int], spacing: tuple[float, float] | None) -> tuple[int, int]:
+        """Height and width that the network sees."""
+        return tuple(-(-n // self.multiple) * self.multiple for n in self.working_size(size, spacing))
+
+    def _pad(self, tensor: torch.Tensor) -> torch.Tensor:
+        height, width = tensor.shape[-2:]
+        below, right = -height % self.multiple, -width % self.multiple
+        # reflection cannot exceed the image itself: thin images repeat their last line instead
+        mode = "reflect" if below < height and right < width else "replicate"
+        return F.pad(tensor, (0, right, 0, below), mode=mode) if below or right else tensor
+
+
+@dataclass(frozen=True)
+class Undo:
+    """The way back from network output to the grid of the slices.
+
+    Parameters
+    ----------
+    size : (int, int)
+        Height and width of the original slices.
+    inner : (int, int)
+        Height and width after resampling, before padding.
+    """
+
+    size: tuple[int, int]
+    inner: tuple[int, int]
+
+    def __call__(self, logits: torch.Tensor) -> torch.Tensor:
+        """Crop the padding and resample logits (n, c, Y, X) to (n, c, y, x)."""
+        logits = logits[..., : self.inner[0], : self.inner[1]]
+        if self.inner == self.size:
+            return logits
+        return F.interpolate(logits, self.size, mode="bilinear", align_corners=False)

@@ -1,0 +1,41 @@
+"""How long work reports progress and is cancelled: a job is a generator that yields `Progress`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One step of a job.
+
+    Parameters
+    ----------
+    done, total : int
+        Steps finished and steps in all.
+    partial : object, optional
+        A piece of the result that can already be shown; each job documents its kind.
+    """
+
+    done: int
+    total: int
+    partial: Any = None
+
+
+Job = Generator[Progress, None, T]
+"""A generator that yields `Progress` and returns its result; closing it cancels the work."""
+
+
+def run(job: Job[T], on_progress: Callable[[Progress], None] | None = None) -> T:
+    """Drive `job` to its end in this thread and return its result."""
+    while True:
+        try:
+            step = next(job)
+        except StopIteration as end:
+            return end.value
+        if on_progress is not None:
+            on_progress(step)

@@ -1,0 +1,1 @@
+"""Headless training: data, losses, augmentation and the loop."""

@@ -1,0 +1,148 @@
+"""Random changes of training slices, drawn from a generator so that a resumed run sees the same ones."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional as F
+
+from ..errors import SettingsError
+
+_MAX_BLUR = 5.0  # its kernel must be smaller than the smallest view
+
+
+@dataclass(frozen=True)
+class AugmentSettings:
+    """Ranges of the random changes; each is drawn uniformly and independently per slice.
+
+    Parameters
+    ----------
+    rotate : float
+        Largest rotation in degrees, either way, on top of a random multiple of `quarter_turns` times 90 degrees.
+    quarter_turns, flip : bool
+        Random multiples of 90 degrees; random mirroring of either axis.
+    zoom : (float, float)
+        Magnification.
+    shift : float
+        Largest shift as a share of the image, used where the whole slice is shown.
+    gamma, gain : (float, float)
+        Exponent and factor of the intensities.
+    offset : float
+        Largest amount added to the intensities, either way.
+    colour_gain : float
+        Largest relative change of the gain of single channels.
+    blur, noise : float
+        Largest standard deviation of Gaussian blur (pixels) and noise (intensity); each in half of the slices.
+    """
+
+    rotate: float = 20.0
+    quarter_turns: bool = True
+    flip: bool = True
+    zoom: tuple[float, float] = (0.78, 1.28)
+    shift: float = 0.1
+    gamma: tuple[float, float] = (0.7, 1.45)
+    gain: tuple[float, float] = (0.8, 1.2)
+    offset: float = 0.1
+    colour_gain: float = 0.15
+    blur: float = 1.2
+    noise: float = 0.05
+
+    def __post_init__(self) -> None:
+        for name in ("zoom", "gamma", "gain"):
+            pair = getattr(self, name)
+            if len(pair) != 2 or not 0 < pair[0] <= pair[1]:
+                raise SettingsError(f"The augmentation '{name}' is {pair}; needed are two rising numbers above 0.")
+        if not 0 <= self.blur <= _MAX_BLUR:
+            raise SettingsError(f"The augmentation 'blur' is {self.blur}; needed is a number from 0 to {_MAX_BLUR}.")
+
+
+NOTHING = AugmentSettings(
+    rotate=0,
+    quarter_turns=False,
+    flip=False,
+    zoom=(1, 1),
+    shift=0,
+    gamma=(1, 1),
+    gain=(1, 1),
+    offset=0,
+    colour_gain=0,
+    blur=0,
+    noise=0,
+)
+"""Changes nothing, but crops at random where the image is larger than the view."""
+
+
+class Augment:
+    """Draws one random view of each slice.
+
+    Parameters
+    ----------
+    settings : AugmentSettings
+    generator : torch.Generator
+        Source of all randomness.
+    """
+
+    def __init__(self, settings: AugmentSettings, generator: torch.Generator):
+        self._settings, self._generator = settings, generator
+
+    def __call__(
+        self, image: torch.Tensor, labels: torch.Tensor, size: tuple[int, int]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """One view of an image (3, Y, X) and its labels (Y, X) of `size`."""
+        grid = self._grid(tuple(labels.shape), size)
+        view = F.grid_sample(image[None], grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+        mask = F.grid_sample(
+            labels[None, None].to(torch.float32), grid, mode="nearest", padding_mode="reflection", align_corners=False
+        )
+        return self._intensities(view)[0], mask[0, 0].to(torch.uint8)
+
+    def _uniform(self, low: float, high: float) -> float:
+        return low + (high - low) * float(torch.rand((), generator=self._generator))
+
+    def _coin(self) -> bool:
+        return self._uniform(0, 1) < 0.5
+
+    def _grid(self, shape: tuple[int, int], size: tuple[int, int]) -> torch.Tensor:
+        s = self._settings
+        turns = int(self._uniform(0, 4)) % 4 if s.quarter_turns else 0
+        angle = math.radians(90 * turns + self._uniform(-s.rotate, s.rotate))
+        zoom = math.exp(self._uniform(math.log(s.zoom[0]), math.log(s.zoom[1])))
+        mirror = [-1.0 if s.flip and self._coin() else 1.0 for _ in "xy"]
+        # output pixels -> input pixels (x, y), both measured from their centres
+        cos, sin = math.cos(angle) / zoom, math.sin(angle) / zoom
+        matrix = torch.tensor([[cos * mirror[0], -sin * mirror[1]], [sin * mirror[0], cos * mirror[1]]])
+        centre = torch.tensor(
+            [self._centre(n, m / zoom, s.shift) for n, m in zip(shape[::-1], size[::-1], strict=True)]
+        )
+        y, x = torch.meshgrid(*(torch.arange(n) - (n - 1) / 2 for n in size), indexing="ij")
+        pixels = torch.stack([x, y], -1) @ matrix.T + centre
+        return (pixels / torch.tensor([shape[1] / 2, shape[0] / 2]))[None]
+
+    def _centre(self, length: int, seen: float, shift: float) -> float:
+        """Where to look along one axis, in pixels from the middle: anywhere for a crop, nearly the middle otherwise."""
+        slack = max((length - seen) / 2, shift * length)
+        return self._uniform(-slack, slack)
+
+    def _intensities(self, view: torch.Tensor) -> torch.Tensor:
+        s = self._settings
+        view = view.clamp(0, 1) ** math.exp(self._uniform(math.log(s.gamma[0]), math.log(s.gamma[1])))
+        colour = torch.rand(3, generator=self._generator) * 2 - 1
+        gain = self._uniform(*s.gain) * (1 + s.colour_gain * colour)
+        view = view * gain.view(1, 3, 1, 1) + self._uniform(-s.offset, s.offset)
+        if s.blur and self._coin():
+            view = _gaussian_blur(view, self._uniform(0.2, s.blur))
+        if s.noise and self._coin():
+            # one noise field for all channels: grey slices stay grey
+            field = torch.randn(view.shape[-2:], generator=self._generator)
+            view = view + self._uniform(0, s.noise) * field
+        return view
+
+
+def _gaussian_blur(image: torch.Tensor, sigma: float) -> torch.Tensor:
+    reach = max(1, math.ceil(3 * sigma))
+    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
+    kernel = (kernel / kernel.sum()).repeat(3, 1)
+    image = F.conv2d(F.pad(image, (reach, reach, 0, 0), mode="reflect"), kernel[:, None, None, :], groups=3)
+    return F.conv2d(F.pad(image, (0, 0, reach, reach), mode="reflect"), kernel[:, None, :, None], groups=3)

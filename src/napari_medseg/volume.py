@@ -1,0 +1,139 @@
+"""`Volume`: an image array with named axes and its place in the scanner."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from .errors import VolumeError
+
+_AXES = re.compile(r"t?(c?z?yx|z?yxc)")
+
+
+@dataclass(frozen=True)
+class LabelClass:
+    """One row of a class table: the number in the label array, its name and its colour (``#rrggbb``)."""
+
+    id: int
+    name: str
+    colour: str
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """An image or label array with its geometry.
+
+    Parameters
+    ----------
+    data : array
+        C-ordered, axes as named by `axes`. Anything with ``shape``, ``dtype`` and slicing (numpy, dask, zarr).
+    axes : str
+        One letter per axis: ``t`` time, ``c`` channel, ``z`` slice, ``y`` row, ``x`` column. ``yx``, ``yxc`` (RGB),
+        ``zyx``, ``tyx``, ``tzyx``, ``czyx`` and their like.
+    affine : numpy.ndarray, shape (4, 4)
+        Voxel index along (x, y, z) to RAS+ millimetres, as in NIfTI. Two-dimensional images have one too.
+    classes : tuple of LabelClass
+        Class table when the array holds labels; background (0) is not listed.
+    metadata : mapping
+        What else the file said. ``has_spacing`` is False when the voxel size is not known and the affine is a guess.
+
+    Raises
+    ------
+    VolumeError
+        If axes and array do not fit, an axis is empty or the affine cannot be inverted.
+    """
+
+    data: Any
+    axes: str
+    affine: np.ndarray = field(default_factory=lambda: np.eye(4))
+    classes: tuple[LabelClass, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        shape = tuple(self.data.shape)
+        if not _AXES.fullmatch(self.axes) or len(self.axes) != len(shape):
+            raise VolumeError(
+                f"The image has {len(shape)} axes {shape} named '{self.axes}'; expected one of yx, yxc, zyx, tyx, "
+                "tzyx, czyx. Name every axis, or select one time point or channel first."
+            )
+        if 0 in shape:
+            raise VolumeError(f"The image is empty: its shape is {shape}. Every axis needs at least one voxel.")
+        affine = np.array(self.affine, dtype=np.float64)
+        if affine.shape != (4, 4) or not np.isfinite(affine).all() or not _is_invertible(affine[:3, :3]):
+            raise VolumeError(
+                "The voxel-to-millimetre matrix is not a finite, invertible 4 x 4 matrix. "
+                "Repair the geometry of the file, or open it as a plain array."
+            )
+        object.__setattr__(self, "affine", affine)
+
+    @property
+    def spatial_axes(self) -> str:
+        """The axes that lie in space, in array order: ``zyx`` or ``yx``."""
+        return "".join(a for a in self.axes if a in "zyx")
+
+    @property
+    def spacing(self) -> tuple[float, ...]:
+        """Voxel size in mm, one per spatial axis, in array order."""
+        sizes = dict(zip("xyz", np.linalg.norm(self.affine[:3, :3], axis=0), strict=True))
+        return tuple(float(sizes[a]) for a in self.spatial_axes)
+
+    @property
+    def origin(self) -> tuple[float, float, float]:
+        """RAS+ position of the first voxel in mm, as (x, y, z)."""
+        x, y, z = self.affine[:3, 3]
+        return float(x), float(y), float(z)
+
+    @property
+    def orientation(self) -> str:
+        """Anatomical direction in which each spatial axis grows, in array order, for example ``SAR``."""
+        from nibabel.orientations import aff2axcodes
+
+        codes = dict(zip("xyz", aff2axcodes(self.affine), strict=True))
+        return "".join(codes[a] for a in self.spatial_axes)
+
+    @property
+    def has_spacing(self) -> bool:
+        """Whether the voxel size was measured rather than assumed."""
+        return bool(self.metadata.get("has_spacing", True))
+
+    @property
+    def channel_axis(self) -> int | None:
+        """Index of the channel axis, if there is one."""
+        return self.axes.index("c") if "c" in self.axes else None
+
+    def like(self, data: Any, classes: tuple[LabelClass, ...] = ()) -> Volume:
+        """`data` on the grid of this volume: same affine; the channel axis is dropped if `data` has none."""
+        axes = self.axes if data.ndim == len(self.axes) else self.axes.replace("c", "")
+        return replace(self, data=data, axes=axes, classes=classes)
+
+    def select(self, axis: str, index: int) -> Volume:
+        """One position along `axis` (``t``, ``c`` or ``z``); the affine follows the selected slice.
+
+        Raises
+        ------
+        VolumeError
+            If the axis does not exist or has no such index.
+        """
+        if axis not in self.axes:
+            raise VolumeError(f"The image has the axes '{self.axes}' and no axis '{axis}'. Select another axis.")
+        where = self.axes.index(axis)
+        if not 0 <= index < self.data.shape[where]:
+            raise VolumeError(
+                f"Index {index} lies outside axis '{axis}', which has {self.data.shape[where]} positions. "
+                f"Choose 0 to {self.data.shape[where] - 1}."
+            )
+        affine = self.affine.copy()
+        if axis == "z":
+            affine[:3, 3] += index * affine[:3, 2]
+        data = self.data[(slice(None),) * where + (index,)]
+        return replace(self, data=data, axes=self.axes.replace(axis, ""), affine=affine)
+
+
+def _is_invertible(matrix: np.ndarray) -> bool:
+    """Whether the columns span space; their lengths do not matter, voxels may be nanometres small."""
+    lengths = np.linalg.norm(matrix, axis=0)
+    return bool(lengths.min() > 0 and abs(np.linalg.det(matrix / lengths)) > 1e-6)

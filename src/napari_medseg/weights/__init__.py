@@ -1,0 +1,1 @@
+"""Weights of the bundled models, each with its card."""

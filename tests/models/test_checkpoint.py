@@ -1,0 +1,101 @@
+"""Model files: what is saved is what loads, and nothing else does."""
+
+import json
+
+import pytest
+import torch
+
+from napari_medseg import models
+from napari_medseg.errors import ModelError
+from napari_medseg.models import ModelCard
+from napari_medseg.preprocess import Preprocess
+from napari_medseg.volume import LabelClass
+
+CLASSES = (LabelClass(1, "left", "#ff0000"), LabelClass(2, "right", "#00ff00"))
+
+
+def card(architecture="litenext", **texts):
+    preprocess = Preprocess(percentiles=(2, 98), spacing=1.5)
+    return ModelCard("pair", architecture, preprocess, CLASSES, spacing_mm=(0.7, 2.2), **texts)
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "pair.safetensors"
+    models.save(path, models.build("litenext", num_classes=3), card())
+    return path
+
+
+@pytest.mark.parametrize("architecture", models.ARCHITECTURES)
+def test_what_is_saved_is_what_loads(architecture, tmp_path):
+    if architecture == "unet":
+        pytest.importorskip("monai", reason="the U-Net needs the extra 'baseline'")
+    options = {"dilation": 2} if architecture == "litenext" else {}
+    network = models.build(architecture, num_classes=3, **options).eval()
+    path = tmp_path / "pair.safetensors"
+    written = models.save(path, network, card(architecture, options=options, metrics={"val": {"dice": 0.5}}))
+    loaded = models.load(path)
+    assert loaded.card == written == models.load_card(path)
+    assert not loaded.network.training
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["pair.json", "pair.safetensors"]
+    image = torch.rand(1, 3, 32, 32)
+    with torch.inference_mode():
+        assert torch.equal(loaded.network(image), network(image))
+
+
+def test_files_carry_the_authors_names(path, litenext_layout):
+    assert set(models.read_checkpoint(path)) == set(litenext_layout(7))
+
+
+def test_altered_or_truncated_weights_are_refused(path):
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match="SHA-256 differs"):
+        models.load(path)
+    path.write_bytes(content[:1000])
+    with pytest.raises(ModelError, match="SHA-256 differs"):
+        models.load(path)
+    path.unlink()
+    with pytest.raises(ModelError, match="cannot be read"):
+        models.load(path)
+
+
+def rewrite(path, **changes):
+    file = path.with_suffix(".json")
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"architecture": "alexnet"}, "choose one of"),
+        ({"classes": [{"id": 1, "name": "left", "colour": "#ff0000"}]}, "do not fit their card"),
+        ({"options": {"depth": 3}}, "depth"),
+        ({"preprocess": {"mean": 3}}, "cannot be read"),
+        ({"secret": 3}, "cannot be read"),
+    ],
+)
+def test_cards_that_do_not_fit_are_refused(path, changes, sentence):
+    rewrite(path, **changes)
+    with pytest.raises(ModelError, match=sentence):
+        models.load(path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '"card"', "null", "{", '{"name": "pair"}'])
+def test_damaged_or_missing_card_is_refused(path, text):
+    path.with_suffix(".json").write_text(text)
+    with pytest.raises(ModelError, match="card"):
+        models.load(path)
+    path.with_suffix(".json").unlink()
+    with pytest.raises(ModelError, match="no readable card"):
+        models.load(path)
+
+
+def test_weights_that_are_no_safetensors_are_refused_even_with_the_right_hash(path):
+    import hashlib
+
+    path.write_bytes(b"no weights at all")
+    rewrite(path, sha256=hashlib.sha256(b"no weights at all").hexdigest())
+    with pytest.raises(ModelError, match="no safetensors"):
+        models.load(path)

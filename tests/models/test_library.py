@@ -1,0 +1,28 @@
+"""Where models are found."""
+
+import pytest
+
+from napari_medseg import models
+from napari_medseg.errors import ModelError
+from napari_medseg.models import library
+
+
+def test_own_models_join_the_bundled_ones_and_hide_none(tmp_path, monkeypatch):
+    bundled = tmp_path / "bundled"
+    bundled.mkdir()
+    monkeypatch.setattr(library, "_BUNDLED", bundled)
+    monkeypatch.setenv("NAPARI_MEDSEG_HOME", str(tmp_path / "home"))
+    assert models.available() == {}
+    own = models.models_folder()
+    own.mkdir(parents=True)
+    for folder, name in ((bundled, "heart"), (own, "heart"), (own, "mine")):
+        (folder / f"{name}.safetensors").touch()
+    assert models.available() == {"heart": bundled / "heart.safetensors", "mine": own / "mine.safetensors"}
+    assert models.find("mine") == own / "mine.safetensors"
+    with pytest.raises(ModelError, match="choose one of heart, mine"):
+        models.find("lung")
+
+
+def test_without_the_variable_models_lie_in_the_users_data_folder(monkeypatch):
+    monkeypatch.delenv("NAPARI_MEDSEG_HOME", raising=False)
+    assert models.models_folder().parts[-2:] == ("napari-medseg", "models")

@@ -1,0 +1,394 @@
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from napari_medseg import cli, cohort, io, models
+from napari_medseg.cli.report import write_json
+from napari_medseg.inference import segment
+from napari_medseg.preprocess import Preprocess
+from napari_medseg.progress import Progress
+from napari_medseg.volume import LabelClass, Volume
+
+OBLIQUE = np.array([[1.2, 0.1, 2.0, -7], [-0.1, 1.3, 1.0, 5], [0.2, -0.2, 8.0, 30], [0, 0, 0, 1]])
+HEAVY = {"dask", "napari", "nibabel", "numpy", "pydicom", "scipy", "skimage", "tifffile", "torch", "tqdm"}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """An untrained network that finds something, saved once for all tests."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    card = models.ModelCard(
+        "tiny",
+        "litenext",
+        Preprocess(),
+        (LabelClass(1, "cavity", "#e64b35"),),
+        modality="cine MR",
+        spacing_mm=(0.5, 1.0),
+        metrics={"test": {"dice": 0.8765, "unet": {"dice": 0.5}}},
+    )
+    models.save(path, models.build("litenext"), card)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path, monkeypatch, own_home, weights):
+    """An empty working folder, and a home with one model."""
+    monkeypatch.chdir(tmp_path)
+    (own_home / "models").mkdir()
+    for suffix in (".safetensors", ".json"):
+        shutil.copy(weights.with_suffix(suffix), own_home / "models")
+    return tmp_path
+
+
+def image(path, seed=0, shape=(3, 24, 40)):
+    data = np.random.default_rng(seed).integers(0, 900, shape).astype(np.int16)
+    path.parent.mkdir(exist_ok=True)
+    return io.write(Volume(data, "zyx", OBLIQUE), path)
+
+
+def labels(path, data, affine=OBLIQUE):
+    path.parent.mkdir(exist_ok=True)
+    classes = (LabelClass(1, "cavity", "#ff0000"),)
+    return io.write(Volume(np.asarray(data, np.uint8), "zyx", affine, classes), path)
+
+
+def run(line):
+    return cli.main(shlex.split(line))
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_help_is_light():
+    program = (
+        "import sys; from napari_medseg import cli\n"
+        "try: cli.main(['segment', '--help'])\n"
+        "except SystemExit as end: print(end.code, *sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    code, *loaded = result.stdout.splitlines()[-1].split()
+    assert code == "0"
+    assert "--uncertainty FILE" in result.stdout
+    assert not HEAVY & set(loaded)
+
+
+@pytest.mark.parametrize("command", ["segment", "evaluate", "train", "models", "models import", "info", "convert"])
+def test_every_command_explains_itself(command, capsys):
+    with pytest.raises(SystemExit) as end:
+        run(command + " --help")
+    assert end.value.code == 0
+    assert f"usage: napari-medseg {command}" in capsys.readouterr().out
+
+
+def test_segment_equals_the_python_api(workplace, capsys):
+    path = image(workplace / "scan.nii.gz")
+    line = "segment scan.nii.gz -o labels.nii.gz --model tiny --batch 2 --uncertainty u.tif --report new/r.json"
+    assert run(line) == 0
+    expected = segment(io.read(path), "tiny", uncertainty=True)
+    found = io.read("labels.nii.gz")
+    assert np.array_equal(found.data, expected.labels.data)
+    assert 0 < found.data.mean() <= 1
+    assert np.array_equal(io.read("u.tif").data, expected.uncertainty.data)
+    assert np.allclose(found.affine, OBLIQUE, rtol=0, atol=1e-6)
+    assert found.classes == expected.labels.classes
+    told = capsys.readouterr()
+    volume = expected.report["classes"][0]["volume_mm3"] / 1000
+    assert "scan.nii.gz: 3 slices in" in told.out
+    assert f"cavity {volume:.2f} ml -> labels.nii.gz" in told.out
+    assert told.err.count("was trained for 0.5 to 1 mm") == 1
+
+
+def test_the_report_repeats_the_run(workplace):
+    image(workplace / "scan.nii.gz")
+    assert run("segment scan.nii.gz -o a.nii.gz --model tiny --channel 0 --report r.json") == 1
+    assert run("segment scan.nii.gz -o a.nii.gz --model tiny --batch 1 --axes tyx --report r.json") == 0
+    report = json.loads((workplace / "r.json").read_text())
+    card = models.load_card(models.find("tiny"))
+    assert report["version"]
+    assert report["model"] == {"name": "tiny", "sha256": card.sha256}
+    assert (report["settings"]["batch"], report["settings"]["axes"]) == (1, "tyx")
+    assert (report["failures"], report["interrupted"]) == ([], False)
+    assert report["files"][0]["classes"][0]["voxels"] == np.count_nonzero(io.read("a.nii.gz").data)
+    (workplace / "a.nii.gz").rename(workplace / "first.nii.gz")
+    assert run(report["command"].removeprefix("napari-medseg ")) == 0
+    assert np.array_equal(io.read("a.nii.gz").data, io.read("first.nii.gz").data)
+
+
+def test_one_bad_file_fails_alone(workplace, capsys):
+    image(workplace / "in" / "a.nii.gz")
+    image(workplace / "in" / "c.npy", 1)
+    (workplace / "in" / "b.nii.gz").write_bytes((workplace / "in" / "a.nii.gz").read_bytes()[:900])
+    (workplace / "in" / "notes.txt").write_text("no image")
+    assert run("segment in nowhere -o out --model tiny --report r.json") == 1
+    assert {"a.nii.gz", "c.npz"} < set(names(workplace / "out"))
+    assert not [name for name in names(workplace / "out") if name.startswith(("b", ".", "notes"))]
+    report = json.loads((workplace / "r.json").read_text())
+    assert [row["output"] for row in report["files"]] == ["out/a.nii.gz", "out/c.npz"]
+    assert [failure["file"] for failure in report["failures"]] == ["nowhere", "in/b.nii.gz"]
+    told = capsys.readouterr().err
+    assert "2 of 4 failed" in told
+    assert "b.nii.gz' is damaged" in told
+    assert "Traceback" not in told
+
+
+def test_resume_does_what_is_missing(workplace, capsys):
+    for name in ("a.nii.gz", "b.nii.gz"):
+        image(workplace / "in" / name)
+    line = "segment in -o out --model tiny --report r.json"
+    assert run(line) == 0
+    first = json.loads((workplace / "r.json").read_text())
+    kept = (workplace / "out" / "a.nii.gz").stat().st_mtime_ns
+    (workplace / "out" / "b.nii.gz").unlink()
+    capsys.readouterr()
+    assert run(line + " --resume --batch 1") == 0
+    assert "a.nii.gz: skipped" in capsys.readouterr().out
+    assert (workplace / "out" / "a.nii.gz").stat().st_mtime_ns == kept
+    second = json.loads((workplace / "r.json").read_text())
+    assert second["files"][0] == first["files"][0], "what an earlier run found stays in the report"
+    assert second["files"][1]["classes"] == first["files"][1]["classes"]
+    assert run(line + " --resume --split-objects") == 2
+    assert "another model or other settings" in capsys.readouterr().err
+
+
+def test_an_input_is_never_overwritten(workplace, capsys):
+    path = image(workplace / "in" / "a.nii.gz")
+    before = path.read_bytes()
+    for words in ("-o in", "-o out --uncertainty in/a.nii.gz", "-o out --report in/a.nii.gz", "-o in/../in/a.nii.gz"):
+        assert run(f"segment in/a.nii.gz --model tiny {words}") == 2
+        assert "would replace" in capsys.readouterr().err
+    assert run("convert in/a.nii.gz in/a.nii.gz") == 2
+    assert path.read_bytes() == before
+    assert names(workplace / "in") == ["a.nii.gz"]
+
+
+def test_an_interrupt_leaves_nothing_half_done(workplace, monkeypatch, capsys):
+    def stopped(*args):
+        yield Progress(1, 3)
+        raise KeyboardInterrupt
+
+    for name in ("a.nii.gz", "b.nii.gz"):
+        image(workplace / "in" / name)
+    line = "segment in -o out --model tiny --report r.json"
+    assert run(line) == 0
+    (workplace / "out" / "b.nii.gz").unlink()
+    before = names(workplace / "out")
+    monkeypatch.setattr(cohort, "segment_job", stopped)
+    capsys.readouterr()
+    assert run(line + " --resume") == 130
+    assert names(workplace / "out") == before
+    assert capsys.readouterr().err.splitlines()[-1].startswith("napari-medseg: Interrupted.")
+    report = json.loads((workplace / "r.json").read_text())
+    assert report["interrupted"]
+    assert [row["output"] for row in report["files"]] == ["out/a.nii.gz"]
+
+
+def test_reports_are_plain_json_and_join_a_class_table(workplace):
+    path = workplace / "new" / "report.json"
+    write_json(path, {"a": float("nan"), "b": [float("inf"), np.float32(1.5), {"c": path}], "d": (1, None)})
+    assert json.loads(path.read_text()) == {"a": None, "b": [None, 1.5, {"c": str(path)}], "d": [1, None]}
+    assert names(path.parent) == ["report.json"]
+    image(workplace / "scan.nii.gz")
+    assert run("segment scan.nii.gz -o labels.npy --model tiny --report labels.json") == 0
+    assert "files" in json.loads((workplace / "labels.json").read_text())
+    assert io.read("labels.npy").classes[0].name == "cavity"
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ("segment a.nii -o b.nii --model nothing", "'nothing' does not exist; choose one of"),
+        ("segment a.nii c.nii -o b.nii --model tiny", "Give a folder"),
+        ("segment a.nii -o b.xyz --model tiny", "ending that cannot be written"),
+        ("train nothing", "recipes are litenext-heart"),
+        ("models import a.pth --name ../a", "no model name"),
+        ("models import a.pth --architecture litenext --name tiny", "already"),
+        ("models import a.pth --name new", "--architecture"),
+    ],
+)
+def test_wrong_usage_is_a_sentence_and_2(words, text, capsys):
+    assert run(words) == 2
+    told = capsys.readouterr().err
+    assert text in told
+    assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words", ["", "segment", "segment a -o b --model m --batch -1", "segment a -o b --model m --device x"]
+)
+def test_argparse_refuses_with_2(words):
+    with pytest.raises(SystemExit) as end:
+        run(words)
+    assert end.value.code == 2
+
+
+@pytest.mark.parametrize(
+    "words", ["info nothing.nii", "segment nothing.nii -o b.nii --model tiny", "convert nothing.nii b.nii"]
+)
+def test_missing_file_is_one_sentence_and_1(words, capsys):
+    assert run(words) == 1
+    told = capsys.readouterr().err
+    assert "nothing.nii" in told
+    assert told.count("\n") == 1
+
+
+def test_progress_is_a_bar_on_a_terminal_and_plain_lines_elsewhere(workplace, monkeypatch, capsys):
+    image(workplace / "scan.nii.gz")
+    line = "segment scan.nii.gz -o l.nii.gz --model tiny --batch 1"
+    monkeypatch.setattr(cli.terminal, "_SECONDS_BETWEEN_LINES", 0)
+    assert run(line) == 0
+    assert "scan.nii.gz: slice 2 of 3\n" in capsys.readouterr().err
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert run(line) == 0
+    told = capsys.readouterr()
+    assert "/3 slices" in told.err
+    assert told.out.count("\n") == 1
+
+
+def test_evaluate(workplace, capsys):
+    reference = np.zeros((4, 20, 20))
+    reference[1:3, 5:15, 5:15] = 1
+    reference[0, 0, 0] = 2
+    prediction = np.where(reference == 1, 1, 0)
+    prediction[2, :, 14] = 0
+    labels(workplace / "p.nii.gz", prediction, affine=np.diag([1, 2, 10, 1]))
+    labels(workplace / "r.nii.gz", reference, affine=np.diag([1, 2, 10, 1]))
+    assert run("evaluate p.nii.gz r.nii.gz --report e.json") == 0
+    heading, cavity, other = capsys.readouterr().out.splitlines()[:3]
+    assert heading.split("  ")[0] == "class"
+    assert "HD95 (mm)" in heading
+    assert cavity.split() == ["cavity", "0.9744", "0.9500", "0.00", "0.03", "3.80", "4.00"]
+    assert other.split() == ["class", "2", "0.0000", "0.0000", "inf", "inf", "0.00", "0.02"]
+    report = json.loads((workplace / "e.json").read_text())
+    assert "NaN" not in (workplace / "e.json").read_text()
+    assert report["scores"][0]["dice"] == pytest.approx(380 / 390)
+    assert report["scores"][1]["hd95_mm"] is None
+
+
+def test_evaluate_refuses_other_grids(workplace, capsys):
+    labels(workplace / "p.nii.gz", np.ones((2, 4, 4)))
+    labels(workplace / "small.nii.gz", np.ones((2, 4, 3)))
+    moved = OBLIQUE.copy()
+    moved[0, 3] += 0.1
+    labels(workplace / "moved.nii.gz", np.ones((2, 4, 4)), affine=moved)
+    assert run("evaluate p.nii.gz small.nii.gz") == 1
+    assert "(2, 4, 4)" in capsys.readouterr().err
+    assert run("evaluate p.nii.gz moved.nii.gz") == 1
+    assert "0.1 mm apart" in capsys.readouterr().err
+
+
+def test_evaluate_folders(workplace, capsys):
+    for name, size in (("a.nii.gz", 1), ("b.nii.gz", 3), ("lonely.tif", 1)):
+        data = np.zeros((2, 6, 6))
+        data[:, :size, :size] = 1
+        labels(workplace / "p" / name, data)
+        if "lonely" not in name:
+            labels(workplace / "r" / name.replace("nii.gz", "tif"), np.where(data[:, ::-1], 0, data))
+    assert run("evaluate p r --report e.json") == 1
+    told = capsys.readouterr()
+    assert [line.split()[0] for line in told.out.splitlines()] == [
+        "file",
+        "a.nii.gz",
+        "b.nii.gz",
+        "mean",
+        "sd",
+        "number",
+    ]
+    assert "lonely.tif' has no partner" in told.err
+    summary = json.loads((workplace / "e.json").read_text())["summary"]
+    assert {row["of"]: row["dice"] for row in summary} == {"mean": 1, "sd": 0, "number": 2}
+
+
+def test_train_resumes_and_its_model_can_be_imported(workplace, capsys):
+    rng = np.random.default_rng(0)
+    mask = np.zeros((2, 32, 32), np.uint8)
+    mask[:, 8:20, 8:20] = 1
+    np.savez("d.npz", image=(rng.integers(0, 60, mask.shape) + 150 * mask).astype(np.uint8), label=mask)
+    settings = {
+        "name": "toy",
+        "architecture": "litenext",
+        "train": [{"path": "d.npz"}],
+        "val": [{"path": "d.npz"}],
+        "classes": [{"id": 1, "name": "box", "colour": "#ff0000"}],
+        "phases": [{"until": 1, "size": 32, "batch": 1}],
+        "steps": 2,
+        "validate_every": 1,
+        "device": "cpu",
+    }
+    (workplace / "data").mkdir()
+    (workplace / "d.npz").rename(workplace / "data" / "d.npz")
+    (workplace / "toy.json").write_text(json.dumps(settings))
+    assert run("train toy.json --root data --run run") == 0
+    assert {"last.pt", "log.jsonl", "settings.json", "toy.json", "toy.safetensors"} == set(names(workplace / "run"))
+    told = capsys.readouterr().out
+    assert "step 2: loss" in told
+    assert run(told.splitlines()[-1].replace("NAME", "mine").partition("napari-medseg ")[2]) == 0
+    assert models.load(models.find("mine")).card.classes[0].name == "box"
+
+
+def test_models(workplace, capsys):
+    assert run("models") == 0
+    assert ["tiny", "cavity", "0.876", "cine", "MR"] in [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert run("models --json") == 0
+    assert "tiny" in [card["name"] for card in json.loads(capsys.readouterr().out)]
+    assert run("models tiny") == 0
+    assert "dice 0.8765, unet (dice 0.5)" in capsys.readouterr().out
+    assert run("models tiny --json") == 0
+    assert json.loads(capsys.readouterr().out)["spacing_mm"] == [0.5, 1.0]
+
+
+def test_models_verify_finds_a_changed_file(own_home, capsys):
+    path = own_home / "models" / "tiny.safetensors"
+    assert run("models verify") == 0
+    assert "tiny: hash" in capsys.readouterr().out
+    path.write_bytes(path.read_bytes()[:-1] + b"\7")
+    assert run("models verify") == 1
+    assert "SHA-256 differs" in capsys.readouterr().err
+
+
+def test_models_import_of_a_published_checkpoint(workplace, capsys):
+    network = models.build("litenext", num_classes=3).eval()
+    torch.save({"state_dict": models.to_published("litenext", network)}, "theirs.pth")
+    assert run("models import theirs.pth --architecture litenext --name theirs") == 0
+    model = models.load(models.find("theirs"))
+    assert [row.name for row in model.card.classes] == ["class 1", "class 2"]
+    assert "theirs.pth" in model.card.limits
+    shown = torch.rand(1, 3, 32, 32)
+    with torch.inference_mode():
+        assert torch.allclose(model.network(shown), network(shown), atol=1e-5)
+
+
+def test_info(workplace, capsys):
+    labels(workplace / "l.nii.gz", np.arange(2 * 4 * 5).reshape(2, 4, 5) % 2)
+    assert run("info l.nii.gz") == 0
+    told = capsys.readouterr().out
+    for text in (
+        "label image: 2 slices, 4 rows, 5 columns",
+        "z 2 x y 4 x x 5",
+        "uint8, 0 to 1",
+        "z to head",
+        "1 cavity",
+    ):
+        assert text in told
+    np.save("a.npy", np.array([[0.5, np.nan], [np.inf, 2]], np.float32))
+    assert run("info a.npy --json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["minimum"], facts["maximum"], facts["not_finite"]) == (0.5, 2, 2)
+    assert (facts["axes"], facts["spacing_mm"]) == ("yx", None)
+    assert run("info a.npy --axes zz") == 1
+
+
+def test_convert(workplace):
+    path = labels(workplace / "l.nii.gz", np.eye(4)[None])
+    assert run("convert l.nii.gz l.tif") == 0
+    before, after = io.read(path), io.read("l.tif")
+    assert np.array_equal(before.data, after.data)
+    assert np.allclose(before.affine, after.affine, atol=1e-6)
+    assert before.classes == after.classes

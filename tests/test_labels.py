@@ -1,0 +1,54 @@
+"""From logits to labels, and operations on label arrays."""
+
+import numpy as np
+import pytest
+import torch
+
+from napari_medseg.labels import from_logits, split_objects, uncertainty
+
+
+def discs(*circles, size=64):
+    y, x = np.mgrid[:size, :size]
+    return np.any([np.hypot(y - cy, x - cx) < radius for cy, cx, radius in circles], axis=0)
+
+
+def test_highest_logit_above_zero_wins():
+    logits = torch.tensor([[-1.0, 2.0, 1.0, 0.0], [-2.0, 1.0, 3.0, 0.0]])[None, :, None]
+    np.testing.assert_array_equal(from_logits(logits), [[[0, 1, 2, 0]]])
+    assert from_logits(logits).dtype == np.uint8
+
+
+def test_uncertainty_falls_with_distance_from_one_half():
+    logits = torch.tensor([[0.0, 1.0, -1.0, 50.0, -50.0]])[None, :, None]
+    values = uncertainty(logits)[0, 0].tolist()
+    assert values[0] == 255 and values[1] == values[2] and 0 < values[1] < 255 and values[3:] == [0, 0]
+
+
+def test_touching_discs_come_apart():
+    circles = [(20, 20, 9), (20, 36, 9), (48, 40, 11)]
+    objects = split_objects(discs(*circles))
+    assert objects.max() == 3 and objects.dtype == np.int32
+    assert len({objects[cy, cx] for cy, cx, _ in circles}) == 3
+    assert np.array_equal(objects > 0, discs(*circles))
+
+
+def test_small_pieces_are_left_out_and_numbers_have_no_gaps():
+    mask = discs((20, 20, 9), (50, 50, 9))
+    mask[2:4, 2:6] = True  # 8 pixels
+    objects = split_objects(mask)
+    assert objects[2, 2] == 0 and sorted(np.unique(objects)) == [0, 1, 2]
+    assert split_objects(mask, smallest=8).max() == 3
+
+
+def test_thin_object_beside_a_large_one_is_kept():
+    mask = discs((32, 32, 16))
+    mask[10:54, 49:51] = True
+    mask[:, 48] = False
+    assert len(np.unique(split_objects(mask)[mask])) > 1
+    assert (split_objects(mask)[mask] > 0).all()
+
+
+@pytest.mark.parametrize("mask", [np.zeros((9, 9), bool), np.ones((9, 9), bool), np.ones((3, 9, 9), bool)])
+def test_nothing_and_everything(mask):
+    assert split_objects(mask).max() == int(mask.any())
+    assert split_objects(mask).shape == mask.shape

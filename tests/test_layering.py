@@ -1,0 +1,79 @@
+"""The house rules: imports point down only, and only `widgets` knows a window."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import napari_medseg
+
+SOURCE = Path(napari_medseg.__file__).parent
+GUI = {"PyQt5", "PyQt6", "PySide2", "PySide6", "magicgui", "napari", "qtpy", "superqt", "vispy"}
+
+# From the bottom up; a room imports itself and lower floors, not its neighbours. A new room needs a place here.
+FLOORS = (
+    {"errors", "progress", "weights"},
+    {"volume"},
+    {"io", "labels", "metrics", "preprocess"},
+    {"models", "samples"},
+    {"inference"},
+    {"cohort", "recon", "review", "training"},
+    {"cli", "widgets"},
+)
+FLOOR_OF = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
+
+MODULES = sorted(path.relative_to(SOURCE) for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
+
+
+def dotted(path: Path) -> str:
+    """Import name of a module file given relative to the package."""
+    parts = path.with_suffix("").parts
+    return ".".join(("napari_medseg", *(parts[:-1] if parts[-1] == "__init__" else parts)))
+
+
+def imported(path: Path) -> set[str]:
+    """Absolute names of everything that the module at `path` imports, inside functions too."""
+    package = ("napari_medseg", *path.parent.parts)
+    names = set()
+    for node in ast.walk(ast.parse((SOURCE / path).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join((*base, *([node.module] if node.module else [])))
+            names |= {f"{module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def rooms(names: set[str]) -> set[str]:
+    """Rooms of this package among imported `names`."""
+    return {name.split(".")[1] for name in names if name.startswith("napari_medseg.")}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted)
+def test_imports_point_down(path):
+    # a __main__ is an entry point: it belongs to the command line, wherever it lies
+    room = "cli" if path.name == "__main__.py" else path.with_suffix("").parts[0]
+    others = rooms(imported(path)) - {room, "__version__"}
+    upward = sorted(other for other in others if FLOOR_OF[other] >= FLOOR_OF[room])
+    assert not upward, f"{dotted(path)} must not import {upward}"
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if p.parts[0] != "widgets"], ids=dotted)
+def test_only_widgets_import_gui_packages(path):
+    assert not GUI & {name.split(".")[0] for name in imported(path)}
+
+
+def test_headless_modules_load_no_gui_package():
+    modules = [dotted(path) for path in MODULES if path.parts[0] != "widgets"]
+    program = (
+        "import importlib, sys\n"
+        f"for name in {modules!r}: importlib.import_module(name)\n"
+        "print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = set(result.stdout.split())
+    assert "napari_medseg" in loaded
+    assert not GUI & loaded

@@ -1,0 +1,111 @@
+"""From slices to network input and back."""
+
+import numpy as np
+import pytest
+import torch
+
+from napari_medseg.errors import SettingsError
+from napari_medseg.preprocess import Preprocess
+
+
+def noise(*shape, seed=0):
+    return np.random.default_rng(seed).random(shape, np.float32)
+
+
+def test_percentiles_become_zero_and_one():
+    image = np.linspace(-500, 1500, 2001, dtype=np.float32).reshape(3, -1)
+    scaled = Preprocess(percentiles=(10, 90)).normalise(image)
+    assert scaled.shape == (3, *image.shape) and scaled.dtype == np.float32
+    np.testing.assert_allclose(scaled[0], np.clip((image + 300) / 1600, 0, 1), atol=1e-6)
+
+
+def test_colours_share_one_scale():
+    image = noise(20, 30, 3) * [1.0, 0.5, 0.25]
+    scaled = Preprocess(percentiles=(0, 100)).normalise(image)
+    np.testing.assert_allclose(scaled, (image / image.max()).transpose(2, 0, 1), atol=1e-3)
+
+
+def test_scale_and_offset_of_the_intensities_do_not_matter():
+    image = noise(20, 30)
+    plain = Preprocess().normalise(image)
+    np.testing.assert_allclose(Preprocess().normalise(1000 * image - 3000), plain, atol=1e-3)
+    np.testing.assert_allclose(Preprocess().normalise((60000 * image).astype(np.uint16)), plain, atol=1e-3)
+
+
+def test_dark_eight_bit_images_stay_dark():
+    image = (noise(20, 30) * 3).astype(np.uint8)  # 0 to 2 of 255
+    assert Preprocess().normalise(image).max() == pytest.approx(2 / (0.06 * 255), abs=1e-3)
+    assert Preprocess().normalise(image.astype(np.int16)).max() == 1
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_become_the_lower_limit(value):
+    image = noise(20, 30)
+    damaged = image.copy()
+    damaged[3, 4:9] = value
+    scaled = Preprocess(percentiles=(0, 100)).normalise(damaged)
+    assert (scaled[:, 3, 4:9] == 0).all() and scaled.max() == 1
+    assert not Preprocess().normalise(np.full((4, 4), value, np.float32)).any()
+
+
+def test_constant_images_do_not_explode():
+    for dtype in (np.uint8, np.float32):
+        assert not Preprocess().normalise(np.full((8, 8), 7, dtype)).any()
+
+
+@pytest.mark.parametrize("size", [(16, 32), (1, 1), (17, 31), (5, 40), (100, 3)])
+def test_padding_goes_to_legal_sizes_and_is_taken_off_again(size):
+    slices = noise(2, *size)
+    tensor, undo = Preprocess(percentiles=(0, 100)).apply(slices, None)
+    assert tensor.shape[0] == 2 and tensor.shape[1] == 3
+    assert all(n % 16 == 0 and 0 <= n - m < 16 for n, m in zip(tensor.shape[2:], size, strict=True))
+    assert tuple(tensor.shape[2:]) == Preprocess().padded_size(size, None)
+    scaled = np.stack([Preprocess(percentiles=(0, 100)).normalise(image) for image in slices])
+    np.testing.assert_array_equal(undo(tensor), scaled)
+    assert set(np.unique(tensor[0, 0])) <= set(np.unique(scaled[0, 0]))  # nothing but the image's own values
+
+
+def test_slices_come_at_the_asked_pixel_size_and_go_back_to_their_grid():
+    preprocess = Preprocess(spacing=1.5)
+    y, x = np.mgrid[:40, :64]
+    disc = (np.hypot((y - 20) * 3.0, (x - 30) * 1.5) < 30).astype(np.float32)
+    tensor, undo = preprocess.apply(disc[None], (3.0, 1.5))
+    assert undo.inner == preprocess.working_size((40, 64), (3.0, 1.5)) == (80, 64)
+    assert tuple(tensor.shape) == (1, 3, 80, 64)
+    y, x = np.mgrid[:80, :64]
+    expected = np.hypot((y - 40.5) * 1.5, (x - 30) * 1.5) < 30  # now round
+    assert ((tensor[0, 0].numpy() > 0.5) == expected).mean() > 0.99
+    back = undo(tensor[:, :1] - 0.5)
+    assert back.shape == (1, 1, 40, 64)
+    assert ((back[0, 0].numpy() > 0) == (disc > 0)).mean() > 0.99
+
+
+def test_resampling_keeps_the_corners_of_the_image_in_place():
+    ramp = np.broadcast_to(np.arange(64, dtype=np.float32), (32, 64))
+    tensor, undo = Preprocess(percentiles=(0, 100), spacing=2.0).apply(ramp[None], (1.0, 1.0))
+    centres = 2 * np.arange(32) + 0.5  # of pixels twice as large
+    np.testing.assert_allclose(tensor[0, 0, 5, 2:-2] * 63, centres[2:-2], atol=1e-4)
+    np.testing.assert_allclose(undo(tensor)[0, 0, 9, 4:-4] * 63, ramp[9, 4:-4], atol=1e-4)
+
+
+def test_unknown_pixel_size_is_assumed_or_kept():
+    slices = noise(1, 32, 48)
+    plain, _ = Preprocess().apply(slices, (3.0, 3.0))
+    unknown, _ = Preprocess(spacing=1.5).apply(slices, None)
+    assert torch.equal(plain, unknown) and plain.shape[2:] == (32, 48)
+    assumed, _ = Preprocess(spacing=1.5, assumed_spacing=3.0).apply(slices, None)
+    known, _ = Preprocess(spacing=1.5).apply(slices, (3.0, 3.0))
+    assert torch.equal(assumed, known) and known.shape[2:] == (64, 96)
+    told, _ = Preprocess(spacing=1.5, assumed_spacing=9.0).apply(slices, (3.0, 3.0))
+    assert torch.equal(told, known)
+
+
+def test_tiny_images_survive_strong_shrinking():
+    tensor, undo = Preprocess(spacing=10.0).apply(noise(1, 4, 4), (1.0, 1.0))
+    assert undo.inner == (1, 1) and undo(tensor).shape == (1, 3, 4, 4)
+
+
+@pytest.mark.parametrize("percentiles", [(50, 50), (99, 1), (-1, 90), (0, 101)])
+def test_impossible_percentiles_are_refused(percentiles):
+    with pytest.raises(SettingsError, match="rising"):
+        Preprocess(percentiles=percentiles)

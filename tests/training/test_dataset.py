@@ -1,0 +1,174 @@
+"""Data sets: what is read is what inference would see, and what does not fit is refused."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from napari_medseg import io
+from napari_medseg.errors import FileError, MedsegError, SettingsError
+from napari_medseg.preprocess import Preprocess
+from napari_medseg.training.dataset import Source, load, on_working_grid
+from napari_medseg.volume import LabelClass, Volume
+
+PLAIN = Preprocess()
+
+
+def arrays(count=4, shape=(20, 24), seed=0):
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 255, (count, *shape), np.uint8)
+    return {"image": image, "label": (image > 120).astype(np.uint8), "kind": np.array(list("aabb")[:count])}
+
+
+@pytest.fixture
+def npz(tmp_path):
+    """Callable: arrays -> folder with the file data.npz."""
+
+    def write(**changes):
+        given = {**arrays(), **changes}
+        np.savez(tmp_path / "data.npz", **{k: v for k, v in given.items() if v is not None})
+        return tmp_path
+
+    return write
+
+
+def test_slices_are_normalised_as_in_inference(npz):
+    root = npz()
+    samples = load([Source("data.npz", case="kind")], PLAIN, root)
+    given = arrays()
+    for index, sample in enumerate(samples):
+        np.testing.assert_array_equal(sample.image, PLAIN.normalise(given["image"][index]))
+        np.testing.assert_array_equal(sample.labels, given["label"][index])
+        assert (sample.case, sample.repeat, sample.spacing) == ("aabb"[index], 1, None)
+
+
+def test_colour_and_stacks_are_cut_into_slices(npz):
+    colour, stack = arrays(shape=(20, 24, 3)), arrays(count=2, shape=(5, 20, 24))
+    samples = load([Source("data.npz")], PLAIN, npz(image=colour["image"], label=colour["label"][..., 0]))
+    assert [tuple(s.image.shape) for s in samples] == [(3, 20, 24)] * 4
+    samples = load([Source("data.npz", case="kind")], PLAIN, npz(**stack))
+    assert [s.case for s in samples] == ["a"] * 10
+    np.testing.assert_array_equal(samples[7].labels, stack["label"][1, 2])
+
+
+def test_select_repeat_group_objects_and_images_without_objects(npz):
+    root = npz(number=np.arange(4), instance=np.arange(4 * 20 * 24, dtype=np.uint16).reshape(4, 20, 24))
+    source = Source(
+        "data.npz",
+        group="kind",
+        objects="instance",
+        select={"number": [1, 2]},
+        repeat={"kind": {"b": 3}, "number": {"1": 2}},
+    )
+    first, second = load([source], PLAIN, root)
+    assert [(s.group, s.repeat, s.case) for s in (first, second)] == [("a", 2, "data-1"), ("b", 3, "data-2")]
+    assert second.objects[0, 0] == 2 * 20 * 24
+    empty = load([Source("data.npz", label="")], PLAIN, root)
+    assert not any(sample.labels.any() for sample in empty)
+
+
+def test_one_class_takes_any_positive_value_and_several_only_their_own(npz):
+    label = 255 * arrays()["label"]
+    (sample, *_) = load([Source("data.npz")], PLAIN, npz(label=label))
+    assert set(sample.labels.unique().tolist()) == {0, 1}
+    with pytest.raises(SettingsError, match="255, but the classes are 0 to 2"):
+        load([Source("data.npz")], PLAIN, npz(label=label), classes=2)
+    two = load([Source("data.npz")], PLAIN, npz(label=label // 127), classes=2)
+    assert set(two[0].labels.unique().tolist()) == {0, 2}
+
+
+@pytest.mark.parametrize(
+    ("changes", "source", "sentence"),
+    [
+        ({"label": np.zeros((4, 20, 23), np.uint8)}, {}, r"image \(20, 24\) and labels \(20, 23\) do not fit"),
+        ({"label": np.zeros((3, 20, 24), np.uint8)}, {}, "does not fit the images"),
+        ({"image": np.zeros((4, 20, 24, 2), np.uint8)}, {}, "do not fit"),
+        ({"objects": np.zeros((4, 20, 23))}, {"objects": "objects"}, "objects .* do not fit"),
+        ({"label": None}, {}, "has no array label; it holds image, kind"),
+        ({}, {"case": "patient"}, "has no array patient"),
+        ({}, {"select": {"kind": ["c"]}}, "holds no slices"),
+        ({"image": np.array([{}, {}, {}, {}], dtype=object)}, {}, "damaged"),
+        ({}, {"path": "other.npz"}, "no data set"),
+    ],
+)
+def test_what_does_not_fit_is_refused(npz, changes, source, sentence):
+    with pytest.raises(MedsegError, match=sentence):
+        load([Source(**{"path": "data.npz", **source})], PLAIN, npz(**changes))
+
+
+@pytest.mark.parametrize("damage", [lambda raw: raw[: len(raw) // 2], lambda raw: b"", lambda raw: b"no archive"])
+def test_damaged_file_is_refused(npz, damage):
+    path = npz() / "data.npz"
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(FileError, match=r"data\.npz' is damaged"):
+        load([Source("data.npz")], PLAIN, path.parent)
+
+
+def stack(shape=(3, 40, 30), spacing=(8.0, 2.0, 1.0), seed=0):
+    """An image volume and its labels: a slanted bright block; one pixel size per axis."""
+    labels = np.zeros(shape, np.uint8)
+    labels[:, 10:30, 8:20] = 1
+    noise = np.random.default_rng(seed).random(shape, np.float32)
+    affine = np.diag([*spacing[::-1], 1.0])
+    return Volume(labels + 0.1 * noise, "zyx", affine), Volume(labels, "zyx", affine, (LabelClass(1, "a", "#ffffff"),))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Callable: suffix -> root of a folder data set with one volume."""
+
+    def make(suffix=".nii.gz"):
+        for part, volume in zip(("images", "labels"), stack(), strict=True):
+            (tmp_path / "set" / part).mkdir(parents=True)
+            io.write(volume, tmp_path / "set" / part / f"a{suffix}")
+        return tmp_path
+
+    return make
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".tif", ".npy"])
+def test_folders_pair_images_and_labels_by_name(folder, suffix):
+    root = folder(suffix)
+    (root / "set" / "images" / ".hidden").touch()
+    samples = load([Source("set")], PLAIN, root)
+    image, label = stack()
+    assert len(samples) == 3 and {s.case for s in samples} == {f"a{suffix}"}
+    for z, sample in enumerate(samples):
+        np.testing.assert_array_equal(sample.labels, label.data[z])
+        np.testing.assert_allclose(sample.image, PLAIN.normalise(image.data[z]), atol=1e-6)
+
+
+def test_training_sees_the_pixel_size_that_inference_sees(folder):
+    root, preprocess = folder(), Preprocess(spacing=1.0)
+    sample = load([Source("set")], preprocess, root)[0]
+    assert sample.spacing == pytest.approx((2.0, 1.0))
+    working = on_working_grid(sample, preprocess)
+    volume = io.read(root / "set" / "images" / "a.nii.gz")
+    tensor, undo = preprocess.apply(np.asarray(volume.data[:1]), volume.spacing[1:])
+    assert tuple(working.labels.shape) == undo.inner == (80, 30)
+    assert torch.equal(working.image, tensor[0, :, :80, :30])
+    assert ((working.image[0] > 0.5) == (working.labels > 0)).float().mean() > 0.99
+    assert on_working_grid(working, preprocess) is working
+
+
+def test_labels_are_taken_from_the_middle_of_the_new_pixels(npz):
+    sample = replace(load([Source("data.npz")], PLAIN, npz(**arrays(shape=(30, 36))))[0], spacing=(1.0, 1.0))
+    working = on_working_grid(sample, Preprocess(spacing=3.0))
+    assert torch.equal(working.labels, sample.labels[1::3, 1::3])
+    assert working.image.shape == (3, 10, 12)
+
+
+def test_pixels_of_unknown_size_are_kept(npz):
+    sample = load([Source("data.npz")], PLAIN, npz())[0]
+    assert on_working_grid(sample, Preprocess(spacing=0.5)) is sample
+
+
+def test_incomplete_folders_are_refused(folder):
+    root = folder()
+    (root / "set" / "labels" / "a.nii.gz").unlink()
+    with pytest.raises(FileError, match="no partner"):
+        load([Source("set")], PLAIN, root)
+    (root / "set" / "labels").rename(root / "set" / "masks")
+    with pytest.raises(FileError, match="images/ and labels/"):
+        load([Source("set")], PLAIN, root)

@@ -1,0 +1,108 @@
+"""The figures of a model card."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from napari_medseg import inference, models
+from napari_medseg.labels import split_objects
+from napari_medseg.models import ModelCard, TrainedModel
+from napari_medseg.preprocess import Preprocess
+from napari_medseg.training.dataset import Sample, Source
+from napari_medseg.training.evaluate import count_objects, evaluate, score_image, score_images, summarise
+from napari_medseg.volume import LabelClass, Volume
+
+
+def sample(labels, case="a", group="", objects=None):
+    labels = np.asarray(labels, np.uint8)
+    image = torch.from_numpy(labels.astype(np.float32)).repeat(3, 1, 1)
+    return Sample(image, torch.from_numpy(labels), case, group, objects=objects)
+
+
+def square(*corners, size=24, side=8, value=1):
+    labels = np.zeros((size, size), np.uint8)
+    for y, x in corners:
+        labels[y : y + side, x : x + side] = value
+    return labels
+
+
+def test_scores_are_means_over_images_cases_and_groups():
+    half = square((0, 0)), square((0, 4))  # overlap of one half: Dice 1/2, IoU 1/3
+    pairs = [(half[0], half[1], "a", "x"), (half[0], half[0], "a", "x"), (half[0], 0 * half[0], "b", "y")]
+    scores = [score_image(sample(true, case, group), found) for true, found, case, group in pairs]
+    figures = summarise(scores, ["thing"])
+    assert (figures["images"], figures["skipped"], figures["cases"]) == (3, 0, 2)
+    assert figures["dice"] == 0.5 and figures["iou"] == pytest.approx((1 / 3 + 1) / 3, abs=1e-4)
+    assert figures["dice_by_case"] == 0.375
+    assert figures["dice_std"] == pytest.approx(math.sqrt(1 / 6), abs=1e-4)
+    assert figures["groups"]["x"]["dice"] == 0.75 and figures["groups"]["y"]["images"] == 1
+    assert not {"classes", "objects", "empty"} & set(figures)
+
+
+def test_empty_images_are_skipped_when_left_alone_and_counted_when_not():
+    nothing = np.zeros((24, 24), np.uint8)
+    scores = [score_image(sample(nothing, str(i)), found) for i, found in enumerate((nothing, square((0, 0))))]
+    figures = summarise(scores, ["thing"])
+    assert (figures["images"], figures["skipped"], figures["dice"]) == (2, 1, 0)
+    assert figures["empty"] == {"images": 2, "with_false_pixels": 0.5, "false_pixels": round(64 / 576 / 2, 4)}
+    assert summarise(scores[:1], ["thing"])["dice"] is None
+
+
+def test_classes_are_scored_apart():
+    true = square((0, 0)) + square((12, 12), value=2)
+    found = square((0, 0)) + square((12, 12), value=1)
+    figures = summarise([score_image(sample(true), found, classes=2)], ["one", "two"])
+    assert figures["dice"] == 1
+    assert figures["classes"] == {"one": pytest.approx(2 / 3, abs=1e-4), "two": 0}
+
+
+def test_objects_match_above_one_half_whatever_their_numbers():
+    true = square((0, 0), value=7) + square((12, 0), value=300 - 256) + square((0, 12), value=9)
+    found = square((0, 0), value=4) + square((12, 3), value=2)  # equal; overlap 5/11, too little; missed
+    counts = count_objects(found, true.astype(np.uint16) * 100)
+    assert (counts.predicted, counts.true, counts.matched) == (2, 3, 1)
+    assert counts.f1 == 0.4
+    two = np.vstack([np.ones((4, 8), int), np.full((4, 8), 2)])
+    assert count_objects(two > 0, two).matched == 0  # exactly one half would allow two partners
+    full = np.ones((4, 4), int)
+    assert count_objects(full, full).matched == 1
+    assert math.isnan(count_objects(0 * full, 0 * full).f1)
+    figures = summarise([score_image(sample(true > 0, objects=true), true > 0, split=split_objects)], ["thing"])
+    assert figures["objects"] == {"f1": 1, "f1_pooled": 1, "precision": 1, "recall": 1}
+
+
+class Threshold(torch.nn.Module):
+    """Calls foreground what is above one half."""
+
+    def forward(self, x):
+        return 20 * (x.mean(1, keepdim=True) - 0.5)
+
+
+def test_images_are_scored_as_inference_segments_them():
+    preprocess = Preprocess(percentiles=(0, 100), spacing=1.5)
+    model = TrainedModel(ModelCard("t", "litenext", preprocess, (LabelClass(1, "thing", "#ffffff"),)), Threshold())
+    image = np.random.default_rng(0).random((30, 41), np.float32)
+    volume = Volume(image, "yx", np.diag([1.0, 2.0, 1.0, 1.0]))
+    segmented = inference.segment(volume, model).labels.data
+    given = Sample(
+        torch.from_numpy(preprocess.normalise(image)), torch.from_numpy(segmented), "a", spacing=volume.spacing
+    )
+    assert 0 < segmented.mean() < 1
+    assert [score.dice for score in score_images(model, [given])] == [1]
+
+
+def test_a_model_file_is_evaluated_on_sources(tmp_path):
+    image = np.random.default_rng(0).integers(0, 255, (4, 20, 30), np.uint8)
+    label = np.zeros(image.shape, np.uint16)
+    label[:3, 5:15, 5:15] = 300
+    np.savez(tmp_path / "test.npz", image=image, label=label, kind=np.array(list("aabb")))
+    card = ModelCard("t", "litenext", Preprocess(), (LabelClass(1, "thing", "#ffffff"),), objects=True)
+    models.save(tmp_path / "t.safetensors", models.build("litenext", channels=4), card)
+    source = Source("test.npz", group="kind", objects="label")
+    figures = evaluate(tmp_path / "t.safetensors", [source], tmp_path)
+    assert figures["images"] == 4 and set(figures["groups"]) == {"a", "b"}
+    assert figures["empty"]["images"] == 1 and 0 <= figures["objects"]["f1"] <= 1
+    json.dumps(figures)

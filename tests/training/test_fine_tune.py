@@ -1,0 +1,170 @@
+"""The training loop: it learns, and an interruption leaves no trace in the result."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from napari_medseg import io, models
+from napari_medseg.errors import FileError, MedsegError, SettingsError
+from napari_medseg.preprocess import Preprocess
+from napari_medseg.progress import run
+from napari_medseg.training import fine_tune
+from napari_medseg.training.augment import Augment
+from napari_medseg.training.dataset import Source
+from napari_medseg.training.fine_tune import train_job
+from napari_medseg.training.settings import Phase
+from napari_medseg.volume import Volume
+
+
+def result(folder):
+    """Everything a run leaves, without the time of day."""
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    best = (folder / "discs.safetensors").read_bytes(), (folder / "discs.json").read_text()
+    return torch.load(folder / "last.pt", weights_only=True), [{**line, "time": 0} for line in log], best
+
+
+def flat(state):
+    if isinstance(state, dict):
+        return {f"{key}.{inner}": value for key, part in state.items() for inner, value in flat(part).items()}
+    if isinstance(state, list | tuple):
+        return flat(dict(enumerate(state)))
+    return {"": state}
+
+
+def assert_same(folder, other):
+    (last, *rest), (last_other, *rest_other) = result(folder), result(other)
+    assert rest == rest_other
+    last, last_other = flat(last), flat(last_other)
+    assert last.keys() == last_other.keys()
+    for key, value in last.items():
+        equal = torch.equal(value, last_other[key]) if isinstance(value, torch.Tensor) else value == last_other[key]
+        assert equal, key
+
+
+def interrupt(job, steps):
+    for _ in range(steps):
+        next(job)
+    job.close()
+
+
+@pytest.mark.parametrize("changes", [{}, {"serp": 0.1}, {"optimizer": "adamw", "loss": "dice-mwl", "ema": 0.0}])
+def test_interrupted_and_resumed_run_ends_bit_equal(data, settings, tmp_path, changes):
+    settings = settings(**changes)
+    whole = tmp_path / "whole"
+    run(train_job(settings, whole, root=data))
+    for steps in range(1, settings.steps + 1):  # checkpoints lie at 2, 4 and 6
+        parts = tmp_path / f"parts{steps}"
+        interrupt(train_job(settings, parts, root=data), steps)
+        torch.rand(3)  # the state of torch's own generator must not matter
+        run(train_job(settings, parts, root=data))
+        assert_same(whole, parts)
+
+
+def test_interruption_while_files_are_written_leaves_no_trace(data, settings, tmp_path):
+    settings, whole, parts = settings(), tmp_path / "whole", tmp_path / "parts"
+    run(train_job(settings, whole, root=data))
+    interrupt(train_job(settings, parts, root=data), 3)
+    with (parts / "log.jsonl").open("a") as log:
+        log.write('{"step": 4, "lo')  # killed in the middle of the next validation
+    (parts / "last.pt.part").write_bytes(b"half")
+    run(train_job(settings, parts, root=data))
+    assert_same(whole, parts)
+
+
+def test_loss_falls_and_dice_rises_on_an_easy_task(data, settings, tmp_path):
+    settings = settings(
+        phases=(Phase(1.0, 32, 3),), steps=60, validate_every=20, options={"channels": 8}, learning_rate=1e-2
+    )
+    lines = []
+    card = run(train_job(settings, tmp_path / "run", root=data), lambda p: p.partial and lines.append(p.partial))
+    assert [line["step"] for line in lines] == [20, 40, 60]
+    assert lines[-1]["loss"] < 0.5 * lines[0]["loss"]
+    assert card.metrics["val"]["dice"] > 0.9
+    assert card == models.load(tmp_path / "run" / "discs.safetensors").card
+
+
+def test_exported_model_is_the_network_alone_and_its_card_tells_the_rest(data, settings, tmp_path):
+    settings = settings(serp=0.1, test=(Source("test.npz", case="patient"),), card={"task": "discs", "objects": True})
+    card = run(train_job(settings, tmp_path / "run", root=data))
+    path = tmp_path / "run" / "discs.safetensors"
+    published = models.to_published("litenext", models.build("litenext"))
+    assert models.read_checkpoint(path).keys() == published.keys() and len(published) == 120
+    loaded = models.load(path)
+    assert loaded.network.mixers[0].far.conv.dilation == (2, 2)  # no tensor tells this
+    assert (card.task, card.objects, card.options) == ("discs", True, settings.options)
+    assert card.metrics["test"]["images"] == 4 and card.metrics["test"]["cases"] == 2
+    assert json.loads((tmp_path / "run" / "discs.json").read_text())["metrics"] == card.metrics
+
+
+def test_training_happens_at_the_pixel_size_of_inference(settings, discs, tmp_path, monkeypatch):
+    for part, stack in zip(("images", "labels"), discs(4), strict=True):
+        (tmp_path / part).mkdir()
+        io.write(Volume(stack, "zyx", np.diag([2.0, 1.0, 8.0, 1.0])), tmp_path / part / "a.nii.gz")
+    seen = set()
+
+    class Recorder(Augment):
+        def __call__(self, image, *rest):
+            seen.add(tuple(image.shape))
+            return super().__call__(image, *rest)
+
+    monkeypatch.setattr(fine_tune, "Augment", Recorder)
+    settings = settings(train=(Source("."),), val=(Source("."),), preprocess=Preprocess(spacing=2.0))
+    interrupt(train_job(settings, tmp_path / "run", root=tmp_path), 2)
+    assert seen == {(3, 16, 32)}
+
+
+def test_without_self_embedding_the_branch_changes_nothing(data, settings, tmp_path):
+    plain, weak = (settings(serp=serp, steps=2) for serp in (0.0, 1e-12))
+    run(train_job(plain, tmp_path / "plain", root=data))
+    run(train_job(weak, tmp_path / "weak", root=data))
+    first, second = (torch.load(tmp_path / name / "last.pt", weights_only=True) for name in ("plain", "weak"))
+    assert first["branch"] == {} and second["branch"]
+    for key, value in first["network"].items():
+        torch.testing.assert_close(value, second["network"][key], rtol=0, atol=1e-6)
+
+
+def test_teacher_follows_and_is_never_trained(data, settings, tmp_path):
+    run(train_job(settings(serp=0.5, steps=2), tmp_path / "run", root=data))
+    torch.manual_seed(0)
+    start = models.build("litenext", channels=4, width=8).state_dict()
+    state = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
+    key = "mixers.0.local.conv.weight"
+    teacher, student = state["branch"][f"teacher.{key}"], state["network"][key]
+    assert 0 < (teacher - start[key]).abs().max() < 0.1 * (student - start[key]).abs().max()
+
+
+def test_run_folder_of_other_settings_is_refused_and_kept(data, settings, tmp_path):
+    folder = tmp_path / "run"
+    interrupt(train_job(settings(), folder, root=data), 2)
+    before = (folder / "last.pt").read_bytes(), (folder / "settings.json").read_text()
+    with pytest.raises(SettingsError, match="other settings"):
+        run(train_job(settings(learning_rate=1e-3), folder, root=data))
+    assert before == ((folder / "last.pt").read_bytes(), (folder / "settings.json").read_text())
+    run(train_job(settings(card={"task": "only a text"}), folder, root=data))  # texts do not change the weights
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint"])
+def test_damaged_checkpoint_is_refused(data, settings, tmp_path, content):
+    interrupt(train_job(settings(), tmp_path / "run", root=data), 2)
+    (tmp_path / "run" / "last.pt").write_bytes(content)
+    with pytest.raises(FileError, match="Delete it to begin anew"):
+        run(train_job(settings(), tmp_path / "run", root=data))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"optimizer": "lion"}, "choose one of nadam"),
+        ({"loss": "focal"}, "choose one of dice-bce"),
+        ({"architecture": "alexnet"}, "choose one of litenext"),
+        ({"device": "abacus"}, "choose auto, cpu"),
+        ({"options": {"depth": 3}}, "depth"),
+        ({"train": (Source("absent.npz"),)}, "no data set"),
+        ({"train": (Source("train.npz", select={"patient": ["nobody"]}),)}, "holds no slices"),
+    ],
+)
+def test_impossible_settings_stop_a_run_before_it_starts(data, settings, tmp_path, changes, sentence):
+    with pytest.raises(MedsegError, match=sentence):
+        next(train_job(settings(**changes), tmp_path / "run", root=data))

@@ -1,0 +1,79 @@
+"""Recipes: what is written is what is read, and every mistake gets a sentence."""
+
+import json
+from dataclasses import asdict
+from importlib import resources
+
+import pytest
+
+from napari_medseg.errors import FileError, MedsegError
+from napari_medseg.training.settings import Phase, TrainSettings
+
+RECIPES = [entry for entry in resources.files("napari_medseg.training").joinpath("recipes").iterdir()]
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda entry: entry.name)
+def test_recipes_of_the_package_are_complete(recipe, tmp_path):
+    settings = TrainSettings.from_json(recipe)
+    assert recipe.name == f"{settings.name}.json"
+    assert settings.test and settings.card["licence"] and settings.card["split"] and settings.card["limits"]
+    copy = tmp_path / "copy.json"
+    copy.write_text(settings.to_json())
+    assert TrainSettings.from_json(copy).to_json() == settings.to_json()
+
+
+def test_phase_of_a_step(settings):
+    early, late = phases = Phase(0.5, 16, 1), Phase(1.0, 32, 1)
+    chosen = [settings(phases=phases, steps=5).phase(step) for step in range(5)]
+    assert chosen == [early] * 3 + [late] * 2
+
+
+def test_texts_and_test_data_may_change_within_a_run(settings):
+    assert settings().trains_like(settings(card={"task": "other words"}, test=settings().val))
+    assert not settings().trains_like(settings(seed=1))
+
+
+def write(path, settings, changes):
+    path.write_text(json.dumps({**asdict(settings()), **changes}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"epochs": 3}, "does not know epochs"),
+        ({"steps": 0}, "steps"),
+        ({"steps": "many"}, "TrainSettings"),
+        ({"validate_every": 0}, "validate_every"),
+        ({"phases": []}, "phases"),
+        ({"phases": [{"until": 0.5, "size": 32, "batch": 1}]}, "phases"),
+        ({"phases": [{"until": 1, "size": 30, "batch": 1}]}, "multiple of 16"),
+        ({"phases": [{"until": 1, "size": 32}]}, "batch"),
+        ({"classes": []}, "classes"),
+        ({"classes": [{"id": 2, "name": "b", "colour": "#000000"}]}, "classes"),
+        ({"learning_rate": 0}, "learning_rate"),
+        ({"ema": 1}, "ema"),
+        ({"serp": -1}, "serp"),
+        ({"serp": 0.1, "architecture": "unet"}, "serp"),
+        ({"card": {"colour": "red"}}, "card"),
+        ({"train": "train.npz"}, "list of objects"),
+        ({"train": ["train.npz"]}, "Source does not know"),
+        ({"preprocess": {"percentiles": [90, 10]}}, "rising"),
+        ({"augment": {"zoom": [0, 1]}}, "zoom"),
+        ({"augment": {"blur": 50}}, "blur"),
+        ({"augment": {"elastic": 1}}, "does not know elastic"),
+    ],
+)
+def test_mistakes_get_a_sentence(settings, tmp_path, changes, sentence):
+    with pytest.raises(MedsegError, match=sentence):
+        TrainSettings.from_json(write(tmp_path / "bad.json", settings, changes))
+
+
+@pytest.mark.parametrize(("text", "sentence"), [("{", "as JSON"), ("[]", "JSON object"), ("{}", "missing")])
+def test_files_that_hold_no_settings_are_refused(tmp_path, text, sentence):
+    path = tmp_path / "bad.json"
+    path.write_text(text)
+    with pytest.raises(MedsegError, match=sentence):
+        TrainSettings.from_json(path)
+    with pytest.raises(FileError, match="cannot be read"):
+        TrainSettings.from_json(tmp_path / "absent.json")

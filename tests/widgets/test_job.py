@@ -1,0 +1,144 @@
+import threading
+
+import pytest
+from napari.utils.notifications import notification_manager
+from qtpy.QtCore import QEvent, QThreadPool
+from qtpy.QtWidgets import QApplication, QWidget
+
+from napari_medseg.errors import VolumeError
+from napari_medseg.progress import Progress
+from napari_medseg.widgets import _job
+
+
+@pytest.fixture
+def owner(qtbot):
+    return QWidget()
+
+
+@pytest.fixture
+def run(owner):
+    """Start a job whose callbacks write into a list."""
+
+    def drive(job, **options):
+        heard = []
+        worker = _job.start(
+            job,
+            owner=owner,
+            title="Test",
+            on_step=lambda step: heard.append(step.done),
+            on_done=heard.append,
+            on_error=heard.append,
+            on_end=lambda: heard.append("end"),
+            **options,
+        )
+        return heard, worker
+
+    return drive
+
+
+def counting(steps, fail=None, gate=None):
+    try:
+        for done in range(1, steps + 1):
+            yield Progress(done, steps)
+            if gate is not None:
+                gate.wait(5)
+        if fail is not None:
+            raise fail
+        return "result"
+    finally:
+        counting.closed = True
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_steps_then_result_then_end(run, qtbot, quiet):
+    heard, _ = run(counting(3), quiet=quiet)
+    qtbot.waitUntil(lambda: "end" in heard)
+    assert heard == [1, 2, 3, "result", "end"]
+
+
+def test_job_runs_beside_the_window(run, qtbot):
+    def job():
+        yield Progress(0, 1)
+        return threading.current_thread()
+
+    heard, _ = run(job())
+    qtbot.waitUntil(lambda: "end" in heard)
+    assert heard[1] is not threading.main_thread()
+
+
+def test_cancel_ends_without_result_and_closes_the_job(run, qtbot):
+    gate = threading.Event()
+    counting.closed = False
+    heard, worker = run(counting(100, gate=gate))
+    qtbot.waitUntil(lambda: heard == [1])
+    worker.quit()
+    gate.set()
+    qtbot.waitUntil(lambda: "end" in heard and counting.closed)
+    assert heard == [1, "end"], "steps that were still queued are not delivered"
+
+
+def test_expected_error_is_told_in_its_words(run, qtbot):
+    heard, _ = run(counting(1, VolumeError("Three axes came.")))
+    qtbot.waitUntil(lambda: "end" in heard)
+    assert heard == [1, "Three axes came.", "end"]
+
+
+def test_runtime_error_is_told_and_the_job_ends(run, qtbot):
+    heard, _ = run(counting(1, RuntimeError("CUDA error")))
+    qtbot.waitUntil(lambda: "end" in heard)
+    assert heard == [1, "Test failed: CUDA error", "end"]
+
+
+def test_bug_shows_its_traceback(run, qtbot):
+    with qtbot.captureExceptions() as raised:
+        heard, _ = run(counting(1, KeyError("bug")))
+        qtbot.waitUntil(lambda: "end" in heard)
+    assert [kind for kind, *_ in raised] == [KeyError]
+
+
+def test_told_shows_expected_errors_only():
+    seen = []
+    notification_manager.notification_ready.connect(seen.append)
+    try:
+        with _job.told():
+            raise VolumeError("The image is empty.")
+        with pytest.raises(KeyError), _job.told():
+            raise KeyError("bug")
+    finally:
+        notification_manager.notification_ready.disconnect(seen.append)
+    assert [note.message for note in seen] == ["The image is empty."]
+
+
+def test_job_of_a_form_that_is_gone_is_cancelled_unheard(run, owner, qtbot):
+    gate = threading.Event()
+    heard, worker = run(counting(100, gate=gate))
+    qtbot.waitUntil(lambda: heard == [1])
+    owner.deleteLater()
+    QApplication.sendPostedEvents(owner, QEvent.Type.DeferredDelete)
+    gate.set()
+    qtbot.waitUntil(lambda: worker.abort_requested)
+    assert QThreadPool.globalInstance().waitForDone(5000)
+    QApplication.processEvents()
+    assert heard == [1]
+
+
+def test_queue_runs_one_job_at_a_time_most_urgent_first(owner, qtbot):
+    order = []
+    queue = _job.Queue(owner, ("run", "plan"), lambda: None)
+
+    def job(name):
+        def begin():
+            assert not queue.kind
+            queue.start(name, counting(2), title=name, quiet=True, on_done=lambda _: order.append(name))
+
+        return begin
+
+    for name in ("plan", "run", "plan"):
+        queue.want(name, job(name))
+    qtbot.waitUntil(lambda: not queue.busy)
+    assert order == ["run", "plan"], "the second wish of a kind replaces the first"
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.2, "1 s"), (80, "80 s"), (180, "3 min"), (7300, "2 h")])
+def test_duration_reads_well(seconds, text):
+    assert _job.duration(seconds) == text
