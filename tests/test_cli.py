@@ -1,4 +1,5 @@
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -120,6 +121,14 @@ def test_the_report_repeats_the_run(workplace):
     (workplace / "a.nii.gz").rename(workplace / "first.nii.gz")
     assert run(report["command"].removeprefix("napari-medseg ")) == 0
     assert np.array_equal(io.read("a.nii.gz").data, io.read("first.nii.gz").data)
+
+
+def test_numbered_objects_are_read_back_as_labels(workplace, capsys):
+    image(workplace / "scan.nii.gz")
+    assert run("segment scan.nii.gz -o objects.tif --model tiny --split-objects") == 0
+    assert re.search(r"cavity \d+\.\d\d ml, \d+ objects? -> objects.tif", capsys.readouterr().out)
+    assert run("info objects.tif") == 0
+    assert "label image" in capsys.readouterr().out
 
 
 def test_one_bad_file_fails_alone(workplace, capsys):

@@ -91,6 +91,18 @@ def test_resampling_to_the_models_pixel_size_is_undone():
     np.testing.assert_array_equal(result.labels.data, square > 0.5)
 
 
+def test_averaging_over_turns_treats_all_orientations_alike():
+    class Lopsided(torch.nn.Module):
+        def forward(self, x):
+            return x[:, :1].roll(1, 3) * torch.linspace(0, 1, x.shape[-1])
+
+    image = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    once, four = trained(Lopsided()), trained(Lopsided(), turns=True)
+    assert not torch.allclose(once.logits(image.rot90(1, (2, 3))), once.logits(image).rot90(1, (2, 3)), atol=0.1)
+    torch.testing.assert_close(four.logits(image.rot90(1, (2, 3))), four.logits(image).rot90(1, (2, 3)))
+    assert four.logits(image[..., :16]).shape == (2, 1, 32, 16)
+
+
 def test_a_run_begins_with_the_slice_in_view_and_covers_all():
     volume = image((7, 16, 16), "zyx")
     parts = [step.partial for step in segment_job(volume, trained(), InferenceSettings(batch=2), start=3)]

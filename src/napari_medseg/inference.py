@@ -7,7 +7,7 @@ import itertools
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -173,7 +173,9 @@ def segment_job(
     if settings.split_objects:
         report["objects"] = tally.objects
     classes = () if settings.split_objects else model.card.classes
-    return Segmentation(volume.like(result, classes), None if doubt is None else volume.like(doubt), report)
+    # numbered objects have no class table that would mark them as labels
+    labelled = replace(volume.like(result, classes), metadata={**volume.metadata, "labels": True})
+    return Segmentation(labelled, None if doubt is None else volume.like(doubt), report)
 
 
 def segment(volume: Volume, model: str | TrainedModel = "litenext-heart", **settings: Any) -> Segmentation:
@@ -246,7 +248,8 @@ class _Engine:
 
     def _move(self, device: str) -> None:
         self.device = device
-        self._network = self._model.network if device == "cpu" else copy.deepcopy(self._model.network).to(device)
+        network = self._model.network if device == "cpu" else copy.deepcopy(self._model.network).to(device)
+        self._placed = replace(self._model, network=network)
 
     def logits(self, tensor: torch.Tensor, progress: Progress) -> Iterator[Progress]:
         """Logits (n, c, Y, X) of `tensor`; yields `progress` between passes, so that a run can be cancelled there."""
@@ -264,7 +267,7 @@ class _Engine:
             if number:
                 yield progress
             with torch.inference_mode():
-                out = self._network(tensor[images][..., tile.seen_y, tile.seen_x].to(self.device)).float().cpu()
+                out = self._placed.logits(tensor[images][..., tile.seen_y, tile.seen_x].to(self.device)).float().cpu()
             if whole is None:
                 whole = out.new_empty(len(tensor), out.shape[1], *tensor.shape[-2:])
             whole[images, :, tile.kept_y, tile.kept_x] = out[..., tile.inner_y, tile.inner_x]
@@ -386,9 +389,9 @@ def _plan_batch(card: ModelCard, device: str, pixels: int) -> int:
 def _seconds_per_pixel(model: TrainedModel) -> float:
     trial = torch.zeros(1, 3, 128, 128)
     with torch.inference_mode():
-        model.network(trial)
+        model.logits(trial)
         began = time.perf_counter()
-        model.network(trial)
+        model.logits(trial)
     return (time.perf_counter() - began) / (128 * 128)
 
 

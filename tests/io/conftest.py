@@ -3,6 +3,7 @@
 import numpy as np
 import pydicom
 import pytest
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
@@ -43,7 +44,7 @@ def slice_file(tmp_path):
         dataset.PixelSpacing, dataset.SliceThickness = [1.5, 0.5], 99
         dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
         dataset.ImagePositionPatient = list(position)
-        dataset.PixelData = np.full((4, 5), value, "<u2").tobytes()
+        dataset["PixelData"] = DataElement("PixelData", "OW", np.full((4, 5), value, "<u2").tobytes())
         for keyword, content in elements.items():
             setattr(dataset, keyword, content)
             if content is None:

@@ -1,4 +1,6 @@
+import gc
 import threading
+import weakref
 
 import pytest
 from napari.utils.notifications import notification_manager
@@ -120,6 +122,18 @@ def test_job_of_a_form_that_is_gone_is_cancelled_unheard(run, owner, qtbot):
     assert QThreadPool.globalInstance().waitForDone(5000)
     QApplication.processEvents()
     assert heard == [1]
+
+
+def test_nothing_keeps_a_form_whose_job_has_ended(make_napari_viewer, qtbot):
+    make_napari_viewer()
+    form, heard = QWidget(), []
+    seen = weakref.ref(form)
+    _job.start(counting(2), owner=form, title="Test", on_done=heard.append, on_end=lambda: heard.append("end"))
+    qtbot.waitUntil(lambda: heard == ["result", "end"])
+    QApplication.processEvents()
+    del form
+    gc.collect()
+    assert seen() is None
 
 
 def test_queue_runs_one_job_at_a_time_most_urgent_first(owner, qtbot):

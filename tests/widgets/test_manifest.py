@@ -1,6 +1,10 @@
+import numpy as np
 import pytest
 from napari._app_model import get_app_model
+from napari.layers import Labels
 
+from napari_medseg import io, samples
+from napari_medseg.volume import LabelClass, Volume
 from napari_medseg.widgets.segment import SegmentWidget
 
 
@@ -40,3 +44,24 @@ def test_samples_open(make_napari_viewer, key):
     viewer = make_napari_viewer()
     (layer,) = viewer.open_sample("napari-medseg", key)
     assert layer.data.size and layer.metadata
+
+
+@pytest.mark.parametrize("ending", [".nii.gz", ".nii", ".tif", ".npz"])
+def test_napari_opens_and_saves_with_geometry_and_classes(make_napari_viewer, tmp_path, ending):
+    affine = np.array([[1.2, -0.3, 0.5, -40], [0.4, 1.1, -0.2, 12], [-0.5, 0.3, 7.9, 33], [0, 0, 0, 1]])
+    labels = Volume(np.ones((3, 8, 9), np.uint8), "zyx", affine, (LabelClass(1, "cavity", "#e64b35"),))
+    viewer = make_napari_viewer()
+    (layer,) = viewer.open(str(io.write(labels, tmp_path / f"a{ending}")), plugin="napari-medseg")
+    assert isinstance(layer, Labels)
+    layer.data[0] = 0
+    (saved,) = layer.save(str(tmp_path / f"b{ending}"), plugin="napari-medseg")
+    again = io.read(saved)
+    np.testing.assert_allclose(again.affine, affine, atol=1e-6)
+    np.testing.assert_array_equal(again.data, layer.data)
+    assert again.classes == labels.classes
+
+
+def test_napari_opens_a_dicom_folder(make_napari_viewer):
+    viewer = make_napari_viewer()
+    (layer,) = viewer.open(str(samples.path("sunnybrook_sax_ED")), plugin="napari-medseg")
+    assert layer.ndim == 3 and layer.scale[0] != 1

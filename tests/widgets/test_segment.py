@@ -1,5 +1,6 @@
 import gc
 import shlex
+import weakref
 
 import dask.array as da
 import numpy as np
@@ -187,7 +188,7 @@ def test_split_is_offered_for_objects_only_and_numbers_them(dock):
     d.form.split.setChecked(True)
     labels = d.run()
     assert labels.data.max() >= 1 and "class" not in labels.features
-    assert "objects" in d.form.status.text()
+    assert "1 object" in d.form.status.text()
 
 
 def test_channel_is_asked_for_only_when_there_are_several(dock):
@@ -281,6 +282,23 @@ def test_undo_history_of_an_annotation_survives_a_run(dock):
     assert not mine.data.any()
     mine.redo()
     np.testing.assert_array_equal(mine.data, painted)
+
+
+def test_deleted_layers_are_freed(dock):
+    def preview_and_run():
+        data = noise(SLICES, 40, 48)
+        d.viewer.add_image(data)
+        d.form.preview.setChecked(True)
+        d.settle()
+        return weakref.ref(data), weakref.ref(d.run().data)
+
+    d = dock()
+    image, labels = preview_and_run()
+    assert image() is not None and labels() is not None
+    d.viewer.layers.clear()
+    d.settle()
+    gc.collect()
+    assert image() is None and labels() is None
 
 
 def test_window_closed_during_the_run(dock, gate):

@@ -59,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
         "Not a medical device: for research only.",
     )
     top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    parsers = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    parsers = top.add_subparsers(title="commands", metavar="COMMAND [options]", required=True)
     for add in (_add_segment, _add_evaluate, _add_train, _add_models, _add_info, _add_convert):
         add(parsers)
     return top

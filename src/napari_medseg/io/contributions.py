@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import VolumeError
 from ..volume import Volume
 from . import formats, read, write
 from .notes import is_labels
@@ -137,7 +138,10 @@ def volume_from_layer_data(data: Any, meta: dict[str, Any]) -> Volume:
     axes = known.pop("axes", "")
     if len(axes) == data.ndim:
         return Volume(data, axes, known.pop("affine"), known.pop("classes"), known)
-    axes = _AXES.get(data.ndim - bool(meta.get("rgb")), "")
+    ndim = data.ndim - bool(meta.get("rgb"))
+    if ndim not in _AXES:
+        raise VolumeError(f"The layer has {ndim} axes; expected 2 to 5. Take a part of it as a layer of its own.")
+    axes = _AXES[ndim]
     affine, has_spacing = _plain_affine(axes, meta)
     return Volume(data, axes + "c" * bool(meta.get("rgb")), affine, metadata={"has_spacing": has_spacing})
 

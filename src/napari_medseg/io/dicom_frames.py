@@ -19,7 +19,7 @@ from . import checks
 from .dicom_jpeg import plugins
 
 # what pydicom raises on damaged files, found by damaging some
-_ERRORS = (AttributeError, BytesLengthException, LookupError, RuntimeError, TypeError)
+_ERRORS = (AttributeError, BytesLengthException, LookupError, RuntimeError, StopIteration, TypeError)
 _NO_IMAGES = {"SEG", "RTDOSE"}  # modalities whose pixels are no grey values
 _TIMES = {0x00181063, 0x00181065}  # FrameTime, FrameTimeVector
 _AXIAL = np.eye(3)[:2]
@@ -88,7 +88,8 @@ def frames_of(path: Path) -> list[Frame]:
         if header.get("Modality") in _NO_IMAGES:
             return []
         if "Rows" not in header:
-            if "Image Storage" in UID(str(header.get("SOPClassUID", ""))).name:
+            kind = UID(header.file_meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID") or "").name
+            if not kind or "Image Storage" in kind:
                 raise ValueError("it ends before its image")
             return []
         count = int(header.get("NumberOfFrames") or 1)

@@ -127,13 +127,15 @@ def _strict(path: Path) -> Iterator[None]:
             if record.thread == reader and not _PRIVATE_TAG.search(text := record.getMessage()):
                 errors.append(text)
 
-    listener = Listener(logging.ERROR)
-    logger = logging.getLogger("tifffile")
+    logger, listener = logging.getLogger("tifffile"), Listener(logging.ERROR)
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # else a program that silences its log would silence this too
     logger.addHandler(listener)
     try:
         yield
     finally:
         logger.removeHandler(listener)
+        logger.setLevel(level)
     if errors:
         raise ValueError(errors[0])
 

@@ -100,7 +100,7 @@ def _label_class(content: Any) -> LabelClass | None:
     match content:
         case {"id": int(number), "name": str(name), "colour": str(colour)} if _COLOUR.fullmatch(colour):
             return LabelClass(number, name, colour)
-    _logger.warning("A row of the class table is malformed and left out: %.80r", content)
+    _logger.warning("A row of the class table is malformed and left out: %s", str(content)[:80])
     return None
 
 

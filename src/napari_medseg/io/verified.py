@@ -49,7 +49,8 @@ def replace(path: Path, save: Callable[[Path], object], check: Callable[[Path], 
             shutil.copymode(target, temporary)
         os.replace(temporary, target)
     except (OSError, FileError) as error:
-        reason = (isinstance(error, OSError) and error.strerror) or short(error)
+        # numpy tells a full disk without the system's words
+        reason = getattr(error, "strerror", None) or short(error)
         state = "The earlier file is unchanged." if target.exists() else "Nothing was written."
         raise FileError(f"'{path.name}' could not be saved ({reason}). {state} Save to another place.") from error
     finally:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
+from napari.utils.colormaps import Colormap
 from napari.utils.transforms import Affine
 
 from ..errors import VolumeError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _REFRESH_SECONDS = 0.25
 _RGB_AXES = {2: ("yxc",), 3: ("zyxc", "tyxc"), 4: ("tzyxc",)}
 _GREY_AXES = {2: ("yx",), 3: ("zyx", "tyx", "cyx"), 4: ("tzyx", "czyx", "tcyx"), 5: ("tczyx",)}
+_DOUBT = Colormap([[1, 0.8, 0, 0], [1, 0.8, 0, 1]], name="uncertainty")  # sure is transparent, on any image
 _PACKAGE = Path(__file__).parents[1]
 
 
@@ -57,8 +59,8 @@ def to_volume(layer: Image, axes: str | None) -> Volume:
         )
     if axes is None:
         raise VolumeError(
-            f"The layer '{layer.name}' has {layer.ndim} axes; at most time, channel, slice, row and column are possible. "
-            "Select one position along the others first."
+            f"The layer '{layer.name}' has {layer.ndim} axes; needed are at most five: time, channel, slice, row and "
+            "column. Select one position along the others first."
         )
     volume = _volume(layer, layer.data[..., :3] if layer.rgb else layer.data)
     if axes == volume.axes:
@@ -264,7 +266,7 @@ class Result:
         name = f"{self._image} {self._model}"
         if part.uncertainty is not None:
             data, options, _ = layer_tuple(self._layer_volume(part.uncertainty), f"{name} uncertainty")
-            look = {"colormap": "inferno", "contrast_limits": (0, 255), "blending": "additive", "opacity": 0.6}
+            look = {"colormap": _DOUBT, "contrast_limits": (0, 255), "blending": "translucent"}
             self._uncertainty = self._viewer.add_image(data, **{**options, **self._grid.options, **look})
         data, options, _ = layer_tuple(as_labels(self._layer_volume(part.labels, self._classes)), name)
         self.labels = self._viewer.add_labels(data, **{**options, **self._grid.options})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
@@ -184,6 +184,15 @@ def axes_text(axes: str) -> str:
     return f"{lead} ({', '.join(axes)})"
 
 
+def hint_text(reasons: Mapping[str, str]) -> str:
+    """Why controls are off, one line per reason: ``Run, Preview: open an image first.``"""
+    lines = []
+    for reason in dict.fromkeys(reasons.values()):
+        if reason:
+            lines.append(f"{', '.join(name for name, why in reasons.items() if why == reason)}: {reason}")
+    return "\n".join(lines)
+
+
 def plan_text(plan: Plan) -> str:
     """What a run will take, and what to be warned of."""
     slices = "1 slice" if plan.slices == 1 else f"{plan.slices} slices, {min(plan.batch, plan.slices)} at a time,"
@@ -197,7 +206,7 @@ def result_text(found: Segmentation) -> str:
     report = found.report
     lines = [f"Done in {duration(report['seconds'])}."]
     if "objects" in report:
-        return f"{lines[0]} {report['objects']} objects."
+        return f"{lines[0]} {report['objects']} {'object' if report['objects'] == 1 else 'objects'}."
     for row in report["classes"]:
         size = f"{row['voxels']} voxels"
         if "volume_mm3" in row and "t" not in found.labels.axes:

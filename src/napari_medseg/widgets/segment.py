@@ -18,7 +18,7 @@ from ..progress import Job, Progress
 from ..volume import Volume
 from . import _job, _layers
 from ._card import CardDialog
-from ._segment_form import SegmentForm, allow, axes_text, fill, plan_text, result_text, switch_off
+from ._segment_form import SegmentForm, allow, axes_text, fill, hint_text, plan_text, result_text, switch_off
 from ._settings import preferences
 from ._shelf import Shelf
 
@@ -53,7 +53,7 @@ class SegmentWidget(QWidget):
     Attributes
     ----------
     labels : napari.layers.Labels or None
-        What the last finished run made.
+        What the last finished run made, while it is in the viewer.
     """
 
     def __init__(self, napari_viewer: Viewer):
@@ -189,8 +189,9 @@ class SegmentWidget(QWidget):
         image, card, target = form.image.currentData(), self._card(), self._save_target()
         why_not = self._problem or ("" if image else "open an image first.") or ("" if card else "choose a model.")
         busy = {"run": "a run is under way.", "save": "labels are being written."}.get(kind, "")
-        no_save = "" if target else "no labels yet; run, or select a labels layer."
-        no_copy = "" if image and _layers.source_path(image) else "the image was not opened from a file."
+        no_run = why_not or busy
+        no_save = busy or ("" if target else "no labels yet; run, or select a labels layer.")
+        no_copy = why_not or ("" if _layers.source_path(image) else "the image was not opened from a file.")
         form.show_row(form.axes, form.axes.count() > 1)
         form.show_row(form.channel, form.channel.count() > 1)
         form.split.setVisible(bool(card and card.objects))
@@ -199,13 +200,12 @@ class SegmentWidget(QWidget):
         for box in (form.model, form.device):
             box.setEnabled(self._ready)
         allow(form.card, "" if card else "No model is chosen.", "What the model is for, from what data, and how good.")
-        allow(form.preview, why_not or busy, "Label the slice in view, and the next ones while you scroll.")
-        allow(form.run, why_not or busy, "Label the whole image in a new layer; existing layers are left alone.")
+        allow(form.preview, no_run, "Label the slice in view, and the next ones while you scroll.")
+        allow(form.run, no_run, "Label the whole image in a new layer; existing layers are left alone.")
         allow(form.cancel, "" if self._result else "Stopping.", "Stop the run and remove its labels.")
-        allow(form.save, busy or no_save, f"Save '{target.name if target else ''}' with the geometry of its image.")
-        allow(form.copy, why_not or no_copy, "Copy the command line that does the same without a window.")
-        hints = {"Run": why_not, "Save": busy or no_save, "Copy": "" if why_not else no_copy}
-        form.hint.say("\n".join(f"{name}: {why}" for name, why in hints.items() if why))
+        allow(form.save, no_save, f"Save '{target.name if target else ''}' with the geometry of its image.")
+        allow(form.copy, no_copy, "Copy the command line that does the same without a window.")
+        form.hint.say(hint_text({"Run": no_run, "Preview": no_run, "Save": no_save, "Copy": no_copy}))
 
     # ---- plan ----
 
@@ -382,6 +382,8 @@ class SegmentWidget(QWidget):
             self.cancel()
         if layer is self._preview.layer:
             self.form.preview.setChecked(False)
+        if layer is self.labels:
+            self.labels = None
         self._list_images()
 
     def event(self, event: QEvent) -> bool:

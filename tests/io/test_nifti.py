@@ -1,0 +1,197 @@
+"""NIfTI: geometry, scaling and classes as others see them, and headers that lie."""
+
+import gzip
+import json
+from dataclasses import replace
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from napari_medseg import io
+from napari_medseg.errors import FileError, VolumeError
+from napari_medseg.volume import Volume
+
+
+def quaternion_affine():
+    """Turned about two axes, without shear, with an offset that 32 bits cannot hold."""
+    a, b = np.deg2rad([17, -41])
+    about_x = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
+    about_z = np.array([[np.cos(b), -np.sin(b), 0], [np.sin(b), np.cos(b), 0], [0, 0, 1]])
+    affine = np.eye(4)
+    affine[:3, :3] = about_x @ about_z @ np.diag([-0.7, 1.3, 9.9])
+    affine[:3, 3] = -214.123456789, 99.87654321, 512.3333333
+    return affine
+
+
+def save(path, data, affine=None, **header):
+    image = nib.Nifti1Image(data, np.eye(4) if affine is None else affine)
+    for name, value in header.items():
+        image.header[name] = value
+    nib.save(image, path)
+    return path
+
+
+def patched(path, name, value):
+    """The file with one field of its header overwritten, unseen by nibabel."""
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rb") as file:
+        raw = bytearray(file.read())
+    header = np.frombuffer(raw[:348], nib.nifti1.header_dtype).copy()
+    header[name] = value
+    raw[:348] = header.tobytes()
+    with opened(path, "wb") as file:
+        file.write(raw)
+    return path
+
+
+def test_array_is_the_transpose_of_nibabels(tmp_path):
+    data = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
+    volume = io.read(save(tmp_path / "a.nii.gz", data))
+    np.testing.assert_array_equal(volume.data, data.T)
+    assert volume.axes == "zyx" and volume.data.dtype == np.int16
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [((6, 5), "yx"), ((6, 5, 1), "zyx"), ((6, 5, 3, 2), "tzyx"), ((6, 5, 3, 1, 2), "czyx"), ((6, 5, 3, 2, 2), "tczyx")],
+)
+def test_axes_follow_from_the_number_of_dimensions(tmp_path, shape, axes):
+    data = np.random.default_rng(0).normal(size=shape)
+    volume = io.read(save(tmp_path / "a.nii", data))
+    assert volume.axes == axes
+    letters = ("x", "y", "z", "t", "c")[: len(shape)]
+    order = [letters.index(a) for a in axes]
+    others = tuple(i for i in range(len(shape)) if i not in order)
+    ranks = np.argsort(np.argsort(order))  # positions once the missing axis is gone
+    np.testing.assert_array_equal(volume.data, data.squeeze(others).transpose(ranks))
+
+
+def test_colours_are_read_as_a_last_axis(tmp_path):
+    data = np.random.default_rng(0).integers(0, 255, (2, 3, 4, 3), np.uint8)
+    stored = data.view([(name, np.uint8) for name in "RGB"])[..., 0]
+    volume = io.read(save(tmp_path / "a.nii", stored))
+    assert volume.axes == "zyxc"
+    np.testing.assert_array_equal(volume.data, data.transpose(2, 1, 0, 3))
+
+
+def test_scaling_is_applied(tmp_path):
+    path = save(tmp_path / "a.nii", np.array([[-2, 0], [1, 5]], np.int16))
+    patched(patched(path, "scl_slope", 0.5), "scl_inter", -3)
+    volume = io.read(path)
+    np.testing.assert_allclose(volume.data, [[-4, -2.5], [-3, -0.5]])
+    assert volume.data.dtype == np.float32
+
+
+@pytest.mark.parametrize(("code", "factor"), [(0, 1), (1, 1000), (2, 1), (3, 0.001)])
+def test_affine_is_in_millimetres(tmp_path, code, factor):
+    path = save(tmp_path / "a.nii", np.zeros((2, 3, 4)), np.diag([2, 3, 4, 1]), xyzt_units=code)
+    assert io.read(path).spacing == pytest.approx((4 * factor, 3 * factor, 2 * factor))
+
+
+@pytest.mark.parametrize("codes", [(1, 0), (0, 1), (0, 0), (2, 1)])
+def test_affine_is_the_one_nibabel_picks(tmp_path, codes):
+    image = nib.Nifti1Image(np.zeros((3, 4, 5), np.uint8), quaternion_affine())
+    image.set_sform(quaternion_affine(), codes[0])
+    image.set_qform(np.diag([2, 3, 4, 1]), codes[1])
+    nib.save(image, tmp_path / "a.nii")
+    expected = nib.load(tmp_path / "a.nii").affine
+    np.testing.assert_allclose(io.read(tmp_path / "a.nii").affine, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["sform", "qform", "sheared"])
+def test_labels_have_the_affine_of_their_image_for_every_reader(tmp_path, kind):
+    affine = quaternion_affine()
+    if kind == "sheared":
+        affine[0, 2] += 0.8
+    image = nib.Nifti1Image(np.zeros((6, 5, 3), np.int16), affine)
+    image.set_sform(affine, 0 if kind == "qform" else 3)
+    image.set_qform(affine, 3 if kind == "qform" else 0)
+    nib.save(image, tmp_path / "image.nii.gz")
+    volume = io.read(tmp_path / "image.nii.gz")
+    io.write(volume.like(np.ones((3, 5, 6), np.uint8)), tmp_path / "labels.nii.gz")
+    written = nib.load(tmp_path / "labels.nii.gz")
+    np.testing.assert_allclose(written.affine, nib.load(tmp_path / "image.nii.gz").affine, rtol=0, atol=1e-6)
+    assert written.shape == image.shape and written.header["sform_code"] == 3
+    if kind != "sheared":
+        np.testing.assert_allclose(written.get_qform(), written.affine, atol=1e-3)
+
+
+def test_affine_keeps_64_bits_for_us_and_32_for_others(tmp_path, volume):
+    affine = quaternion_affine()
+    path = io.write(replace(volume, affine=affine), tmp_path / "a.nii")
+    np.testing.assert_allclose(io.read(path).affine, affine, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(nib.load(path).affine, affine, rtol=2**-24)
+
+
+def test_affine_that_another_program_changed_wins(tmp_path, volume):
+    path = io.write(volume, tmp_path / "a.nii")
+    image = nib.load(path)
+    moved = image.affine.copy()
+    moved[0, 3] += 0.001
+    image.set_sform(moved, 1)
+    nib.save(image, tmp_path / "b.nii")
+    np.testing.assert_allclose(io.read(tmp_path / "b.nii").affine, moved, atol=1e-5)
+
+
+def test_classes_are_in_the_header_and_beside_the_file(tmp_path, labels):
+    path = io.write(labels, tmp_path / "a.nii.gz")
+    assert nib.load(path).header["intent_code"] == 1002
+    (tmp_path / "a.json").unlink()
+    assert io.read(path).classes == labels.classes
+    io.write(labels, path)
+    save(path, labels.data.T)  # another program drops the extension
+    assert io.read(path).classes == labels.classes and io.read(path).metadata["labels"]
+
+
+def test_sidecar_of_other_programs_keeps_its_entries(tmp_path, labels):
+    (tmp_path / "a.json").write_text('{"RepetitionTime": 2.5}')
+    io.write(labels, tmp_path / "a.nii.gz")
+    content = json.loads((tmp_path / "a.json").read_text())
+    assert content["RepetitionTime"] == 2.5 and len(content) == 2
+
+
+def test_images_get_no_sidecar(tmp_path, volume):
+    io.write(volume, tmp_path / "a.nii")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.nii"]
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("dim", [3, 30000, 30000, 30000, 1, 1, 1, 1], "declares an image of 30000|cut short"),
+        ("dim", [3, 2000, 2000, 100, 1, 1, 1, 1], "cut short"),
+        ("dim", [3, -5, 5, 5, 1, 1, 1, 1], "declares an image of"),
+        ("dim", [3, 0, 5, 5, 1, 1, 1, 1], "every axis needs"),
+        ("dim", [7, 2, 2, 2, 1, 1, 1, 2], "7 axes"),
+        ("datatype", 1792, "complex128"),
+        ("datatype", 77, "damaged"),
+        ("scl_slope", np.nan, "not a number"),
+        ("scl_inter", np.inf, "not a number"),
+        ("vox_offset", 1e30, "at byte"),
+        ("srow_x", 0, "not invertible"),
+        ("srow_y", np.nan, "not finite"),
+    ],
+)
+def test_headers_that_lie_are_told(tmp_path, suffix, name, value, sentence):
+    path = save(tmp_path / f"a{suffix}", np.zeros((4, 5, 6), np.int16), quaternion_affine())
+    with pytest.raises(FileError, match=sentence):
+        io.read(patched(path, name, value))
+
+
+def test_changed_voxels_in_a_compressed_file_are_told(tmp_path):
+    path = save(tmp_path / "a.nii.gz", np.random.default_rng(0).integers(0, 9, (40, 40, 9), np.uint8))
+    raw = bytearray(path.read_bytes())
+    raw[-6] ^= 1  # in the check sum
+    path.write_bytes(raw)
+    with pytest.raises(FileError, match="damaged"):
+        io.read(path)
+
+
+def test_images_that_nifti_cannot_hold_are_refused(tmp_path):
+    with pytest.raises(VolumeError, match="colours"):
+        io.write(Volume(np.zeros((4, 5, 3), np.float32), "yxc"), tmp_path / "a.nii")
+    with pytest.raises(VolumeError, match="32767"):
+        io.write(Volume(np.zeros((1, 40000), np.uint8), "yx"), tmp_path / "a.nii")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,50 @@
+"""What our files say about themselves survives, and what others wrote there does no harm."""
+
+import json
+
+import numpy as np
+import pytest
+
+from napari_medseg.io.notes import KEY, Notes, read_beside, restore_axes
+
+
+def test_notes_come_back_from_their_text(labels):
+    notes = Notes.from_text(Notes.of(labels).to_text())
+    assert (notes.axes, notes.classes) == (labels.axes, labels.classes)
+    np.testing.assert_array_equal(notes.affine, labels.affine)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", b"\xff\xfe", '{"other": 1}', "[" * 100000])
+def test_texts_that_are_not_ours_are_passed_over(text):
+    assert Notes.from_text(text) is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        [],
+        {"axes": 3, "affine": "x", "classes": 5, "has_spacing": "no"},
+        {"affine": [[1, 2], [3]], "classes": [1, {}, {"id": "1", "name": "a", "colour": "#000000"}]},
+        {"affine": [[1e400] * 4] * 4, "classes": [{"id": 1, "name": "a", "colour": "red"}]},
+        {"affine": np.eye(3).tolist()},
+    ],
+)
+def test_malformed_parts_are_left_out(content):
+    notes = Notes.from_text(json.dumps({KEY: content}))
+    assert (notes.axes, notes.affine, notes.classes, dict(notes.metadata)) == ("", None, (), {})
+
+
+def test_sidecars_that_are_damaged_are_passed_over(tmp_path):
+    for content in (b"", b"{", b"\xff", b"[1]"):
+        (tmp_path / "a.json").write_bytes(content)
+        assert read_beside(tmp_path / "a.nii.gz") is None
+
+
+def test_axes_of_one_voxel_are_restored():
+    data = np.zeros((1, 4, 5))
+    assert restore_axes(data, "zyx", "tyx")[1] == "tyx"
+    assert restore_axes(data, "zyx", "yx")[0].shape == (4, 5)
+    assert restore_axes(data, "zyx", "tzyx")[0].shape == (1, 1, 4, 5)
+    assert restore_axes(np.zeros((2, 4, 5)), "zyx", "yx")[1] == "zyx"
+    assert restore_axes(data, "zyx", "")[1] == "zyx"

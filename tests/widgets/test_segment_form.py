@@ -1,0 +1,51 @@
+import math
+
+import numpy as np
+from qtpy.QtCore import Qt
+
+from napari_medseg.inference import Plan, Segmentation
+from napari_medseg.volume import LabelClass, Volume
+from napari_medseg.widgets._segment_form import choice, fill, hint_text, plan_text, result_text, switch_off
+
+ROWS = [{"id": 1, "name": "cavity", "voxels": 1200, "volume_mm3": 4321.0}]
+
+
+def found(axes, **report):
+    shape = (2,) * len(axes)
+    labels = Volume(np.zeros(shape, np.uint8), axes, classes=(LabelClass(1, "cavity", "#ff0000"),))
+    return Segmentation(labels, None, {"seconds": 2.4, "classes": ROWS, **report})
+
+
+def test_plan_says_slices_batch_device_time_memory_and_warnings():
+    text = plan_text(Plan(12, 4, "cpu", 75.0, 105.2, ("Pixels are 9 mm.",)))
+    assert text == "12 slices, 4 at a time, on CPU: about 75 s, 105 MB of extra memory.\n⚠ Pixels are 9 mm."
+
+
+def test_plan_without_a_known_time_leaves_it_out():
+    assert plan_text(Plan(1, 32, "cuda", math.nan, 0.2, ())) == "1 slice on CUDA: 1 MB of extra memory."
+
+
+def test_result_says_volumes():
+    assert result_text(found("zyx")) == "Done in 2 s.\ncavity: 4.3 ml"
+
+
+def test_result_of_a_time_series_has_no_single_volume():
+    assert result_text(found("tzyx")) == "Done in 2 s.\ncavity: 1200 voxels"
+
+
+def test_result_counts_objects():
+    assert result_text(found("yx", objects=66)) == "Done in 2 s. 66 objects."
+
+
+def test_hints_are_gathered_by_reason():
+    reasons = {"Run": "no image.", "Preview": "no image.", "Save": "no labels.", "Copy": ""}
+    assert hint_text(reasons) == "Run, Preview: no image.\nSave: no labels."
+
+
+def test_entry_that_is_switched_off_says_why_and_the_others_stay(qtbot):
+    box = choice("where")
+    fill(box, [("CPU", "cpu"), ("CUDA", "cuda")], "cpu")
+    switch_off(box, "cuda", "not found")
+    assert box.currentData() == "cpu" and box.itemText(1) == "CUDA: not found"
+    assert box.itemData(1, Qt.ItemDataRole.ToolTipRole) == "not found"
+    assert [box.model().item(i).isEnabled() for i in range(2)] == [True, False]
