@@ -172,6 +172,16 @@ def test_huge_sizes_in_small_files_are_told(tmp_path, tag):
             io.read(path)
 
 
+def test_missing_strips_are_told(tmp_path):
+    """Most readers fill them with zeros, as many gigabytes as the file declares."""
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((16, 17), np.uint16), compression="zlib", metadata=None)
+    with tifffile.TiffFile(path, mode="r+b") as tif:
+        tif.pages.first.tags["ImageLength"].overwrite(10_000_000, dtype="I")
+    with pytest.raises(FileError, match="strips or tiles"):
+        io.read(path)
+
+
 def test_compressions_without_their_package_are_told(tmp_path, monkeypatch):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, NOISE[0, 0, 0], compression="zlib")

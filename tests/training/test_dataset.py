@@ -172,3 +172,22 @@ def test_incomplete_folders_are_refused(folder):
     (root / "set" / "labels").rename(root / "set" / "masks")
     with pytest.raises(FileError, match="images/ and labels/"):
         load([Source("set")], PLAIN, root)
+
+
+def test_beside_the_objects_is_the_largest_part_without_any(npz):
+    image = np.tile(np.arange(60, dtype=np.uint8), (1, 40, 1))  # a pixel's value is its column
+    label = np.zeros_like(image)
+    label[0, 10:20, 5:9] = 1
+    root = npz(image=image, label=label, kind=None)
+    (sample,) = load([Source("data.npz", beside=6)], Preprocess(percentiles=(0, 100), min_range=0), root)
+    assert sample.labels.shape == (40, 60 - 9 - 6) and not sample.labels.any()
+    torch.testing.assert_close(sample.image[0, 0] * 44 + 15, torch.arange(15.0, 60.0))
+    label[0] = 0
+    (sample,) = load([Source("data.npz", beside=6)], PLAIN, npz(image=image, label=label, kind=None))
+    assert sample.labels.shape == (40, 60)
+
+
+def test_slices_without_room_beside_their_objects_are_refused(npz):
+    root = npz(label=np.ones((4, 20, 24), np.uint8))
+    with pytest.raises(SettingsError, match="no room beside"):
+        load([Source("data.npz", beside=3)], PLAIN, root)

@@ -168,3 +168,15 @@ def test_damaged_checkpoint_is_refused(data, settings, tmp_path, content):
 def test_impossible_settings_stop_a_run_before_it_starts(data, settings, tmp_path, changes, sentence):
     with pytest.raises(MedsegError, match=sentence):
         next(train_job(settings(**changes), tmp_path / "run", root=data))
+
+
+def test_run_begins_with_the_weights_of_another(data, settings, tmp_path):
+    run(train_job(settings(), tmp_path / "first", root=data))
+    begun = settings(start="../first/discs.safetensors", steps=1, learning_rate=1e-12, ema=0.0)
+    run(train_job(begun, tmp_path / "second", root=data))
+    first, second = (models.load(tmp_path / name / "discs.safetensors").network for name in ("first", "second"))
+    for one, other in zip(first.parameters(), second.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-9)
+    wider = settings(start="../first/discs.safetensors", options={"channels": 8, "width": 8})
+    with pytest.raises(SettingsError, match="other layers"):
+        run(train_job(wider, tmp_path / "third", root=data))

@@ -63,7 +63,8 @@ class Meter:
     def __call__(self, step: Progress) -> None:
         """Show `step`."""
         if self._bar is not None:
-            self._bar.total = step.total
+            if self._bar.total != step.total:
+                self._bar.reset(step.total)  # shows it too, however soon the next steps come
             self._bar.update(step.done - self._bar.n)
         elif time.monotonic() - self._told >= _SECONDS_BETWEEN_LINES:
             self._told = time.monotonic()

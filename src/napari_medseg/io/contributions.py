@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -44,7 +45,8 @@ def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | 
     """
     first, alone = _first(path), isinstance(path, str) or len(path) == 1
     if first.is_dir():
-        known = any(formats.is_dicom(file) for file in islice(sorted(first.iterdir()), _LOOKED_AT))
+        files = sorted(first.iterdir()) if os.access(first, os.R_OK) else []
+        known = any(formats.is_dicom(file) for file in islice(files, _LOOKED_AT))
     else:
         known = formats.is_dicom(first) or (alone and formats.named(first) is not None)
     return _read_layers if known else None

@@ -158,11 +158,15 @@ def _check_series(path: Path, series: tifffile.TiffPageSeries) -> None:
     checks.check_real(path, np.dtype(dtype) if dtype is not None else np.dtype("V"))
     checks.check_size(path, series.shape, dtype.itemsize)
     checks.check_size(path, series.keyframe.chunks, dtype.itemsize)
-    if any(page is None for page in series.pages):
-        raise FileError(
-            f"'{path.name}' is a part of an image in several files, of which some are missing. "
-            "Put all files into one folder."
-        )
+    segments = math.prod(series.keyframe.chunked)
+    for page in series.pages:
+        if page is None:
+            raise FileError(
+                f"'{path.name}' is a part of an image in several files, of which some are missing. "
+                "Put all files into one folder."
+            )
+        if len(page.dataoffsets) != segments:
+            raise ValueError(f"{len(page.dataoffsets)} of {segments} strips or tiles are there")
 
 
 def _decode(path: Path, series: tifffile.TiffPageSeries) -> np.ndarray:

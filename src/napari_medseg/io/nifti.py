@@ -51,8 +51,8 @@ def read(path: Path, axes: str | None = None) -> Volume:
         stream.read(1)  # the end of a compressed stream holds its check sum
         affine = np.array(image.affine, dtype=np.float64)
         header = image.header
+        stored = _stored_notes(header)
     affine[:3] *= _MILLIMETRES.get(int(header["xyzt_units"]) & 7, 1.0)
-    stored = _stored_notes(header)
     data, found = _time_first(data, found)
     if stored:
         data, found = restore_axes(data, found, stored.axes)
@@ -160,10 +160,11 @@ def _time_first(data: np.ndarray, axes: str) -> tuple[np.ndarray, str]:
 def _stored_notes(header: nib.Nifti1Header) -> Notes | None:
     """Our notes among the header extensions, if any."""
     for extension in header.extensions:
-        content = extension.get_content()
-        text = content if isinstance(content, str) else bytes(content).rstrip(b"\0")
-        if extension.get_code() == _COMMENT and (notes := Notes.from_text(text)):
-            return notes
+        if extension.get_code() == _COMMENT:
+            content = extension.get_content()
+            notes = Notes.from_text(content if isinstance(content, str) else bytes(content).rstrip(b"\0"))
+            if notes:
+                return notes
     return None
 
 

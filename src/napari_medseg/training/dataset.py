@@ -38,6 +38,9 @@ class Source:
         Keep only the entries whose array of that name has one of the listed values.
     repeat : mapping of str to mapping of str to int, optional
         How often entries are drawn in one epoch, by the value of an array: ``{"kind": {"stained": 2}}``.
+    beside : int
+        If above 0, show of each slice only the largest part that lies beside its objects, at least this many pixels
+        away from them: an image without any object, of the same kind.
     """
 
     path: str
@@ -48,6 +51,7 @@ class Source:
     objects: str = ""
     select: Mapping[str, list] = field(default_factory=dict)
     repeat: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    beside: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,9 +159,15 @@ def _read_npz(path: Path, source: Source) -> Iterator[_Entry]:
     for index, image in enumerate(images):
         if any(arrays[key][index] not in values for key, values in source.select.items()):
             continue
+        label = np.zeros(_plane(image), np.uint8) if labels is None else labels[index]
+        if source.beside:
+            part = _beside(label > 0, source.beside)
+            image, label = image[part], np.zeros_like(label[part])
+            if not label.size:
+                raise SettingsError(f"'{path.name}': entry {index} has no room beside its objects. Lower 'beside'.")
         yield _Entry(
             image,
-            np.zeros(_plane(image), np.uint8) if labels is None else labels[index],
+            label,
             str(arrays[source.case][index]) if source.case else f"{path.stem}-{index}",
             str(arrays[source.group][index]) if source.group else "",
             max([1, *(table.get(str(arrays[key][index]), 1) for key, table in source.repeat.items())]),
@@ -190,6 +200,21 @@ def _read_folder(path: Path) -> Iterator[_Entry]:
         image, label = read(image_path), read(label_path)
         spacing = image.spacing[-2:] if image.has_spacing else None
         yield _Entry(np.asarray(image.data), np.asarray(label.data), image_path.name, spacing=spacing)
+
+
+def _beside(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
+    """The largest rectangle of a slice that lies above, below, left or right of the objects of `mask` (y, x)."""
+    whole = slice(None)
+    if not mask.any():
+        return whole, whole
+    (top, bottom), (left, right) = (np.flatnonzero(mask.any(axis))[[0, -1]] for axis in (1, 0))
+    parts = [
+        (slice(0, max(top - margin, 0)), whole),
+        (slice(bottom + 1 + margin, None), whole),
+        (whole, slice(0, max(left - margin, 0))),
+        (whole, slice(right + 1 + margin, None)),
+    ]
+    return max(parts, key=lambda part: mask[part].size)
 
 
 def _plane(image: np.ndarray) -> tuple[int, ...]:

@@ -88,6 +88,8 @@ class _Trainer:
         self.network = models.build(
             settings.architecture, num_classes=len(settings.classes) + 1, **settings.options
         ).to(self.device)
+        if settings.start:
+            self._begin_with((run / settings.start).resolve())
         self.branch = SelfEmbedding(self.network).to(self.device) if settings.serp else None
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         trained = [self.network, self.branch] if self.branch else [self.network]
@@ -101,6 +103,15 @@ class _Trainer:
         # position in the endless sequence of shuffled epochs; counted in views because batches change with the phase
         self.step, self.seen, self.best, self.losses = 0, 0, -1.0, []
         self.order = [i for i, sample in enumerate(self.samples) for _ in range(sample.repeat)]
+
+    def _begin_with(self, path: Path) -> None:
+        try:
+            self.network.load_state_dict(models.load(path).network.state_dict())
+        except RuntimeError as error:
+            raise SettingsError(
+                f"The run cannot begin with '{path.name}': its network has other layers. "
+                "Choose a model of the same architecture, options and number of classes."
+            ) from error
 
     def _prepare_run(self) -> None:
         self.run.mkdir(parents=True, exist_ok=True)

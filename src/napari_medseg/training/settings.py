@@ -73,6 +73,9 @@ class TrainSettings:
         Linear rise, then cosine to `final_share` of `learning_rate`.
     loss : str
         See `losses.SegmentationLoss`.
+    start : str
+        Weights file of a model of the same kind that the run begins with, seen from the folder of the run; empty
+        begins with random weights.
     serp : float
         Weight of the self-embedding loss, see `serp.SelfEmbedding`; 0 trains without that branch. LiteNeXt only.
     ema : float
@@ -102,6 +105,7 @@ class TrainSettings:
     warmup_steps: int = 100
     final_share: float = 0.02
     loss: str = "dice-bce"
+    start: str = ""
     serp: float = 0.0
     ema: float = 0.998
     validate_every: int = 500
