@@ -18,6 +18,13 @@ def test_highest_logit_above_zero_wins():
     assert from_logits(logits).dtype == np.uint8
 
 
+def test_objects_without_a_certain_pixel_are_dropped_whole():
+    logits = torch.tensor([[1.0, 3.0, 1.0, -1.0, 1.0, 2.0, -1.0, 9.0], [-9.0] * 5 + [-9.0, 4.0, -9.0]])[None, :, None]
+    np.testing.assert_array_equal(from_logits(logits), [[[1, 1, 1, 0, 1, 1, 2, 1]]])
+    np.testing.assert_array_equal(from_logits(logits, 0.95), [[[1, 1, 1, 0, 0, 0, 2, 1]]])
+    np.testing.assert_array_equal(from_logits(logits, 0.99), [[[0, 0, 0, 0, 0, 0, 0, 1]]])
+
+
 def test_uncertainty_falls_with_distance_from_one_half():
     logits = torch.tensor([[0.0, 1.0, -1.0, 50.0, -50.0]])[None, :, None]
     values = uncertainty(logits)[0, 0].tolist()

@@ -152,7 +152,7 @@ def segment_job(
     while indices := list(itertools.islice(order, engine.batch)):
         tensor, undo = model.card.preprocess.apply(source.read(indices), source.spacing)
         logits = undo((yield from engine.logits(tensor, Progress(done, source.count))))
-        found = labels.from_logits(logits)
+        found = labels.from_logits(logits, model.card.certainty)
         for index, plane in zip(indices, found, strict=True):
             flat[index] = tally.split(plane) if settings.split_objects else plane
         tally.count(found)

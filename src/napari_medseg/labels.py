@@ -6,13 +6,15 @@ import numpy as np
 import torch
 
 
-def from_logits(logits: torch.Tensor) -> np.ndarray:
+def from_logits(logits: torch.Tensor, certainty: float = 0.5) -> np.ndarray:
     """Class numbers of logits of independent classes.
 
     Parameters
     ----------
     logits : torch.Tensor, shape (n, c, y, x)
         One map per class; a pixel belongs to the class with the highest logit if that exceeds 0, else to background.
+    certainty : float
+        Connected pixels of a class are dropped together unless one of them has this probability.
 
     Returns
     -------
@@ -20,7 +22,19 @@ def from_logits(logits: torch.Tensor) -> np.ndarray:
         0 background, 1 the first class.
     """
     best, index = logits.max(1)
-    return torch.where(best > 0, index + 1, 0).to(torch.uint8).cpu().numpy()
+    found = torch.where(best > 0, index + 1, 0).to(torch.uint8).cpu().numpy()
+    if certainty > 0.5:
+        _drop_uncertain(found, best.cpu().numpy(), float(np.log(certainty / (1 - certainty))))
+    return found
+
+
+def _drop_uncertain(found: np.ndarray, best: np.ndarray, peak: float) -> None:
+    from skimage.filters import apply_hysteresis_threshold
+
+    for labels, logits in zip(found, best, strict=True):
+        for number in np.unique(labels[labels > 0]):
+            mine = labels == number
+            labels[mine & ~apply_hysteresis_threshold(np.where(mine, logits, -1), 0, peak)] = 0
 
 
 def uncertainty(logits: torch.Tensor) -> np.ndarray:

@@ -63,6 +63,14 @@ def test_slice_in_view(viewer, axes, shape, step, index):
     assert _layers.shown_slice(viewer, layer, axes) == flat
 
 
+def test_slice_in_view_beside_a_layer_in_other_units(viewer):
+    layer = add(viewer, (12, 8, 9), scale=(10, 1, 1), units=["mm"] * 3)
+    add(viewer, (4, 8, 9), units=["um"] * 3)
+    viewer.dims.set_point(0, 50_000)
+    assert _layers.shown_index(viewer, layer, "zyx") == {"z": 5}
+
+
+@pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")
 @pytest.mark.parametrize("options", [{}, {"rotate": (10, 20, 30)}, {"shear": (0.1, 0, 0.2)}, {"affine": OBLIQUE}])
 def test_preview_lies_on_its_slice_of_a_turned_image(viewer, options):
     image = add(viewer, (4, 8, 9), scale=(8, 3, 2), translate=(1, 2, 3), **options)

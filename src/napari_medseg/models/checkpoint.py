@@ -47,6 +47,8 @@ class ModelCard:
         DICOM code of the modality, to warn before a run on another one: ``MR``, ``CT``; empty where it does not apply.
     turns : bool
         Whether logits are averaged over the four quarter turns of a slice: four times slower, chosen on `val`.
+    certainty : float
+        Objects without any pixel of this probability are dropped, chosen on `val`; 0.5 keeps all.
     objects : bool
         Whether the classes consist of touching objects that can be split after the run.
     recipe : str
@@ -70,6 +72,7 @@ class ModelCard:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     dicom_modality: str = ""
     turns: bool = False
+    certainty: float = 0.5
     objects: bool = False
     recipe: str = ""
     sha256: str = ""

@@ -95,7 +95,7 @@ def score_images(
     for sample in samples:
         tensor, undo = card.preprocess.fit(sample.image[None], sample.spacing)
         with torch.inference_mode():
-            prediction = from_logits(undo(model.logits(tensor.to(device))))[0]
+            prediction = from_logits(undo(model.logits(tensor.to(device))), card.certainty)[0]
         yield score_image(sample, prediction, len(card.classes), split_objects if card.objects else None)
 
 

@@ -137,7 +137,11 @@ def shown_index(viewer: Viewer, layer: Layer, axes: str) -> dict[str, int]:
     axes : str
         Axes of the layer, for example ``tzyx``; a trailing ``c`` (RGB) is no axis of a layer.
     """
-    point = layer.world_to_data(viewer.dims.point)
+    point, units = viewer.dims.point[-layer.ndim :], viewer.dims.units
+    if units is not None:  # those of the viewer, when its layers have different ones
+        pairs = zip(point, units[-layer.ndim :], layer.units, strict=True)
+        point = [(value * theirs).to(ours).magnitude for value, theirs, ours in pairs]
+    point = layer.world_to_data(point)
     return {
         axis: int(np.clip(round(float(point[i])), 0, layer.data.shape[i] - 1))
         for i, axis in enumerate(axes.removesuffix("c"))

@@ -366,7 +366,8 @@ class SegmentWidget(QWidget):
             given = self._input()
             source = _layers.source_path(given.image)
             output = _layers.suggested_path(given.volume, source.name)
-            QApplication.clipboard().setText(command(given.settings, given.card.name, [source], output))
+            axes = given.volume.axes if self.form.axes.count() > 1 else None  # else the file tells them
+            QApplication.clipboard().setText(command(given.settings, given.card.name, [source], output, axes=axes))
             self.form.status.say("The command is on the clipboard.")
 
     # ---- what happens around the form ----
