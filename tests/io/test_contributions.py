@@ -162,3 +162,12 @@ def test_readers_are_offered_only_where_they_fit(tmp_path):
     assert get_reader("a.nii.gz") and get_reader(["a.nii.gz"])
     (tmp_path / "notes.txt").write_text("hello")
     assert not any(map(get_reader, [str(tmp_path), str(tmp_path / "notes.txt"), "a.csv", ["a.nii", "b.nii"]]))
+
+
+def test_contrast_ignores_a_few_outliers():
+    data = np.random.default_rng(0).normal(100, 10, (4, 50, 50)).astype(np.float32)
+    data[0, 0, :3] = 60_000, np.nan, -60_000
+    low, high = layer_tuple(Volume(data, "zyx"), "scan")[1]["contrast_limits"]
+    assert 50 < low < 90 and 110 < high < 150
+    for flat in (np.zeros((5, 5)), np.full((5, 5), np.nan)):
+        assert "contrast_limits" not in layer_tuple(Volume(flat, "yx"), "flat")[1]

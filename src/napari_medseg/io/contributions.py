@@ -101,6 +101,7 @@ def layer_tuple(volume: Volume, name: str) -> LayerData:
     size, place = dict(zip("xyz", lengths, strict=True)), dict(zip("xyz", start, strict=True))
     options: dict[str, Any] = {
         "name": name,
+        "axis_labels": list(axes),
         "scale": [float(size.get(a, 1)) for a in axes],
         "translate": [float(place.get(a, 0)) for a in axes],
         "metadata": {KEY: {**volume.metadata, "axes": volume.axes, "affine": volume.affine, "classes": volume.classes}},
@@ -111,7 +112,19 @@ def layer_tuple(volume: Volume, name: str) -> LayerData:
         return volume.data, {**options, **_class_look(volume)}, "labels"
     if axes != volume.axes:
         options["rgb"] = True
+    elif (limits := _contrast_limits(np.asarray(volume.data))) is not None:
+        options["contrast_limits"] = limits
     return volume.data, options, "image"
+
+
+def _contrast_limits(data: np.ndarray) -> tuple[float, float] | None:
+    """Values to show as black and white, so that a few bright voxels do not darken the rest; None if all are alike."""
+    sample = data.ravel()[:: max(1, data.size // 500_000)]
+    sample = sample[np.isfinite(sample)]
+    if not sample.size:
+        return None
+    low, high = np.percentile(sample, (0.2, 99.8))
+    return (float(low), float(high)) if low < high else None
 
 
 def volume_from_layer_data(data: Any, meta: dict[str, Any]) -> Volume:

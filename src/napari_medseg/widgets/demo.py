@@ -17,7 +17,7 @@ import numpy as np
 from qtpy.QtWidgets import QApplication
 
 from .. import io
-from ..errors import JobError
+from ..errors import JobError, MedsegError
 from ..volume import Volume
 from . import _layers
 from .segment import SegmentWidget
@@ -34,6 +34,8 @@ def main(arguments: list[str] | None = None) -> None:
     viewer.window.resize(1280, 800)
     viewer.open_sample("napari-medseg", "heart")
     _, dock = viewer.window.add_plugin_dock_widget("napari-medseg", "Segment")
+    _wait_until(lambda: not dock.busy)
+    dock.form.model.setCurrentIndex(dock.form.model.findData("litenext-heart"))  # the person may prefer another one
     _wait_until(lambda: not dock.busy)
     dock.form.run.click()
     if output is None:
@@ -85,4 +87,7 @@ def _wait_until(condition: Callable[[], bool]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except MedsegError as error:
+        sys.exit(str(error))
