@@ -151,6 +151,11 @@ def test_split_objects_numbers_every_object_once_over_all_slices():
     assert result.report["objects"] == 6
 
 
+def test_masks_are_images_too():
+    mask = np.random.default_rng(0).random((2, 20, 20)) > 0.5
+    np.testing.assert_array_equal(segment(Volume(mask, "zyx"), trained()).labels.data, mask)
+
+
 def test_not_finite_values_and_constant_slices_are_background():
     volume = image((3, 32, 32), "zyx")
     volume.data[0] = np.nan

@@ -222,8 +222,7 @@ class _Slices:
     def read(self, indices: list[int]) -> np.ndarray:
         """Slices (n, y, x) or (n, y, x, 3)."""
         where = [np.unravel_index(i, self.label_shape[:-2]) for i in indices]
-        planes = np.stack([np.asarray(self._data[tuple(int(k) for k in w)]) for w in where])
-        return planes.view(np.uint8) if planes.dtype == bool else planes
+        return np.stack([np.asarray(self._data[tuple(int(k) for k in w)]) for w in where])
 
 
 def _channel(volume: Volume, channel: int | None) -> int:

@@ -22,7 +22,7 @@ class Architecture:
     title : str
         Name to show.
     bytes_per_pixel : int
-        Peak memory of inference per pixel of a slice, measured (benchmarks/memory.py); plans batches.
+        Peak memory of inference per pixel of a slice, as the growth of the process showed it; plans batches.
     """
 
     build: Callable[..., nn.Module]
