@@ -21,7 +21,7 @@ from skimage.filters import threshold_otsu
 from napari_medseg import models
 from napari_medseg.labels import split_objects
 from napari_medseg.training.dataset import Sample, Source, load
-from napari_medseg.training.evaluate import ImageScore, score_image, score_images, summarise
+from napari_medseg.training.evaluate import ImageScore, images_of, score_image, score_images, summarise, whole
 from napari_medseg.training.settings import TrainSettings
 
 
@@ -54,13 +54,22 @@ def baseline(settings: TrainSettings, samples: list[Sample], root: Path) -> tupl
         labelled = [source for source in settings.train if source.label]
         name, segment = "Otsu in the usual place", otsu_in_place(load(labelled, settings.preprocess, root))
     split = split_objects if objects else None
-    return name, [score_image(sample, segment(sample), split=split) for sample in samples]
+    scores = []
+    for slices in images_of(samples):
+        image = whole(slices, settings.preprocess)
+        found = np.stack([segment(sample) for sample in slices])
+        scores.append(score_image(image, found, split=split))
+    return name, scores
 
 
 def cells(scores: list[ImageScore]) -> dict[str, str]:
     """Column -> figure, for the columns that the data have."""
     figures = summarise(scores, [""])
     row = {"Dice / IoU": "{dice:.3f} / {iou:.3f}".format(**figures)}
+    for name, part in figures.get("classes", {}).items():
+        row[f"Dice, HD95 mm, {name}"] = "{dice:.3f}, {hd95_mm:.2f}".format(**part)
+    if "hd95_mm" in figures:
+        row["HD95 mm"] = "{hd95_mm:.2f}".format(**figures)
     row |= {group: f"{part['dice']:.3f}" for group, part in figures.get("groups", {}).items()}
     if "dice_by_case" in figures:
         row["Dice by case"] = f"{figures['dice_by_case']:.3f}"

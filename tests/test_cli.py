@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from napari_medseg import cli, cohort, io, models
+from napari_medseg import cli, inference, io, models
 from napari_medseg.cli.report import write_json
-from napari_medseg.inference import segment
+from napari_medseg.consensus import segment
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.progress import Progress
 from napari_medseg.volume import LabelClass, Volume
@@ -46,6 +46,17 @@ def workplace(tmp_path, monkeypatch, own_home, weights):
     for suffix in (".safetensors", ".json"):
         shutil.copy(weights.with_suffix(suffix), own_home / "models")
     return tmp_path
+
+
+def untrained(name, architecture="litenext", classes=("cavity",), seed=1, **options):
+    """Install a model that learned nothing, but finds something."""
+    torch.manual_seed(seed)
+    rows = tuple(LabelClass(i, text, "#e64b35") for i, text in enumerate(classes, start=1))
+    network = models.build(architecture, num_classes=len(rows) + 1, **options)
+    for parameter in network.parameters():
+        parameter.data *= 2
+    card = models.ModelCard(name, architecture, Preprocess(size=(64, 64)), rows, options=options)
+    models.save(models.models_folder() / f"{name}.safetensors", network.eval(), card)
 
 
 def image(path, seed=0, shape=(3, 24, 40)):
@@ -123,6 +134,52 @@ def test_the_report_repeats_the_run(workplace):
     assert np.array_equal(io.read("a.nii.gz").data, io.read("first.nii.gz").data)
 
 
+def test_several_models_vote_over_a_cohort(workplace, capsys):
+    untrained("other")
+    untrained("third", seed=2)
+    for name in ("a.nii.gz", "b.nii.gz"):
+        image(workplace / "in" / name)
+    chosen = "--model tiny --model other --model third"
+    line = f"segment in -o out {chosen} --disagreement differ --report r.json"
+    assert run(line) == 0
+    expected = segment(io.read("in/a.nii.gz"), ["tiny", "other", "third"])
+    assert np.array_equal(io.read("out/a.nii.gz").data, expected.labels.data)
+    assert np.array_equal(io.read("differ/a_disagreement.nii.gz").data, expected.disagreement.data)
+    assert expected.disagreement.data.any()
+    assert "agreement (Dice) cavity 0." in capsys.readouterr().out
+    report = json.loads((workplace / "r.json").read_text())
+    assert [row["name"] for row in report["models"]] == ["tiny", "other", "third"]
+    assert report["files"][0]["agreement"] == expected.report["agreement"]
+    assert report["files"][1]["disagreement"] == "differ/b_disagreement.nii.gz"
+
+    (workplace / "differ" / "b_disagreement.nii.gz").unlink()
+    again = report["command"].removeprefix("napari-medseg ") + " --resume --report r.json"
+    assert run(again) == 0
+    told = capsys.readouterr().out
+    assert "a.nii.gz: skipped" in told
+    assert "b.nii.gz: 3 slices" in told
+    assert json.loads((workplace / "r.json").read_text())["files"][0] == report["files"][0]
+    assert run(line.replace(" --model third", "") + " --resume") == 2
+    assert "another model" in capsys.readouterr().err
+    assert run(line.replace("--disagreement differ", "") + " --resume") == 0
+    assert "--disagreement" not in json.loads((workplace / "r.json").read_text())["command"]
+
+
+def test_neighbours_are_found_where_the_context_says(workplace, capsys):
+    untrained("context", "lstm-sa", width=8, levels=1)
+    scan, found = io.read(image(workplace / "scan.nii.gz")), {}
+    for context in ("auto", "z", "none"):
+        words = f"--context {context} --uncertainty {context}.nii.gz"
+        assert run(f"segment scan.nii.gz -o labels --model context {words}") == 0
+        found[context] = io.read(f"{context}.nii.gz").data
+    assert np.array_equal(found["auto"], found["z"])
+    alone = segment(scan, "context", context="none", uncertainty=True)
+    assert np.array_equal(found["none"], alone.uncertainty.data)
+    assert np.any(found["none"] != found["z"])
+    assert run("segment scan.nii.gz -o t.nii.gz --model context --context t") == 1
+    assert "along 't'" in capsys.readouterr().err
+
+
 def test_numbered_objects_are_read_back_as_labels(workplace, capsys):
     image(workplace / "scan.nii.gz")
     assert run("segment scan.nii.gz -o objects.tif --model tiny --split-objects") == 0
@@ -189,7 +246,7 @@ def test_an_interrupt_leaves_nothing_half_done(workplace, monkeypatch, capsys):
     assert run(line) == 0
     (workplace / "out" / "b.nii.gz").unlink()
     before = names(workplace / "out")
-    monkeypatch.setattr(cohort, "segment_job", stopped)
+    monkeypatch.setattr(inference, "segment_job", stopped)
     capsys.readouterr()
     assert run(line + " --resume") == 130
     assert names(workplace / "out") == before
@@ -216,7 +273,10 @@ def test_reports_are_plain_json_and_join_a_class_table(workplace):
         ("segment a.nii -o b.nii --model nothing", "'nothing' does not exist; choose one of"),
         ("segment a.nii c.nii -o b.nii --model tiny", "Give a folder"),
         ("segment a.nii -o b.xyz --model tiny", "ending that cannot be written"),
-        ("train nothing", "recipes are litenext-heart"),
+        ("segment a.nii -o b.nii --model tiny --disagreement d.nii", "nobody to disagree with"),
+        ("segment a.nii -o b.nii --model tiny --model x --uncertainty u.nii", "--disagreement instead"),
+        ("segment a.nii -o b.nii --model tiny --model litenext-heart", "need the same classes"),
+        ("train nothing", "no recipe of the package"),
         ("models import a.pth --name ../a", "no model name"),
         ("models import a.pth --architecture litenext --name tiny", "already"),
         ("models import a.pth --name new", "--architecture"),
@@ -362,16 +422,33 @@ def test_models_verify_finds_a_changed_file(own_home, capsys):
     assert "SHA-256 differs" in capsys.readouterr().err
 
 
+def test_models_verify_runs_every_kind(capsys):
+    for name, options in (("lstm-sa", {"width": 8, "levels": 1}), ("conditional-swin-light", {}), ("litenext", {})):
+        untrained(f"my-{name}", name, ("a", "b"), **options)
+    assert run("models verify") == 0
+    assert capsys.readouterr().out.count("forward pass are right") >= 4
+
+
 def test_models_import_of_a_published_checkpoint(workplace, capsys):
-    network = models.build("litenext", num_classes=3).eval()
-    torch.save({"state_dict": models.to_published("litenext", network)}, "theirs.pth")
-    assert run("models import theirs.pth --architecture litenext --name theirs") == 0
-    model = models.load(models.find("theirs"))
-    assert [row.name for row in model.card.classes] == ["class 1", "class 2"]
-    assert "theirs.pth" in model.card.limits
-    shown = torch.rand(1, 3, 32, 32)
-    with torch.inference_mode():
-        assert torch.allclose(model.network(shown), network(shown), atol=1e-5)
+    network = models.build("swin-unet", num_classes=3).eval()
+    torch.save({"state_dict": models.to_published("swin-unet", network)}, "theirs.pth")
+    line = "models import theirs.pth --name theirs --class liver --class tumour --spacing 0.6 1 --mode corrected"
+    assert run(f"{line} --architecture conditional-swin-light") == 1
+    told = capsys.readouterr().err
+    assert "looks like swin-unet" in told
+    assert told.count("\n") == 1
+    assert run(f"{line} --architecture swin-unet") == 0
+    told = capsys.readouterr().out
+    path = models.find("theirs")
+    for text in (
+        "theirs (liver, tumour) is installed",
+        "mode corrected",
+        f"{path.with_suffix('.json')}; it still waits",
+    ):
+        assert text in told
+    card = models.load_card(path)
+    assert (card.spacing_mm, [row.name for row in card.classes]) == ((0.6, 1), ["liver", "tumour"])
+    assert run("segment nothing -o l.nii --model theirs") == 1
 
 
 def test_info(workplace, capsys):

@@ -25,7 +25,7 @@ def touch(*paths: Path) -> None:
         InferenceSettings(),
         InferenceSettings(device="cuda", batch=3, uncertainty=True),
         InferenceSettings(channel=0, split_objects=True),
-        InferenceSettings("cpu", 1, 2, True, True),
+        InferenceSettings("cpu", 1, 2, True, True, "none"),
     ],
 )
 def test_a_command_gives_back_what_it_was_made_from(settings):
@@ -36,7 +36,7 @@ def test_a_command_gives_back_what_it_was_made_from(settings):
         assert program == "napari-medseg"
         assert inference_settings(args) == settings
         assert [Path(word) for word in args.inputs] == [Path(name), Path("other.nii")]
-        assert (args.output, args.model, args.axes) == (Path(output), "litenext-heart", "tzyx")
+        assert (args.output, args.models, args.axes) == (Path(output), ["litenext-heart"], "tzyx")
         assert (args.uncertainty is not None) == settings.uncertainty
 
 
@@ -44,6 +44,17 @@ def test_uncertainty_lies_beside_the_labels():
     asked = InferenceSettings(uncertainty=True)
     assert cohort.command(asked, "m", ["s.nii"], "d/l.nii.gz").endswith("--uncertainty d/l_uncertainty.nii.gz")
     assert cohort.command(asked, "m", ["s.nii"], "d", "u.tif").endswith("--uncertainty u.tif")
+
+
+def test_a_command_of_several_models():
+    line = lambda **more: cohort.command(asked, ["m", "n"], ["s.nii"], "d/l.nii.gz", **more)  # noqa: E731
+    asked = InferenceSettings(context="t")
+    expected = "napari-medseg segment s.nii --output d/l.nii.gz --model m --model n --context t"
+    assert line(disagreement=False) == expected
+    assert line() == f"{expected} --disagreement d/l_disagreement.nii.gz"
+    assert line(disagreement="-d.tif") == f"{expected} --disagreement ./-d.tif"
+    asked = InferenceSettings(uncertainty=True)
+    assert "--uncertainty" not in line(), "several models have none"
 
 
 def test_inputs_are_files_folders_and_globs(tmp_path):
@@ -105,7 +116,8 @@ def test_inputs_that_mean_nothing_are_told(tmp_path):
 
 def test_outputs_are_named_after_inputs_and_never_collide(tmp_path):
     names = ["a/s.nii.gz", "b/s.nii.gz", "b/s.png", "b/S.tif", "t.npy", "u.ome.tif", "v.2.png", "IM.0001"]
-    items = cohort.place([tmp_path / name for name in names], tmp_path / "out", tmp_path / "out", single=False)
+    sources, out = [tmp_path / name for name in names], tmp_path / "out"
+    items = cohort.place(sources, out, out, out / "differ", single=False)
     assert [item.labels.name for item in items] == [
         "a_s.nii.gz",
         "b_s_nii_gz.nii.gz",
@@ -117,7 +129,8 @@ def test_outputs_are_named_after_inputs_and_never_collide(tmp_path):
         "IM.0001.nii.gz",
     ]
     assert items[0].uncertainty == tmp_path / "out" / "a_s_uncertainty.nii.gz"
-    assert len({str(path).casefold() for item in items for path in item.outputs()}) == 2 * len(items)
+    assert items[1].disagreement == tmp_path / "out" / "differ" / "b_s_nii_gz_disagreement.nii.gz"
+    assert len({str(path).casefold() for item in items for path in item.outputs()}) == 3 * len(items)
 
 
 def test_output_of_one_input_is_a_file_or_lies_in_a_folder(tmp_path):

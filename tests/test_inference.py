@@ -1,19 +1,24 @@
 import itertools
 import json
+import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from napari_medseg import inference
+from napari_medseg import engine
 from napari_medseg.errors import JobError, SettingsError, VolumeError
-from napari_medseg.inference import InferenceSettings, plan, segment, segment_job
+from napari_medseg.inference import InferenceSettings, plan, segment_job
+from napari_medseg.labels import from_logits
 from napari_medseg.models import ModelCard, TrainedModel
-from napari_medseg.preprocess import Preprocess
+from napari_medseg.models.registry import ARCHITECTURES, Architecture
+from napari_medseg.preprocess import Preprocess, neighbours
 from napari_medseg.progress import run
 from napari_medseg.volume import LabelClass, Volume
 
 CLASSES = (LabelClass(1, "bright", "#ff0000"),)
+TWO = (*CLASSES, LabelClass(2, "dark", "#0000ff"))
 
 
 class Threshold(torch.nn.Module):
@@ -40,9 +45,42 @@ class Hungry(Threshold):
         return super().forward(x)
 
 
+def segment(volume, model, **settings):
+    return run(segment_job(volume, model, InferenceSettings(**settings)))
+
+
 def trained(network=None, **card):
     preprocess = Preprocess(**{"percentiles": (0, 100), **card.pop("preprocess", {})})
     return TrainedModel(ModelCard("threshold", "litenext", preprocess, CLASSES, **card), network or Threshold())
+
+
+class Blur(torch.nn.Module):
+    """Context network with a known answer: what lies before counts against this slice, what follows for it."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoded, self.limit = 0, math.inf
+
+    def encode(self, images):
+        if images.shape[-1] * images.shape[-2] > self.limit:
+            raise MemoryError
+        self.encoded += 1
+        return torch.nn.functional.avg_pool2d(images[:, :2], 3, 1, 1)
+
+    def fuse(self, previous, current, following):
+        this = 3 * current[:, :1] - previous[:, 1:] + 0.5 * following[:, :1] - 1
+        return torch.cat([-this, this, 0.5 - this], 1)
+
+    def forward(self, *slices):
+        return self.fuse(*map(self.encode, slices))
+
+
+@pytest.fixture
+def stub(monkeypatch):
+    """A model with context whose softmax maps are background and two classes."""
+    monkeypatch.setitem(ARCHITECTURES, "stub", Architecture(Blur, "Stub", 100, background=True, context=True))
+    card = ModelCard("stub", "stub", Preprocess(percentiles=(0, 100)), TWO)
+    return TrainedModel(card, Blur())
 
 
 def image(shape, axes, seed=0, **options):
@@ -113,7 +151,7 @@ def test_a_run_begins_with_the_slice_in_view_and_covers_all():
 
 
 def test_large_slices_are_tiled_without_seams(monkeypatch):
-    monkeypatch.setattr(inference, "_WHOLE_PIXELS", 200 * 200)
+    monkeypatch.setattr(engine, "_WHOLE_PIXELS", 200 * 200)
     volume = image((517, 333), "yx")
     model = trained()
     steps = []
@@ -191,20 +229,104 @@ def test_impossible_input_gets_a_sentence():
         segment(coarse, trained(preprocess={"spacing": 1.0}))
     with pytest.raises(SettingsError, match="not available"):
         segment(image((8, 8), "yx"), trained(), device="abacus")
-    with pytest.raises(SettingsError, match="does not take"):
-        segment(image((8, 8), "yx"), trained(), colour="blue")
 
 
-def test_lazy_arrays_are_read_slice_by_slice():
+def test_lazy_arrays_are_read_slice_by_slice(stub):
     class Lazy:
         shape, dtype, ndim = (6, 16, 16), np.dtype(np.float32), 3
-        most = 0
+
+        def __init__(self):
+            self.read = []
 
         def __getitem__(self, index):
-            plane = np.zeros((6, 16, 16), np.float32)[index]
-            self.most = max(self.most, plane.size)
-            return plane
+            self.read.append(index)
+            return np.zeros(self.shape, np.float32)[index]
 
-    lazy = Lazy()
-    run(segment_job(Volume(lazy, "zyx"), trained(), InferenceSettings()))
-    assert lazy.most == 16 * 16
+    for model in (trained(), stub):
+        lazy = Lazy()
+        segment(Volume(lazy, "zyx"), model)
+        assert sorted(lazy.read) == [(k,) for k in range(6)]
+
+
+def stacked(model, volume, along):
+    """Labels of what `TrainedModel.logits` says to triples: three encodings for every slice."""
+    data = np.moveaxis(volume.data, volume.axes.index(along), -3)
+    expected = np.zeros(data.shape, np.uint8)
+    for line in np.ndindex(data.shape[:-3]):
+        tensor, undo = model.card.preprocess.apply(data[line], None)
+        for k in range(len(tensor)):
+            before, after = neighbours(k, len(tensor))
+            triple = torch.cat([tensor[before], tensor[k], tensor[after]])[None]
+            with torch.inference_mode():
+                expected[line][k] = from_logits(undo(model.logits(triple)))[0]
+    return np.moveaxis(expected, -3, volume.axes.index(along))
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "context", "along"),
+    [
+        ((6, 20, 33), "zyx", "auto", "z"),
+        ((2, 20, 33), "zyx", "z", "z"),
+        ((5, 20, 33), "tyx", "auto", "t"),
+        ((3, 4, 20, 33), "tzyx", "auto", "z"),
+        ((3, 4, 20, 33), "tzyx", "t", "t"),
+    ],
+)
+@pytest.mark.parametrize("turns", [False, True])
+def test_context_equals_triples_and_encodes_each_slice_once(stub, shape, axes, context, along, turns):
+    model = replace(stub, card=replace(stub.card, turns=turns))
+    volume = image(shape, axes)
+    expected = stacked(model, volume, along)
+    assert 0.1 < (expected == 1).mean() < 0.9
+    for start, more in ((0, 0), (math.prod(shape[:-2]) // 2, 2)):
+        model.network.encoded = 0
+        result = run(segment_job(volume, model, InferenceSettings(context=context), start=start))
+        np.testing.assert_array_equal(result.labels.data, expected)
+        assert model.network.encoded <= (4 if turns else 1) * (math.prod(shape[:-2]) + more)
+
+
+def test_context_begins_with_the_slice_in_view_and_goes_along_its_axis(stub):
+    job = segment_job(image((3, 2, 16, 16), "tzyx"), stub, InferenceSettings(context="t"), start=3)
+    assert list(itertools.chain(*(step.partial.indices for step in job if step.partial))) == [3, 5, 0, 2, 4, 1]
+
+
+def test_context_in_tiles_and_through_the_memory_ladder(stub, monkeypatch):
+    monkeypatch.setattr(engine, "_WHOLE_PIXELS", 320 * 320)
+    volume = image((4, 500, 333), "zyx")
+    expected = stacked(stub, volume, "z")
+    steps = []
+    tiled = run(segment_job(volume, stub, InferenceSettings()), steps.append)
+    np.testing.assert_array_equal(tiled.labels.data, expected)
+    assert len(steps) == 4 * (4 + 4)  # a cancel point per tile, encoded and fused
+    stub.network.limit = 200 * 200
+    np.testing.assert_array_equal(segment(volume, stub).labels.data, expected)
+    stub.network.limit = 100 * 100
+    with pytest.raises(JobError, match="memory does not suffice"):
+        segment(volume, stub)
+
+
+def test_context_needs_an_axis_and_warns_without_neighbours(stub):
+    with pytest.raises(SettingsError, match="along 't', but the image has the axes 'zyx'"):
+        segment(image((3, 16, 16), "zyx"), stub, context="t")
+    with pytest.raises(SettingsError, match="choose one of auto, z, t, none"):
+        segment(image((16, 16), "yx"), trained(), context="x")
+    assert plan(image((3, 16, 16), "zyx"), stub, InferenceSettings()).warnings == ()
+    for volume, context in ((image((16, 16), "yx"), "auto"), (image((3, 16, 16), "zyx"), "none")):
+        result = segment(volume, stub, context=context)
+        assert ["sees none" in warning for warning in result.report["warnings"]] == [True]
+    alone = [segment(Volume(plane, "yx"), stub).labels.data for plane in volume.data]
+    np.testing.assert_array_equal(result.labels.data, alone)
+
+
+def test_plan_of_a_context_model_counts_encoding_and_fusing(stub):
+    what = plan(image((10, 64, 64), "zyx"), stub, InferenceSettings(batch=8))
+    assert what.batch == 1 and what.seconds > 0
+    assert what.memory_mb == pytest.approx((100 * 64**2 + 10 * 64**2) / 1e6)
+    large = plan(image((1, 2048, 2048), "zyx"), stub, InferenceSettings())
+    assert large.memory_mb > 3 * 2 * 4 * 2048**2 / 1e6  # three encodings of two maps
+
+
+def test_slices_with_context_are_resized_and_logits_resized_back(stub):
+    model = replace(stub, card=replace(stub.card, preprocess=Preprocess(percentiles=(0, 100), size=(48, 32))))
+    volume = image((4, 61, 45), "zyx")
+    np.testing.assert_array_equal(segment(volume, model).labels.data, stacked(model, volume, "z"))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_medseg.labels import from_logits, split_objects, uncertainty
+from napari_medseg.labels import from_logits, split_objects, uncertainty, vote
 
 
 def discs(*circles, size=64):
@@ -29,6 +29,21 @@ def test_uncertainty_falls_with_distance_from_one_half():
     logits = torch.tensor([[0.0, 1.0, -1.0, 50.0, -50.0]])[None, :, None]
     values = uncertainty(logits)[0, 0].tolist()
     assert values[0] == 255 and values[1] == values[2] and 0 < values[1] < 255 and values[3:] == [0, 0]
+
+
+def test_most_votes_win_and_in_a_tie_the_array_named_first():
+    opinions = np.array([[1, 2, 0, 3, 0], [1, 1, 1, 2, 2], [1, 1, 2, 2, 1], [1, 1, 2, 3, 3]], np.uint8)
+    chosen, disagreement = vote(opinions)
+    np.testing.assert_array_equal(chosen, [1, 1, 2, 3, 0])
+    np.testing.assert_array_equal(disagreement, [0, 85, 170, 170, 255])
+    assert chosen.dtype == disagreement.dtype == np.uint8
+
+
+def test_votes_are_those_of_a_plain_count():
+    opinions = np.random.default_rng(0).integers(0, 3, (5, 300), np.uint8)
+    for column, label, doubt in zip(opinions.T.tolist(), *vote(opinions), strict=True):
+        assert label == max(column, key=lambda each: (column.count(each), -column.index(each)))
+        assert doubt == round(255 * (5 - column.count(label)) / 4)
 
 
 def test_touching_discs_come_apart():

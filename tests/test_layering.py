@@ -16,9 +16,11 @@ GUI = {"PyQt5", "PyQt6", "PySide2", "PySide6", "magicgui", "napari", "qtpy", "su
 FLOORS = (
     {"errors", "progress", "weights"},
     {"volume"},
-    {"io", "labels", "metrics", "preprocess"},
-    {"models", "samples"},
+    {"io", "labels", "metrics", "preprocess", "tiling"},
+    {"models", "samples", "slices"},
+    {"engine"},
     {"inference"},
+    {"consensus", "routing"},
     {"cohort", "recon", "review", "training"},
     {"cli", "widgets"},
 )

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import metrics, models
-    from .inference import segment
+    from .consensus import segment
     from .io import read, write
     from .volume import Volume
 
 __all__ = ["Volume", "__version__", "metrics", "models", "read", "segment", "write"]
 __version__ = "0.1.0"
 
-_HOME = {"Volume": "volume", "read": "io", "segment": "inference", "write": "io"}
+_HOME = {"Volume": "volume", "read": "io", "segment": "consensus", "write": "io"}
 _MODULES = ("metrics", "models")
 
 

@@ -11,15 +11,17 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import io
 from .errors import FileError, MedsegError, SettingsError
-from .inference import InferenceSettings, segment_job
 from .io import formats
-from .models import TrainedModel
 from .progress import Progress, run
 from .volume import Volume
+
+if TYPE_CHECKING:
+    from .inference import InferenceSettings
+    from .models import TrainedModel
 
 FAILURES = (MedsegError, OSError, MemoryError, RuntimeError)
 """What one file may raise without stopping the others."""
@@ -46,6 +48,7 @@ class Item:
     source: Path
     labels: Path
     uncertainty: Path | None = None
+    disagreement: Path | None = None
 
     def finished(self) -> bool:
         """Whether everything that is made of the input exists; files only ever appear complete."""
@@ -53,12 +56,14 @@ class Item:
 
     def outputs(self) -> list[Path]:
         """The files that are written."""
-        return [path for path in (self.labels, self.uncertainty) if path]
+        return [path for path in (self.labels, self.uncertainty, self.disagreement) if path]
 
     def row(self) -> dict[str, Any]:
         """Row of the report."""
-        doubt = str(self.uncertainty) if self.uncertainty else None
-        return {"input": str(self.source), "output": str(self.labels), "uncertainty": doubt}
+        extra = {"uncertainty": self.uncertainty, "disagreement": self.disagreement}
+        return {"input": str(self.source), "output": str(self.labels)} | {
+            kind: str(path) if path else None for kind, path in extra.items()
+        }
 
 
 def find_inputs(patterns: Iterable[str]) -> tuple[list[Path], list[Failure]]:
@@ -81,13 +86,20 @@ def find_inputs(patterns: Iterable[str]) -> tuple[list[Path], list[Failure]]:
     return _one_per_series(list(sources.values())), failures
 
 
-def place(sources: Sequence[Path], output: Path, uncertainty: Path | None = None, *, single: bool) -> list[Item]:
-    """Decide where the labels, and the uncertainty images, of `sources` go.
+def place(
+    sources: Sequence[Path],
+    output: Path,
+    uncertainty: Path | None = None,
+    disagreement: Path | None = None,
+    *,
+    single: bool,
+) -> list[Item]:
+    """Decide where the labels, and the images of uncertainty and disagreement, of `sources` go.
 
     Parameters
     ----------
     sources : sequence of pathlib.Path
-    output, uncertainty : pathlib.Path
+    output, uncertainty, disagreement : pathlib.Path
         A folder, which receives a file named after each source; may be a file if `single`.
     single : bool
         Whether one input was meant.
@@ -98,11 +110,14 @@ def place(sources: Sequence[Path], output: Path, uncertainty: Path | None = None
         If a folder is needed, or a file cannot be of the kind its suffix says.
     """
     names = list(zip(_unique_stems(sources), map(_label_suffix, sources), strict=True))
-    labels = _targets(output, [stem + suffix for stem, suffix in names], single)
-    if uncertainty is None:
-        return [Item(*pair) for pair in zip(sources, labels, strict=True)]
-    doubts = _targets(uncertainty, [f"{stem}_uncertainty{suffix}" for stem, suffix in names], single)
-    return [Item(*row) for row in zip(sources, labels, doubts, strict=True)]
+
+    def targets(folder: Path | None, kind: str = "") -> list[Path] | list[None]:
+        if folder is None:
+            return [None] * len(names)
+        return _targets(folder, [stem + kind + suffix for stem, suffix in names], single)
+
+    places = targets(output), targets(uncertainty, "_uncertainty"), targets(disagreement, "_disagreement")
+    return [Item(*row) for row in zip(sources, *places, strict=True)]
 
 
 def refuse_conflicts(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
@@ -128,24 +143,47 @@ def refuse_conflicts(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
 
 def segment_file(
     item: Item,
-    model: TrainedModel,
+    models: Sequence[TrainedModel],
     settings: InferenceSettings,
     axes: str | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> dict[str, Any]:
-    """Read one image (with its axes named `axes`), segment it, write what `item` asks for; the row of the report.
+    """Segment one image and write what `item` asks for.
+
+    Parameters
+    ----------
+    item : Item
+    models : sequence of TrainedModel
+        Several of them vote.
+    settings : InferenceSettings
+    axes : str, optional
+        Names of the axes of the image, where the file does not tell them.
+    on_progress : callable, optional
+        Called with each step.
+
+    Returns
+    -------
+    dict
+        The row of the report.
 
     Raises
     ------
     MedsegError
         If the image cannot be read or segmented, or the result not written.
     """
-    result = run(segment_job(io.read(item.source, axes=axes), model, settings), on_progress)
+    from . import consensus, inference
+
+    volume = io.read(item.source, axes=axes)
+    if len(models) == 1:
+        result = run(inference.segment_job(volume, models[0], settings), on_progress)
+    else:
+        result = run(consensus.consensus_job(volume, models, settings), on_progress)
     # the labels come last: where they exist, everything does
-    if result.uncertainty is not None and item.uncertainty is not None:
-        _write(result.uncertainty, item.uncertainty)
+    for found, path in ((result.uncertainty, item.uncertainty), (result.disagreement, item.disagreement)):
+        if found is not None and path is not None:
+            _write(found, path)
     _write(result.labels, item.labels)
-    common = ("version", "model", "settings")
+    common = ("version", "model", "models", "settings")
     return item.row() | {key: value for key, value in result.report.items() if key not in common}
 
 
@@ -173,19 +211,20 @@ def find_pairs(prediction: Path, reference: Path) -> tuple[list[tuple[Path, Path
 
 def command(
     settings: InferenceSettings,
-    model: str,
+    models: str | Sequence[str],
     inputs: Sequence[str | Path],
     output: str | Path,
     uncertainty: str | Path | None = None,
     axes: str | None = None,
+    disagreement: str | Path | bool = True,
 ) -> str:
     """The command line that does the same as a run with `settings`, quoted for the shell.
 
     Parameters
     ----------
     settings : InferenceSettings
-    model : str
-        Name of the model.
+    models : str or sequence of str
+        Name of the model, or of several that vote.
     inputs : sequence of path
     output : path
         Label file, or folder for several inputs.
@@ -193,17 +232,25 @@ def command(
         Used if `settings` asks for it; by default beside `output`.
     axes : str, optional
         Names of the array axes, where the file does not tell them.
+    disagreement : path or bool
+        Used with several models: by default beside `output`; False leaves it out.
     """
-    words = ["napari-medseg", "segment", *map(_operand, inputs), "--output", _operand(output), "--model", model]
+    names = [models] if isinstance(models, str) else models
+    words = ["napari-medseg", "segment", *map(_operand, inputs), "--output", _operand(output)]
+    words += [word for name in names for word in ("--model", name)]
     for option in fields(settings):
         value = getattr(settings, option.name)
-        if value == option.default:
+        # several models have no uncertainty in common
+        if value == option.default or (option.name == "uncertainty" and len(names) > 1):
             continue
         words.append("--" + option.name.replace("_", "-"))
         if option.name == "uncertainty":
-            words.append(_operand(uncertainty or _beside(Path(output))))
+            words.append(_operand(uncertainty or _beside(Path(output), "uncertainty")))
         elif value is not True:
             words.append(str(value))
+    if len(names) > 1 and disagreement:
+        place = _beside(Path(output), "disagreement") if disagreement is True else disagreement
+        words += ["--disagreement", _operand(place)]
     if axes:
         words += ["--axes", axes]
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
@@ -323,6 +370,6 @@ def _operand(path: str | Path) -> str:
     return os.path.join(".", text) if text.startswith("-") else text
 
 
-def _beside(output: Path) -> Path:
+def _beside(output: Path, kind: str) -> Path:
     suffix = "".join(output.suffixes[-2:]) if output.name.endswith(".nii.gz") else output.suffix
-    return output.with_name(output.name.removesuffix(suffix) + "_uncertainty" + suffix) if suffix else output
+    return output.with_name(f"{output.name.removesuffix(suffix)}_{kind}{suffix}") if suffix else output

@@ -53,6 +53,29 @@ def uncertainty(logits: torch.Tensor) -> np.ndarray:
     return (255 * (1 - (2 * probability - 1).abs())).round().to(torch.uint8).cpu().numpy()
 
 
+def vote(opinions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The label that most of several label arrays give each voxel; in a tie the array named first wins.
+
+    Parameters
+    ----------
+    opinions : numpy.ndarray, shape (n, ...), uint8
+        Class numbers, one array per opinion; two or more.
+
+    Returns
+    -------
+    labels, disagreement : numpy.ndarray, shape (...), uint8
+        Disagreement is 255 (n - votes) / (n - 1) with the votes for that label: 0 all agree, 255 no two agree.
+    """
+    count = len(opinions)
+    chosen, most = opinions[0].copy(), np.zeros(opinions.shape[1:], np.uint8)
+    for opinion in opinions:
+        votes = np.count_nonzero(opinions == opinion, axis=0).astype(np.uint8)
+        np.copyto(chosen, opinion, where=votes > most)
+        np.maximum(most, votes, out=most)
+    levels = np.round(255 * (count - np.arange(count + 1)) / (count - 1)).clip(0, 255).astype(np.uint8)
+    return chosen, levels[most]
+
+
 def split_objects(mask: np.ndarray, *, sigma: float = 1.0, notch: float = 0.05, smallest: int = 15) -> np.ndarray:
     """Number the objects of a mask one by one, touching ones apart.
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch.nn import functional as F
 
 from .errors import SettingsError
+
+if TYPE_CHECKING:
+    # imported where it is used: model cards hold a `Preprocess`, and are listed without PyTorch
+    import torch
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,10 @@ class Preprocess:
         Pixel size in mm of images that do not tell theirs; None leaves such images as they are.
     multiple : int
         Height and width are padded by reflection to multiples of this.
+    size : (int, int) or None
+        Height and width that every slice is resized to, whatever its pixel size; None keeps its proportions.
+    output : (float, float)
+        What the two percentiles become.
     """
 
     percentiles: tuple[float, float] = (1.0, 99.8)
@@ -34,15 +41,24 @@ class Preprocess:
     spacing: float | None = None
     assumed_spacing: float | None = None
     multiple: int = 16
+    size: tuple[int, int] | None = None
+    output: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
         low, high = self.percentiles
         if not 0 <= low < high <= 100:
             raise SettingsError(f"percentiles is ({low}, {high}); needed are two rising numbers from 0 to 100.")
         object.__setattr__(self, "percentiles", (float(low), float(high)))
+        if len(self.output) != 2 or not self.output[0] < self.output[1]:
+            raise SettingsError(f"output is {self.output}; needed are two rising numbers.")
+        object.__setattr__(self, "output", tuple(map(float, self.output)))
+        if self.size is not None:
+            if len(self.size) != 2 or min(self.size) < 1:
+                raise SettingsError(f"size is {self.size}; needed are the height and width of the network's input.")
+            object.__setattr__(self, "size", tuple(self.size))
 
     def normalise(self, image: np.ndarray) -> np.ndarray:
-        """Scale one slice (y, x) or (y, x, 3) to [0, 1], float32, as (3, y, x); grey is repeated.
+        """Scale one slice (y, x) or (y, x, 3) to `output`, float32, as (3, y, x); grey is repeated.
 
         Values that are not finite become the lower limit.
         """
@@ -57,6 +73,8 @@ class Preprocess:
         if not everywhere:
             values = np.where(finite, values, np.float32(low))
         scaled = np.clip((values - np.float32(low)) / np.float32(max(span, 1e-12)), 0, 1)
+        if self.output != (0.0, 1.0):
+            scaled = scaled * np.float32(self.output[1] - self.output[0]) + np.float32(self.output[0])
         if scaled.ndim == 2:
             return np.repeat(scaled[None], 3, axis=0)
         return np.ascontiguousarray(scaled.transpose(2, 0, 1))
@@ -76,18 +94,24 @@ class Preprocess:
         torch.Tensor, Undo
             The input and the way back to the grid of the slices.
         """
+        import torch
+
         return self.fit(torch.from_numpy(np.stack([self.normalise(image) for image in slices])), spacing)
 
     def fit(self, tensor: torch.Tensor, spacing: tuple[float, float] | None) -> tuple[torch.Tensor, Undo]:
-        """Resample and pad normalised slices (n, 3, y, x): the second half of `apply`."""
+        """Resample and pad normalised slices (n, c, y, x): the second half of `apply`."""
+        from torch.nn import functional as F
+
         size = tensor.shape[-2:]
         inner = self.working_size(size, spacing)
         if inner != tuple(size):
-            tensor = F.interpolate(tensor, inner, mode="bilinear", antialias=True).clamp(0, 1)
+            tensor = F.interpolate(tensor, inner, mode="bilinear", antialias=True).clamp(*self.output)
         return self._pad(tensor), Undo(tuple(size), inner)
 
     def working_size(self, size: tuple[int, int], spacing: tuple[float, float] | None) -> tuple[int, int]:
         """Height and width of a slice after resampling, before padding."""
+        if self.size is not None:
+            return self.size
         if spacing is None and self.assumed_spacing is not None:
             spacing = (self.assumed_spacing,) * 2
         if self.spacing is None or spacing is None:
@@ -99,11 +123,23 @@ class Preprocess:
         return tuple(-(-n // self.multiple) * self.multiple for n in self.working_size(size, spacing))
 
     def _pad(self, tensor: torch.Tensor) -> torch.Tensor:
+        from torch.nn import functional as F
+
         height, width = tensor.shape[-2:]
         below, right = -height % self.multiple, -width % self.multiple
         # reflection cannot exceed the image itself: thin images repeat their last line instead
         mode = "reflect" if below < height and right < width else "replicate"
         return F.pad(tensor, (0, right, 0, below), mode=mode) if below or right else tensor
+
+
+def neighbours(index: int, count: int) -> tuple[int, int]:
+    """The slices before and after slice `index` of `count`, for networks that see three.
+
+    At the ends the two slices around the last inner one are taken, as the authors of LSTM-SA do; a stack of fewer than
+    three slices repeats its own.
+    """
+    centre = min(max(index, 1), count - 2) if count > 2 else index
+    return max(centre - 1, 0), min(centre + 1, count - 1)
 
 
 @dataclass(frozen=True)
@@ -123,6 +159,8 @@ class Undo:
 
     def __call__(self, logits: torch.Tensor) -> torch.Tensor:
         """Crop the padding and resample logits (n, c, Y, X) to (n, c, y, x)."""
+        from torch.nn import functional as F
+
         logits = logits[..., : self.inner[0], : self.inner[1]]
         if self.inner == self.size:
             return logits

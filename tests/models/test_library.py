@@ -1,9 +1,12 @@
 """Where models are found."""
 
+import subprocess
+import sys
+
 import pytest
 
 from napari_medseg import models
-from napari_medseg.errors import ModelError
+from napari_medseg.errors import ModelError, SettingsError
 from napari_medseg.models import library
 
 
@@ -21,8 +24,17 @@ def test_own_models_join_the_bundled_ones_and_hide_none(tmp_path, monkeypatch):
     assert models.find("mine") == own / "mine.safetensors"
     with pytest.raises(ModelError, match="choose one of heart, mine"):
         models.find("lung")
+    library.check_new_name("lung-2.1")
+    for name, text in (("mine", "already"), ("../lung", "no model name"), ("Lung", "no model name")):
+        with pytest.raises(SettingsError, match=text):
+            library.check_new_name(name)
 
 
 def test_without_the_variable_models_lie_in_the_users_data_folder(monkeypatch):
     monkeypatch.delenv("NAPARI_MEDSEG_HOME", raising=False)
     assert models.models_folder().parts[-2:] == ("napari-medseg", "models")
+
+
+def test_looking_for_models_loads_no_torch():
+    program = "import sys; from napari_medseg import models; models.available(); print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "False\n"

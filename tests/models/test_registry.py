@@ -1,6 +1,8 @@
 """What every architecture must hold, over the whole registry."""
 
+import re
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,65 +10,130 @@ import torch
 
 from napari_medseg import models
 from napari_medseg.errors import ModelError
+from napari_medseg.models import ModelCard, TrainedModel
+from napari_medseg.models.key_maps import PUBLISHED
 from napari_medseg.preprocess import Preprocess
+from napari_medseg.volume import LabelClass
 
-MULTIPLES = {
-    "litenext": 16,
-    "unet": 32,
-}  # of the input size; MONAI's instance norm wants two pixels at the coarsest level
+LIGHT = {  # options of a small network -> the step of its input size
+    "litenext": ({}, 16),
+    "unet": ({}, 32),  # MONAI's instance norm wants two pixels at the coarsest level
+    "swin-unet": ({}, 64),
+    "conditional-swin-iterative": ({}, 64),
+    "conditional-swin-light": ({}, 64),
+    "lstm-sa": ({"width": 8, "levels": 1}, 16),
+    "sa-lstm": ({"width": 8, "levels": 1}, 16),
+    "unet-lstm-sa": ({"width": 8}, 32),
+    "mt-unet": ({"width": 8, "levels": 1}, 16),
+}
+PUBLISHED_COUNTS = {  # architecture -> classes, options and parameters as counted in the authors' code
+    "litenext": (2, {}, 711_201),
+    "swin-unet": (3, {}, 1_895_328),
+    "conditional-swin-iterative": (3, {"levels": 2}, 16_314_360),
+    "conditional-swin-light": (3, {}, 3_941_296),
+    "lstm-sa": (4, {}, 80_743_352),
+    "sa-lstm": (4, {}, 80_718_392),
+}
+ALL = pytest.mark.parametrize("name", models.ARCHITECTURES)
 
 
-def build(name, **options):
-    if name == "unet":
+def build(name, num_classes=2):
+    if "unet" in name and name not in ("swin-unet", "mt-unet"):
         pytest.importorskip("monai", reason="the U-Net needs the extra 'baseline'")
     torch.manual_seed(0)
-    return models.build(name, **options)
+    return models.build(name, num_classes=num_classes, **LIGHT[name][0])
 
 
-@pytest.mark.parametrize("name", models.ARCHITECTURES)
+def trained(name, num_classes=2, **preprocess):
+    network = build(name, num_classes).eval()
+    classes = tuple(LabelClass(i, f"class {i}", "#ffffff") for i in range(1, num_classes))
+    return TrainedModel(ModelCard("t", name, Preprocess(multiple=LIGHT[name][1], **preprocess), classes), network)
+
+
+def images(name, count=2, size=(64, 128), seed=0):
+    channels = 9 if models.architecture(name).context else 3
+    return torch.rand(count, channels, *size, generator=torch.Generator().manual_seed(seed))
+
+
+@ALL
 @pytest.mark.parametrize("size", [(1, 1), (37, 53), (16, 100)])
 def test_slices_of_any_size_come_back_on_their_grid(name, size):
-    network = build(name, num_classes=3).eval()
-    preprocess = Preprocess(spacing=0.8, multiple=MULTIPLES[name])
+    model = trained(name, num_classes=3, spacing=0.8)
     slices = np.random.default_rng(0).random((2, *size))
     for spacing in (None, (1.0, 0.5)):
-        tensor, undo = preprocess.apply(slices, spacing)
+        tensor, undo = model.card.preprocess.apply(slices, spacing)
+        tensor = tensor.repeat(1, 3, 1, 1) if model.context else tensor
         with torch.inference_mode():
-            logits = undo(network(tensor))
+            logits = undo(model.logits(tensor))
         assert logits.shape == (2, 2, *size)
         assert logits.isfinite().all()
 
 
-@pytest.mark.parametrize("name", models.ARCHITECTURES)
-def test_every_trainable_parameter_gets_a_gradient(name):
-    network = build(name).train()
-    network(torch.rand(2, 3, 32, 48)).square().mean().backward()
-    for key, parameter in network.named_parameters():
-        assert (parameter.grad is not None) == parameter.requires_grad, key
-        # biases before an instance norm have none, in theory
-        if parameter.requires_grad and parameter.ndim > 1:
+@ALL
+def test_every_parameter_that_takes_part_gets_a_gradient(name):
+    model = trained(name)
+    model.network.train()
+    model.logits(images(name)).square().mean().backward()
+    for key, parameter in model.network.named_parameters():
+        used = not re.search(models.architecture(name).unused, key)
+        assert (parameter.grad is not None) == parameter.requires_grad == used, key
+        # biases before a norm have none, in theory
+        if used and parameter.ndim > 1:
             assert parameter.grad.isfinite().all() and parameter.grad.any(), key
 
 
-@pytest.mark.parametrize("name", models.ARCHITECTURES)
+@ALL
 def test_evaluation_is_repeatable_and_leaves_the_weights_alone(name):
-    network = build(name).eval()
-    before = {key: value.clone() for key, value in network.state_dict().items()}
-    image = torch.rand(2, 3, 32, 48)
+    model = trained(name)
+    before = {key: value.clone() for key, value in model.network.state_dict().items()}
     with torch.inference_mode():
-        first, second = network(image), network(image)
+        first, second = model.logits(images(name)), model.logits(images(name))
     assert torch.equal(first, second)
-    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+    assert all(torch.equal(value, before[key]) for key, value in model.network.state_dict().items())
 
 
-@pytest.mark.parametrize("name", models.ARCHITECTURES)
+@ALL
 def test_batch_entries_do_not_interact(name):
-    network = build(name).eval()
-    images = torch.rand(3, 3, 32, 32)
+    model = trained(name)
     with torch.inference_mode():
-        together = network(images)
-        alone = torch.cat([network(image[None]) for image in images])
-    torch.testing.assert_close(together, alone, rtol=0, atol=1e-5)
+        together = model.logits(images(name, count=3))
+        alone = torch.cat([model.logits(image[None]) for image in images(name, count=3)])
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-5 * together.abs().max().clamp(min=1).item())
+
+
+@ALL
+def test_what_is_saved_is_what_loads(name, tmp_path):
+    model = trained(name, num_classes=3)
+    path = tmp_path / "t.safetensors"
+    card = replace(model.card, options={} if name in PUBLISHED else LIGHT[name][0])
+    written = models.save(path, model.network, card)
+    loaded = models.load(path)
+    assert loaded.card == written == models.load_card(path)
+    assert not loaded.network.training
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["t.json", "t.safetensors"]
+    with torch.inference_mode():
+        assert torch.equal(loaded.logits(images(name)), model.logits(images(name)))
+
+
+@ALL
+def test_labels_are_those_of_the_class_with_the_highest_score(name):
+    model = trained(name, num_classes=3)
+    with torch.inference_mode():
+        maps = model.network(*images(name).chunk(3, 1)) if model.context else model.network(images(name))
+        logits = model.logits(images(name))
+    if maps.shape[1] == 2:  # every map on its own
+        maps = torch.cat([torch.zeros_like(maps[:, :1]), maps], 1)
+    decided = maps.topk(2, 1).values.diff(dim=1)[:, 0].abs() > 1e-5
+    best, index = logits.max(1)
+    assert torch.equal(torch.where(best > 0, index + 1, 0)[decided], maps.argmax(1)[decided])
+
+
+@pytest.mark.parametrize("name", PUBLISHED_COUNTS)
+def test_parameter_counts_are_the_published_ones(name):
+    classes, options, count = PUBLISHED_COUNTS[name]
+    with torch.device("meta"):
+        network = models.build(name, num_classes=classes, **options)
+    assert sum(parameter.numel() for parameter in network.parameters()) == count
 
 
 def test_unknown_names_and_options_are_refused():

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from napari_medseg.training.augment import NOTHING, Augment, AugmentSettings
 
-GEOMETRY = replace(NOTHING, rotate=20, quarter_turns=True, flip=True, zoom=(0.7, 1.4), shift=0.1)
+GEOMETRY = replace(NOTHING, rotate=20, quarter_turns=True, flip=True, zoom=(0.7, 1.4), shift=0.1, warp=0.05)
 
 
 def generator(seed):
@@ -84,3 +84,13 @@ def test_grey_images_stay_grey_under_noise():
     for seed in range(6):
         view, _ = Augment(replace(AugmentSettings(), colour_gain=0), generator(seed))(image, labels, (32, 32))
         torch.testing.assert_close(view[0], view[2])
+
+
+def test_neighbours_move_with_their_slice_and_are_left_out_as_often_as_asked(labels):
+    image = torch.rand(9, *labels.shape, generator=generator(1))
+    same = image[:3].repeat(3, 1, 1)
+    settings = replace(AugmentSettings(), noise=0, warp=0.05)
+    before, slice_, after = Augment(settings, generator(0))(same, labels, (32, 32))[0].split(3)
+    assert torch.equal(before, slice_) and torch.equal(slice_, after)
+    views = [Augment(replace(NOTHING, alone=0.5), generator(seed))(image, labels, (32, 32))[0] for seed in range(40)]
+    assert 10 < sum(torch.equal(view[:3], view[3:6]) for view in views) < 30

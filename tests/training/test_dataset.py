@@ -191,3 +191,25 @@ def test_slices_without_room_beside_their_objects_are_refused(npz):
     root = npz(label=np.ones((4, 20, 24), np.uint8))
     with pytest.raises(SettingsError, match="no room beside"):
         load([Source("data.npz", beside=3)], PLAIN, root)
+
+
+def test_neighbours_come_from_the_same_case_and_phase_in_order(npz):
+    frames = np.array([45, 5, 25, 6])  # slices 2, 0, 1 of one phase, and a slice of another
+    root = npz(frame=frames, patient=np.array(list("pppp")))
+    source = Source("data.npz", case="patient", frame="frame", stride=20)
+    samples = load([source], PLAIN, root, context=True)
+    single = [torch.from_numpy(PLAIN.normalise(image)) for image in arrays()["image"]]
+    shown = [[torch.equal(part, image) for image in single].index(True) for s in samples for part in s.image.split(3)]
+    # the published rule at the ends: the slices around the last inner one
+    assert shown == [1, 1, 0, 1, 2, 0, 1, 0, 0, 3, 3, 3]
+    assert [len(s.image) for s in load([source], PLAIN, root)] == [3] * 4
+
+
+def test_volumes_are_cropped_and_turned_to_slices_first(npz):
+    given = arrays(count=2, shape=(6, 20, 7))
+    root = npz(**given, shape=np.array([[6, 20, 7], [4, 18, 5]]), case=np.array(["a", "b"]))
+    source = Source("data.npz", case="case", shape="shape", axes="xyz", spacing=(3.0, 2.0, 1.0))
+    samples = load([source], PLAIN, root, context=True)
+    assert [s.volume for s in samples] == ["a"] * 7 + ["b"] * 5
+    assert samples[-1].image.shape == (9, 18, 4) and samples[-1].spacing == (2.0, 1.0) and samples[-1].thickness == 3.0
+    np.testing.assert_array_equal(samples[-1].labels, given["label"][1, :4, :18, 4].T)

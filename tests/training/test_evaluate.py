@@ -2,17 +2,27 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from napari_medseg import inference, models
+import napari_medseg
+from napari_medseg import models
 from napari_medseg.labels import split_objects
 from napari_medseg.models import ModelCard, TrainedModel
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.training.dataset import Sample, Source
-from napari_medseg.training.evaluate import count_objects, evaluate, score_image, score_images, summarise
+from napari_medseg.training.evaluate import (
+    count_objects,
+    evaluate,
+    images_of,
+    score_image,
+    score_images,
+    summarise,
+    whole,
+)
 from napari_medseg.volume import LabelClass, Volume
 
 
@@ -56,7 +66,30 @@ def test_classes_are_scored_apart():
     found = square((0, 0)) + square((12, 12), value=1)
     figures = summarise([score_image(sample(true), found, classes=2)], ["one", "two"])
     assert figures["dice"] == 1
-    assert figures["classes"] == {"one": pytest.approx(2 / 3, abs=1e-4), "two": 0}
+    assert figures["classes"] == {"one": {"dice": pytest.approx(2 / 3, abs=1e-4)}, "two": {"dice": 0}}
+
+
+def test_distances_are_in_millimetres_and_one_sided_classes_counted_apart():
+    one, moved, nothing = square((0, 0)), square((0, 3)), np.zeros((24, 24), np.uint8)
+    pairs = [(one, moved), (one, one), (one, nothing), (nothing, nothing)]
+    scores = [
+        score_image(replace(sample(true, str(i)), spacing=(1.0, 0.5)), found) for i, (true, found) in enumerate(pairs)
+    ]
+    figures = summarise(scores, ["thing"])
+    assert figures["hd95_mm"] == 0.75 and figures["hd95_missing"] == pytest.approx(1 / 3, abs=1e-4)
+    assert "hd95_mm" not in summarise([score_image(sample(one), one)], ["thing"])
+
+
+def test_slices_of_a_volume_are_scored_as_one_image():
+    planes = [replace(sample(square((0, 0))), volume="v", thickness=3.0, spacing=(1.0, 0.5)) for _ in range(4)]
+    others = [sample(square((0, 0)), "single"), sample(square((0, 0)), "single")]
+    assert [len(slices) for slices in images_of([*planes, *others])] == [4, 1, 1]
+    image = whole(planes, Preprocess())
+    assert image.labels.shape == (4, 24, 24) and image.spacing == (3.0, 1.0, 0.5)
+    assert whole(others[:1], Preprocess(assumed_spacing=2.0)).spacing == (1.0, 2.0, 2.0)
+    found = np.concatenate([image.labels[:2], 0 * image.labels[2:]])
+    assert score_image(image, found).dice == pytest.approx(2 / 3)
+    assert score_image(image, found).hd95 == (pytest.approx(6.0),)  # two slices of 3 mm
 
 
 def test_objects_match_above_one_half_whatever_their_numbers():
@@ -86,7 +119,7 @@ def test_images_are_scored_as_inference_segments_them():
     model = TrainedModel(ModelCard("t", "litenext", preprocess, (LabelClass(1, "thing", "#ffffff"),)), Threshold())
     image = np.random.default_rng(0).random((30, 41), np.float32)
     volume = Volume(image, "yx", np.diag([1.0, 2.0, 1.0, 1.0]))
-    segmented = inference.segment(volume, model).labels.data
+    segmented = napari_medseg.segment(volume, model).labels.data
     given = Sample(
         torch.from_numpy(preprocess.normalise(image)), torch.from_numpy(segmented), "a", spacing=volume.spacing
     )

@@ -90,8 +90,21 @@ def _add_segment(parsers: Parsers) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="OUT", help="label file for one image, else a folder"
     )
-    parser.add_argument("--model", required=True, metavar="NAME", help="as listed by 'napari-medseg models'")
+    parser.add_argument(
+        "--model",
+        dest="models",
+        action="append",
+        required=True,
+        metavar="NAME",
+        help="as listed by 'napari-medseg models'; given several times, the models vote, the first wins a tie",
+    )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default=unset, help="where to compute")
+    parser.add_argument(
+        "--context",
+        choices=("auto", "z", "t", "none"),
+        default=unset,
+        help="where models that see three slices find the neighbours; auto: along z, else along time",
+    )
     _add_axes(parser)
     parser.add_argument("--batch", type=_count, default=unset, metavar="N", help="slices at a time; 0 plans it")
     parser.add_argument("--channel", type=_count, default=unset, metavar="N", help="channel to use, from 0")
@@ -100,6 +113,12 @@ def _add_segment(parsers: Parsers) -> None:
         type=Path,
         metavar="FILE",
         help="also write where the model was undecided (0 sure, 255 undecided)",
+    )
+    parser.add_argument(
+        "--disagreement",
+        type=Path,
+        metavar="FILE",
+        help="also write where several models differ (0 all agree, 255 no two agree)",
     )
     parser.add_argument(
         "--split-objects", action="store_true", default=unset, help="number touching objects one by one"
@@ -153,10 +172,61 @@ def _add_models(parsers: Parsers) -> None:
     listing.add_argument("name", nargs="?", metavar="NAME", help="model whose card to show")
     listing.add_argument("--json", action="store_true", help="cards as JSON")
     _add(parsers, "models verify", commands.verify_models, "check the hash of every model and run it once")
-    importing = _add(parsers, "models import", commands.import_model, "add a checkpoint to your models")
-    importing.add_argument("file", type=Path, metavar="FILE", help=".pth or .safetensors of the authors, or our own")
-    importing.add_argument("--architecture", metavar="A", help="for example litenext; a model with its card tells it")
-    importing.add_argument("--name", required=True, metavar="N", help="name of the new model")
+    _add_import(parsers)
+
+
+def _add_import(parsers: Parsers) -> None:
+    parser = _add(
+        parsers,
+        "models import",
+        commands.import_model,
+        "add a checkpoint to your models",
+        description="Add a checkpoint of the authors, or a model trained here, to your models. What the file does not "
+        "tell goes on the model's card: by the options below, or later into the JSON file that is named at the end.",
+    )
+    # options that are not given keep the defaults of ImportSettings
+    unset = argparse.SUPPRESS
+    parser.add_argument("file", type=Path, metavar="FILE", help=".pth, .pt or .safetensors")
+    parser.add_argument("--name", required=True, metavar="N", help="name of the new model")
+    parser.add_argument(
+        "--architecture",
+        default=unset,
+        metavar="A",
+        help="litenext, sa-lstm, lstm-sa, swin-unet, conditional-swin-iterative or conditional-swin-light; "
+        "a model with its card beside it tells it",
+    )
+    parser.add_argument(
+        "--class",
+        dest="classes",
+        action="append",
+        default=unset,
+        metavar="NAME",
+        help="name of a class; once per class, in the order of the network, without the background",
+    )
+    for text in ("task", "modality", "licence"):
+        parser.add_argument(f"--{text}", default=unset, metavar="TEXT", help="for the card")
+    parser.add_argument(
+        "--spacing",
+        dest="spacing_mm",
+        nargs=2,
+        type=float,
+        default=unset,
+        metavar=("LOW", "HIGH"),
+        help="pixel sizes in mm the model was trained for; others are warned of",
+    )
+    parser.add_argument(
+        "--mode",
+        choices=("reference", "corrected"),
+        default=unset,
+        help="Swin: with the defects of the published code, or without (default: as the file tells)",
+    )
+    parser.add_argument(
+        "--attention-size",
+        type=_count,
+        default=unset,
+        metavar="N",
+        help="lstm-sa and sa-lstm: scale of the attention (default: the published 7744)",
+    )
 
 
 def _add_info(parsers: Parsers) -> None:

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import re
 import shlex
+import textwrap
 from argparse import Namespace
-from dataclasses import asdict, fields, replace
+from collections.abc import Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
-from ..errors import FileError, MedsegError, ModelError, SettingsError
+from ..errors import MedsegError, ModelError, SettingsError
 from . import terminal
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from ..cohort import Failure, Item
     from ..inference import InferenceSettings
-    from ..models import ModelCard, TrainedModel
+    from ..models import TrainedModel
     from ..progress import Progress
     from ..volume import Volume
     from .report import Report
-
-_COLOURS = ("#4dbbd5", "#e64b35", "#00a087", "#f39b7f", "#3c5488", "#8491b4", "#91d1c2", "#b09c85")
 
 
 def inference_settings(args: Namespace) -> InferenceSettings:
@@ -39,17 +36,18 @@ def segment(args: Namespace) -> int:
     from .. import cohort, models
     from .report import Report, write_json
 
-    settings, weights = inference_settings(args), _find_model(args.model)
+    settings, weights = inference_settings(args), _find_models(args)
     sources, failures = cohort.find_inputs(args.inputs)
     total = len(sources) + len(failures)
-    items = cohort.place(sources, args.output, args.uncertainty, single=total == 1)
+    items = cohort.place(sources, args.output, args.uncertainty, args.disagreement, single=total == 1)
     outputs = [path for item in items for path in item.outputs()]
     cohort.refuse_conflicts([*map(Path, args.inputs), *sources], outputs)
     cohort.refuse_conflicts([*sources, *outputs], [args.report] if args.report else [])
-    model = models.load(weights)
+    loaded = [models.load(path) for path in weights]
+    places = {"uncertainty": args.uncertainty, "axes": args.axes, "disagreement": args.disagreement or False}
     report = Report(
-        command=cohort.command(settings, args.model, args.inputs, args.output, args.uncertainty, args.axes),
-        model={"name": model.card.name, "sha256": model.card.sha256},
+        command=cohort.command(settings, args.models, args.inputs, args.output, **places),
+        models=[{"name": model.card.name, "sha256": model.card.sha256} for model in loaded],
         settings=asdict(settings) | {"axes": args.axes},
         failures=failures,
     )
@@ -61,30 +59,52 @@ def segment(args: Namespace) -> int:
                 report.files.append(earlier.get(str(item.labels), item.row() | {"skipped": True}))
                 terminal.say(f"{title}: skipped, {item.labels} exists")
             else:
-                _segment_one(title, item, model, settings, args.axes, report)
+                _segment_one(title, item, loaded, settings, args.axes, report)
         report.interrupted = False
     finally:
         if args.report:
-            write_json(args.report, asdict(report))
+            write_json(args.report, report.content())
     for text in terminal.warnings(report.files):
         terminal.complain(text)
     return _close(failures, total)
 
 
 def _segment_one(
-    title: str, item: Item, model: TrainedModel, settings: InferenceSettings, axes: str | None, report: Report
+    title: str,
+    item: Item,
+    models: Sequence[TrainedModel],
+    settings: InferenceSettings,
+    axes: str | None,
+    report: Report,
 ) -> None:
     from .. import cohort
 
     try:
         with terminal.Meter(title, "slice") as meter:
-            row = cohort.segment_file(item, model, settings, axes, meter)
+            row = cohort.segment_file(item, models, settings, axes, meter)
     except cohort.FAILURES as error:
         report.failures.append(cohort.Failure.of(item.source, error))
         terminal.say(f"{title}: failed")
         return
     report.files.append(row)
     terminal.say(f"{title}: {terminal.outcome(row)}")
+
+
+def _find_models(args: Namespace) -> list[Path]:
+    """Weights of the models of a ``segment`` command, if its options suit their number."""
+    if len(args.models) == 1 and args.disagreement:
+        raise SettingsError("One model has nobody to disagree with. Name another --model, or ask for --uncertainty.")
+    if len(args.models) > 1 and args.uncertainty:
+        raise SettingsError("Several models have no uncertainty in common. Ask for --disagreement instead.")
+    from .. import models
+
+    weights = [_find_model(name) for name in args.models]
+    finds = {", ".join(row.name for row in models.load_card(path).classes): path.stem for path in weights}
+    if len(finds) > 1:
+        # each image would fail with it: say it before the first one is read
+        told = "; ".join(f"{name} finds {classes}" for classes, name in finds.items())
+        raise SettingsError(f"{told}. Models that vote need the same classes: choose such models.")
+    return weights
 
 
 def _find_model(name: str) -> Path:
@@ -182,21 +202,15 @@ def show_models(args: Namespace) -> int:
 
 def verify_models(args: Namespace) -> int:
     """``napari-medseg models verify``."""
-    import torch
-
-    from .. import models
-    from ..cohort import Failure
+    from .. import cohort, models
 
     failures, paths = [], models.available()
     for name, path in paths.items():
         try:
             model = models.load(path)
-            with torch.inference_mode():
-                logits = model.network(torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
-            if logits.shape != (1, len(model.card.classes), 64, 64) or not logits.isfinite().all():
-                raise ModelError(f"The model '{name}' does not give one finite map per class. Train it again.")
+            models.check(model)
         except MedsegError as error:
-            failures.append(Failure.of(name, error))
+            failures.append(cohort.Failure.of(name, error))
             continue
         terminal.say(f"{name}: hash {model.card.sha256[:12]}... and forward pass are right")
     return _close(failures, len(paths))
@@ -206,51 +220,19 @@ def import_model(args: Namespace) -> int:
     """``napari-medseg models import``."""
     from .. import models
 
-    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", args.name):
-        raise SettingsError(f"'{args.name}' is no model name; use small letters, digits, '-', '_' and '.'.")
-    if args.name in models.available():
-        raise SettingsError(f"There is a model '{args.name}' already. Choose another name.")
-    if args.file.suffix == ".safetensors" and args.file.with_suffix(".json").is_file():
-        model = models.load(args.file)
-        network, card = model.network, replace(model.card, name=args.name)
-    elif args.architecture:
-        network = models.from_published(args.architecture, models.read_checkpoint(args.file))
-        card = _new_card(network, args)
-    else:
-        raise SettingsError(f"'{args.file.name}' has no card beside it. Say with --architecture what network it is of.")
-    target = models.models_folder() / f"{args.name}.safetensors"
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        models.save(target, network, card)
-    except OSError as error:
-        raise FileError(
-            f"'{target}' cannot be written ({error.strerror}). Set NAPARI_MEDSEG_HOME to another folder."
-        ) from error
-    terminal.say(f"{args.name} ({', '.join(row.name for row in card.classes)}) is installed: {target}")
+    given = {field.name: getattr(args, field.name) for field in fields(models.ImportSettings) if field.name in args}
+    given |= {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
+    imported = models.import_checkpoint(args.file, args.name, models.ImportSettings(**given))
+    target = models.install(imported.model)
+    card = imported.model.card
+    terminal.say(f"{card.name} ({', '.join(row.name for row in card.classes)}) is installed: {target}")
+    for note in imported.notes:
+        terminal.say(textwrap.shorten(note, 240, placeholder=" ..."))
+    if card.options:
+        terminal.say("Options of the network: " + ", ".join(f"{name} {value}" for name, value in card.options.items()))
+    waiting = f"; it still waits for: {', '.join(imported.waiting)}" if imported.waiting else ""
+    terminal.say(f"Its card is {target.with_suffix('.json')}{waiting}.")
     return 0
-
-
-def _new_card(network: nn.Module, args: Namespace) -> ModelCard:
-    """A card that says what little is known of a checkpoint from elsewhere."""
-    import torch
-
-    from ..models import ModelCard
-    from ..preprocess import Preprocess
-    from ..volume import LabelClass
-
-    try:
-        with torch.inference_mode():
-            count = network(torch.zeros(1, 3, 64, 64)).shape[1]
-    except RuntimeError as error:
-        raise ModelError(
-            f"The network of '{args.file.name}' does not take images of three channels: {error}"
-        ) from error
-    classes = tuple(LabelClass(i + 1, f"class {i + 1}", _COLOURS[i % len(_COLOURS)]) for i in range(count))
-    limits = (
-        f"Imported from '{args.file.name}'. What it was trained on and how good it is, is not known; intensities are "
-        "scaled from each slice's 1st to 99.8th percentile, which may differ from its training."
-    )
-    return ModelCard(args.name, args.architecture, Preprocess(), classes, limits=limits)
 
 
 def info(args: Namespace) -> int:

@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,8 @@ class Report:
     ----------
     command : str
         The command line.
-    model : dict
-        Name and SHA-256.
+    models : list of dict
+        Name and SHA-256 of each.
     settings : dict
         Fields of `InferenceSettings`, and ``axes``.
     files : list of dict
@@ -41,12 +41,19 @@ class Report:
     """
 
     command: str
-    model: dict[str, str]
+    models: list[dict[str, str]]
     settings: dict[str, Any]
     files: list[dict[str, Any]] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     interrupted: bool = True
     version: str = __version__
+
+    def content(self) -> dict[str, Any]:
+        """For JSON; a run with one model has it as ``model``, one with several has ``models``."""
+        fields = asdict(self)
+        command, models = fields.pop("command"), fields.pop("models")
+        named = {"model": models[0]} if len(models) == 1 else {"models": models}
+        return {"command": command, **named, **fields}
 
     def earlier_rows(self, path: Path) -> dict[str, dict[str, Any]]:
         """Rows of the report that a run of the same kind left at `path`, by output file.
@@ -62,10 +69,10 @@ class Report:
         try:
             earlier = json.loads(path.read_text(encoding="utf-8"))
             rows = {row["output"]: row for row in earlier["files"]}
-            told = (earlier["model"], _deciding(earlier["settings"]))
+            told = (earlier.get("models") or [earlier["model"]], _deciding(earlier["settings"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise FileError(f"The earlier report '{path}' cannot be read ({error}). {advice}") from error
-        if told != (self.model, _deciding(self.settings)):
+        if told != (self.models, _deciding(self.settings)):
             raise SettingsError(f"The report '{path}' is of a run with another model or other settings. {advice}")
         return rows
 

@@ -107,6 +107,8 @@ def outcome(row: Mapping[str, Any]) -> str:
     found = [f"{entry['name']} {_amount(entry)}" for entry in row["classes"]]
     if "objects" in row:
         found.append(count(row["objects"], "object"))
+    if agreed := [f"{name} {dice:.3f}" for name, dice in row.get("agreement", {}).items() if dice is not None]:
+        found.append(f"agreement (Dice) {', '.join(agreed)}")
     done = f"{count(row['slices'], 'slice')} in {row['seconds']:.1f} s on {row['device']}: {', '.join(found)}"
     return f"{done} -> {row['output']}"
 
@@ -189,7 +191,7 @@ def card_text(card: ModelCard) -> str:
         **{f"scores, {name}": _figures(value) for name, value in card.metrics.items()},
         "limits": card.limits,
         "licence": card.licence,
-        "network": card.architecture,
+        "network": ", ".join([card.architecture, *(f"{name} {value}" for name, value in card.options.items())]),
         "SHA-256": card.sha256,
     }
     return f"{card.name}\n{sheet(rows)}\nNot a medical device."

@@ -1,19 +1,36 @@
-"""Networks, their registry, the authors' checkpoints and the project's own model files."""
+"""Networks, their registry, the authors' checkpoints and the project's own model files.
 
-from .checkpoint import ModelCard, TrainedModel, load, load_card, save, save_card
+Names are resolved on first use: listing models and reading their cards needs no PyTorch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from .library import available, find, models_folder
-from .published import from_published, read_checkpoint, to_published
-from .registry import ARCHITECTURES, architecture, build
+
+if TYPE_CHECKING:
+    from .card import ModelCard, load_card, save_card
+    from .checkpoint import TrainedModel, load, save
+    from .importing import Imported, ImportSettings, check, import_checkpoint, install
+    from .published import from_published, read_checkpoint, to_published
+    from .registry import ARCHITECTURES, architecture, build
 
 __all__ = [
     "ARCHITECTURES",
+    "ImportSettings",
+    "Imported",
     "ModelCard",
     "TrainedModel",
     "architecture",
     "available",
     "build",
+    "check",
     "find",
     "from_published",
+    "import_checkpoint",
+    "install",
     "load",
     "load_card",
     "models_folder",
@@ -22,3 +39,22 @@ __all__ = [
     "save_card",
     "to_published",
 ]
+
+_NAMES = {
+    "card": ("ModelCard", "load_card", "save_card"),
+    "checkpoint": ("TrainedModel", "load", "save"),
+    "importing": ("ImportSettings", "Imported", "check", "import_checkpoint", "install"),
+    "published": ("from_published", "read_checkpoint", "to_published"),
+    "registry": ("ARCHITECTURES", "architecture", "build"),
+}
+_HOME = {name: module for module, names in _NAMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f".{_HOME[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

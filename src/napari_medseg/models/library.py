@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from platformdirs import user_data_dir
 
-from ..errors import ModelError
+from ..errors import ModelError, SettingsError
 
 _BUNDLED = Path(__file__).parents[1] / "weights"
 
@@ -37,3 +38,17 @@ def find(name: str) -> Path:
     if name not in known:
         raise ModelError(f"The model '{name}' does not exist; choose one of {', '.join(known) or '(none installed)'}.")
     return known[name]
+
+
+def check_new_name(name: str) -> None:
+    """Make sure that `name` can be given to a new model of the user.
+
+    Raises
+    ------
+    SettingsError
+        If it is no model name, or taken.
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
+        raise SettingsError(f"'{name}' is no model name; use small letters, digits, '-', '_' and '.'.")
+    if name in available():
+        raise SettingsError(f"There is a model '{name}' already. Choose another name.")

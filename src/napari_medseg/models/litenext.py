@@ -118,6 +118,7 @@ class LiteNeXt(nn.Module):
         dilation: int = 1,
     ):
         super().__init__()
+        self.untold = {"dilation": dilation}
         kernels = (kernels,) * 4 if isinstance(kernels, int) else tuple(kernels)
         if len(kernels) != 4 or any(k < 1 or k % 2 == 0 for k in kernels):
             raise ModelError(

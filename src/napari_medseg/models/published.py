@@ -7,8 +7,7 @@ import pickle
 import re
 import struct
 import zipfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,81 +18,12 @@ from safetensors.torch import load_file as load_safetensors
 from torch import nn
 
 from ..errors import ModelError
+from .key_maps import PUBLISHED
 from .registry import architecture as find_architecture
 from .registry import build
 
-State = Mapping[str, torch.Tensor]
-
 _log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class Published:
-    """How one architecture is written in its authors' files.
-
-    Parameters
-    ----------
-    prefixes : mapping of str to str
-        Our module path -> their module path; the longest matching path wins.
-    classes : str
-        Their key of the last bias; its length is the number of classes without background.
-    options : callable
-        State dictionary in their names -> the network's own options, as far as tensors tell them.
-    dropped : str
-        Regular expression of their keys that belong to training only.
-    others : mapping of str to str
-        Regular expression of a key that only a different network has -> what that network is.
-    """
-
-    prefixes: Mapping[str, str]
-    classes: str
-    options: Callable[[State], dict[str, Any]]
-    dropped: str
-    others: Mapping[str, str] = field(default_factory=dict)
-
-
-def _litenext_prefixes() -> dict[str, str]:
-    names = {"stem.conv": "patches_parition.0", "stem.norm": "patches_parition.1.layernorm"}
-    for stage in range(4):
-        upstream = f"stage{stage + 1}.{min(stage, 1)}"
-        for ours, conv, norm in (("local", "conv_local", "ln1"), ("far", "conv", "ln3"), ("mix", "conv1x1", "ln2")):
-            names[f"mixers.{stage}.{ours}.conv"] = f"{upstream}.{conv}"
-            names[f"mixers.{stage}.{ours}.norm"] = f"{upstream}.{norm}.layernorm"
-    for index in range(3):
-        names[f"downs.{index}.conv"] = f"stage{index + 2}.0.patches_merge.1"
-        names[f"downs.{index}.norm"] = f"stage{index + 2}.0.patches_merge.2.layernorm"
-    for ours, upstream in (("first", "in_layers"), ("second", "out_layers")):
-        names[f"bottleneck.{ours}.conv"] = f"bottle_neck.0.{upstream}.0"
-        names[f"bottleneck.{ours}.norm"] = f"bottle_neck.0.{upstream}.1.layernorm"
-    for ours, upstream in [(f"nodes.{i}", f"normfm{i + 1}") for i in range(4)] + [("query", "normfmDecode")]:
-        names[f"{ours}.value.conv"] = f"attention.{upstream}.norm.conv1x1"
-        names[f"{ours}.value.norm"] = f"attention.{upstream}.norm.bn.layernorm"
-        names[f"{ours}.key"] = f"attention.{upstream}.mlp"
-    names |= {"gate": "attention.mlp", "reduce.conv": "rb4.conv1x1", "reduce.norm": "rb4.bn.layernorm", "head": "head"}
-    return names
-
-
-def _litenext_options(state: State) -> dict[str, Any]:
-    return {
-        "in_channels": state["patches_parition.0.weight"].shape[1],
-        "channels": state["head.weight"].shape[1],
-        "width": state["attention.mlp.weight"].shape[0],
-        "kernels": tuple(state[f"stage{s}.{min(s - 1, 1)}.conv.weight"].shape[-1] for s in (1, 2, 3, 4)),
-    }
-
-
-PUBLISHED: dict[str, Published] = {
-    "litenext": Published(
-        _litenext_prefixes(),
-        "head.bias",
-        _litenext_options,
-        r"(teacher|projector\w*|predictor)\.",
-        {
-            r"(bottle|up[0-3])\.": "a third-party re-implementation",
-            r"attention\.axial_conv\.": "the authors' first version with another decoder",
-        },
-    ),
-}
 
 # what torch and safetensors were seen to raise for files that are cut off, altered or hold program objects
 _DAMAGED = (
@@ -146,14 +76,14 @@ def from_published(architecture: str, state: Mapping[str, Any], **options: Any) 
         if any(re.match(pattern, key) for key in theirs):
             raise ModelError(f"This checkpoint is {what}, not {title} as published. Only the published layout loads.")
     try:
-        inferred = entry.options(theirs)
-        classes = len(theirs[entry.classes])
+        inferred = {"out_channels": len(theirs[entry.classes])} | entry.options(theirs)
     except (KeyError, IndexError, AttributeError, TypeError) as error:
         raise ModelError(
             f"This is no {title} checkpoint as its authors write it: {error} is missing or no tensor; its keys begin "
             f"with {', '.join(sorted(theirs)[:3])}. Choose the architecture that the file was trained with."
         ) from error
-    network = build(architecture, num_classes=classes + 1, **(inferred | options))
+    theirs = {key: value for key, value in theirs.items() if not re.search(entry.derived, key)}
+    network = build(architecture, **(inferred | options))
     names = {key: _rename(key, entry.prefixes) for key in network.state_dict()}
     if wrong := sorted(set(names.values()) ^ set(theirs)):
         more = f" and {len(wrong) - 8} more" if len(wrong) > 8 else ""
@@ -162,6 +92,11 @@ def from_published(architecture: str, state: Mapping[str, Any], **options: Any) 
         network.load_state_dict({ours: theirs[upstream] for ours, upstream in names.items()})
     except RuntimeError as error:
         raise ModelError(f"The checkpoint is no {title}: {str(error).splitlines()[-1].strip()}") from error
+    unused = sorted(
+        upstream for ours, upstream in names.items() if re.search(find_architecture(architecture).unused, ours)
+    )
+    if unused:
+        _log.info("%d published entries take no part in the result: %s", len(unused), ", ".join(unused))
     return network.eval()
 
 

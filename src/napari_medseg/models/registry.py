@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
 from ..errors import ModelError
+from .conditional_swin import ConditionalSwinUNet
 from .litenext import LiteNeXt
+from .lstm_sa import LSTMSA, Kind
+from .mt_unet import MTUNet
 
 
 @dataclass(frozen=True)
@@ -18,16 +22,26 @@ class Architecture:
     Parameters
     ----------
     build : callable
-        Takes ``out_channels`` and the network's own options, returns the module.
+        Takes ``out_channels`` and the network's own options, returns the module; its ``untold`` are the options that
+        neither its name nor its tensors tell.
     title : str
         Name to show.
     bytes_per_pixel : int
         Peak memory of inference per pixel of a slice, as the growth of the process showed it; plans batches.
+    background : bool
+        Whether the first logit map is the background (softmax over all maps); else each map is a class of its own.
+    context : bool
+        Whether the network takes three slices (previous, current, next) and has ``encode`` and ``fuse``.
+    unused : str
+        Regular expression of our parameters that stand in the authors' files and take no part in the result.
     """
 
     build: Callable[..., nn.Module]
     title: str
     bytes_per_pixel: int
+    background: bool = False
+    context: bool = False
+    unused: str = r"(?!)"
 
 
 def _build_unet(in_channels: int = 3, out_channels: int = 1) -> nn.Module:
@@ -36,16 +50,52 @@ def _build_unet(in_channels: int = 3, out_channels: int = 1) -> nn.Module:
         from monai.networks.nets import BasicUNet
     except ModuleNotFoundError as error:
         raise ModelError(
-            "The architecture 'unet' needs the package MONAI, which is not installed. "
+            "The U-Net needs the package MONAI, which is not installed. "
             "Install the extra: pip install napari-medseg[baseline]."
         ) from error
     features = (8, 16, 32, 64, 128, 8)
     return BasicUNet(spatial_dims=2, in_channels=in_channels, out_channels=out_channels, features=features)
 
 
+def _swin(router: str | None) -> Callable[..., nn.Module]:
+    # no functools.partial: an option `router` must be refused, the name says which one it is
+    def build_swin(**options: Any) -> nn.Module:
+        return ConditionalSwinUNet(router=router, **options)
+
+    return build_swin
+
+
+def _lstm_sa(kind: Kind) -> Callable[..., nn.Module]:
+    def build_lstm_sa(**options: Any) -> nn.Module:
+        return LSTMSA(kind=kind, **options)
+
+    return build_lstm_sa
+
+
+def _build_unet_lstm_sa(in_channels: int = 3, out_channels: int = 2, width: int = 16, **options: Any) -> nn.Module:
+    # any network with as many maps as the recurrent nets have channels can be the backbone
+    return LSTMSA(in_channels, out_channels, width=width, backbone=_build_unet(in_channels, width), **options)
+
+
+# parameters of MT-UNet that the published code never uses, or whose effect cancels
+_NO_EFFECT = r"\.axial\.(out\.(weight|bias)|gaussian\.bias)$"
+
 ARCHITECTURES: dict[str, Architecture] = {
-    "litenext": Architecture(LiteNeXt, "LiteNeXt", 400),
+    "litenext": Architecture(LiteNeXt, "LiteNeXt", 400, unused=r"^(query\.key\.|gate\.bias)"),
     "unet": Architecture(_build_unet, "U-Net (MONAI BasicUNet)", 600),
+    "swin-unet": Architecture(_swin(None), "Swin U-Net", 800, background=True),
+    "conditional-swin-iterative": Architecture(
+        _swin("iterative"), "Conditional Swin U-Net (iterative routers)", 800, background=True
+    ),
+    "conditional-swin-light": Architecture(
+        _swin("light"), "Conditional Swin U-Net (light routers)", 800, background=True
+    ),
+    "lstm-sa": Architecture(_lstm_sa("gated"), "LSTM-SA", 8000, background=True, context=True, unused=_NO_EFFECT),
+    "sa-lstm": Architecture(_lstm_sa("states"), "SA-LSTM", 8000, background=True, context=True, unused=_NO_EFFECT),
+    "unet-lstm-sa": Architecture(
+        _build_unet_lstm_sa, "U-Net with LSTM-SA (MONAI BasicUNet)", 3000, background=True, context=True
+    ),
+    "mt-unet": Architecture(MTUNet, "MT-UNet", 3000, background=True, unused=_NO_EFFECT),
 }
 
 
@@ -70,7 +120,8 @@ def build(name: str, *, num_classes: int = 2, **options: object) -> nn.Module:
     name : str
         Architecture, for example ``litenext``.
     num_classes : int
-        Classes with the background counted; the network returns one logit map per class that is not background.
+        Classes with the background counted. LiteNeXt and the U-Net return one logit map per class that is not
+        background, the others one per class with the background first.
     **options
         Options of the network itself, see its docstring.
 
@@ -81,7 +132,9 @@ def build(name: str, *, num_classes: int = 2, **options: object) -> nn.Module:
     """
     if num_classes < 2:
         raise ModelError(f"num_classes is {num_classes}; needed are at least 2, background and one class.")
+    entry = architecture(name)
+    maps = num_classes if entry.background else num_classes - 1
     try:
-        return architecture(name).build(out_channels=num_classes - 1, **options)
+        return entry.build(**{"out_channels": maps, **options})
     except (TypeError, ValueError, RuntimeError) as error:
         raise ModelError(f"The architecture '{name}' cannot be built with these options: {error}.") from error

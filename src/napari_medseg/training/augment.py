@@ -35,6 +35,10 @@ class AugmentSettings:
         Largest relative change of the gain of single channels.
     blur, noise : float
         Largest standard deviation of Gaussian blur (pixels) and noise (intensity); each in half of the slices.
+    warp : float
+        Largest displacement of a smooth random deformation, as a share of the view.
+    alone : float
+        Share of the slices with neighbours that are shown with themselves in place of both.
     """
 
     rotate: float = 20.0
@@ -48,6 +52,8 @@ class AugmentSettings:
     colour_gain: float = 0.15
     blur: float = 1.2
     noise: float = 0.05
+    warp: float = 0.0
+    alone: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("zoom", "gamma", "gain"):
@@ -90,13 +96,16 @@ class Augment:
     def __call__(
         self, image: torch.Tensor, labels: torch.Tensor, size: tuple[int, int]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """One view of an image (3, Y, X) and its labels (Y, X) of `size`."""
+        """One view of an image (3, Y, X), or (9, Y, X) with neighbours, and its labels (Y, X) of `size`."""
         grid = self._grid(tuple(labels.shape), size)
         view = F.grid_sample(image[None], grid, mode="bilinear", padding_mode="reflection", align_corners=False)
         mask = F.grid_sample(
             labels[None, None].to(torch.float32), grid, mode="nearest", padding_mode="reflection", align_corners=False
         )
-        return self._intensities(view)[0], mask[0, 0].to(torch.uint8)
+        view = self._intensities(view)[0]
+        if len(view) == 9 and self._uniform(0, 1) < self._settings.alone:
+            view = view[3:6].repeat(3, 1, 1)
+        return view, mask[0, 0].to(torch.uint8)
 
     def _uniform(self, low: float, high: float) -> float:
         return low + (high - low) * float(torch.rand((), generator=self._generator))
@@ -117,8 +126,17 @@ class Augment:
             [self._centre(n, m / zoom, s.shift) for n, m in zip(shape[::-1], size[::-1], strict=True)]
         )
         y, x = torch.meshgrid(*(torch.arange(n) - (n - 1) / 2 for n in size), indexing="ij")
-        pixels = torch.stack([x, y], -1) @ matrix.T + centre
+        seen = torch.stack([x, y], -1)
+        if s.warp:
+            seen = seen + self._warp(size)
+        pixels = seen @ matrix.T + centre
         return (pixels / torch.tensor([shape[1] / 2, shape[0] / 2]))[None]
+
+    def _warp(self, size: tuple[int, int]) -> torch.Tensor:
+        """Displacements (y, x, 2) in pixels, smooth over a quarter of the view."""
+        knots = torch.rand(1, 2, 5, 5, generator=self._generator) * 2 - 1
+        field = F.interpolate(knots, size, mode="bicubic", align_corners=True)[0]
+        return self._settings.warp * min(size) * field.permute(1, 2, 0)
 
     def _centre(self, length: int, seen: float, shift: float) -> float:
         """Where to look along one axis, in pixels from the middle: anywhere for a crop, nearly the middle otherwise."""
@@ -130,19 +148,21 @@ class Augment:
         view = view.clamp(0, 1) ** math.exp(self._uniform(math.log(s.gamma[0]), math.log(s.gamma[1])))
         colour = torch.rand(3, generator=self._generator) * 2 - 1
         gain = self._uniform(*s.gain) * (1 + s.colour_gain * colour)
-        view = view * gain.view(1, 3, 1, 1) + self._uniform(-s.offset, s.offset)
+        slices = view.shape[1] // 3
+        view = view * gain.repeat(slices).view(1, -1, 1, 1) + self._uniform(-s.offset, s.offset)
         if s.blur and self._coin():
             view = _gaussian_blur(view, self._uniform(0.2, s.blur))
         if s.noise and self._coin():
-            # one noise field for all channels: grey slices stay grey
-            field = torch.randn(view.shape[-2:], generator=self._generator)
-            view = view + self._uniform(0, s.noise) * field
+            # one noise field for the channels of a slice: grey slices stay grey
+            field = torch.randn(slices, *view.shape[-2:], generator=self._generator)
+            view = view + self._uniform(0, s.noise) * field.repeat_interleave(3, 0)
         return view
 
 
 def _gaussian_blur(image: torch.Tensor, sigma: float) -> torch.Tensor:
     reach = max(1, math.ceil(3 * sigma))
     kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
-    kernel = (kernel / kernel.sum()).repeat(3, 1)
-    image = F.conv2d(F.pad(image, (reach, reach, 0, 0), mode="reflect"), kernel[:, None, None, :], groups=3)
-    return F.conv2d(F.pad(image, (0, 0, reach, reach), mode="reflect"), kernel[:, None, :, None], groups=3)
+    channels = image.shape[1]
+    kernel = (kernel / kernel.sum()).repeat(channels, 1)
+    image = F.conv2d(F.pad(image, (reach, reach, 0, 0), mode="reflect"), kernel[:, None, None, :], groups=channels)
+    return F.conv2d(F.pad(image, (0, 0, reach, reach), mode="reflect"), kernel[:, None, :, None], groups=channels)

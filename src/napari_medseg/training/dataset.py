@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from ..errors import FileError, SettingsError
 from ..io import read
 from ..io.checks import check_size, damaged
-from ..preprocess import Preprocess
+from ..preprocess import Preprocess, neighbours
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Source:
     path : str
         An ``.npz`` file, or a folder with the subfolders ``images`` and ``labels`` holding files of equal names.
     image, label : str
-        Names of the arrays in an npz file. Slices are (n, y, x) or (n, y, x, 3); volumes (n, z, y, x).
+        Names of the arrays in an npz file. Slices are (n, y, x) or (n, y, x, 3); volumes (n, z, y, x), see `axes`.
         An empty `label` says that no slice holds any labelled object.
     case : str
         Array with the case (patient, image) of each entry; empty where every entry is a case of its own.
@@ -38,6 +38,17 @@ class Source:
         Keep only the entries whose array of that name has one of the listed values.
     repeat : mapping of str to mapping of str to int, optional
         How often entries are drawn in one epoch, by the value of an array: ``{"kind": {"stained": 2}}``.
+    axes : str
+        Order of the axes of each volume in an npz file, ``zyx`` or ``xyz``.
+    shape : str
+        Array with the true shape of each volume, which lies in the first corner of its array; empty where it fills it.
+    spacing : tuple of float or None
+        Voxel size (y, x) or (z, y, x) in mm of all entries of an npz file; None where it is not known.
+    frame : str
+        Array with the number of each slice in the series of its `case`. Slices of one case whose numbers differ by
+        multiples of `stride` lie on top of each other: they are neighbours. Empty: slices have no neighbours.
+    stride : int
+        See `frame`: images per slice position, for example the phases of a cine series.
     beside : int
         If above 0, show of each slice only the largest part that lies beside its objects, at least this many pixels
         away from them: an image without any object, of the same kind.
@@ -51,6 +62,11 @@ class Source:
     objects: str = ""
     select: Mapping[str, list] = field(default_factory=dict)
     repeat: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    axes: str = "zyx"
+    shape: str = ""
+    spacing: tuple[float, ...] | None = None
+    frame: str = ""
+    stride: int = 1
     beside: int = 0
 
 
@@ -60,8 +76,8 @@ class Sample:
 
     Parameters
     ----------
-    image : torch.Tensor, shape (3, y, x), float32
-        Normalised to [0, 1].
+    image : torch.Tensor, shape (3, y, x) or (9, y, x), float32
+        Normalised to [0, 1]; nine channels are those of the slice before, the slice and the slice after.
     labels : torch.Tensor, shape (y, x), uint8
         0 background, i + 1 the class of logit map i.
     case, group : str
@@ -72,6 +88,11 @@ class Sample:
         Pixel size (y, x) in mm where it is known.
     objects : numpy.ndarray, shape (y, x), or None
         Object numbers, 0 background.
+    volume : str
+        Which volume it is a slice of; the slices of a volume follow each other from the first to the last. Empty for
+        single slices.
+    thickness : float or None
+        Distance to the next slice of the volume in mm.
     """
 
     image: torch.Tensor
@@ -81,6 +102,8 @@ class Sample:
     repeat: int = 1
     spacing: tuple[float, float] | None = None
     objects: np.ndarray | None = None
+    volume: str = ""
+    thickness: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,11 +115,15 @@ class _Entry:
     case: str
     group: str = ""
     repeat: int = 1
-    spacing: tuple[float, float] | None = None
+    spacing: tuple[float, ...] | None = None
     objects: np.ndarray | None = None
+    stack: tuple[str, int] | None = None
+    frame: int = 0
 
 
-def load(sources: Iterable[Source], preprocess: Preprocess, root: Path, classes: int = 1) -> list[Sample]:
+def load(
+    sources: Iterable[Source], preprocess: Preprocess, root: Path, classes: int = 1, *, context: bool = False
+) -> list[Sample]:
     """Read and normalise all slices of `sources`.
 
     Parameters
@@ -109,17 +136,45 @@ def load(sources: Iterable[Source], preprocess: Preprocess, root: Path, classes:
     classes : int
         Number of classes without background. With one, every label above 0 means it (masks of 0 and 255 too); with
         more, labels must be 0 to `classes`.
+    context : bool
+        Whether images get their neighbours, see `Sample`.
 
     Raises
     ------
     FileError, SettingsError
         If a source is missing, damaged, or image and labels do not fit.
     """
-    entries = (entry for source in sources for entry in _read_source(source, root))
-    samples = [sample for entry in entries for sample in _slices(entry, preprocess, classes)]
+    samples = []
+    for source in sources:
+        entries = list(_read_source(source, root))
+        stacks = [list(_slices(entry, preprocess, classes)) for entry in entries]
+        if context:
+            stacks = [_with_neighbours(stack) for stack in _stacked(entries, stacks)]
+        samples += [sample for stack in stacks for sample in stack]
     if not samples:
         raise SettingsError("The data set holds no slices. Check the paths and the 'select' entries of its sources.")
     return samples
+
+
+def _stacked(entries: list[_Entry], slices: list[list[Sample]]) -> Iterator[list[Sample]]:
+    """Slices that lie on top of each other, in order: those of a volume, or single ones of the same series."""
+    series: dict[tuple[str, int], list[tuple[int, Sample]]] = {}
+    for entry, stack in zip(entries, slices, strict=True):
+        if entry.stack is None:
+            yield stack
+        else:
+            series.setdefault(entry.stack, []).append((entry.frame, stack[0]))
+    for members in series.values():
+        yield [sample for _, sample in sorted(members, key=lambda member: member[0])]
+
+
+def _with_neighbours(stack: list[Sample]) -> list[Sample]:
+    images = [sample.image for sample in stack]
+    around = (neighbours(index, len(stack)) for index in range(len(stack)))
+    return [
+        replace(sample, image=torch.cat([images[before], sample.image, images[after]]))
+        for sample, (before, after) in zip(stack, around, strict=True)
+    ]
 
 
 def on_working_grid(sample: Sample, preprocess: Preprocess) -> Sample:
@@ -148,8 +203,8 @@ def _read_source(source: Source, root: Path) -> Iterator[_Entry]:
 
 
 def _read_npz(path: Path, source: Source) -> Iterator[_Entry]:
-    names = {source.image, source.label, source.case, source.group, source.objects, *source.select, *source.repeat}
-    arrays = _arrays(path, names - {""})
+    single = {source.image, source.label, source.case, source.group, source.objects, source.shape, source.frame}
+    arrays = _arrays(path, (single | {*source.select, *source.repeat}) - {""})
     images, labels, objects = (arrays.get(name) for name in (source.image, source.label, source.objects))
     for name, array in arrays.items():
         if array.ndim < 1 or len(array) != len(images):
@@ -165,13 +220,24 @@ def _read_npz(path: Path, source: Source) -> Iterator[_Entry]:
             image, label = image[part], np.zeros_like(label[part])
             if not label.size:
                 raise SettingsError(f"'{path.name}': entry {index} has no room beside its objects. Lower 'beside'.")
+        numbers = None if objects is None else objects[index]
+        if source.shape:
+            inner = tuple(slice(0, int(n)) for n in arrays[source.shape][index])
+            image, label, numbers = image[inner], label[inner], None if numbers is None else numbers[inner]
+        if source.axes == "xyz":
+            image, label, numbers = image.T, label.T, None if numbers is None else numbers.T
+        case = str(arrays[source.case][index]) if source.case else f"{path.stem}-{index}"
+        frame = int(arrays[source.frame][index]) if source.frame else 0
         yield _Entry(
             image,
             label,
-            str(arrays[source.case][index]) if source.case else f"{path.stem}-{index}",
+            case,
             str(arrays[source.group][index]) if source.group else "",
             max([1, *(table.get(str(arrays[key][index]), 1) for key, table in source.repeat.items())]),
-            objects=None if objects is None else objects[index],
+            tuple(source.spacing) if source.spacing else None,
+            numbers,
+            (case, frame % source.stride) if source.frame else None,
+            frame,
         )
 
 
@@ -198,7 +264,7 @@ def _read_folder(path: Path) -> Iterator[_Entry]:
         if not label_path.exists():
             raise FileError(f"'{image_path.name}' has no partner in '{labels}'. Give both the same name.")
         image, label = read(image_path), read(label_path)
-        spacing = image.spacing[-2:] if image.has_spacing else None
+        spacing = image.spacing if image.has_spacing else None
         yield _Entry(np.asarray(image.data), np.asarray(label.data), image_path.name, spacing=spacing)
 
 
@@ -234,7 +300,8 @@ def _slices(entry: _Entry, preprocess: Preprocess, classes: int) -> Iterator[Sam
         for index in range(len(labels)):
             part = None if objects is None else objects[index]
             plane = replace(entry, image=image[index], labels=labels[index], objects=part)
-            yield from _slices(plane, preprocess, classes)
+            volume = {"volume": entry.case, "thickness": entry.spacing[0] if entry.spacing else None}
+            yield from (replace(sample, **volume) for sample in _slices(plane, preprocess, classes))
         return
     yield Sample(
         torch.from_numpy(preprocess.normalise(image)),
@@ -242,7 +309,7 @@ def _slices(entry: _Entry, preprocess: Preprocess, classes: int) -> Iterator[Sam
         entry.case,
         entry.group,
         entry.repeat,
-        entry.spacing,
+        entry.spacing[-2:] if entry.spacing else None,
         objects,
     )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ import torch
 
 from .. import metrics, models
 from ..labels import from_logits, split_objects
+from ..preprocess import Preprocess
 from .dataset import Sample, Source, load
+
+_BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class ObjectCounts:
 
 @dataclass(frozen=True)
 class ImageScore:
-    """Scores of one image.
+    """Scores of one image: a slice, or a volume where the data hold volumes.
 
     Parameters
     ----------
@@ -40,8 +44,9 @@ class ImageScore:
         See `dataset.Sample`.
     dice, iou : float
         Of all classes together; NaN where neither side has an object.
-    classes : tuple of float
-        Dice of each class.
+    classes, hd95 : tuple of float
+        Dice and 95th percentile of the Hausdorff distance (mm) of each class; the distance is infinite where one side
+        has no object of the class, and NaN where neither has or the pixel size is not known.
     empty : bool
         Whether the image holds no object.
     predicted : float
@@ -55,6 +60,7 @@ class ImageScore:
     dice: float
     iou: float
     classes: tuple[float, ...]
+    hd95: tuple[float, ...]
     empty: bool
     predicted: float
     objects: ObjectCounts | None = None
@@ -83,37 +89,71 @@ def evaluate(path: Path, sources: Iterable[Source], root: Path) -> dict[str, Any
         If model or data cannot be read.
     """
     model = models.load(path)
-    samples = load(sources, model.card.preprocess, root, len(model.card.classes))
+    samples = load(sources, model.card.preprocess, root, len(model.card.classes), context=model.context)
     return summarise(list(score_images(model, samples)), [row.name for row in model.card.classes])
 
 
 def score_images(
     model: models.TrainedModel, samples: Iterable[Sample], device: torch.device | str = "cpu"
 ) -> Iterator[ImageScore]:
-    """Scores of `model`, whose network lies on `device`, on each sample in order."""
+    """Scores of `model`, whose network lies on `device`, on each slice or volume of `samples` in order."""
     card = model.card
-    for sample in samples:
-        tensor, undo = card.preprocess.fit(sample.image[None], sample.spacing)
-        with torch.inference_mode():
-            prediction = from_logits(undo(model.logits(tensor.to(device))), card.certainty)[0]
-        yield score_image(sample, prediction, len(card.classes), split_objects if card.objects else None)
+    for slices in images_of(samples):
+        prediction = np.concatenate([_predict(model, part, device) for part in _batches(slices)])
+        yield score_image(
+            whole(slices, card.preprocess), prediction, len(card.classes), split_objects if card.objects else None
+        )
+
+
+def images_of(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
+    """The slices of each image: those of a volume together, others alone."""
+    for (_, volume), slices in itertools.groupby(samples, key=lambda sample: (sample.case, sample.volume)):
+        if volume:
+            yield list(slices)
+        else:
+            yield from ([sample] for sample in slices)
+
+
+def whole(slices: list[Sample], preprocess: Preprocess) -> Sample:
+    """The image that `slices` make: labels (z, y, x) and the spacing to measure with, the assumed one if need be."""
+    first = slices[0]
+    plane = first.spacing or (preprocess.assumed_spacing and (preprocess.assumed_spacing,) * 2)
+    if not first.volume:
+        return replace(first, labels=first.labels[None], spacing=plane and (1.0, *plane))
+    spacing = plane and first.thickness and (first.thickness, *plane)
+    return replace(first, labels=torch.stack([sample.labels for sample in slices]), spacing=spacing)
+
+
+def _batches(slices: list[Sample]) -> Iterator[list[Sample]]:
+    return (slices[first : first + _BATCH] for first in range(0, len(slices), _BATCH))
+
+
+def _predict(model: models.TrainedModel, slices: list[Sample], device: torch.device | str) -> np.ndarray:
+    tensor, undo = model.card.preprocess.fit(torch.stack([sample.image for sample in slices]), slices[0].spacing)
+    with torch.inference_mode():
+        return from_logits(undo(model.logits(tensor.to(device))), model.card.certainty)
 
 
 def score_image(
     sample: Sample, prediction: np.ndarray, classes: int = 1, split: Callable[[np.ndarray], np.ndarray] | None = None
 ) -> ImageScore:
-    """Compare a prediction (y, x) with the labels of `sample`; `split` turns its mask into numbered objects."""
+    """Compare a prediction with the labels of `sample`, both (y, x) or (z, y, x).
+
+    `split` turns the mask of an image with one slice into numbered objects.
+    """
     reference = sample.labels.numpy()
     found, true = prediction > 0, reference > 0
     counts = None
     if split is not None and sample.objects is not None:
-        counts = count_objects(split(found), sample.objects)
+        counts = count_objects(split(found.reshape(sample.objects.shape)), sample.objects)
+    pairs = [(prediction == c, reference == c) for c in range(1, classes + 1)]
     return ImageScore(
         sample.case,
         sample.group,
         metrics.dice(found, true),
         metrics.iou(found, true),
-        tuple(metrics.dice(prediction == c, reference == c) for c in range(1, classes + 1)),
+        tuple(metrics.dice(ours, theirs) for ours, theirs in pairs),
+        tuple(metrics.hd95(*pair, sample.spacing) if sample.spacing else float("nan") for pair in pairs),
         not true.any(),
         float(found.mean()),
         counts,
@@ -135,6 +175,12 @@ def _numbered(labels: np.ndarray) -> np.ndarray:
     return np.unique(np.append(0, labels), return_inverse=True)[1][1:]
 
 
+def mean_dice(scores: list[ImageScore]) -> float:
+    """Dice, the mean over classes of the means over images; 0 where nothing can be scored."""
+    by_class = [_mean(values) for values in zip(*(score.classes for score in scores), strict=True)]
+    return float(np.nan_to_num(_mean(by_class)))
+
+
 def summarise(scores: list[ImageScore], classes: list[str]) -> dict[str, Any]:
     """Figures over images, for a model card.
 
@@ -142,10 +188,12 @@ def summarise(scores: list[ImageScore], classes: list[str]) -> dict[str, Any]:
     -------
     dict
         ``images``; ``skipped``, those without an object on either side; ``dice`` and ``iou``, means over the others;
-        ``dice_std`` over images; where a case has several images ``cases`` and ``dice_by_case``, the mean over
-        cases of their means; ``groups``; ``classes``, Dice by class if there are several; ``objects``: ``f1`` is the
-        mean over images, the other figures count all objects together; ``empty``: of the images that hold no object,
-        the share with any false pixel and the mean share of false pixels.
+        ``dice_std`` over images; ``hd95_mm``, the mean over images where both sides have the class, and
+        ``hd95_missing``, the share of images that have it on one side only; where a case has several images ``cases``
+        and ``dice_by_case``, the mean over cases of their means; ``groups``; ``classes``, Dice and HD95 by class if
+        there are several; ``objects``: ``f1`` is the mean over images, the other figures count all objects together;
+        ``empty``: of the images that hold no object, the share with any false pixel and the mean share of false
+        pixels.
     """
     figures = _overlap(scores)
     cases = _by(scores, lambda score: score.case)
@@ -156,7 +204,12 @@ def summarise(scores: list[ImageScore], classes: list[str]) -> dict[str, Any]:
     if len(groups) > 1:
         figures["groups"] = {name: _overlap(part) for name, part in groups.items()}
     if len(classes) > 1:
-        figures["classes"] = {name: _round(_mean([s.classes[i] for s in scores])) for i, name in enumerate(classes)}
+        figures["classes"] = {
+            name: {"dice": _round(_mean([s.classes[i] for s in scores])), **_distance([s.hd95[i] for s in scores])}
+            for i, name in enumerate(classes)
+        }
+    else:
+        figures |= _distance([s.hd95[0] for s in scores])
     if counts := [s.objects for s in scores if s.objects is not None]:
         figures["objects"] = _object_scores(counts)
     if empty := [s for s in scores if s.empty]:
@@ -178,6 +231,14 @@ def _overlap(scores: list[ImageScore]) -> dict[str, Any]:
         "iou": _round(_mean([s.iou for s in scores])),
         "dice_std": _round(float(known.std())) if known.size else None,
     }
+
+
+def _distance(values: list[float]) -> dict[str, Any]:
+    known = [v for v in values if not np.isnan(v)]
+    if not known:
+        return {}
+    finite = [v for v in known if np.isfinite(v)]
+    return {"hd95_mm": _round(_mean(finite)), "hd95_missing": _round(1 - len(finite) / len(known))}
 
 
 def _object_scores(counts: list[ObjectCounts]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 import math
 import os
 import time
@@ -19,10 +20,12 @@ from ..errors import FileError, ModelError, SettingsError
 from ..progress import Job, Progress
 from .augment import NOTHING, Augment, AugmentSettings
 from .dataset import Sample, load, on_working_grid
-from .evaluate import evaluate, score_images
+from .evaluate import evaluate, mean_dice, score_images
 from .losses import SegmentationLoss
 from .serp import SelfEmbedding
 from .settings import TrainSettings
+
+_log = logging.getLogger(__name__)
 
 _OPTIMIZERS = {"nadam": torch.optim.NAdam, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
@@ -97,21 +100,32 @@ class _Trainer:
         self.optimizer = _OPTIMIZERS[settings.optimizer](parameters, lr=settings.learning_rate)
         self._prepare_run()
         classes = len(settings.classes)
-        samples = load(settings.train, settings.preprocess, root, classes)
+        self.context = models.architecture(settings.architecture).context
+        samples = load(settings.train, settings.preprocess, root, classes, context=self.context)
         self.samples = [on_working_grid(sample, settings.preprocess) for sample in samples]
-        self.val_samples = load(settings.val, settings.preprocess, root, classes)
+        self.val_samples = load(settings.val, settings.preprocess, root, classes, context=self.context)
         # position in the endless sequence of shuffled epochs; counted in views because batches change with the phase
         self.step, self.seen, self.best, self.losses = 0, 0, -1.0, []
         self.order = [i for i, sample in enumerate(self.samples) for _ in range(sample.repeat)]
 
     def _begin_with(self, path: Path) -> None:
-        try:
-            self.network.load_state_dict(models.load(path).network.state_dict())
-        except RuntimeError as error:
+        """Take over the weights of a model of the same kind, or of one that is the backbone of this one."""
+        given = models.load(path).network.state_dict()
+        mine = self.network.state_dict()
+        names = {name: name if name in given else name.removeprefix("backbone.") for name in mine}
+        fitting = {
+            name: given[theirs]
+            for name, theirs in names.items()
+            if theirs in given and given[theirs].shape == mine[name].shape
+        }
+        if 2 * len(fitting) < len(mine):
             raise SettingsError(
                 f"The run cannot begin with '{path.name}': its network has other layers. "
-                "Choose a model of the same architecture, options and number of classes."
-            ) from error
+                "Choose a model of the same architecture and options."
+            )
+        if missing := [name for name in mine if name not in fitting]:
+            _log.info("Not in '%s', so they begin anew: %s", path.name, ", ".join(missing))
+        self.network.load_state_dict(mine | fitting)
 
     def _prepare_run(self) -> None:
         self.run.mkdir(parents=True, exist_ok=True)
@@ -155,7 +169,8 @@ class _Trainer:
         seed = self.settings.seed * 1_000_003 + self.step
         images, labels = self._views(samples, self.settings.augment, seed)
         if self.branch is None:
-            return self.loss(self.network(images), labels)
+            slices = images.chunk(3, 1) if self.context else [images]
+            return self.loss(self.network(*slices), labels)
         weak, _ = self._views(samples, NOTHING, seed)
         features = self.network.encode(images)
         segmentation = self.loss(self.network.decode(features), labels)
@@ -177,8 +192,7 @@ class _Trainer:
         """Score the averaged weights on `val`; keep them if they are the best so far. Returns the line of the log."""
         card = self._card()
         model = models.TrainedModel(card, self.average)
-        scores = [s.dice for s in score_images(model, self.val_samples, self.device)]
-        value = float(np.mean([s for s in scores if not math.isnan(s)] or [0.0]))
+        value = mean_dice(list(score_images(model, self.val_samples, self.device)))
         if value > self.best:
             self.best = value
             figures = {"val": {"dice": round(value, 4), "step": self.step}}

@@ -25,13 +25,16 @@ def soft_dice_loss(logits: torch.Tensor, target: torch.Tensor, *, skip_empty: bo
     skip_empty : bool
         Leave out empty targets. The authors count them as loss 1 whatever is predicted, which carries no gradient.
     """
-    probabilities = logits.sigmoid()
+    return _dice_loss(logits.sigmoid(), target, skip_empty)
+
+
+def _dice_loss(probabilities: torch.Tensor, target: torch.Tensor, skip_empty: bool) -> torch.Tensor:
     overlap = (probabilities * target).sum((2, 3))
     total = probabilities.sum((2, 3)) + target.sum((2, 3))
     dice = 2 * overlap / (total + 1e-12)
     if skip_empty:
         present = (target.sum((2, 3)) > 0).to(dice.dtype)
-        return 1 - ((dice * present).sum() / present.sum()) if present.any() else logits.sum() * 0
+        return 1 - ((dice * present).sum() / present.sum()) if present.any() else probabilities.sum() * 0
     return 1 - dice.mean()
 
 
@@ -84,16 +87,39 @@ def margin_weight_loss(
     return loss / weights.mean() if normalize else loss
 
 
+def dice_cross_entropy(logits: torch.Tensor, labels: torch.Tensor, *, authors: bool = False) -> torch.Tensor:
+    """Dice and cross-entropy of classes that exclude each other.
+
+    Parameters
+    ----------
+    logits : torch.Tensor, shape (b, k, y, x)
+        Background first.
+    labels : torch.Tensor, shape (b, y, x), integer
+    authors : bool
+        As in the code of the LSTM-SA paper: half of each, Dice of every class, the background too, over the whole batch
+        and with squares in the denominator. A batch without a class then counts as wrong whatever is predicted, which
+        drives small objects to background; the default takes Dice per image of the classes that it holds.
+    """
+    labels = labels.long()
+    target = F.one_hot(labels, logits.shape[1]).movedim(-1, 1).to(logits.dtype)
+    probabilities, entropy = logits.softmax(1), F.cross_entropy(logits, labels)
+    if not authors:
+        return _dice_loss(probabilities[:, 1:], target[:, 1:], skip_empty=True) + entropy
+    overlap, total = (part.sum((0, 2, 3)) for part in (probabilities * target, probabilities**2 + target**2))
+    return 0.5 * (1 - ((2 * overlap + 1e-5) / (total + 1e-5)).mean()) + 0.5 * entropy
+
+
 class SegmentationLoss(nn.Module):
     """Soft Dice plus a pixel loss, for integer label maps.
 
     Parameters
     ----------
-    name : {"dice-bce", "dice-mwl", "dice-mwl-authors"}
-        Pixel loss: binary cross-entropy, or the Marginal Weight Loss (normalised) with one of its presets.
+    name : {"dice-bce", "dice-mwl", "dice-mwl-authors", "dice-ce", "dice-ce-authors"}
+        Pixel loss: binary cross-entropy, or the Marginal Weight Loss (normalised) with one of its presets, for one
+        logit map per class; or cross-entropy for maps with the background first, see `dice_cross_entropy`.
     """
 
-    names = ("dice-bce", "dice-mwl", "dice-mwl-authors")
+    names = ("dice-bce", "dice-mwl", "dice-mwl-authors", "dice-ce", "dice-ce-authors")
 
     def __init__(self, name: str):
         super().__init__()
@@ -102,7 +128,9 @@ class SegmentationLoss(nn.Module):
         self.name = name
 
     def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Loss of logits (b, c, y, x) against labels (b, y, x): channel i is class i + 1."""
+        """Loss of logits (b, c, y, x) against labels (b, y, x): channel i is class i + 1, of dice-ce class i."""
+        if self.name.startswith("dice-ce"):
+            return dice_cross_entropy(logits, labels, authors=self.name == "dice-ce-authors")
         target = torch.stack([labels == index + 1 for index in range(logits.shape[1])], 1).to(logits.dtype)
         dice = soft_dice_loss(logits, target, skip_empty=True)
         if self.name == "dice-bce":

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import FileError, SettingsError
-from ..models import ModelCard
+from ..models import ModelCard, architecture
 from ..preprocess import Preprocess
 from ..volume import LabelClass
 from .augment import AugmentSettings
@@ -124,6 +124,8 @@ class TrainSettings:
             "an ema from 0 to below 1": 0 <= self.ema < 1,
             "a serp of 0, or above 0 with the architecture litenext": self.serp == 0
             or (self.serp > 0 and self.architecture == "litenext"),
+            "a loss dice-ce for networks with a background map, and only for them": self.loss.startswith("dice-ce")
+            == architecture(self.architecture).background,
             f"no other texts for the card than {', '.join(_CARD_TEXTS)}": set(self.card) <= set(_CARD_TEXTS),
         }
         if missing := [sentence for sentence, given in needed.items() if not given]:

@@ -1,0 +1,290 @@
+"""Checkpoints from elsewhere become models of the user, with a card that says what is known and what is not."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import FileError, ModelError, SettingsError
+from ..preprocess import Preprocess
+from ..volume import LabelClass
+from . import published
+from .card import ModelCard
+from .checkpoint import TrainedModel, load, save
+from .key_maps import PUBLISHED
+from .library import check_new_name, models_folder
+from .registry import architecture
+
+_log = logging.getLogger(__name__)
+
+_COLOURS = ("#4dbbd5", "#e64b35", "#00a087", "#f39b7f", "#3c5488", "#8491b4", "#91d1c2", "#b09c85")
+
+
+@dataclass(frozen=True)
+class ImportSettings:
+    """What the tensors of a checkpoint do not tell.
+
+    Parameters
+    ----------
+    architecture : str
+        Of the network; empty for a model of our own with its card beside it.
+    classes : tuple of str
+        Names of the classes in the order of the logit maps, without the background; empty: ``class 1`` and so on.
+    task, modality, licence : str
+        For the card.
+    spacing_mm : (float, float) or None
+        Smallest and largest in-plane pixel size the model was trained for, for the card.
+    mode : {"reference", "corrected"} or None
+        Swin: with the defects of the published code or without; None believes the file.
+    attention_size : int or None
+        LSTM pair: what the published scale of the attention is made of; None takes the published one.
+    """
+
+    architecture: str = ""
+    classes: tuple[str, ...] = ()
+    task: str = ""
+    modality: str = ""
+    licence: str = ""
+    spacing_mm: tuple[float, float] | None = None
+    mode: str | None = None
+    attention_size: int | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options of the network that were given."""
+        given = {"mode": self.mode, "attention_size": self.attention_size}
+        return {name: value for name, value in given.items() if value is not None}
+
+
+@dataclass(frozen=True, eq=False)
+class Imported:
+    """A model that was read but not yet installed.
+
+    Parameters
+    ----------
+    model : TrainedModel
+    notes : tuple of str
+        What of the file was left out or takes no part in the result, and what it does not tell.
+    """
+
+    model: TrainedModel
+    notes: tuple[str, ...] = ()
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """Fields of the card that only the user can fill in."""
+        card = self.model.card
+        empty = [name for name in ("task", "modality", "data", "licence", "spacing_mm") if not getattr(card, name)]
+        unnamed = any(row.name == f"class {row.id}" for row in card.classes)
+        return (*(["classes"] if unnamed else []), *empty)
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """How images are prepared for published weights of an architecture, and which options its tensors do not tell."""
+
+    preprocess: Preprocess = field(default_factory=Preprocess)
+    caution: str = "which may differ from its training"
+    options: tuple[str, ...] = ()
+    note: str = ""
+
+
+_MT_UNET = _Kind(Preprocess(size=(224, 224), multiple=32), "because the authors do not say how theirs were")
+_LSTM = replace(_MT_UNET, options=("attention_size",))
+_SWIN = _Kind(Preprocess(size=(256, 256), multiple=128), options=("mode",))
+_ROUTED = replace(
+    _SWIN, note="A file does not tell light from iterative routers: make sure that the architecture is right."
+)
+_KINDS = {
+    "mt-unet": _MT_UNET,
+    "lstm-sa": _LSTM,
+    "sa-lstm": _LSTM,
+    "swin-unet": _SWIN,
+    "conditional-swin-iterative": _ROUTED,
+    "conditional-swin-light": _ROUTED,
+}
+
+
+def import_checkpoint(path: Path, name: str, settings: ImportSettings) -> Imported:
+    """Read a checkpoint of the authors, or a model file of our own, as the user's model `name`.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        ``.pth``, ``.pt`` or ``.safetensors``, bare or inside a training dictionary.
+    name : str
+        Of the new model.
+    settings : ImportSettings
+
+    Raises
+    ------
+    SettingsError
+        If the name is taken or no name, or settings and network do not fit.
+    ModelError
+        If the file cannot be read, is of another network, or its network does not segment.
+    """
+    check_new_name(name)
+    notes: list[str] = []
+    if path.suffix == ".safetensors" and path.with_suffix(".json").is_file():
+        model = _with_card(path, settings)
+    elif settings.architecture:
+        with _told(notes):
+            model = _published(path, settings)
+    else:
+        raise SettingsError(f"'{path.name}' has no card beside it. Say with --architecture what network it is of.")
+    model = replace(model, card=_completed(replace(model.card, name=name), settings))
+    check(model)
+    return Imported(model, tuple(notes))
+
+
+def install(model: TrainedModel) -> Path:
+    """Write a model to the user's own; its weights file, with the card beside it.
+
+    Raises
+    ------
+    SettingsError
+        If there is a model of that name.
+    FileError
+        If the files cannot be written.
+    """
+    check_new_name(model.card.name)
+    target = models_folder() / f"{model.card.name}.safetensors"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        save(target, model.network, model.card)
+    except OSError as error:
+        raise FileError(
+            f"'{target}' cannot be written ({error.strerror}). Set NAPARI_MEDSEG_HOME to another folder."
+        ) from error
+    return target
+
+
+def check(model: TrainedModel) -> None:
+    """Run `model` once on noise of the size its card prepares slices to.
+
+    Raises
+    ------
+    ModelError
+        If it does not take such images, or does not give one finite map per class.
+    """
+    card, size = model.card, model.card.preprocess.padded_size((64, 64), None)
+    noise = torch.rand(1, 9 if model.context else 3, *size, generator=torch.Generator().manual_seed(0))
+    try:
+        with torch.inference_mode():
+            logits = model.logits(noise)
+    except RuntimeError as error:
+        raise ModelError(f"The network of '{card.name}' does not take images of three channels: {error}") from error
+    if logits.shape != (1, len(card.classes), *size) or not logits.isfinite().all():
+        raise ModelError(f"The model '{card.name}' does not give one finite map per class. Train or import it again.")
+
+
+def _with_card(path: Path, settings: ImportSettings) -> TrainedModel:
+    model = load(path)
+    if settings.architecture not in ("", model.card.architecture) or settings.options:
+        raise SettingsError(
+            f"'{path.name}' has a card beside it that says what network it is ({model.card.architecture}); "
+            "leave out the options of the network."
+        )
+    return model
+
+
+def _published(path: Path, settings: ImportSettings) -> TrainedModel:
+    name, kind = settings.architecture, _KINDS.get(settings.architecture, _Kind())
+    entry = architecture(name)
+    if foreign := sorted(set(settings.options) - set(kind.options)):
+        raise SettingsError(f"{entry.title} has no option '{foreign[0]}'. Leave it out.")
+    state = published.read_checkpoint(path)
+    if not _holds_tensors(state):
+        raise ModelError(f"'{path.name}' holds no weights. Give the file that the training saved its network to.")
+    network = _network(path, state, settings)
+    maps = len(published.to_published(name, network)[PUBLISHED[name].classes])
+    if entry.background and maps < 2:
+        raise ModelError(
+            f"'{path.name}' holds a {entry.title} with one output, which makes images and no labels: reconstruction "
+            "networks are imported by Reconstruct, a later version."
+        )
+    count = maps - entry.background
+    size = "resized to {} x {} pixels and ".format(*kind.preprocess.size) if kind.preprocess.size else ""
+    if kind.note:
+        _log.info(kind.note)
+    card = ModelCard(
+        name,
+        name,
+        kind.preprocess,
+        tuple(LabelClass(i + 1, f"class {i + 1}", _COLOURS[i % len(_COLOURS)]) for i in range(count)),
+        options=network.untold,
+        limits=f"Imported from '{path.name}'. What it was trained on and how good it is, is not known. Each slice is "
+        f"{size}scaled from its 1st to its 99.8th percentile, {kind.caution}.",
+    )
+    return TrainedModel(card, network)
+
+
+def _network(path: Path, state: Mapping[str, Any], settings: ImportSettings) -> nn.Module:
+    name = settings.architecture
+    try:
+        return published.from_published(name, state, **settings.options)
+    except ModelError as error:
+        fitting = [other for other in PUBLISHED if _loads(other, state)]
+        if not fitting or name in fitting:
+            raise
+        raise ModelError(
+            f"'{path.name}' is no {architecture(name).title} checkpoint; it looks like {' or '.join(fitting)}. "
+            "Import it as that architecture."
+        ) from error
+
+
+def _holds_tensors(content: object) -> bool:
+    inner = content.values() if isinstance(content, Mapping) else ()
+    return isinstance(content, torch.Tensor) or any(map(_holds_tensors, inner))
+
+
+def _loads(name: str, state: Mapping[str, Any]) -> bool:
+    try:
+        published.from_published(name, state)
+    except ModelError:
+        return False
+    return True
+
+
+def _completed(card: ModelCard, settings: ImportSettings) -> ModelCard:
+    """The card with what the settings say."""
+    texts = {field: getattr(settings, field) for field in ("task", "modality", "licence", "spacing_mm")}
+    card = replace(card, **{field: value for field, value in texts.items() if value})
+    if settings.spacing_mm and not 0 < settings.spacing_mm[0] <= settings.spacing_mm[1]:
+        raise SettingsError(f"The pixel sizes are {settings.spacing_mm}; needed are two rising numbers in mm above 0.")
+    if not settings.classes:
+        return card
+    names = [name.strip() for name in settings.classes]
+    if len(names) != len(card.classes) or len({*names} - {""}) < len(names):
+        raise SettingsError(
+            f"The names of classes are {', '.join(names)}; the network tells {len(card.classes)} classes apart, "
+            "background not counted. Give as many different names, in the order of the training."
+        )
+    named = tuple(replace(row, name=name) for row, name in zip(card.classes, names, strict=True))
+    return replace(card, classes=named)
+
+
+@contextmanager
+def _told(notes: list[str]) -> Iterator[None]:
+    """Collect in `notes` what this room logs: entries that were not used, and what else to know of a file."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            notes.append(record.getMessage())
+
+    log, handler = logging.getLogger(__package__), Handler(logging.INFO)
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)

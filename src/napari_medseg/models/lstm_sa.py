@@ -1,0 +1,307 @@
+"""LSTM-SA: slices in context, fused by a recurrent net whose states attend to each other (Ji et al., IEEE TIP 2024)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, Protocol, get_args
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ..errors import ModelError
+from .mt_unet import MTUNet
+
+Kind = Literal["gated", "states"]
+
+
+class FeatureExtractor(Protocol):
+    """Any network that turns images (b, c, y, x) into feature maps (b, width, y, x) of the same size."""
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor: ...
+
+
+class CellState(NamedTuple):
+    """What a cell holds after a step, each (b, hidden, y, x): h, c and the gates f and g of the paper."""
+
+    hidden: torch.Tensor
+    memory: torch.Tensor
+    forget: torch.Tensor | None
+    candidate: torch.Tensor
+
+
+class ConvLSTMCell(nn.Module):
+    """Convolutional LSTM cell without peepholes; gates in the order input, forget, output, candidate.
+
+    The convolution over input and hidden state is computed as two. So the input's part can be computed beforehand, and
+    the first step, where hidden state and memory are zero, needs neither the other part nor the forget gate.
+    """
+
+    def __init__(self, in_channels: int, hidden: int, kernel: int):
+        super().__init__()
+        self.in_channels, self.hidden, self.kernel = in_channels, hidden, kernel
+        self.conv = nn.Conv2d(in_channels + hidden, 4 * hidden, kernel, padding=kernel // 2)
+
+    def input_filter(self, *, first: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+        """Weight and bias of the input's part; for the `first` of several steps without the forget gate."""
+        weight, bias = self.conv.weight[:, : self.in_channels], self.conv.bias
+        if not first:
+            return weight, bias
+        kept = [gate * self.hidden + i for gate in (0, 2, 3) for i in range(self.hidden)]
+        return weight[kept], bias[kept]
+
+    def step(self, gates: torch.Tensor, state: CellState | None = None) -> CellState:
+        """Next state.
+
+        Parameters
+        ----------
+        gates : torch.Tensor, shape (b, 4 * hidden, y, x), or (b, 3 * hidden, y, x) without the forget gate
+            What the filter of `input_filter` makes of the input.
+        state : CellState or None
+            Of the step before; None stands for zeros.
+        """
+        if state is not None:
+            recurrent = self.conv.weight[:, self.in_channels :]
+            gates = F.conv2d(state.hidden, recurrent, padding=self.kernel // 2).add_(gates)
+        enter, *forget, leave, candidate = gates.split(self.hidden, 1)
+        forget = forget[0].sigmoid() if forget else None
+        candidate = candidate.tanh()
+        memory = enter.sigmoid() * candidate
+        if state is not None:
+            memory = torch.addcmul(memory, forget, state.memory)
+        return CellState(leave.sigmoid() * memory.tanh(), memory, forget, candidate)
+
+
+class ChannelAttention(nn.Module):
+    """Attention between channels, each described by its pixels: ``softmax(Q K^T / sqrt(size)) V``.
+
+    Parameters
+    ----------
+    channels : int
+        Channels of all inputs.
+    kind : {"gated", "states"}
+        ``states`` takes query, key and value as they come; ``gated`` multiplies them with learned linear maps of the
+        hidden state.
+    size : int or "auto"
+        The constant under the root; ``auto`` takes the number of pixels.
+    """
+
+    def __init__(self, channels: int, kind: Kind, size: int | Literal["auto"]):
+        super().__init__()
+        self.size = size
+        self.gated = kind == "gated"
+        if self.gated:
+            self.query, self.key, self.value = (nn.Linear(channels, channels) for _ in range(3))
+
+    def forward(
+        self, hidden: torch.Tensor, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
+    ) -> torch.Tensor:
+        """Attended channels (b, c, pixels) of four tensors of that shape."""
+        if self.gated:
+            layers = self.query, self.key, self.value
+            weight, bias = torch.cat([layer.weight for layer in layers]), torch.cat([layer.bias for layer in layers])
+            learned = (weight @ hidden + bias[:, None]).chunk(3, 1)
+            query, key, value = (a * b for a, b in zip((query, key, value), learned, strict=True))
+        size = query.shape[-1] if self.size == "auto" else self.size
+        return (query @ key.transpose(1, 2) * size**-0.5).softmax(-1) @ value
+
+
+class LSTMSABlock(nn.Module):
+    """Convolutional LSTM over a sequence, whose last states attend to each other; fits behind any network.
+
+    With the last step's h, c, f and g of the last layer: ``Q = (c + f) / 2``, ``K = (g + h) / 2``, ``V = h``; the kind
+    ``gated`` multiplies each with a learned linear map of h. Channels then attend to channels (`ChannelAttention`).
+
+    Parameters
+    ----------
+    in_channels : int
+        Channels of the sequence.
+    hidden_channels : sequence of int or None
+        Hidden channels of each layer; a layer reads the hidden states of the one before. None is one layer of
+        `in_channels`, as published.
+    kernel_size : int
+        Of the gates' convolution, odd.
+    kind : {"states", "gated"}
+        SA-LSTM or LSTM-SA of the paper.
+    attention_size : int or "auto"
+        The scale of the attention is one over its root. 7744 = 88 x 88, whatever the image size, belongs to the
+        published weights; ``auto`` takes the number of pixels.
+
+    Raises
+    ------
+    ModelError
+        If an option is out of its range.
+
+    References
+    ----------
+    Ji et al., Sparse Coding Inspired LSTM and Self-Attention Integration for Medical Image Segmentation, IEEE
+    Transactions on Image Processing 33:6098, 2024.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: Sequence[int] | None = None,
+        kernel_size: int = 5,
+        kind: Kind = "states",
+        attention_size: int | Literal["auto"] = 7744,
+    ):
+        super().__init__()
+        hidden = (in_channels,) if hidden_channels is None else tuple(hidden_channels)
+        size_fits = attention_size == "auto" or (isinstance(attention_size, int) and attention_size > 0)
+        if not hidden or kernel_size % 2 == 0 or kind not in get_args(Kind) or not size_fits:
+            raise ModelError(
+                f"hidden_channels is {hidden}, kernel_size {kernel_size}, kind '{kind}', attention_size "
+                f"{attention_size}; needed are at least one layer, an odd kernel, one of {', '.join(get_args(Kind))} "
+                "and a positive number or 'auto'."
+            )
+        self.cells = nn.ModuleList(
+            ConvLSTMCell(before, after, kernel_size)
+            for before, after in zip((in_channels, *hidden), hidden, strict=False)
+        )
+        self.attention = ChannelAttention(hidden[-1], kind, attention_size)
+
+    def forward(self, sequence: torch.Tensor) -> torch.Tensor:
+        """Maps (b, hidden, y, x) for the last step of a sequence (b, t, c, y, x) of any length."""
+        return self.recur(self._gates(self.cells[0], sequence.unbind(1)))
+
+    def recur(self, gates: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Maps (b, hidden, y, x) from what the first cell's `input_filter` made of each step."""
+        state, hidden = None, []
+        for index, cell in enumerate(self.cells):
+            parts = self._gates(cell, hidden) if index else gates
+            state, hidden = None, []
+            for part in parts:
+                state = cell.step(part, state)
+                hidden.append(state.hidden)
+        query, key = (state.memory + state.forget) / 2, (state.candidate + state.hidden) / 2
+        maps = self.attention(*(x.flatten(2) for x in (state.hidden, query, key, state.hidden)))
+        return maps.unflatten(2, state.hidden.shape[2:])
+
+    @staticmethod
+    def _gates(cell: ConvLSTMCell, steps: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        several = len(steps) > 1
+        return [_filtered(x, cell.input_filter(first=several and not i)) for i, x in enumerate(steps)]
+
+
+class BidirectionalHead(nn.Module):
+    """Two blocks that read a sequence of feature maps from both ends up to its centre, and a classifier.
+
+    Parameters
+    ----------
+    forward_block, reverse_block : LSTMSABlock
+        For the sequence up to the centre, and from its end back to the centre; of equal sizes.
+    num_classes : int
+        Logit maps.
+    """
+
+    def __init__(self, forward_block: LSTMSABlock, reverse_block: LSTMSABlock, num_classes: int):
+        super().__init__()
+        self.forward_block, self.reverse_block = forward_block, reverse_block
+        hidden = sum(block.cells[-1].hidden for block in (forward_block, reverse_block))
+        self.classes = nn.Conv2d(hidden, num_classes, 1)
+
+    def forward(self, features: Sequence[torch.Tensor], centre: int) -> torch.Tensor:
+        """Logits (b, num_classes, y, x) of the `centre` of a sequence of features (b, c, y, x).
+
+        Equal to `fuse` of what `encode` makes of each, without the parts that this one centre does not need.
+        """
+        last = len(features) - 1
+        forward, reverse = (block.cells[0] for block in (self.forward_block, self.reverse_block))
+        before = [_filtered(features[t], forward.input_filter(first=t == 0)) for t in range(centre)]
+        after = [_filtered(features[t], reverse.input_filter(first=t == last)) for t in range(last, centre, -1)]
+        both = self._split(self.encode(features[centre]))
+        return self._joined([*before, both[0]], [*after, both[1]])
+
+    def encode(self, features: torch.Tensor) -> torch.Tensor:
+        """What `fuse` needs of the features of one image, whatever its place in the sequence."""
+        filters = [block.cells[0].input_filter() for block in (self.forward_block, self.reverse_block)]
+        weight, bias = (torch.cat(parts) for parts in zip(*filters, strict=True))
+        return _filtered(features, (weight, bias))
+
+    def fuse(self, encodings: Sequence[torch.Tensor], centre: int) -> torch.Tensor:
+        """Logits (b, num_classes, y, x) of the `centre` of a sequence of what `encode` returned."""
+        before = [self._split(encodings[t])[0] for t in range(centre + 1)]
+        after = [self._split(encodings[t])[1] for t in range(len(encodings) - 1, centre - 1, -1)]
+        return self._joined(before, after)
+
+    def _split(self, encoding: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return encoding.split([4 * block.cells[0].hidden for block in (self.forward_block, self.reverse_block)], 1)
+
+    def _joined(self, before: list[torch.Tensor], after: list[torch.Tensor]) -> torch.Tensor:
+        return self.classes(torch.cat([self.forward_block.recur(before), self.reverse_block.recur(after)], 1))
+
+
+class LSTMSA(nn.Module):
+    """LSTM-SA and SA-LSTM: segments a slice together with the slices before and after it.
+
+    Image sizes are those of the backbone: for MT-UNet multiples of ``8 * 2**levels`` (published: 32).
+
+    Parameters
+    ----------
+    in_channels : int
+        Channels of each slice; a grey one is repeated three times, as published.
+    out_channels : int
+        Logit maps, background first.
+    kind : {"gated", "states"}
+        LSTM-SA or SA-LSTM, see `LSTMSABlock`.
+    width : int
+        Feature maps of the backbone and channels of the recurrent nets; published 64.
+    levels, tokens : int
+        Of MT-UNet.
+    attention_size : int or "auto"
+        See `LSTMSABlock`.
+    backbone : FeatureExtractor or None
+        A network with `width` output channels in place of MT-UNet.
+
+    Notes
+    -----
+    Departures from the published code, none of which changes the result beyond rounding: the gates' convolution is
+    split, so that a slice is encoded once for all its places (`encode`, `fuse`), and computed only where it matters.
+    Other sizes than 224 x 224, `levels` and `backbone` are ours. In training the backbone runs once per slice, so batch
+    statistics are updated three times a step, as published.
+
+    References
+    ----------
+    Ji et al., Sparse Coding Inspired LSTM and Self-Attention Integration for Medical Image Segmentation, IEEE
+    Transactions on Image Processing 33:6098, 2024.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        out_channels: int = 4,
+        kind: Kind = "gated",
+        width: int = 64,
+        levels: int = 2,
+        tokens: int = 28,
+        attention_size: int | Literal["auto"] = 7744,
+        backbone: FeatureExtractor | None = None,
+    ):
+        super().__init__()
+        self.backbone = backbone or MTUNet(in_channels, width, width, levels, tokens)
+        blocks = (LSTMSABlock(width, kind=kind, attention_size=attention_size) for _ in range(2))
+        self.head = BidirectionalHead(*blocks, out_channels)
+        self.in_channels = in_channels
+        self.untold = {"attention_size": attention_size}
+
+    def forward(self, previous: torch.Tensor, current: torch.Tensor, following: torch.Tensor) -> torch.Tensor:
+        """Logits (b, out_channels, y, x) of the current of three slices (b, in_channels or 1, y, x)."""
+        return self.head([self._features(x) for x in (previous, current, following)], centre=1)
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """What `fuse` needs of slices (b, in_channels or 1, y, x) in any of their three places."""
+        return self.head.encode(self._features(images))
+
+    def fuse(self, previous: torch.Tensor, current: torch.Tensor, following: torch.Tensor) -> torch.Tensor:
+        """Logits as of `forward` from what `encode` made of the three slices."""
+        return self.head.fuse([previous, current, following], centre=1)
+
+    def _features(self, images: torch.Tensor) -> torch.Tensor:
+        images = images.expand(-1, self.in_channels, -1, -1) if images.shape[1] == 1 else images
+        return self.backbone(images).contiguous()  # the gates are cut along the channels
+
+
+def _filtered(x: torch.Tensor, weight_and_bias: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    weight, bias = weight_and_bias
+    return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
