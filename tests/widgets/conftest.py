@@ -1,49 +1,149 @@
+import gc
 import threading
 
 import pytest
 import torch
+from qtpy.QtCore import QThreadPool
+from qtpy.QtWidgets import QApplication
+from torch import nn
 
-from napari_medseg import inference, models
+from napari_medseg import consensus, inference, models
+from napari_medseg.models.registry import ARCHITECTURES, Architecture
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.volume import LabelClass
+from napari_medseg.widgets.segment import SegmentWidget
 
 CLASSES = (LabelClass(1, "everything", "#e64b35"),)
+
+
+def save(folder, name, network, architecture="litenext", classes=CLASSES, multiple=16, **options):
+    """Add a model to those of the user."""
+    folder.mkdir(exist_ok=True)
+    said = {"modality": "noise", "data": "none", "licence": "CC0"}
+    card = models.ModelCard(name, architecture, Preprocess(multiple=multiple), classes, **said, **options)
+    models.save(folder / f"{name}.safetensors", network, card)
+
+
+def constant(logit):
+    """A network that says the same of every pixel."""
+    network = models.build("litenext")
+    with torch.no_grad():
+        network.head.weight.zero_()
+        network.head.bias.fill_(logit)
+    return network
 
 
 @pytest.fixture
 def model(own_home):
     """Two models of the user: one that calls every pixel class 1, and the same one for touching objects."""
-    network = models.build("litenext")
-    with torch.no_grad():
-        network.head.weight.zero_()
-        network.head.bias.fill_(9)
-    folder = own_home / "models"
-    folder.mkdir()
     for name, objects in (("all", False), ("all-objects", True)):
-        card = models.ModelCard(
-            name, "litenext", Preprocess(), CLASSES, modality="noise", data="none", licence="CC0", objects=objects
-        )
-        models.save(folder / f"{name}.safetensors", network, card)
+        save(own_home / "models", name, constant(9), objects=objects)
     return "all"
+
+
+class Around(nn.Module):
+    """Finds a pixel where the slices before and after it are brighter together than twice this one."""
+
+    def __init__(self, in_channels=3, out_channels=1):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+
+    def encode(self, images):
+        return images[:, :1] * self.weight
+
+    def fuse(self, previous, current, following):
+        return previous + following - 2 * current
+
+    def forward(self, previous, current, following):
+        return self.fuse(*map(self.encode, (previous, current, following)))
+
+
+@pytest.fixture
+def more_models(model, own_home, monkeypatch):
+    """More: one finds nothing, one has other classes, one also looks at neighbouring slices, one has routers."""
+    monkeypatch.setitem(ARCHITECTURES, "around", Architecture(Around, "Around", 100, context=True))
+    folder = own_home / "models"
+    save(folder, "nothing", constant(-9))
+    save(folder, "other", constant(9), classes=(LabelClass(1, "something else", "#4dbbd5"),))
+    save(folder, "around", Around(), "around")
+    swin = "conditional-swin-light"
+    save(folder, "routed", models.build(swin, levels=1), swin, (LabelClass(1, "part", "#4dbbd5"),), multiple=64)
 
 
 @pytest.fixture
 def gate(monkeypatch):
     """Holds every run after its first part until it is set."""
     opened = threading.Event()
-    whole = inference.segment_job
 
-    def held(*arguments, **options):
-        job = whole(*arguments, **options)
-        while True:
-            try:
-                step = next(job)
-            except StopIteration as end:
-                return end.value
-            yield step
-            if step.partial is not None:
-                opened.wait(20)
+    def holding(whole):
+        def held(*arguments, **options):
+            job = whole(*arguments, **options)
+            while True:
+                try:
+                    step = next(job)
+                except StopIteration as end:
+                    return end.value
+                yield step
+                if step.partial is not None:
+                    opened.wait(20)
 
-    monkeypatch.setattr(inference, "segment_job", held)
+        return held
+
+    for module, name in ((inference, "segment_job"), (consensus, "consensus_job")):
+        monkeypatch.setattr(module, name, holding(getattr(module, name)))
     yield opened
     opened.set()
+
+
+class Dock:
+    """The form in a viewer, and what a person does with it."""
+
+    def __init__(self, viewer, qtbot):
+        self.viewer = viewer
+        self.widget = SegmentWidget(viewer)
+        self.form = self.widget.form
+        self._qtbot = qtbot
+        viewer.window.add_dock_widget(self.widget, name="Segment")
+        self.settle()
+        self.choose(self.form.model, "all")
+
+    def wait(self, condition):
+        self._qtbot.waitUntil(condition, timeout=30000)
+
+    def settle(self):
+        self.wait(lambda: not self.widget.busy)
+
+    def choose(self, box, value):
+        assert box.findData(value) >= 0
+        box.setCurrentIndex(box.findData(value))
+        self.settle()
+
+    def start(self):
+        """Press Run and wait for the first labels."""
+        before = len(self.viewer.layers)
+        self.form.run.click()
+        self.wait(lambda: len(self.viewer.layers) > before)
+        return self.viewer.layers[-1]
+
+    def run(self):
+        self.form.run.click()
+        self.settle()
+        return self.widget.labels
+
+
+@pytest.fixture
+def dock(make_napari_viewer, model, qtbot):
+    docks = []
+
+    def make(data=None, **options):
+        viewer = make_napari_viewer()
+        if data is not None:
+            viewer.add_image(data, name="scan", **options)
+        docks.append(Dock(viewer, qtbot))
+        return docks[-1]
+
+    yield make
+    assert QThreadPool.globalInstance().waitForDone(20000), "no thread outlives its form"
+    QApplication.processEvents()
+    docks.clear()
+    gc.collect()

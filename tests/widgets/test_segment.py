@@ -8,14 +8,13 @@ import pytest
 from napari.layers import Layer
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QThreadPool
-from qtpy.QtWidgets import QApplication, QFileDialog
+from qtpy.QtWidgets import QApplication, QFileDialog, QTextBrowser
 
 from napari_medseg import inference, io
 from napari_medseg.errors import VolumeError
 from napari_medseg.io.contributions import layer_tuple
 from napari_medseg.volume import Volume
 from napari_medseg.widgets._card import CardDialog
-from napari_medseg.widgets.segment import SegmentWidget
 
 SLICES = 10  # three batches
 OBLIQUE = np.array([[1.2, -0.3, 0.5, -40], [0.4, 1.1, -0.2, 12], [-0.5, 0.3, 7.9, 33], [0, 0, 0, 1]])
@@ -28,60 +27,6 @@ def noise(*shape):
 def add_volume(viewer, volume, name="scan"):
     """Add `volume` as napari's own Open does."""
     return viewer.add_layer(Layer.create(*layer_tuple(volume, name)))
-
-
-class Dock:
-    """The form in a viewer, and what a person does with it."""
-
-    def __init__(self, viewer, qtbot):
-        self.viewer = viewer
-        self.widget = SegmentWidget(viewer)
-        self.form = self.widget.form
-        self._qtbot = qtbot
-        viewer.window.add_dock_widget(self.widget, name="Segment")
-        self.settle()
-        self.choose(self.form.model, "all")
-
-    def wait(self, condition):
-        self._qtbot.waitUntil(condition, timeout=30000)
-
-    def settle(self):
-        self.wait(lambda: not self.widget.busy)
-
-    def choose(self, box, value):
-        assert box.findData(value) >= 0
-        box.setCurrentIndex(box.findData(value))
-        self.settle()
-
-    def start(self):
-        """Press Run and wait for the first labels."""
-        before = len(self.viewer.layers)
-        self.form.run.click()
-        self.wait(lambda: len(self.viewer.layers) > before)
-        return self.viewer.layers[-1]
-
-    def run(self):
-        self.form.run.click()
-        self.settle()
-        return self.widget.labels
-
-
-@pytest.fixture
-def dock(make_napari_viewer, model, qtbot):
-    docks = []
-
-    def make(data=None, **options):
-        viewer = make_napari_viewer()
-        if data is not None:
-            viewer.add_image(data, name="scan", **options)
-        docks.append(Dock(viewer, qtbot))
-        return docks[-1]
-
-    yield make
-    assert QThreadPool.globalInstance().waitForDone(20000), "no thread outlives its form"
-    QApplication.processEvents()
-    docks.clear()
-    gc.collect()
 
 
 @pytest.fixture
@@ -426,15 +371,9 @@ def test_copy_is_off_for_an_image_without_a_file(dock):
 def test_card_is_one_click_away(dock):
     d = dock()
     d.form.card.click()
-    text = d.widget.findChild(CardDialog).findChild(_text_kind()).toPlainText()
+    text = d.widget.findChild(CardDialog).findChild(QTextBrowser).toPlainText()
     for part in ("all", "everything", "noise", "CC0", "litenext"):
         assert part in text
-
-
-def _text_kind():
-    from qtpy.QtWidgets import QTextBrowser
-
-    return QTextBrowser
 
 
 def test_form_explains_what_is_off_and_has_tooltips(dock):

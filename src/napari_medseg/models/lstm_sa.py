@@ -60,16 +60,24 @@ class ConvLSTMCell(nn.Module):
         state : CellState or None
             Of the step before; None stands for zeros.
         """
+        sigmoid, tanh = torch.sigmoid, torch.tanh
         if state is not None:
             recurrent = self.conv.weight[:, self.in_channels :]
             gates = F.conv2d(state.hidden, recurrent, padding=self.kernel // 2).add_(gates)
+            if not torch.is_grad_enabled():  # nobody else holds these gates
+                sigmoid, tanh = torch.sigmoid_, torch.tanh_
         enter, *forget, leave, candidate = gates.split(self.hidden, 1)
-        forget = forget[0].sigmoid() if forget else None
-        candidate = candidate.tanh()
-        memory = enter.sigmoid() * candidate
+        forget = sigmoid(forget[0]) if forget else None
+        candidate = tanh(candidate)
+        memory = sigmoid(enter) * candidate
         if state is not None:
             memory = torch.addcmul(memory, forget, state.memory)
-        return CellState(leave.sigmoid() * memory.tanh(), memory, forget, candidate)
+        return CellState(sigmoid(leave) * memory.tanh(), memory, forget, candidate)
+
+    def without_forget(self, gates: torch.Tensor) -> torch.Tensor:
+        """The other gates of (b, 4 * hidden, y, x), for the first of several steps."""
+        enter, _, rest = gates.split([self.hidden, self.hidden, 2 * self.hidden], 1)
+        return torch.cat([enter, rest], 1)
 
 
 class ChannelAttention(nn.Module):

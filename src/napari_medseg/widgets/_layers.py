@@ -28,6 +28,7 @@ _REFRESH_SECONDS = 0.25
 _RGB_AXES = {2: ("yxc",), 3: ("zyxc", "tyxc"), 4: ("tzyxc",)}
 _GREY_AXES = {2: ("yx",), 3: ("zyx", "tyx", "cyx"), 4: ("tzyx", "czyx", "tcyx"), 5: ("tczyx",)}
 _DOUBT = Colormap([[1, 0.8, 0, 0], [1, 0.8, 0, 1]], name="uncertainty")  # sure is transparent, on any image
+_DOUBT_LOOK = {"colormap": _DOUBT, "contrast_limits": (0, 255), "blending": "translucent"}
 _PACKAGE = Path(__file__).parents[1]
 
 
@@ -218,14 +219,14 @@ class Result:
     volume : Volume
         What the run gets of it.
     model : str
-        Name of the model.
+        Name of the model, or ``consensus`` of several.
     classes : tuple of LabelClass
         Class table of the labels; empty when they number objects.
     """
 
     def __init__(self, viewer: Viewer, image: Image, volume: Volume, model: str, classes: tuple[LabelClass, ...]):
         self.labels: Labels | None = None
-        self._uncertainty: Image | None = None
+        self._doubts: list[Image] = []
         self._viewer = viewer
         self._volume = volume
         self._classes = classes
@@ -239,9 +240,7 @@ class Result:
     @property
     def layers(self) -> list[Layer]:
         """The layers of the run that are in the viewer."""
-        return [
-            layer for layer in (self.labels, self._uncertainty) if layer is not None and layer in self._viewer.layers
-        ]
+        return [layer for layer in (self.labels, *self._doubts) if layer is not None and layer in self._viewer.layers]
 
     def show(self, part: Part) -> None:
         """Show what is finished; the layers share the arrays of the job."""
@@ -269,12 +268,18 @@ class Result:
     def _add(self, part: Part) -> None:
         name = f"{self._image} {self._model}"
         if part.uncertainty is not None:
-            data, options, _ = layer_tuple(self._layer_volume(part.uncertainty), f"{name} uncertainty")
-            look = {"colormap": _DOUBT, "contrast_limits": (0, 255), "blending": "translucent"}
-            self._uncertainty = self._viewer.add_image(data, **{**options, **self._grid.options, **look})
+            self._add_doubt(part.uncertainty, f"{name} uncertainty")
         data, options, _ = layer_tuple(as_labels(self._layer_volume(part.labels, self._classes)), name)
         self.labels = self._viewer.add_labels(data, **{**options, **self._grid.options})
         self.labels.editable = False  # strokes made while slices arrive would be overwritten
+        if part.disagreement is not None:
+            # above the labels, or their colours would hide where most models but not all found them
+            self._add_doubt(part.disagreement, f"{name} disagreement", opacity=0.7)
+            self._viewer.layers.selection.active = self.labels
+
+    def _add_doubt(self, array: np.ndarray, name: str, **look: float) -> None:
+        data, options, _ = layer_tuple(self._layer_volume(array), name)
+        self._doubts.append(self._viewer.add_image(data, **{**options, **self._grid.options, **_DOUBT_LOOK, **look}))
 
     def _layer_volume(self, array: np.ndarray, classes: tuple[LabelClass, ...] = ()) -> Volume:
         volume = self._volume.like(array, classes)
@@ -288,6 +293,14 @@ class Result:
         if shows_slices(self._viewer):
             return bool(self.layers) and shown_slice(self._viewer, self.labels, self._axes) in indices
         return time.monotonic() - self._refreshed > _REFRESH_SECONDS
+
+
+def add_router_map(viewer: Viewer, place: Mapping[str, Any], name: str, gates: Volume) -> None:
+    """Show the gates of one slice, axes ``yx``, at the `place` that `Grid.at` says; what is selected stays so."""
+    data = gates.data.reshape((1,) * (len(place["scale"]) - 2) + gates.data.shape)
+    chosen = set(viewer.layers.selection)
+    viewer.add_image(data, **place, name=f"{name} router map", colormap="inferno", blending="additive", opacity=0.7)
+    viewer.layers.selection = chosen
 
 
 class Preview:

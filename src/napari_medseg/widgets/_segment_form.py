@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 )
 
 from ._job import duration
+from ._ticks import Ticks
 
 if TYPE_CHECKING:
     from ..inference import Plan, Segmentation
@@ -37,14 +38,27 @@ class SegmentForm(QScrollArea):
         self.axes = choice("What the axes of this image mean; its file does not say.")
         self.channel = choice("The channel to segment.")
         self.model = choice("The model to use. Its card says what it was made for.")
+        self.model.setMinimumContentsLength(14)  # room for the names of the bundled ones
         self.card = QPushButton("Car&d")
+        self.others = Ticks(
+            "Compare with…",
+            "Tick further models to run them as well: each voxel gets the label that most models give it, in a tie "
+            "that of the model above; an image layer shows where the models disagree.",
+        )
+        self.context = choice(
+            "Where the model finds the slices before and after each slice, which it looks at too. "
+            "With None every slice stands alone."
+        )
         self.device = choice("Where to compute. Automatic takes the fastest one present.")
         self.uncertainty = check(
             "&Uncertainty layer", "Also make an image of where the model was undecided (0 to 255)."
         )
         self.split = check("Split &touching objects", "Number objects one by one instead of by class, slice by slice.")
         self.plan = Paragraph()
-        self.preview = check("Preview &slice", "Label the slice in view, and the next ones while you scroll.")
+        self.preview = check(
+            "Preview &slice", "Label the slice in view as Run would, and the next ones while you scroll."
+        )
+        self.routers = QPushButton("Router map")
         self.run = QPushButton("&Run")
         self.cancel = QPushButton("&Cancel")
         self.bar = QProgressBar()
@@ -64,7 +78,7 @@ class SegmentForm(QScrollArea):
             self.split,
             self.plan,
             None,
-            self.preview,
+            beside(self.preview, self.routers),
             beside(self.run, self.cancel),
             self.bar,
             self.status,
@@ -84,7 +98,7 @@ class SegmentForm(QScrollArea):
         self.setMinimumWidth(page.minimumSizeHint().width() + 16)
 
     def _choices(self) -> QGridLayout:
-        # a grid, since a form layout leaves gaps for hidden rows
+        # a grid, since a form layout leaves gaps for hidden rows; rows without a title belong to the model
         grid = QGridLayout()
         self._titles: dict[QWidget, QLabel] = {}
         # the underlined letters are none of napari's menus
@@ -93,6 +107,8 @@ class SegmentForm(QScrollArea):
             ("A&xes", self.axes, self.axes),
             ("Cha&nnel", self.channel, self.channel),
             ("&Model", self.model, beside(self.model, self.card)),
+            ("", self.others, self.others),
+            ("", self.context, self.context),
             ("D&evice", self.device, self.device),
         ):
             self._titles[control] = label = QLabel(title)
@@ -193,9 +209,11 @@ def hint_text(reasons: Mapping[str, str]) -> str:
     return "\n".join(lines)
 
 
-def plan_text(plan: Plan) -> str:
-    """What a run will take, and what to be warned of."""
+def plan_text(plan: Plan, models: int = 1) -> str:
+    """What a run of so many models will take, and what to be warned of."""
     slices = "1 slice" if plan.slices == 1 else f"{plan.slices} slices, {min(plan.batch, plan.slices)} at a time,"
+    if models > 1:
+        slices = f"{models} models, {slices}"
     time = "" if math.isnan(plan.seconds) else f"about {duration(plan.seconds)}, "
     first = f"{slices} on {plan.device.upper()}: {time}{max(1, round(plan.memory_mb))} MB of extra memory."
     return "\n".join([first, *(f"⚠ {warning}" for warning in plan.warnings)])
@@ -211,5 +229,7 @@ def result_text(found: Segmentation) -> str:
         size = f"{row['voxels']} voxels"
         if "volume_mm3" in row and "t" not in found.labels.axes:
             size = f"{row['volume_mm3'] / 1000:.1f} ml"
-        lines.append(f"{row['name']}: {size}")
+        dice = report.get("agreement", {}).get(row["name"])
+        agreement = "" if dice is None else f", agreement {dice:.2f} (Dice)"
+        lines.append(f"{row['name']}: {size}{agreement}")
     return "\n".join(lines)

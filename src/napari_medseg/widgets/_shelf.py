@@ -1,8 +1,8 @@
-"""The models a form can choose from: cards, what is wrong with the others, and the network used last."""
+"""The models a form can choose from: cards, what is wrong with the others, and the networks used last."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -25,14 +25,20 @@ class Shelf:
         By model name.
     broken : dict of str to str
         Why a model cannot be used.
+    context : set of str
+        Names of the models that also look at neighbouring slices.
+    routed : set of str
+        Names of the models that have routers.
     devices : dict of str to bool
         Whether ``cuda`` and ``mps`` are present.
     """
 
     cards: dict[str, ModelCard] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
+    context: set[str] = field(default_factory=set)
+    routed: set[str] = field(default_factory=set)
     devices: dict[str, bool] = field(default_factory=dict)
-    _loaded: TrainedModel | None = None
+    _loaded: list[TrainedModel] = field(default_factory=list)
 
     def read_job(self) -> Job[None]:
         """Read every card and look which devices there are."""
@@ -41,26 +47,33 @@ class Shelf:
         import skimage.color.colorconv  # noqa: F401
         import torch
 
-        from .. import inference, models  # noqa: F401
+        from .. import models, routing
+        from . import _runs  # noqa: F401
 
         for name, path in models.available().items():
             yield Progress(len(self.cards), len(self.cards) + 1)
             try:
-                self.cards[name] = models.load_card(path)
+                card = models.load_card(path)
+                if models.architecture(card.architecture).context:
+                    self.context.add(name)
+                if card.architecture in routing.ARCHITECTURES:
+                    self.routed.add(name)
+                self.cards[name] = card
             except ModelError as error:
                 self.broken[name] = str(error)
         self.devices = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
 
-    def job(self, card: ModelCard, work: Callable[[TrainedModel], Job[Any]]) -> Job[Any]:
-        """Load the network of `card`, unless it is the one used last, and go on with `work`.
+    def job(self, cards: Sequence[ModelCard], work: Callable[[list[TrainedModel]], Job[Any]]) -> Job[Any]:
+        """Load the networks of `cards`, unless they are among those used last, and go on with `work`.
 
         Raises
         ------
         ModelError
-            If the files of the model are missing or damaged.
+            If the files of a model are missing or damaged.
         """
         from .. import models
 
-        if self._loaded is None or self._loaded.card != card:
-            self._loaded = models.load(models.find(card.name))
+        self._loaded = [model for model in self._loaded if model.card in cards]  # frees the others first
+        known = {model.card.name: model for model in self._loaded}
+        self._loaded = [known.get(card.name) or models.load(models.find(card.name)) for card in cards]
         return (yield from work(self._loaded))

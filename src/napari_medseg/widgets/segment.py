@@ -1,8 +1,8 @@
-"""The Segment dock: choose an image and a model, preview, run, save; a thin form over `inference.segment_job`."""
+"""The Segment dock: choose an image and models, preview, run, save; a thin form over the jobs in `_runs`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,8 @@ from ..progress import Job, Progress
 from ..volume import Volume
 from . import _job, _layers
 from ._card import CardDialog
-from ._segment_form import SegmentForm, allow, axes_text, fill, hint_text, plan_text, result_text, switch_off
+from ._rows import ImageRows, ModelRows
+from ._segment_form import SegmentForm, allow, hint_text, plan_text, result_text
 from ._settings import preferences
 from ._shelf import Shelf
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from napari import Viewer
 
     from ..inference import InferenceSettings, Plan, Segmentation
-    from ..models import ModelCard, TrainedModel
+    from ..models import ModelCard
 
 # PyTorch is imported by the first job, in its thread; what needs it is imported where it is used.
 
@@ -39,12 +40,12 @@ class _Input:
 
     image: Image
     volume: Volume
-    card: ModelCard
+    cards: list[ModelCard]
     settings: InferenceSettings
 
 
 class SegmentWidget(QWidget):
-    """Segment an image layer with a model; labels appear slice by slice in a new layer.
+    """Segment an image layer with a model, or with several that vote; labels appear slice by slice in a new layer.
 
     Parameters
     ----------
@@ -66,8 +67,10 @@ class SegmentWidget(QWidget):
         self._result: _layers.Result | None = None
         self._preview = _layers.Preview(napari_viewer)
         self._clock = _job.Clock()
-        self._queue = _job.Queue(self, ("run", "save", "preview", "plan"), self._job_changed)
+        self._queue = _job.Queue(self, ("run", "save", "routers", "preview", "plan"), self._job_changed)
         self.form = SegmentForm()
+        self._images = ImageRows(self.form, napari_viewer)
+        self._models = ModelRows(self.form, self._shelf)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.form)
@@ -83,12 +86,15 @@ class SegmentWidget(QWidget):
     def _connect(self) -> None:
         form, layers = self.form, self._viewer.layers
         form.image.currentIndexChanged.connect(self._list_axes)
-        for box in (form.axes, form.channel, form.model, form.device):
+        for box in (form.axes, form.channel, form.context, form.device):
             box.currentIndexChanged.connect(self._changed)
+        form.model.currentIndexChanged.connect(self._model_chosen)
+        form.others.changed.connect(self._changed)
         for box in (form.uncertainty, form.split):
             box.toggled.connect(self._changed)
         form.preview.toggled.connect(self._preview_toggled)
         form.card.clicked.connect(self._show_card)
+        form.routers.clicked.connect(lambda: self._queue.want("routers", self._start_routers))
         form.run.clicked.connect(self.run)
         form.cancel.clicked.connect(self.cancel)
         form.save.clicked.connect(self._ask_where_to_save)
@@ -104,48 +110,25 @@ class SegmentWidget(QWidget):
     # ---- what can be chosen ----
 
     def _list_images(self, event: Any = None) -> None:
-        images = [layer for layer in self._viewer.layers if isinstance(layer, Image)]
-        before = current = self.form.image.currentData()
-        if current not in images:
-            active = self._viewer.layers.selection.active
-            current = active if active in images else next(iter(reversed(images)), None)
-        fill(self.form.image, [(layer.name, layer) for layer in images], current)
-        if current is not before:
+        if self._images.offer_images():
             self._list_axes()
         self._update()
 
     def _list_axes(self) -> None:
-        image = self.form.image.currentData()
-        choices = _layers.axes_choices(image) if image else ()
-        fill(self.form.axes, [(axes_text(axes), axes) for axes in choices], next(iter(choices), None))
+        self._images.offer_axes()
         self._changed()
-
-    def _list_channels(self) -> None:
-        image, axes = self.form.image.currentData(), self.form.axes.currentData() or ""
-        where = axes.removesuffix("c").find("c")
-        count = image.data.shape[where] if image and where >= 0 else 0
-        if count != self.form.channel.count():
-            fill(self.form.channel, [(str(i), i) for i in range(count)], 0)
 
     def _list_models(self, _: None) -> None:
-        form, shelf, wanted = self.form, self._shelf, preferences()
-        names = [*shelf.cards, *shelf.broken]
-        model = wanted.model if wanted.model in shelf.cards else next(iter(shelf.cards), None)
-        fill(form.model, [(name, name) for name in names], model)
-        for name, why in shelf.broken.items():
-            switch_off(form.model, name, why)
-        devices = [("Automatic", "auto"), ("CPU", "cpu"), ("CUDA", "cuda"), ("MPS", "mps")]
-        fill(form.device, devices, wanted.device if shelf.devices.get(wanted.device, True) else "auto")
-        for device in (name for name, present in shelf.devices.items() if not present):
-            switch_off(form.device, device, "not found on this computer")
+        self._models.fill(preferences())
         self._ready, self._problem = True, ""
+        self._model_chosen()
+
+    def _model_chosen(self) -> None:
+        self._models.offer_others()
         self._changed()
 
-    def _card(self) -> ModelCard | None:
-        return self._shelf.cards.get(self.form.model.currentData())
-
     def _show_card(self) -> None:
-        CardDialog(self._card(), self).show()
+        CardDialog(self._models.chosen()[0], self).show()
 
     def _input(self) -> _Input:
         """What the form says.
@@ -157,23 +140,25 @@ class SegmentWidget(QWidget):
         """
         from ..inference import InferenceSettings
 
-        form, image, card = self.form, self.form.image.currentData(), self._card()
-        if image is None or card is None:
+        form, image, cards = self.form, self.form.image.currentData(), self._models.chosen()
+        if image is None or not cards:
             raise SettingsError("There is no image or no model. Open an image and choose a model first.")
         volume = _layers.to_volume(image, form.axes.currentData())
         settings = InferenceSettings(
             device=form.device.currentData(),
             channel=form.channel.currentData(),
-            uncertainty=form.uncertainty.isChecked(),
-            split_objects=card.objects and form.split.isChecked(),
+            uncertainty=form.uncertainty.isChecked() and len(cards) == 1,
+            split_objects=cards[0].objects and form.split.isChecked(),
+            context="auto" if form.context.isHidden() else form.context.currentData(),
         )
-        return _Input(image, volume, card, settings)
+        return _Input(image, volume, cards, settings)
 
     # ---- what is possible now, and why the rest is not ----
 
     def _changed(self) -> None:
         """Something that a run depends on was chosen anew."""
-        self._list_channels()
+        self._images.offer_channels()
+        self._models.offer_context(self.form.axes.currentData() or "")
         if self._ready:
             self._queue.want("plan", self._start_plan)
             self._scrolled()
@@ -186,21 +171,28 @@ class SegmentWidget(QWidget):
 
     def _update(self, event: Any = None) -> None:
         form, kind = self.form, self._queue.kind
-        image, card, target = form.image.currentData(), self._card(), self._save_target()
-        why_not = self._problem or ("" if image else "open an image first.") or ("" if card else "choose a model.")
+        image, cards, target = form.image.currentData(), self._models.chosen(), self._save_target()
+        why_not = self._problem or ("" if image else "open an image first.") or ("" if cards else "choose a model.")
         busy = {"run": "a run is under way.", "save": "labels are being written."}.get(kind, "")
         no_run = why_not or busy
         no_save = busy or ("" if target else "no labels yet; run, or select a labels layer.")
         no_copy = why_not or ("" if _layers.source_path(image) else "the image was not opened from a file.")
         form.show_row(form.axes, form.axes.count() > 1)
         form.show_row(form.channel, form.channel.count() > 1)
-        form.split.setVisible(bool(card and card.objects))
+        form.routers.setVisible(bool(cards) and cards[0].name in self._shelf.routed)
+        form.split.setVisible(bool(cards and cards[0].objects))
         form.cancel.setVisible(kind == "run")
         form.bar.setVisible(bool(busy))
-        for box in (form.model, form.device):
+        for box in (form.model, form.others, form.device):
             box.setEnabled(self._ready)
-        allow(form.card, "" if card else "No model is chosen.", "What the model is for, from what data, and how good.")
-        allow(form.preview, no_run, "Label the slice in view, and the next ones while you scroll.")
+        allow(form.card, "" if cards else "No model is chosen.", "What the model is for, from what data, and how good.")
+        allow(form.preview, no_run, "Label the slice in view as Run would, and the next ones while you scroll.")
+        allow(
+            form.uncertainty,
+            "" if len(cards) < 2 else "Several models have no uncertainty in common; the disagreement takes its place.",
+            "Also make an image of where the model was undecided (0 to 255).",
+        )
+        allow(form.routers, no_run, "Show where the model spends its heavy attention in the slice in view.")
         allow(form.run, no_run, "Label the whole image in a new layer; existing layers are left alone.")
         allow(form.cancel, "" if self._result else "Stopping.", "Stop the run and remove its labels.")
         allow(form.save, no_save, f"Save '{target.name if target else ''}' with the geometry of its image.")
@@ -210,9 +202,9 @@ class SegmentWidget(QWidget):
     # ---- plan ----
 
     def _start_plan(self) -> None:
-        from ..inference import plan
+        from ._runs import plan_job
 
-        if self._card() is None or self.form.image.currentData() is None:
+        if not self._models.chosen() or self.form.image.currentData() is None:
             self.form.plan.say("")
             return
         try:
@@ -221,16 +213,12 @@ class SegmentWidget(QWidget):
             self._cannot(str(error))
             return
 
-        def work(model: TrainedModel) -> Job[Plan]:
-            yield Progress(0, 1)
-            return plan(given.volume, model, given.settings)
+        def show(plan: Plan) -> None:
+            self._problem = ""
+            self.form.plan.say(plan_text(plan, len(given.cards)))
 
-        job = self._shelf.job(given.card, work)
-        self._queue.start("plan", job, title="Plan", quiet=True, on_done=self._show_plan, on_error=self._cannot)
-
-    def _show_plan(self, plan: Plan) -> None:
-        self._problem = ""
-        self.form.plan.say(plan_text(plan))
+        job = self._shelf.job(given.cards, lambda models: plan_job(given.volume, models, given.settings))
+        self._queue.start("plan", job, title="Plan", quiet=True, on_done=show, on_error=self._cannot)
 
     def _cannot(self, why: str) -> None:
         self._problem = why
@@ -251,7 +239,7 @@ class SegmentWidget(QWidget):
             self._queue.want("preview", self._start_preview)
 
     def _start_preview(self) -> None:
-        from ..inference import segment_job
+        from ._runs import slice_job
 
         try:
             given = self._input()
@@ -260,16 +248,24 @@ class SegmentWidget(QWidget):
             return
         index = _layers.shown_index(self._viewer, given.image, given.volume.axes)
         grid = _layers.Grid.of(given.image, given.volume.axes)
-        volume, settings = given.volume, replace(given.settings, uncertainty=False)
-        for axis, position in index.items():
-            volume = volume.select(axis, position)
 
-        def show(found: Segmentation) -> None:
+        def show(found: Volume) -> None:
             if self.form.preview.isChecked() and given.image in self._viewer.layers:
-                self._preview.show(found.labels, tuple(index.values()), grid)
+                self._preview.show(found, tuple(index.values()), grid)
 
-        job = self._shelf.job(given.card, lambda model: segment_job(volume, model, settings))
+        job = self._shelf.job(given.cards, lambda models: slice_job(given.volume, models, given.settings, index))
         self._queue.start("preview", job, title="Preview", quiet=True, on_done=show, on_error=self._cannot)
+
+    def _start_routers(self) -> None:
+        from ._runs import router_job
+
+        with _job.told():
+            given = self._input()
+            index = _layers.shown_index(self._viewer, given.image, given.volume.axes)
+            place = _layers.Grid.of(given.image, given.volume.axes).at(tuple(index.values()))
+            show = partial(_layers.add_router_map, self._viewer, place, f"{given.image.name} {given.cards[0].name}")
+            job = self._shelf.job(given.cards, lambda models: router_job(given.volume, models, given.settings, index))
+            self._queue.start("routers", job, title="Router map", on_done=show, on_error=self._failed)
 
     # ---- run ----
 
@@ -292,31 +288,31 @@ class SegmentWidget(QWidget):
             result.discard()
 
     def _start_run(self) -> None:
-        from ..inference import segment_job
+        from ._runs import run_job
 
         with _job.told():
             given = self._input()
-            classes = () if given.settings.split_objects else given.card.classes
+            classes = () if given.settings.split_objects else given.cards[0].classes
+            name = given.cards[0].name if len(given.cards) == 1 else "consensus"
             start = _layers.shown_slice(self._viewer, given.image, given.volume.axes)
-            self._result = _layers.Result(self._viewer, given.image, given.volume, given.card.name, classes)
+            self._result = _layers.Result(self._viewer, given.image, given.volume, name, classes)
             self._clock = _job.Clock()
             self.form.bar.setRange(0, 0)
             self.form.status.say(f"Starting with {given.image.name}…")
+            unit = "slices" if len(given.cards) == 1 else f"slices ({len(given.cards)} models)"
             self._queue.start(
                 "run",
-                self._shelf.job(
-                    given.card, lambda model: segment_job(given.volume, model, given.settings, start=start)
-                ),
+                self._shelf.job(given.cards, lambda models: run_job(given.volume, models, given.settings, start)),
                 title=f"Segment {given.image.name}",
-                on_step=self._show_step,
+                on_step=partial(self._show_step, unit),
                 on_done=self._show_result,
                 on_error=self._failed,
             )
 
-    def _show_step(self, step: Progress) -> None:
+    def _show_step(self, unit: str, step: Progress) -> None:
         self.form.bar.setRange(0, step.total)
         self.form.bar.setValue(step.done)
-        self.form.status.say(self._clock.text(step, "slices"))
+        self.form.status.say(self._clock.text(step, unit))
         if step.partial is not None:
             self._result.show(step.partial)
 
@@ -367,7 +363,8 @@ class SegmentWidget(QWidget):
             source = _layers.source_path(given.image)
             output = _layers.suggested_path(given.volume, source.name)
             axes = given.volume.axes if self.form.axes.count() > 1 else None  # else the file tells them
-            QApplication.clipboard().setText(command(given.settings, given.card.name, [source], output, axes=axes))
+            names = [card.name for card in given.cards]
+            QApplication.clipboard().setText(command(given.settings, names, [source], output, axes=axes))
             self.form.status.say("The command is on the clipboard.")
 
     # ---- what happens around the form ----
@@ -390,7 +387,7 @@ class SegmentWidget(QWidget):
     def event(self, event: QEvent) -> bool:
         """Stop when the dock is closed: napari takes its widget out of it and keeps it."""
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self._queue.forget("run", "save", "preview", "plan")
+            self._queue.forget("run", "save", "routers", "preview", "plan")
             self._queue.stop()
             self._give_up()
             self._preview.clear()

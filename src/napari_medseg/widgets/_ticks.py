@@ -1,0 +1,80 @@
+"""A button whose menu has entries to tick."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QKeyEvent, QMouseEvent
+from qtpy.QtWidgets import QMenu, QPushButton, QSizePolicy
+
+
+class TickMenu(QMenu):
+    """A menu that stays open while entries are ticked."""
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        """Tick instead of closing."""
+        if not self._tick():
+            super().mouseReleaseEvent(event)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Tick with space or Return; Escape closes as usual."""
+        if event.key() not in (Qt.Key.Key_Space, Qt.Key.Key_Return, Qt.Key.Key_Enter) or not self._tick():
+            super().keyPressEvent(event)
+
+    def _tick(self) -> bool:
+        action = self.activeAction()
+        if action is None or not action.isEnabled():
+            return False
+        action.trigger()
+        return True
+
+
+class Ticks(QPushButton):
+    """Says which entries are ticked, and opens the menu to tick others.
+
+    Parameters
+    ----------
+    invitation : str
+        The text while nothing is ticked.
+    tooltip : str
+    """
+
+    changed = Signal()
+
+    def __init__(self, invitation: str, tooltip: str):
+        super().__init__()
+        self._invitation, self._tooltip = invitation, tooltip
+        self.setMenu(TickMenu(self))
+        self.menu().setToolTipsVisible(True)
+        # a long name is cut off, the tooltip has it; the form keeps its width
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self._describe()
+
+    def ticked(self) -> list[str]:
+        """Names of the ticked entries."""
+        return [action.data() for action in self.menu().actions() if action.isChecked()]
+
+    def offer(self, entries: Mapping[str, str]) -> None:
+        """Replace the entries, name and why it cannot be ticked (or nothing); ticks stay where they can."""
+        before = self.ticked()
+        self.menu().clear()
+        for name, why_not in entries.items():
+            action = self.menu().addAction(name)
+            action.setData(name)
+            action.setCheckable(True)
+            action.setEnabled(not why_not)
+            action.setToolTip(why_not or f"Run {name} as well.")
+            action.setChecked(name in before and not why_not)
+            action.toggled.connect(self._toggled)
+        self._describe()
+
+    def _toggled(self, ticked: bool) -> None:
+        self._describe()
+        self.changed.emit()
+
+    def _describe(self) -> None:
+        names = self.ticked()
+        more = names[0] if len(names) == 1 else f"{len(names)} others"
+        self.setText(f"and {more}" if names else self._invitation)
+        self.setToolTip("\n".join([self._tooltip, *names]))

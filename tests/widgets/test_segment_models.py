@@ -1,0 +1,204 @@
+"""Several models at once, and models that look at neighbouring slices."""
+
+import shlex
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication
+
+from napari_medseg import cli, io
+from napari_medseg.volume import Volume
+
+pytestmark = pytest.mark.usefixtures("more_models")
+SLICES = 6
+
+
+def noise(*shape):
+    return np.random.default_rng(0).integers(0, 200, shape, np.uint8)
+
+
+def tick(d, *names):
+    for action in d.form.others.menu().actions():
+        if action.isChecked() != (action.data() in names):
+            action.trigger()
+    assert sorted(d.form.others.ticked()) == sorted(names)
+    d.settle()
+
+
+def names(d):
+    return [layer.name for layer in d.viewer.layers]
+
+
+# ---- several models ----
+
+
+def test_several_models_give_a_consensus_and_their_disagreement(dock):
+    d = dock(noise(SLICES, 40, 48), scale=(8, 1.5, 1.25))
+    tick(d, "nothing", "all-objects")
+    labels = d.run()
+    assert names(d) == ["scan", "scan consensus", "scan consensus disagreement"]
+    assert labels.name == "scan consensus" and d.viewer.layers.selection.active is labels and labels.editable
+    assert (labels.data == 1).all() and list(labels.features["class"]) == ["background", "everything"]
+    disagreement = d.viewer.layers[-1]
+    assert disagreement.data.dtype == np.uint8 and tuple(disagreement.contrast_limits) == (0, 255)
+    assert (disagreement.data == round(255 / 2)).all(), "two of three agree"
+    np.testing.assert_allclose(disagreement.scale, (8, 1.5, 1.25))
+    assert "agreement 0.33" in d.form.status.text()
+
+
+def test_the_model_that_was_chosen_wins_a_tie(dock):
+    d = dock(noise(40, 48))
+    d.choose(d.form.model, "nothing")
+    tick(d, "all")
+    assert not d.run().data.any() and (d.viewer.layers[-1].data == 255).all()
+
+
+def test_models_of_other_classes_cannot_be_ticked_and_say_why(dock):
+    d = dock(noise(40, 48))
+    entries = {action.data(): action for action in d.form.others.menu().actions()}
+    assert {name for name, entry in entries.items() if entry.isEnabled()} == {"all-objects", "around", "nothing"}
+    assert "something else" in entries["other"].toolTip() and "everything" in entries["other"].toolTip()
+    tick(d, "nothing")
+    d.choose(d.form.model, "all-objects")
+    assert d.form.others.ticked() == ["nothing"], "what still can be compared stays ticked"
+    d.choose(d.form.model, "other")
+    assert d.form.others.ticked() == []
+
+
+def test_form_says_what_several_models_change(dock):
+    d = dock(noise(SLICES, 40, 48))
+    d.form.uncertainty.setChecked(True)
+    tick(d, "nothing")
+    assert d.form.others.text() == "and nothing" and d.form.plan.text().startswith("2 models, 6 slices")
+    assert not d.form.uncertainty.isEnabled() and "disagreement" in d.form.uncertainty.toolTip()
+    d.run()
+    assert names(d) == ["scan", "scan consensus", "scan consensus disagreement"]
+    tick(d)
+    assert d.form.uncertainty.isEnabled()
+
+
+def test_menu_stays_open_while_models_are_ticked(dock, qtbot):
+    d = dock(noise(40, 48))
+    menu = d.form.others.menu()
+    menu.popup(d.form.others.mapToGlobal(d.form.others.rect().bottomLeft()))
+    places = {action.data(): menu.actionGeometry(action).center() for action in menu.actions()}
+    for name in ("nothing", "other"):
+        qtbot.mouseMove(menu, places[name])
+        qtbot.mouseClick(menu, Qt.MouseButton.LeftButton, pos=places[name])
+    menu.setActiveAction(next(action for action in menu.actions() if action.data() == "all-objects"))
+    qtbot.keyClick(menu, Qt.Key.Key_Space)
+    assert menu.isVisible() and d.form.others.ticked() == ["all-objects", "nothing"]
+    qtbot.keyClick(menu, Qt.Key.Key_Escape)
+    assert not menu.isVisible()
+    d.settle()
+
+
+@pytest.mark.parametrize("end", ["cancel", "delete", "at-once"])
+def test_consensus_given_up_leaves_everything_as_it_was(dock, gate, end):
+    d = dock(noise(SLICES, 40, 48))
+    mine = d.viewer.add_labels(np.zeros((SLICES, 40, 48), np.uint8), name="mine")
+    tick(d, "nothing")
+    if end == "at-once":
+        d.form.run.click()
+        d.wait(lambda: not d.form.cancel.isHidden())
+        d.form.cancel.click()
+    else:
+        d.start()
+        assert len(d.viewer.layers) == 4
+        d.form.cancel.click() if end == "cancel" else d.viewer.layers.remove("scan consensus")
+    assert names(d) == ["scan", "mine"] and d.viewer.layers.selection.active is mine
+    gate.set()
+    d.settle()
+    assert names(d) == ["scan", "mine"] and d.form.run.isEnabled()
+
+
+def test_disagreement_deleted_during_the_run(dock, gate):
+    d = dock(noise(SLICES, 40, 48))
+    tick(d, "nothing")
+    d.start()
+    d.viewer.layers.remove("scan consensus disagreement")
+    gate.set()
+    d.settle()
+    assert names(d) == ["scan", "scan consensus"] and d.widget.labels.data.all()
+
+
+# ---- neighbouring slices ----
+
+
+def test_neighbours_are_asked_for_only_where_a_model_looks_at_them(dock):
+    d = dock(noise(SLICES, 40, 48))
+    assert d.form.context.isHidden()
+    tick(d, "around")
+    assert not d.form.context.isHidden() and d.form.context.currentText() == "Neighbours: automatic, along z"
+    along_time = d.form.context.model().item(d.form.context.findData("t"))
+    assert not along_time.isEnabled() and "the image has none" in along_time.text()
+    d.choose(d.form.context, "z")
+    d.choose(d.form.axes, "tyx")
+    assert d.form.context.currentText() == "Neighbours: automatic, along time", (
+        "the direction chosen before is not there"
+    )
+    d.choose(d.form.context, "none")
+    tick(d)
+    assert d.form.context.isHidden()
+
+
+@pytest.mark.parametrize("context", ["auto", "z", "t", "none"])
+def test_preview_of_a_model_with_context_is_the_slice_of_its_run(dock, context):
+    d = dock(noise(2, 5, 40, 48))
+    d.choose(d.form.model, "around")
+    d.choose(d.form.context, context)
+    found = d.run().data
+    assert found.any() == (context != "none")
+    d.form.preview.setChecked(True)
+    for step in ((0, 0), (1, 2), (1, 4)):
+        for axis, position in enumerate(step):
+            d.viewer.dims.set_current_step(axis, position)
+        d.settle()
+        np.testing.assert_array_equal(d.viewer.layers["preview (not saved)"].data[0, 0], found[step])
+
+
+def test_preview_of_several_models_is_their_consensus(dock):
+    d = dock(noise(SLICES, 40, 48))
+    d.choose(d.form.model, "around")
+    tick(d, "all", "nothing")
+    d.viewer.dims.set_current_step(0, 3)
+    d.form.preview.setChecked(True)
+    d.settle()
+    previewed = d.viewer.layers["preview (not saved)"].data[0].copy()
+    np.testing.assert_array_equal(previewed, d.run().data[3])
+    assert 0 < previewed.mean() < 1
+
+
+def test_copied_command_of_several_models_does_the_same(dock, tmp_path):
+    path = io.write(Volume(noise(2, 3, 40, 48), "tzyx"), tmp_path / "scan.nii.gz")
+    d = dock()
+    d.viewer.open(str(path), plugin="napari-medseg")
+    d.settle()
+    d.choose(d.form.model, "around")
+    tick(d, "nothing")
+    d.choose(d.form.context, "t")
+    labels = d.run()
+    d.form.copy.click()
+    words = shlex.split(QApplication.clipboard().text())
+    assert [words[i + 1] for i, word in enumerate(words) if word == "--model"] == ["around", "nothing"]
+    assert cli.main(words[1:]) == 0
+    for option, layer in (("--output", labels), ("--disagreement", d.viewer.layers[-1])):
+        np.testing.assert_array_equal(io.read(words[words.index(option) + 1]).data, layer.data)
+
+
+# ---- routers ----
+
+
+def test_router_map_lies_on_the_slice_in_view(dock):
+    d = dock(noise(SLICES, 64, 64), scale=(8, 1.5, 1.25), translate=(5, 0, 0))
+    assert d.form.routers.isHidden()
+    d.choose(d.form.model, "routed")
+    assert not d.form.routers.isHidden()
+    d.viewer.dims.set_current_step(0, 4)
+    d.form.routers.click()
+    d.settle()
+    shown = d.viewer.layers["scan routed router map"]
+    assert shown.data.shape == (1, 64, 64) and 0 <= shown.data.min() < shown.data.max() <= 1
+    np.testing.assert_allclose(shown.translate, (5 + 8 * 4, 0, 0))
+    assert d.viewer.layers.selection.active is d.viewer.layers["scan"]
