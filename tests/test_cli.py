@@ -275,7 +275,7 @@ def test_reports_are_plain_json_and_join_a_class_table(workplace):
         ("segment a.nii -o b.xyz --model tiny", "ending that cannot be written"),
         ("segment a.nii -o b.nii --model tiny --disagreement d.nii", "nobody to disagree with"),
         ("segment a.nii -o b.nii --model tiny --model x --uncertainty u.nii", "--disagreement instead"),
-        ("segment a.nii -o b.nii --model tiny --model litenext-heart", "need the same classes"),
+        ("segment a.nii -o b.nii --model tiny --model litenext-heart", "needs the same classes"),
         ("train nothing", "no recipe of the package"),
         ("models import a.pth --name ../a", "no model name"),
         ("models import a.pth --architecture litenext --name tiny", "already"),

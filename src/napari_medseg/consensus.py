@@ -16,7 +16,7 @@ import numpy as np
 from . import labels
 from .errors import SettingsError
 from .inference import InferenceSettings, Part, Plan, Segmentation, plan, segment_job
-from .models import TrainedModel, find, load
+from .models import ModelCard, TrainedModel, find, load
 from .progress import Job, Progress, run
 from .slices import Canvas, label_shape, planes
 from .volume import LabelClass, Volume
@@ -34,7 +34,7 @@ def consensus_plan(
     VolumeError, SettingsError
         If image, models and settings do not fit.
     """
-    _check(models)
+    check([model.card for model in models])
     plans = [plan(volume, model, settings, trial=trial) for model in models]
     warnings = dict.fromkeys(itertools.chain(*(each.warnings for each in plans)))
     if settings.uncertainty:
@@ -150,9 +150,14 @@ def segment(
     return run(consensus_job(volume, loaded, options))
 
 
-def _check(models: Sequence[TrainedModel]) -> None:
-    """Refuse models that cannot vote on one question."""
-    cards = [model.card for model in models]
+def check(cards: Sequence[ModelCard]) -> None:
+    """Refuse models that cannot vote on one question.
+
+    Raises
+    ------
+    SettingsError
+        If they are fewer than two, find different classes, or one is there twice.
+    """
     if len(cards) < 2:
         raise SettingsError(f"A consensus needs two models or more; {len(cards)} came. Choose another one.")
     first = cards[0]

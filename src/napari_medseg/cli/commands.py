@@ -96,14 +96,12 @@ def _find_models(args: Namespace) -> list[Path]:
         raise SettingsError("One model has nobody to disagree with. Name another --model, or ask for --uncertainty.")
     if len(args.models) > 1 and args.uncertainty:
         raise SettingsError("Several models have no uncertainty in common. Ask for --disagreement instead.")
-    from .. import models
+    from .. import consensus, models
 
     weights = [_find_model(name) for name in args.models]
-    finds = {", ".join(row.name for row in models.load_card(path).classes): path.stem for path in weights}
-    if len(finds) > 1:
+    if len(weights) > 1:
         # each image would fail with it: say it before the first one is read
-        told = "; ".join(f"{name} finds {classes}" for classes, name in finds.items())
-        raise SettingsError(f"{told}. Models that vote need the same classes: choose such models.")
+        consensus.check([models.load_card(path) for path in weights])
     return weights
 
 

@@ -50,7 +50,7 @@ class ConvLSTMCell(nn.Module):
         kept = [gate * self.hidden + i for gate in (0, 2, 3) for i in range(self.hidden)]
         return weight[kept], bias[kept]
 
-    def step(self, gates: torch.Tensor, state: CellState | None = None) -> CellState:
+    def step(self, gates: torch.Tensor, state: CellState | None = None, *, last: bool = True) -> CellState:
         """Next state.
 
         Parameters
@@ -59,6 +59,8 @@ class ConvLSTMCell(nn.Module):
             What the filter of `input_filter` makes of the input.
         state : CellState or None
             Of the step before; None stands for zeros.
+        last : bool
+            Whether the state will be looked at; a first step that is not the last leaves out its forget gate.
         """
         sigmoid, tanh = torch.sigmoid, torch.tanh
         if state is not None:
@@ -67,17 +69,12 @@ class ConvLSTMCell(nn.Module):
             if not torch.is_grad_enabled():  # nobody else holds these gates
                 sigmoid, tanh = torch.sigmoid_, torch.tanh_
         enter, *forget, leave, candidate = gates.split(self.hidden, 1)
-        forget = sigmoid(forget[0]) if forget else None
+        forget = sigmoid(forget[0]) if last or state is not None else None
         candidate = tanh(candidate)
         memory = sigmoid(enter) * candidate
         if state is not None:
             memory = torch.addcmul(memory, forget, state.memory)
         return CellState(sigmoid(leave) * memory.tanh(), memory, forget, candidate)
-
-    def without_forget(self, gates: torch.Tensor) -> torch.Tensor:
-        """The other gates of (b, 4 * hidden, y, x), for the first of several steps."""
-        enter, _, rest = gates.split([self.hidden, self.hidden, 2 * self.hidden], 1)
-        return torch.cat([enter, rest], 1)
 
 
 class ChannelAttention(nn.Module):
@@ -105,13 +102,20 @@ class ChannelAttention(nn.Module):
         self, hidden: torch.Tensor, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
     ) -> torch.Tensor:
         """Attended channels (b, c, pixels) of four tensors of that shape."""
+        weights, value = self.code(hidden, query, key, value)
+        return weights @ value
+
+    def code(
+        self, hidden: torch.Tensor, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Weights (b, c, c) and values (b, c, pixels), whose product are the attended channels."""
         if self.gated:
             layers = self.query, self.key, self.value
             weight, bias = torch.cat([layer.weight for layer in layers]), torch.cat([layer.bias for layer in layers])
-            learned = (weight @ hidden + bias[:, None]).chunk(3, 1)
+            learned = F.conv1d(hidden, weight[..., None], bias).chunk(3, 1)
             query, key, value = (a * b for a, b in zip((query, key, value), learned, strict=True))
         size = query.shape[-1] if self.size == "auto" else self.size
-        return (query @ key.transpose(1, 2) * size**-0.5).softmax(-1) @ value
+        return (query @ key.transpose(1, 2) * size**-0.5).softmax(-1), value
 
 
 class LSTMSABlock(nn.Module):
@@ -171,20 +175,20 @@ class LSTMSABlock(nn.Module):
 
     def forward(self, sequence: torch.Tensor) -> torch.Tensor:
         """Maps (b, hidden, y, x) for the last step of a sequence (b, t, c, y, x) of any length."""
-        return self.recur(self._gates(self.cells[0], sequence.unbind(1)))
+        weights, values = self.recur(self._gates(self.cells[0], sequence.unbind(1)))
+        return (weights @ values).unflatten(2, sequence.shape[3:])
 
-    def recur(self, gates: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Maps (b, hidden, y, x) from what the first cell's `input_filter` made of each step."""
+    def recur(self, gates: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Weights and values of the attention from what the first cell's `input_filter` made of each step."""
         state, hidden = None, []
         for index, cell in enumerate(self.cells):
             parts = self._gates(cell, hidden) if index else gates
             state, hidden = None, []
-            for part in parts:
-                state = cell.step(part, state)
+            for step, part in enumerate(parts, start=1):
+                state = cell.step(part, state, last=step == len(parts))
                 hidden.append(state.hidden)
-        query, key = (state.memory + state.forget) / 2, (state.candidate + state.hidden) / 2
-        maps = self.attention(*(x.flatten(2) for x in (state.hidden, query, key, state.hidden)))
-        return maps.unflatten(2, state.hidden.shape[2:])
+        query, key = (state.memory + state.forget).mul_(0.5), (state.candidate + state.hidden).mul_(0.5)
+        return self.attention.code(*(x.flatten(2) for x in (state.hidden, query, key, state.hidden)))
 
     @staticmethod
     def _gates(cell: ConvLSTMCell, steps: Sequence[torch.Tensor]) -> list[torch.Tensor]:
@@ -237,7 +241,12 @@ class BidirectionalHead(nn.Module):
         return encoding.split([4 * block.cells[0].hidden for block in (self.forward_block, self.reverse_block)], 1)
 
     def _joined(self, before: list[torch.Tensor], after: list[torch.Tensor]) -> torch.Tensor:
-        return self.classes(torch.cat([self.forward_block.recur(before), self.reverse_block.recur(after)], 1))
+        # the classifier is linear: it is applied to the weights of the attention, before the values come in
+        hidden = [block.cells[-1].hidden for block in (self.forward_block, self.reverse_block)]
+        filters = self.classes.weight.flatten(1).split(hidden, 1)
+        codes = self.forward_block.recur(before), self.reverse_block.recur(after)
+        logits = sum(part @ weights @ values for part, (weights, values) in zip(filters, codes, strict=True))
+        return (logits + self.classes.bias[:, None]).unflatten(2, before[0].shape[2:])
 
 
 class LSTMSA(nn.Module):
