@@ -233,6 +233,11 @@ def _warnings(volume: Volume, model: TrainedModel, along: str) -> tuple[str, ...
     modality = volume.metadata.get("modality")
     if modality and card.dicom_modality and modality != card.dicom_modality:
         found.append(f"The image is {modality}; {card.name} was trained on {card.dicom_modality}.")
+    if card.orientation and volume.spatial_axes == "zyx" and volume.orientation != card.orientation:
+        found.append(
+            f"The volume lies as {volume.orientation}; {card.name} was trained on {card.orientation} and may take one "
+            "end for the other. Reorient it first."
+        )
     if card.dicom_modality and volume.axes.endswith("c"):
         found.append(f"The image is in colour; {card.name} was trained on grey {card.dicom_modality} images.")
     return tuple(found)

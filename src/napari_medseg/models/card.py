@@ -36,6 +36,9 @@ class ModelCard:
         Held-out figures, the peer's and the baseline's among them.
     dicom_modality : str
         DICOM code of the modality, to warn before a run on another one: ``MR``, ``CT``; empty where it does not apply.
+    orientation : str
+        Directions in which the axes of the training volumes grew, as of `Volume.orientation`, to warn before a run on a
+        volume that lies otherwise; empty where it does not matter.
     turns : bool
         Whether logits are averaged over the four quarter turns of a slice: four times slower, chosen on `val`.
     certainty : float
@@ -62,6 +65,7 @@ class ModelCard:
     spacing_mm: tuple[float, float] | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
     dicom_modality: str = ""
+    orientation: str = ""
     turns: bool = False
     certainty: float = 0.5
     objects: bool = False

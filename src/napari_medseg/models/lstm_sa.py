@@ -71,10 +71,10 @@ class ConvLSTMCell(nn.Module):
         enter, *forget, leave, candidate = gates.split(self.hidden, 1)
         forget = sigmoid(forget[0]) if last or state is not None else None
         candidate = tanh(candidate)
-        memory = sigmoid(enter) * candidate
+        memory = _times(enter.sigmoid(), candidate)
         if state is not None:
             memory = torch.addcmul(memory, forget, state.memory)
-        return CellState(sigmoid(leave) * memory.tanh(), memory, forget, candidate)
+        return CellState(_times(memory.tanh(), sigmoid(leave)), memory, forget, candidate)
 
 
 class ChannelAttention(nn.Module):
@@ -110,10 +110,10 @@ class ChannelAttention(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Weights (b, c, c) and values (b, c, pixels), whose product are the attended channels."""
         if self.gated:
-            layers = self.query, self.key, self.value
-            weight, bias = torch.cat([layer.weight for layer in layers]), torch.cat([layer.bias for layer in layers])
-            learned = F.conv1d(hidden, weight[..., None], bias).chunk(3, 1)
-            query, key, value = (a * b for a, b in zip((query, key, value), learned, strict=True))
+            query, key, value = (
+                _times(F.conv1d(hidden, layer.weight[..., None], layer.bias), state)
+                for layer, state in ((self.query, query), (self.key, key), (self.value, value))
+            )
         size = query.shape[-1] if self.size == "auto" else self.size
         return (query @ key.transpose(1, 2) * size**-0.5).softmax(-1), value
 
@@ -317,6 +317,11 @@ class LSTMSA(nn.Module):
     def _features(self, images: torch.Tensor) -> torch.Tensor:
         images = images.expand(-1, self.in_channels, -1, -1) if images.shape[1] == 1 else images
         return self.backbone(images).contiguous()  # the gates are cut along the channels
+
+
+def _times(fresh: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Product, outside training in the place of `fresh`: new memory costs more than the multiplication."""
+    return fresh * other if torch.is_grad_enabled() else fresh.mul_(other)
 
 
 def _filtered(x: torch.Tensor, weight_and_bias: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:

@@ -22,7 +22,9 @@ class AugmentSettings:
     rotate : float
         Largest rotation in degrees, either way, on top of a random multiple of `quarter_turns` times 90 degrees.
     quarter_turns, flip : bool
-        Random multiples of 90 degrees; random mirroring of either axis.
+        Random multiples of 90 degrees; random mirroring of each axis in `flip_axes`.
+    flip_axes : str
+        ``xy``, ``x`` or ``y``: leave out an axis along which classes follow each other.
     zoom : (float, float)
         Magnification.
     shift : float
@@ -44,6 +46,7 @@ class AugmentSettings:
     rotate: float = 20.0
     quarter_turns: bool = True
     flip: bool = True
+    flip_axes: str = "xy"
     zoom: tuple[float, float] = (0.78, 1.28)
     shift: float = 0.1
     gamma: tuple[float, float] = (0.7, 1.45)
@@ -118,7 +121,7 @@ class Augment:
         turns = int(self._uniform(0, 4)) % 4 if s.quarter_turns else 0
         angle = math.radians(90 * turns + self._uniform(-s.rotate, s.rotate))
         zoom = math.exp(self._uniform(math.log(s.zoom[0]), math.log(s.zoom[1])))
-        mirror = [-1.0 if s.flip and self._coin() else 1.0 for _ in "xy"]
+        mirror = [-1.0 if s.flip and self._coin() and axis in s.flip_axes else 1.0 for axis in "xy"]
         # output pixels -> input pixels (x, y), both measured from their centres
         cos, sin = math.cos(angle) / zoom, math.sin(angle) / zoom
         matrix = torch.tensor([[cos * mirror[0], -sin * mirror[1]], [sin * mirror[0], cos * mirror[1]]])
