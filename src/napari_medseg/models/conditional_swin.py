@@ -217,6 +217,9 @@ class ConditionalSwinUNet(nn.Module):
         Of the attention, the feed-forward networks and both branches of a block.
     eps, eps_init, eps_decay, iters, solver
         Of the iterative router, see `Routing`.
+    router_scale : float
+        Standard deviation of the routers' vectors before training; published 1. Then nearly all of the gates goes to
+        one token of a window, and training begins slowly; 0.1 begins as fast as the plain network.
 
     Raises
     ------
@@ -256,6 +259,7 @@ class ConditionalSwinUNet(nn.Module):
         eps_decay: float = 0.7,
         iters: int = 20,
         solver: str = "steps",
+        router_scale: float = 1.0,
     ):
         super().__init__()
         if not 1 <= levels <= MOST_LEVELS:
@@ -278,6 +282,10 @@ class ConditionalSwinUNet(nn.Module):
         self.decoder_norm = nn.LayerNorm(WIDTH)
         self.head = nn.Conv2d(WIDTH, out_channels, 1, bias=False)
         self.step = PATCH * WINDOW * 2**levels
+        with torch.no_grad():
+            for module in self.modules():
+                if isinstance(module, Router):
+                    module.routing_embeddings.mul_(router_scale)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Maps (b, out_channels, y, x) of `images` (b, in_channels, y, x)."""

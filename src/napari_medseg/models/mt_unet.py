@@ -248,7 +248,8 @@ class MTUNet(nn.Module):
     Departures from the published code, which takes only square images of one size: positions are interpolated
     (bicubic) to the grid at hand; a token map that is no multiple of 4 is padded per axis by the published rule (zeros,
     but for a copy of the map's last corner in the last corner of the padding). Two parameters per block without effect
-    are frozen. `width` and `levels` are ours; ``levels=2, width=64`` is the published network.
+    are frozen. Outside training, batch norms and the shortcut of a double convolution are folded into its convolutions,
+    equal up to rounding. `width` and `levels` are ours; ``levels=2, width=64`` is the published network.
 
     References
     ----------

@@ -90,12 +90,12 @@ ARCHITECTURES: dict[str, Architecture] = {
     "conditional-swin-light": Architecture(
         _swin("light"), "Conditional Swin U-Net (light routers)", 800, background=True
     ),
-    "lstm-sa": Architecture(_lstm_sa("gated"), "LSTM-SA", 8000, background=True, context=True, unused=_NO_EFFECT),
-    "sa-lstm": Architecture(_lstm_sa("states"), "SA-LSTM", 8000, background=True, context=True, unused=_NO_EFFECT),
+    "lstm-sa": Architecture(_lstm_sa("gated"), "LSTM-SA", 10000, background=True, context=True, unused=_NO_EFFECT),
+    "sa-lstm": Architecture(_lstm_sa("states"), "SA-LSTM", 10000, background=True, context=True, unused=_NO_EFFECT),
     "unet-lstm-sa": Architecture(
         _build_unet_lstm_sa, "U-Net with LSTM-SA (MONAI BasicUNet)", 3000, background=True, context=True
     ),
-    "mt-unet": Architecture(MTUNet, "MT-UNet", 3000, background=True, unused=_NO_EFFECT),
+    "mt-unet": Architecture(MTUNet, "MT-UNet", 2000, background=True, unused=_NO_EFFECT),
 }
 
 

@@ -37,6 +37,8 @@ class AugmentSettings:
         Largest relative change of the gain of single channels.
     blur, noise : float
         Largest standard deviation of Gaussian blur (pixels) and noise (intensity); each in half of the slices.
+    spread : float
+        How far from the middle of the image crops may lie: 0 the middle only, 1 anywhere.
     warp : float
         Largest displacement of a smooth random deformation, as a share of the view.
     alone : float
@@ -55,6 +57,7 @@ class AugmentSettings:
     colour_gain: float = 0.15
     blur: float = 1.2
     noise: float = 0.05
+    spread: float = 1.0
     warp: float = 0.0
     alone: float = 0.0
 
@@ -143,7 +146,7 @@ class Augment:
 
     def _centre(self, length: int, seen: float, shift: float) -> float:
         """Where to look along one axis, in pixels from the middle: anywhere for a crop, nearly the middle otherwise."""
-        slack = max((length - seen) / 2, shift * length)
+        slack = max(self._settings.spread * (length - seen) / 2, shift * length)
         return self._uniform(-slack, slack)
 
     def _intensities(self, view: torch.Tensor) -> torch.Tensor:
