@@ -65,8 +65,6 @@ def main() -> None:
     parser.add_argument("--shots", type=Path, metavar="FOLDER")
     given = parser.parse_args()
     print("| image | model | voxels | labelled | different | affine off by |\n|---|---|---:|---:|---:|---:|")
-        "| image | model | voxels | labelled | voxels that differ | affine differs by |\n|---|---|---:|---:|---:|---:|"
-    )
     for image in given.images:
         shot = given.shots and given.shots / f"{given.model}_{image.name.split('.')[0]}.png"
         with tempfile.TemporaryDirectory() as folder:
