@@ -22,7 +22,7 @@ from napari_medseg import models
 from napari_medseg.labels import split_objects
 from napari_medseg.training.dataset import Sample, Source, load
 from napari_medseg.training.evaluate import ImageScore, images_of, score_image, score_images, summarise, whole
-from napari_medseg.training.settings import TrainSettings
+from napari_medseg.training.settings import TrainSettings, read_settings
 
 
 def otsu(sample: Sample) -> np.ndarray:
@@ -62,9 +62,9 @@ def baseline(settings: TrainSettings, samples: list[Sample], root: Path) -> tupl
     return name, scores
 
 
-def cells(scores: list[ImageScore]) -> dict[str, str]:
+def cells(scores: list[ImageScore], classes: list[str]) -> dict[str, str]:
     """Column -> figure, for the columns that the data have."""
-    figures = summarise(scores, [""])
+    figures = summarise(scores, classes)
     row = {"Dice / IoU": "{dice:.3f} / {iou:.3f}".format(**figures)}
     for name, part in figures.get("classes", {}).items():
         row[f"Dice, HD95 mm, {name}"] = "{dice:.3f}, {hd95_mm:.2f}".format(**part)
@@ -73,6 +73,8 @@ def cells(scores: list[ImageScore]) -> dict[str, str]:
     row |= {group: f"{part['dice']:.3f}" for group, part in figures.get("groups", {}).items()}
     if "dice_by_case" in figures:
         row["Dice by case"] = f"{figures['dice_by_case']:.3f}"
+    if "case_dice" in figures:
+        row["Dice of each case"] = ", ".join(f"{name} {dice:.2f}" for name, dice in figures["case_dice"].items())
     if "objects" in figures:
         row["object F1 by image / pooled"] = "{f1:.3f} / {f1_pooled:.3f}".format(**figures["objects"])
     if "empty" in figures:
@@ -117,25 +119,29 @@ def sources(given: argparse.Namespace, settings: TrainSettings) -> list[Source]:
 
 def main() -> None:
     given = arguments()
-    settings = TrainSettings.from_json(given.recipe)
-    chosen = sources(given, settings)
+    settings = read_settings(given.recipe)
+    chosen, classes = sources(given, settings), [row.name for row in settings.classes]
     scores = {}
     for path in given.models:
         model = models.load(path)
         name = model.card.name if model.card.name not in scores else str(path)
-        scores[name] = list(score_images(model, load(chosen, model.card.preprocess, given.root)))
-    name, classical = baseline(settings, load(chosen, settings.preprocess, given.root), given.root)
-    scores[name] = classical
-    print(f"`{given.split}` of {settings.name}: {len(classical)} images, {len({s.case for s in classical})} cases.\n")
-    heads = list(cells(classical))
+        samples = load(chosen, model.card.preprocess, given.root, len(classes), context=model.context)
+        scores[name] = list(score_images(model, samples))
+    if len(classes) == 1:
+        # no threshold tells several classes apart
+        name, found = baseline(settings, load(chosen, settings.preprocess, given.root), given.root)
+        scores[name] = found
+    first, *others = scores
+    images = scores[first]
+    print(f"`{given.split}` of {settings.name}: {len(images)} images, {len({s.case for s in images})} cases.\n")
+    heads = list(cells(images, classes))
     print(f"| | {' | '.join(heads)} |\n|---|{'---:|' * len(heads)}")
     for method, found in scores.items():
-        print(f"| {method} | {' | '.join(cells(found).values())} |")
-    first, *others = scores
-    counted = any(score.objects for score in classical)
+        print(f"| {method} | {' | '.join(cells(found, classes).values())} |")
+    counted = any(score.objects for score in images)
     print(f"\n| {first} ahead of | Dice (95 % interval) | object F1 |\n|---|---:|---:|")
     for other in others:
-        dice = ahead(*(units(scores[m], lambda s: s.dice) for m in (first, other)))
+        dice = ahead(*(units(scores[m], lambda s: float(np.mean(s.classes))) for m in (first, other)))
         objects = ahead(*(units(scores[m], f1) for m in (first, other))) if counted else ""
         print(f"| {other} | {dice} | {objects} |")
 

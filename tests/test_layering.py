@@ -14,14 +14,14 @@ GUI = {"PyQt5", "PyQt6", "PySide2", "PySide6", "magicgui", "napari", "qtpy", "su
 
 # From the bottom up; a room imports itself and lower floors, not its neighbours. A new room needs a place here.
 FLOORS = (
-    {"errors", "progress", "weights"},
-    {"volume"},
+    {"errors", "progress", "shell", "weights"},
+    {"acquisition", "volume"},
     {"io", "labels", "metrics", "preprocess", "tiling"},
     {"models", "samples", "slices"},
     {"engine"},
     {"inference"},
-    {"consensus", "routing"},
-    {"cohort", "recon", "review", "training"},
+    {"consensus", "recon", "routing"},
+    {"cohort", "review", "study", "training"},
     {"cli", "widgets"},
 )
 FLOOR_OF = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}

@@ -11,7 +11,7 @@ from npe2 import PluginManifest
 
 import napari_medseg
 from napari_medseg import models
-from napari_medseg.training.settings import TrainSettings
+from napari_medseg.training.settings import read_settings
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(str(resources.files("napari_medseg")))
@@ -49,7 +49,7 @@ def test_unknown_public_name_is_an_attribute_error():
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_recipe_is_valid(path):
-    assert TrainSettings.from_json(path).name == path.stem
+    assert read_settings(path).name == path.stem
 
 
 def test_bundled_models_have_cards_with_their_hash():

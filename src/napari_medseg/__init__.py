@@ -1,4 +1,4 @@
-"""Segment medical and microscopy images, in napari and without it.
+"""Segment medical and microscopy images and reconstruct MR data, in napari and without it.
 
 The public names are resolved on first use, so that importing the package loads no torch, napari or Qt.
 """
@@ -9,16 +9,39 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import metrics, models
+    from . import metrics, models, recon
+    from .acquisition import KSpace
     from .consensus import segment
     from .io import read, write
+    from .io.kspace import read_kspace
+    from .recon.reconstruct import reconstruct
     from .volume import Volume
 
-__all__ = ["Volume", "__version__", "metrics", "models", "read", "segment", "write"]
+__all__ = [
+    "KSpace",
+    "Volume",
+    "__version__",
+    "metrics",
+    "models",
+    "read",
+    "read_kspace",
+    "recon",
+    "reconstruct",
+    "segment",
+    "write",
+]
 __version__ = "0.1.0"
 
-_HOME = {"Volume": "volume", "read": "io", "segment": "consensus", "write": "io"}
-_MODULES = ("metrics", "models")
+_HOME = {
+    "KSpace": "acquisition",
+    "Volume": "volume",
+    "read": "io",
+    "read_kspace": "io.kspace",
+    "reconstruct": "recon.reconstruct",
+    "segment": "consensus",
+    "write": "io",
+}
+_MODULES = ("metrics", "models", "recon")
 
 
 def __getattr__(name: str) -> Any:

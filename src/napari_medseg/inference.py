@@ -121,6 +121,8 @@ def plan(volume: Volume, model: TrainedModel, settings: InferenceSettings, *, tr
     VolumeError, SettingsError
         If image, model and settings do not fit.
     """
+    if model.card.design:
+        raise SettingsError(f"The model '{model.card.name}' reconstructs, it does not segment. Choose another one.")
     along = _context_axis(volume, model, settings.context)
     source = Slices(volume, settings.channel, along)
     device = engine.choose_device(settings.device)

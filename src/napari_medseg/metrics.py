@@ -1,4 +1,4 @@
-"""Scores of a segmentation against a reference."""
+"""Scores of a segmentation or an image against a reference."""
 
 from __future__ import annotations
 
@@ -227,3 +227,109 @@ def _score(ours: np.ndarray, theirs: np.ndarray, prediction: Volume, reference: 
         size: np.count_nonzero(ours) * math.prod(spacing) * scale,
         f"reference_{size}": np.count_nonzero(theirs) * math.prod(spacing) * scale,
     }
+
+
+# Images: magnitude, cropped to the reference, neither renormalised nor masked. The conventions are those of fastMRI;
+# others (maxima or means of single slices, Gaussian windows) give other numbers.
+
+
+def mae(reference: np.ndarray, prediction: np.ndarray) -> float:
+    """Mean absolute error, in the units of the images; otherwise as `nmse`."""
+    reference, prediction = _images(reference, prediction)
+    return float(np.abs(reference - prediction).mean())
+
+
+def nmse(reference: np.ndarray, prediction: np.ndarray) -> float:
+    """Squared error of a volume relative to its energy: ||reference - prediction||^2 / ||reference||^2.
+
+    Parameters
+    ----------
+    reference, prediction : numpy.ndarray, shape (slice, y, x), real
+        Computed in float64.
+
+    Raises
+    ------
+    VolumeError
+        If shapes differ, an image is complex, or the reference holds only zeros.
+    """
+    reference, prediction = _images(reference, prediction)
+    if not reference.any():
+        raise VolumeError("The reference holds only zeros: no error relative to it exists. Choose another reference.")
+    return float(np.linalg.norm(reference - prediction) ** 2 / np.linalg.norm(reference) ** 2)
+
+
+def psnr(reference: np.ndarray, prediction: np.ndarray, maximum: float | None = None) -> float:
+    """Peak signal-to-noise ratio of a volume, 10 log10(maximum^2 / mean squared error).
+
+    Parameters
+    ----------
+    reference, prediction
+        See `nmse`.
+    maximum : float, optional
+        Left out, that of the reference volume.
+
+    Returns
+    -------
+    float
+        In dB; infinity if the images are identical.
+
+    Raises
+    ------
+    VolumeError
+        If shapes differ, an image is complex, or the maximum is not above 0.
+    """
+    reference, prediction = _images(reference, prediction)
+    peak = _peak(reference, maximum)
+    error = float(np.square((reference - prediction) / peak).mean())
+    return -10 * math.log10(error) if error else math.inf
+
+
+def ssim(reference: np.ndarray, prediction: np.ndarray, maximum: float | None = None) -> float:
+    """Structural similarity, mean over the slices of a volume.
+
+    Parameters
+    ----------
+    reference, prediction, maximum
+        See `psnr`; at least 7 x 7 pixels.
+
+    Raises
+    ------
+    VolumeError
+        As `psnr`, and if the images have fewer pixels.
+
+    Notes
+    -----
+    Uniform window of 7 x 7 pixels, K1 = 0.01, K2 = 0.03, data range `maximum`, sample covariance; windows that reach
+    over the border are left out.
+
+    References
+    ----------
+    Wang et al., IEEE Trans Image Process 13:600, 2004.
+    """
+    from skimage.metrics import structural_similarity  # on demand: segmentations need no scikit-image
+
+    reference, prediction = _images(reference, prediction)
+    peak = _peak(reference, maximum)
+    if min(reference.shape[1:]) < 7:
+        rows, columns = reference.shape[1:]
+        raise VolumeError(f"The images have {rows} x {columns} pixels; structural similarity needs at least 7 x 7.")
+    pairs = zip(reference, prediction, strict=True)
+    return statistics.fmean(structural_similarity(g, p, data_range=peak, win_size=7) for g, p in pairs)
+
+
+def _images(reference: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if reference.shape != prediction.shape or reference.ndim != 3 or not reference.size:
+        raise VolumeError(
+            f"The reference has the shape {reference.shape} and the prediction {prediction.shape}; needed are equal "
+            "shapes (slice, y, x). Crop both to the same size."
+        )
+    if "c" in (reference.dtype.kind, prediction.dtype.kind):
+        raise VolumeError("The images are complex; needed are magnitude images. Take the absolute value first.")
+    return reference.astype(np.float64), prediction.astype(np.float64)
+
+
+def _peak(reference: np.ndarray, maximum: float | None) -> float:
+    peak = float(reference.max()) if maximum is None else float(maximum)
+    if not 0 < peak < math.inf:
+        raise VolumeError(f"The maximum of the reference is {peak:g}; needed is a number above 0.")
+    return peak

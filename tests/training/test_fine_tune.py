@@ -10,7 +10,7 @@ from napari_medseg import io, models
 from napari_medseg.errors import FileError, MedsegError, SettingsError
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.progress import run
-from napari_medseg.training import fine_tune
+from napari_medseg.training import segmentation
 from napari_medseg.training.augment import Augment
 from napari_medseg.training.dataset import Source
 from napari_medseg.training.fine_tune import train_job
@@ -109,7 +109,7 @@ def test_training_happens_at_the_pixel_size_of_inference(settings, discs, tmp_pa
             seen.add(tuple(image.shape))
             return super().__call__(image, *rest)
 
-    monkeypatch.setattr(fine_tune, "Augment", Recorder)
+    monkeypatch.setattr(segmentation, "Augment", Recorder)
     settings = settings(train=(Source("."),), val=(Source("."),), preprocess=Preprocess(spacing=2.0))
     interrupt(train_job(settings, tmp_path / "run", root=tmp_path), 2)
     assert seen == {(3, 16, 32)}

@@ -7,19 +7,19 @@ from importlib import resources
 import pytest
 
 from napari_medseg.errors import FileError, MedsegError
-from napari_medseg.training.settings import Phase, TrainSettings
+from napari_medseg.training.settings import Phase, read_settings
 
 RECIPES = [entry for entry in resources.files("napari_medseg.training").joinpath("recipes").iterdir()]
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda entry: entry.name)
 def test_recipes_of_the_package_are_complete(recipe, tmp_path):
-    settings = TrainSettings.from_json(recipe)
+    settings = read_settings(recipe)
     assert recipe.name == f"{settings.name}.json"
     assert settings.test and settings.card["licence"] and settings.card["split"] and settings.card["limits"]
     copy = tmp_path / "copy.json"
     copy.write_text(settings.to_json())
-    assert TrainSettings.from_json(copy).to_json() == settings.to_json()
+    assert read_settings(copy).to_json() == settings.to_json()
 
 
 def test_phase_of_a_step(settings):
@@ -66,7 +66,7 @@ def write(path, settings, changes):
 )
 def test_mistakes_get_a_sentence(settings, tmp_path, changes, sentence):
     with pytest.raises(MedsegError, match=sentence):
-        TrainSettings.from_json(write(tmp_path / "bad.json", settings, changes))
+        read_settings(write(tmp_path / "bad.json", settings, changes))
 
 
 @pytest.mark.parametrize(("text", "sentence"), [("{", "as JSON"), ("[]", "JSON object"), ("{}", "missing")])
@@ -74,6 +74,6 @@ def test_files_that_hold_no_settings_are_refused(tmp_path, text, sentence):
     path = tmp_path / "bad.json"
     path.write_text(text)
     with pytest.raises(MedsegError, match=sentence):
-        TrainSettings.from_json(path)
+        read_settings(path)
     with pytest.raises(FileError, match="cannot be read"):
-        TrainSettings.from_json(tmp_path / "absent.json")
+        read_settings(tmp_path / "absent.json")

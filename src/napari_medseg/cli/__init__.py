@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .. import __version__
 from ..errors import MedsegError, SettingsError
-from . import commands, terminal
+from . import commands, reconstruction, terminal
 
 Parsers = argparse._SubParsersAction
 
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     # "models NAME" and "models verify" share a first word: argparse knows the second as a command of two words
-    if words[:1] == ["models"] and words[1:2] in (["import"], ["verify"]):
+    if tuple(words[:2]) in (("models", "import"), ("models", "verify"), ("study", "acceleration")):
         words[:2] = [" ".join(words[:2])]
     if isinstance(sys.stdout, io.TextIOWrapper):
         # file names may hold what the terminal cannot show
@@ -54,13 +54,14 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="napari-medseg",
         formatter_class=_formatter,
-        description="Segment medical and microscopy images without a screen.",
+        description="Segment medical and microscopy images and reconstruct MR data without a screen.",
         epilog="'napari-medseg COMMAND --help' tells more. Exit codes: 0 all well, 1 a file failed, 2 wrong usage. "
         "Not a medical device: for research only.",
     )
     top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parsers = top.add_subparsers(title="commands", metavar="COMMAND [options]", required=True)
-    for add in (_add_segment, _add_evaluate, _add_train, _add_models, _add_info, _add_convert):
+    work = (_add_segment, _add_reconstruct, _add_evaluate, _add_study, _add_train)
+    for add in (*work, _add_models, _add_info, _add_convert):
         add(parsers)
     return top
 
@@ -130,6 +131,29 @@ def _add_segment(parsers: Parsers) -> None:
 
 def _add_axes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--axes", help="names of the array axes, such as tyx, where the file does not tell them")
+
+
+def _add_reconstruct(parsers: Parsers) -> None:
+    parser = _add(
+        parsers,
+        "reconstruct",
+        reconstruction.reconstruct,
+        "make images of raw MR data",
+        description="Reconstruct raw k-space (fastMRI, ISMRMRD, BART, NumPy), or simulated k-space of an image.",
+    )
+    reconstruction.add_reconstruct(parser)
+
+
+def _add_study(parsers: Parsers) -> None:
+    parser = _add(
+        parsers,
+        "study acceleration",
+        reconstruction.study,
+        "how much undersampling a segmentation bears",
+        description="Simulate k-space of an image, undersample it more and more, reconstruct and segment, and compare "
+        "with the segmentation of the fully sampled image: Dice and change of the volume per acceleration.",
+    )
+    reconstruction.add_study(parser)
 
 
 def _add_evaluate(parsers: Parsers) -> None:

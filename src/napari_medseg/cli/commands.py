@@ -143,16 +143,16 @@ def train(args: Namespace) -> int:
     """``napari-medseg train``."""
     from ..progress import run
     from ..training.fine_tune import train_job
-    from ..training.settings import TrainSettings
+    from ..training.settings import read_settings
 
-    settings = TrainSettings.from_json(_recipe(args.settings))
+    settings = read_settings(_recipe(args.settings))
     folder = args.run or Path("runs", settings.name)
 
     def show(step: Progress) -> None:
         meter(step)
         if step.partial:
             meter.say(
-                "step {step}: loss {loss:.4f}, Dice on val {val_dice:.4f}, best {best:.4f}".format(**step.partial)
+                "step {step}: loss {loss:.4f}, {figure} on val {val:.4f}, best {best:.4f}".format(**step.partial)
             )
 
     with terminal.Meter(settings.name, "step") as meter:

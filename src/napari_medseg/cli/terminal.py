@@ -174,15 +174,20 @@ def models(cards: Iterable[ModelCard]) -> str:
     lines = [["model", "finds", "Dice", "in"]]
     for card in cards:
         held_out = card.metrics.get("test", {}).get("dice", math.nan)
-        finds = ", ".join(row.name for row in card.classes)
+        finds = _finds(card)
         lines.append([card.name, finds, "-" if math.isnan(held_out) else f"{held_out:.3f}", card.modality])
     return table(lines) + "\nDice: mean on held-out test images, from the model card"
+
+
+def _finds(card: ModelCard) -> str:
+    masks = ", ".join(f"{kind} {low:g}x to {high:g}x" for kind, (low, high) in card.masks.items())
+    return ", ".join(row.name for row in card.classes) or f"reconstructs ({masks})"
 
 
 def card_text(card: ModelCard) -> str:
     """A model card for reading."""
     rows = {
-        "finds": ", ".join(row.name for row in card.classes),
+        "finds": _finds(card),
         "task": card.task,
         "modality": card.modality,
         "pixel size": "{:g} to {:g} mm".format(*card.spacing_mm) if card.spacing_mm else "any",

@@ -13,6 +13,9 @@ from ..errors import ModelError
 from ..preprocess import Preprocess
 from ..volume import LabelClass
 
+CHANNELS = {"cascade": 2, "image": 1}
+"""Channels that networks which reconstruct take and give, by the design of their card: complex numbers, magnitudes."""
+
 
 @dataclass(frozen=True)
 class ModelCard:
@@ -27,7 +30,12 @@ class ModelCard:
     preprocess : Preprocess
         From slices to network input.
     classes : tuple of LabelClass
-        One per logit map, in order; background is not listed.
+        One per logit map, in order; background is not listed. Empty for models that reconstruct.
+    design : str
+        How a model that reconstructs is used: ``cascade`` between data-consistency steps, or ``image`` from the
+        zero-filled magnitude to the full one. Empty for models that segment.
+    masks : mapping of str to (float, float)
+        Kinds of sampling masks a model that reconstructs was trained with, and their smallest and largest acceleration.
     task, modality, data, licence, split, limits : str
         For the person who reads the card.
     spacing_mm : (float, float) or None
@@ -56,6 +64,8 @@ class ModelCard:
     preprocess: Preprocess
     classes: tuple[LabelClass, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
+    design: str = ""
+    masks: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     task: str = ""
     modality: str = ""
     data: str = ""

@@ -15,7 +15,7 @@ from torch import nn
 
 from ..errors import ModelError
 from . import published
-from .card import ModelCard, load_card, replace_file, save_card
+from .card import CHANNELS, ModelCard, load_card, replace_file, save_card
 from .key_maps import PUBLISHED, State
 from .registry import architecture, build
 
@@ -117,7 +117,8 @@ def _network(card: ModelCard, state: State) -> nn.Module:
     if card.architecture in PUBLISHED:
         network = published.from_published(card.architecture, state, **card.options)
         maps = len(state[PUBLISHED[card.architecture].classes])
-        if maps != len(card.classes) + architecture(card.architecture).background:
+        segments = len(card.classes) + architecture(card.architecture).background
+        if maps != CHANNELS.get(card.design, segments):
             raise ModelError(misfit)
         return network
     network = build(card.architecture, num_classes=len(card.classes) + 1, **card.options)

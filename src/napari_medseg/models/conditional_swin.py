@@ -18,9 +18,9 @@ from .window_attention import (
     to_windows,
 )
 
-WIDTH = 128  # channels of a token at the finest level
+WIDTH = 128  # channels of a token at the finest level, as published
 PATCH = 4  # pixels along a side of a token
-HEADS = 4  # at the finest level
+HEAD_WIDTH = 32  # channels of a head
 HIDDEN = 256  # of the plain feed-forward network, at every level
 MOST_LEVELS = 4
 TOKENS = 1024  # that the last layer expands at a time
@@ -103,20 +103,20 @@ class Block(nn.Module):
 
 def blocks(width: int, routing: Routing, dropout: float) -> nn.Sequential:
     """Two blocks, the second with shifted windows; the number of heads follows the width."""
-    heads = HEADS * width // WIDTH
+    heads = width // HEAD_WIDTH
     return nn.Sequential(*(Block(width, heads, routing, dropout, shifted=shifted) for shifted in (False, True)))
 
 
 class Embed(nn.Module):
     """One token per patch of 4 x 4 pixels."""
 
-    def __init__(self, in_channels: int):
+    def __init__(self, in_channels: int, width: int):
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, WIDTH, PATCH, PATCH)
-        self.norm = nn.LayerNorm(WIDTH)
+        self.conv = nn.Conv2d(in_channels, width, PATCH, PATCH)
+        self.norm = nn.LayerNorm(width)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Tokens (b, y / 4, x / 4, 128) of `images` (b, c, y, x)."""
+        """Tokens (b, y / 4, x / 4, width) of `images` (b, c, y, x)."""
         return self.norm(self.conv(images).permute(0, 2, 3, 1))
 
 
@@ -220,6 +220,8 @@ class ConditionalSwinUNet(nn.Module):
     router_scale : float
         Standard deviation of the routers' vectors before training; published 1. Then nearly all of the gates goes to
         one token of a window, and training begins slowly; 0.1 begins as fast as the plain network.
+    width : int
+        Channels of a token at the finest level; published 128.
 
     Raises
     ------
@@ -260,27 +262,30 @@ class ConditionalSwinUNet(nn.Module):
         iters: int = 20,
         solver: str = "steps",
         router_scale: float = 1.0,
+        width: int = WIDTH,
     ):
         super().__init__()
+        if width < 2 * HEAD_WIDTH or width % (2 * HEAD_WIDTH):
+            raise ModelError(f"The network is to be {width} wide; needed is a multiple of {2 * HEAD_WIDTH}.")
         if not 1 <= levels <= MOST_LEVELS:
             raise ModelError(f"The network is to have {levels} levels; choose 1 to {MOST_LEVELS}.")
         routing = Routing(router, mode, eps, eps_init, eps_decay, iters, solver)
         soft = {"eps": eps, "eps_init": eps_init, "eps_decay": eps_decay, "iters": iters, "solver": solver}
         self.untold = {"mode": mode, **(soft if router == "iterative" else {})}
-        widths = [WIDTH * 2**level for level in range(levels)]
-        self.embed = Embed(in_channels)
-        self.encoder = nn.ModuleList(EncoderLevel(width, routing, dropout) for width in widths)
+        widths = [width * 2**level for level in range(levels)]
+        self.embed = Embed(in_channels, width)
+        self.encoder = nn.ModuleList(EncoderLevel(wide, routing, dropout) for wide in widths)
         self.bottleneck = blocks(2 * widths[-1], routing, dropout)
         self.bottleneck_norm = nn.LayerNorm(2 * widths[-1])
         self.decoder = nn.ModuleList(
             [
                 Expand(2 * widths[-1], 2, widths[-1]),
-                *(DecoderLevel(width, routing, dropout, last=width == WIDTH) for width in reversed(widths)),
-                Expand(WIDTH, PATCH, WIDTH),
+                *(DecoderLevel(wide, routing, dropout, last=wide == width) for wide in reversed(widths)),
+                Expand(width, PATCH, width),
             ]
         )
-        self.decoder_norm = nn.LayerNorm(WIDTH)
-        self.head = nn.Conv2d(WIDTH, out_channels, 1, bias=False)
+        self.decoder_norm = nn.LayerNorm(width)
+        self.head = nn.Conv2d(width, out_channels, 1, bias=False)
         self.step = PATCH * WINDOW * 2**levels
         with torch.no_grad():
             for module in self.modules():

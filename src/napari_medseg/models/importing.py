@@ -16,7 +16,7 @@ from ..errors import FileError, ModelError, SettingsError
 from ..preprocess import Preprocess
 from ..volume import LabelClass
 from . import published
-from .card import ModelCard
+from .card import CHANNELS, ModelCard
 from .checkpoint import TrainedModel, load, save
 from .key_maps import PUBLISHED
 from .library import check_new_name, models_folder
@@ -172,16 +172,19 @@ def check(model: TrainedModel) -> None:
     Raises
     ------
     ModelError
-        If it does not take such images, or does not give one finite map per class.
+        If it does not take such images, or does not give one finite map per class, or of a model that reconstructs
+        per channel.
     """
     card, size = model.card, model.card.preprocess.padded_size((64, 64), None)
-    noise = torch.rand(1, 9 if model.context else 3, *size, generator=torch.Generator().manual_seed(0))
+    maps = CHANNELS.get(card.design, len(card.classes))
+    channels = CHANNELS.get(card.design, 9 if model.context else 3)
+    noise = torch.rand(1, channels, *size, generator=torch.Generator().manual_seed(0))
     try:
         with torch.inference_mode():
-            logits = model.logits(noise)
+            logits = model.network(noise) if card.design else model.logits(noise)
     except RuntimeError as error:
-        raise ModelError(f"The network of '{card.name}' does not take images of three channels: {error}") from error
-    if logits.shape != (1, len(card.classes), *size) or not logits.isfinite().all():
+        raise ModelError(f"The network of '{card.name}' does not take {channels} channels: {error}") from error
+    if logits.shape != (1, maps, *size) or not logits.isfinite().all():
         raise ModelError(f"The model '{card.name}' does not give one finite map per class. Train or import it again.")
 
 

@@ -120,6 +120,7 @@ def _swin_options(state: State) -> dict[str, Any]:
     # the index of the repaired bias table reaches 224, that of the published code 112; a file without one is theirs
     repaired = any(key.endswith("relative_position_index") and (value == 224).any() for key, value in state.items())
     return {
+        "width": state["patch_embeddings.projection.0.weight"].shape[0],
         "in_channels": state["patch_embeddings.projection.0.weight"].shape[1],
         "levels": sum(re.fullmatch(r"concat_linear\.\d+\.weight", key) is not None for key in state),
         "mode": "corrected" if repaired else "reference",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch.nn import functional as F
@@ -68,6 +68,10 @@ class AugmentSettings:
                 raise SettingsError(f"The augmentation '{name}' is {pair}; needed are two rising numbers above 0.")
         if not 0 <= self.blur <= _MAX_BLUR:
             raise SettingsError(f"The augmentation 'blur' is {self.blur}; needed is a number from 0 to {_MAX_BLUR}.")
+
+    def without_resampling(self) -> AugmentSettings:
+        """The same, but pixels stay where they are, up to mirroring and quarter turns."""
+        return replace(self, rotate=0, zoom=(1, 1), shift=0, warp=0)
 
 
 NOTHING = AugmentSettings(

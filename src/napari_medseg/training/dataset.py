@@ -156,6 +156,12 @@ def load(
     return samples
 
 
+def read_images(source: Source, root: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """Case and image (y, x) of each single slice of `source`; its labels are not needed."""
+    for entry in _read_source(replace(source, label=""), root):
+        yield entry.case, entry.image
+
+
 def _stacked(entries: list[_Entry], slices: list[list[Sample]]) -> Iterator[list[Sample]]:
     """Slices that lie on top of each other, in order: those of a volume, or single ones of the same series."""
     series: dict[tuple[str, int], list[tuple[int, Sample]]] = {}
@@ -242,13 +248,14 @@ def _read_npz(path: Path, source: Source) -> Iterator[_Entry]:
 
 
 def _arrays(path: Path, names: set[str]) -> dict[str, np.ndarray]:
-    with damaged(path, zipfile.BadZipFile, NotImplementedError), zipfile.ZipFile(path) as archive:
-        size = sum(part.file_size for part in archive.infolist() if part.filename.removesuffix(".npy") in names)
-        check_size(path, (max(size, 1),), 1)
-    with damaged(path, zipfile.BadZipFile, NotImplementedError), np.load(path, allow_pickle=False) as file:
-        missing = sorted(names - set(file))
-        arrays = {name: file[name] for name in names if name in file}
-        present = ", ".join(file)
+    with damaged(path, zipfile.BadZipFile, NotImplementedError):
+        with zipfile.ZipFile(path) as archive:
+            size = sum(part.file_size for part in archive.infolist() if part.filename.removesuffix(".npy") in names)
+            check_size(path, (max(size, 1),), 1)
+        with np.load(path, allow_pickle=False) as file:
+            missing = sorted(names - set(file))
+            arrays = {name: file[name] for name in names if name in file}
+            present = ", ".join(file)
     if missing:
         raise SettingsError(f"'{path.name}' has no array {', '.join(missing)}; it holds {present}.")
     return arrays

@@ -17,6 +17,7 @@ from ..preprocess import Preprocess
 from .dataset import Sample, Source, load
 
 _BATCH = 8
+_FEW = 10  # cases that are named one by one
 
 
 @dataclass(frozen=True)
@@ -190,16 +191,18 @@ def summarise(scores: list[ImageScore], classes: list[str]) -> dict[str, Any]:
         ``images``; ``skipped``, those without an object on either side; ``dice`` and ``iou``, means over the others;
         ``dice_std`` over images; ``hd95_mm``, the mean over images where both sides have the class, and
         ``hd95_missing``, the share of images that have it on one side only; where a case has several images ``cases``
-        and ``dice_by_case``, the mean over cases of their means; ``groups``; ``classes``, Dice and HD95 by class if
-        there are several; ``objects``: ``f1`` is the mean over images, the other figures count all objects together;
-        ``empty``: of the images that hold no object, the share with any false pixel and the mean share of false
-        pixels.
+        and ``dice_by_case``, the mean over cases of their means, and of few cases ``case_dice``, each one's mean;
+        ``groups``; ``classes``, Dice and HD95 by class if there are several; ``objects``: ``f1`` is the mean over
+        images, the other figures count all objects together; ``empty``: of the images that hold no object, the share
+        with any false pixel and the mean share of false pixels.
     """
     figures = _overlap(scores)
     cases = _by(scores, lambda score: score.case)
     if len(cases) < len(scores):
-        means = [_mean([s.dice for s in part]) for part in cases.values()]
-        figures |= {"cases": len(cases), "dice_by_case": _round(_mean(means))}
+        means = {name: _mean([s.dice for s in part]) for name, part in cases.items()}
+        figures |= {"cases": len(cases), "dice_by_case": _round(_mean(means.values()))}
+        if len(cases) <= _FEW:
+            figures["case_dice"] = {name: _round(value) for name, value in means.items()}
     groups = _by(scores, lambda score: score.group)
     if len(groups) > 1:
         figures["groups"] = {name: _overlap(part) for name, part in groups.items()}

@@ -1,4 +1,4 @@
-"""The training loop: deterministic, resumable, driven as a job."""
+"""The training loop: deterministic, resumable, driven as a job, whatever is learnt."""
 
 from __future__ import annotations
 
@@ -10,34 +10,67 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch import nn
 
 from .. import models
 from ..errors import FileError, ModelError, SettingsError
 from ..progress import Job, Progress
-from .augment import NOTHING, Augment, AugmentSettings
-from .dataset import Sample, load, on_working_grid
-from .evaluate import evaluate, mean_dice, score_images
-from .losses import SegmentationLoss
-from .serp import SelfEmbedding
-from .settings import TrainSettings
+from .reconstruction import Reconstruction
+from .segmentation import Segmentation
+from .settings import ReconTrainSettings, RunSettings, TrainSettings, read_settings
 
 _log = logging.getLogger(__name__)
 
 _OPTIMIZERS = {"nadam": torch.optim.NAdam, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
 
-def train_job(settings: TrainSettings, run: Path, *, root: Path = Path()) -> Job[models.ModelCard]:
+class Task(Protocol):
+    """What is learnt.
+
+    Everything random is drawn from the seed and the number of the step, so that a task has no state of its own but
+    that of its modules.
+    """
+
+    network: nn.Module
+    """What is trained and kept."""
+    branch: nn.Module | None
+    """What is trained beside it and not kept."""
+    figure: str
+    """Name of the figure that `score` returns."""
+
+    def load(self, root: Path) -> None:
+        """Read the data, from `root` on."""
+
+    def loss(self, step: int) -> torch.Tensor:
+        """Loss of the network in training mode on what `step` (from 0) draws."""
+
+    def follow(self) -> None:
+        """What is to be done after a step."""
+
+    def score(self, network: nn.Module) -> float:
+        """Figure of `network` on `val`; higher is better."""
+
+    def card(self) -> models.ModelCard:
+        """Card of the network, without figures."""
+
+    def held_out(self, path: Path, root: Path) -> dict[str, Any]:
+        """Figures of the weights file `path` on `test`."""
+
+
+def train_job(
+    settings: TrainSettings | ReconTrainSettings, run: Path, *, root: Path = Path()
+) -> Job[models.ModelCard]:
     """Train a network, or go on with a run that was interrupted.
 
     Everything random is drawn from the seed and the step number, so that a resumed run ends with the same weights.
 
     Parameters
     ----------
-    settings : TrainSettings
+    settings : TrainSettings or ReconTrainSettings
     run : pathlib.Path
         Folder of the run. Receives ``settings.json``, ``log.jsonl`` (one JSON object per validation),
         ``last.pt`` (everything needed to go on) and ``NAME.safetensors`` with its card (the best weights).
@@ -63,21 +96,13 @@ def train_job(settings: TrainSettings, run: Path, *, root: Path = Path()) -> Job
             line = trainer.validate()
             trainer.write()
         yield Progress(trainer.step, settings.steps, line)
-    return _with_held_out_figures(trainer.best_path, settings, root)
-
-
-def _with_held_out_figures(path: Path, settings: TrainSettings, root: Path) -> models.ModelCard:
-    card = models.load_card(path)
-    if settings.test and "test" not in card.metrics:
-        card = replace(card, metrics={**card.metrics, "test": evaluate(path, settings.test, root)})
-        models.save_card(path, card)
-    return card
+    return trainer.finish(root)
 
 
 class _Trainer:
     """State of a run between two steps."""
 
-    def __init__(self, settings: TrainSettings, run: Path, root: Path):
+    def __init__(self, settings: RunSettings, run: Path, root: Path):
         if settings.optimizer not in _OPTIMIZERS:
             choices = ", ".join(_OPTIMIZERS)
             raise SettingsError(f"The optimizer '{settings.optimizer}' does not exist; choose one of {choices}.")
@@ -85,28 +110,19 @@ class _Trainer:
             torch.set_num_threads(settings.threads)
         self.settings, self.run = settings, run
         self.best_path = run / f"{settings.name}.safetensors"
-        self.device = _device(settings.device)
-        self.loss = SegmentationLoss(settings.loss)
         torch.manual_seed(settings.seed)
-        self.network = models.build(
-            settings.architecture, num_classes=len(settings.classes) + 1, **settings.options
-        ).to(self.device)
+        task = Segmentation if isinstance(settings, TrainSettings) else Reconstruction
+        self.task: Task = task(settings, _device(settings.device))
+        self.network = self.task.network
         if settings.start:
             self._begin_with((run / settings.start).resolve())
-        self.branch = SelfEmbedding(self.network).to(self.device) if settings.serp else None
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
-        trained = [self.network, self.branch] if self.branch else [self.network]
-        parameters = [p for module in trained for p in module.parameters() if p.requires_grad]
-        self.optimizer = _OPTIMIZERS[settings.optimizer](parameters, lr=settings.learning_rate)
+        trained = [self.network, self.task.branch] if self.task.branch else [self.network]
+        self.parameters = [p for module in trained for p in module.parameters() if p.requires_grad]
+        self.optimizer = _OPTIMIZERS[settings.optimizer](self.parameters, lr=settings.learning_rate)
         self._prepare_run()
-        classes = len(settings.classes)
-        self.context = models.architecture(settings.architecture).context
-        samples = load(settings.train, settings.preprocess, root, classes, context=self.context)
-        self.samples = [on_working_grid(sample, settings.preprocess) for sample in samples]
-        self.val_samples = load(settings.val, settings.preprocess, root, classes, context=self.context)
-        # position in the endless sequence of shuffled epochs; counted in views because batches change with the phase
-        self.step, self.seen, self.best, self.losses = 0, 0, -1.0, []
-        self.order = [i for i, sample in enumerate(self.samples) for _ in range(sample.repeat)]
+        self.task.load(root)
+        self.step, self.best, self.losses = 0, -math.inf, []
 
     def _begin_with(self, path: Path) -> None:
         """Take over the weights of a model of the same kind, or of one that is the backbone of this one."""
@@ -130,7 +146,7 @@ class _Trainer:
     def _prepare_run(self) -> None:
         self.run.mkdir(parents=True, exist_ok=True)
         path = self.run / "settings.json"
-        if self._last.exists() and not self.settings.trains_like(TrainSettings.from_json(path)):
+        if self._last.exists() and not self.settings.trains_like(read_settings(path)):
             raise SettingsError(f"The folder '{self.run}' holds a run with other settings. Choose a new folder.")
         path.write_text(self.settings.to_json(), encoding="utf-8")
 
@@ -140,14 +156,14 @@ class _Trainer:
 
     def advance(self) -> None:
         """One optimizer step."""
-        settings = self.settings
         for group in self.optimizer.param_groups:
-            group["lr"] = _learning_rate(settings, self.step)
-        samples = [self.samples[self._next()] for _ in range(settings.phase(self.step).batch)]
+            group["lr"] = self.settings.rate(self.step)
         self.network.train()
-        loss = self._objective(samples)
+        loss = self.task.loss(self.step)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        if self.settings.clip:
+            nn.utils.clip_grad_norm_(self.parameters, self.settings.clip)
         self.optimizer.step()
         self.losses.append(loss.item())
         self.step += 1
@@ -162,45 +178,20 @@ class _Trainer:
                     mean.lerp_(now, 1 - decay)
                 else:
                     mean.copy_(now)
-        if self.branch:
-            self.branch.follow(self.network)
-
-    def _objective(self, samples: list[Sample]) -> torch.Tensor:
-        seed = self.settings.seed * 1_000_003 + self.step
-        images, labels = self._views(samples, self.settings.augment, seed)
-        if self.branch is None:
-            slices = images.chunk(3, 1) if self.context else [images]
-            return self.loss(self.network(*slices), labels)
-        weak, _ = self._views(samples, NOTHING, seed)
-        features = self.network.encode(images)
-        segmentation = self.loss(self.network.decode(features), labels)
-        return segmentation + self.settings.serp * self.branch(features[-1], weak)
-
-    def _views(self, samples: list[Sample], changes: AugmentSettings, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-        phase = self.settings.phase(self.step)
-        augment = Augment(changes, torch.Generator().manual_seed(seed))
-        views = [augment(s.image, s.labels, (phase.size, phase.size)) for s in samples]
-        images, labels = (torch.stack(part).to(self.device) for part in zip(*views, strict=True))
-        return images, labels
-
-    def _next(self) -> int:
-        epoch, position = divmod(self.seen, len(self.order))
-        self.seen += 1
-        return self.order[np.random.default_rng((self.settings.seed, epoch)).permutation(len(self.order))[position]]
+        self.task.follow()
 
     def validate(self) -> dict[str, Any]:
         """Score the averaged weights on `val`; keep them if they are the best so far. Returns the line of the log."""
-        card = self._card()
-        model = models.TrainedModel(card, self.average)
-        value = mean_dice(list(score_images(model, self.val_samples, self.device)))
+        value, figure = self.task.score(self.average), self.task.figure
         if value > self.best:
             self.best = value
-            figures = {"val": {"dice": round(value, 4), "step": self.step}}
-            models.save(self.best_path, self.average, replace(card, metrics=figures))
+            figures = {"val": {figure: round(value, 4), "step": self.step}}
+            models.save(self.best_path, self.average, replace(self.task.card(), metrics=figures))
         line = {
             "step": self.step,
             "loss": round(float(np.mean(self.losses)), 5),
-            "val_dice": round(value, 5),
+            "figure": figure,
+            "val": round(value, 5),
             "best": round(self.best, 5),
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             "time": round(time.time(), 1),
@@ -210,28 +201,24 @@ class _Trainer:
             log.write(json.dumps(line) + "\n")
         return line
 
-    def _card(self) -> models.ModelCard:
-        s = self.settings
-        return models.ModelCard(
-            name=s.name,
-            architecture=s.architecture,
-            preprocess=s.preprocess,
-            classes=s.classes,
-            options=s.options,
-            recipe=f"{s.name}.json",
-            **s.card,
-        )
+    def finish(self, root: Path) -> models.ModelCard:
+        """Put the figures on `test` onto the card of the best weights."""
+        card = models.load_card(self.best_path)
+        if self.settings.test and "test" not in card.metrics:
+            card = replace(card, metrics={**card.metrics, "test": self.task.held_out(self.best_path, root)})
+            models.save_card(self.best_path, card)
+        return card
 
     def write(self) -> None:
         """Write ``last.pt`` beside and rename it."""
+        branch = self.task.branch
         state = {
             "step": self.step,
-            "seen": self.seen,
             "best": self.best,
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "branch": self.branch.state_dict() if self.branch else {},
+            "branch": branch.state_dict() if branch else {},
         }
         beside = self.run / "last.pt.part"
         torch.save(state, beside)
@@ -250,12 +237,12 @@ class _Trainer:
     def _restore(self) -> None:
         try:
             state = models.read_checkpoint(self._last)
-            self.step, self.seen, self.best = state["step"], state["seen"], state["best"]
+            self.step, self.best = state["step"], state["best"]
             self.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
-            if self.branch:
-                self.branch.load_state_dict(state["branch"])
+            if self.task.branch:
+                self.task.branch.load_state_dict(state["branch"])
         except (ModelError, KeyError, ValueError, RuntimeError) as error:
             raise FileError(
                 f"'{self._last}' is damaged or no checkpoint of this run. Delete it to begin anew, or restore it."
@@ -267,11 +254,3 @@ def _device(name: str) -> torch.device:
     if name not in ("auto", "cpu", "cuda") or (name == "cuda" and not present):
         raise SettingsError(f"The device '{name}' is not available; choose auto, cpu{' or cuda' if present else ''}.")
     return torch.device("cuda" if name != "cpu" and present else "cpu")
-
-
-def _learning_rate(settings: TrainSettings, step: int) -> float:
-    if step < settings.warmup_steps:
-        return settings.learning_rate * (step + 1) / settings.warmup_steps
-    share = (step - settings.warmup_steps) / max(1, settings.steps - settings.warmup_steps)
-    low = settings.final_share
-    return settings.learning_rate * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * share)))

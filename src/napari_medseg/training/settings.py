@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -17,7 +19,8 @@ from .dataset import Source
 
 T = TypeVar("T")
 
-_FROM_RUN = {"name", "architecture", "preprocess", "classes", "options", "metrics", "recipe", "sha256"}
+_FROM_RUN = {"name", "architecture", "preprocess", "classes", "options", "design", "masks"}
+_FROM_RUN |= {"metrics", "recipe", "sha256"}
 _CARD_TEXTS = [f.name for f in fields(ModelCard) if f.name not in _FROM_RUN]
 
 
@@ -47,37 +50,33 @@ class Phase:
             )
 
 
-@dataclass(frozen=True)
-class TrainSettings:
-    """Options of one training run.
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """What every training run has, whatever it learns.
 
     Parameters
     ----------
+    kind : {"segmentation", "reconstruction"}
+        What is learnt.
     name, architecture : str
         Name of the model that comes out; registry name of the network.
     train, val, test : tuple of Source
         Data; the best checkpoint is chosen on `val`, `test` is only used by the evaluation at the end.
-    classes : tuple of LabelClass
-        One per logit map.
     card : mapping
         Texts for the model card: task, modality, data, licence, split, limits, spacing_mm, objects.
     options : mapping
         Options of the network.
-    phases : tuple of Phase
-        Image size over the course of the run.
     steps : int
         Optimizer steps in all.
     optimizer : {"nadam", "adam", "adamw"}
-        With PyTorch's defaults and no weight decay.
+        With PyTorch's defaults.
     learning_rate, warmup_steps, final_share : float, int, float
         Linear rise, then cosine to `final_share` of `learning_rate`.
-    loss : str
-        See `losses.SegmentationLoss`.
+    clip : float
+        Largest norm of the gradient; 0 for any.
     start : str
         Weights file of a model of the same kind that the run begins with, seen from the folder of the run; empty
         begins with random weights.
-    serp : float
-        Weight of the self-embedding loss, see `serp.SelfEmbedding`; 0 trains without that branch. LiteNeXt only.
     ema : float
         Decay of the averaged weights that are validated and kept; 0 keeps the plain ones.
     validate_every : int
@@ -88,25 +87,22 @@ class TrainSettings:
         ``cpu``, ``cuda`` or ``auto``.
     """
 
+    kind: str = ""
     name: str
     architecture: str
     train: tuple[Source, ...]
     val: tuple[Source, ...]
-    classes: tuple[LabelClass, ...]
-    phases: tuple[Phase, ...]
     steps: int
     test: tuple[Source, ...] = ()
     card: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
-    preprocess: Preprocess = field(default_factory=Preprocess)
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     optimizer: str = "nadam"
     learning_rate: float = 1e-3
     warmup_steps: int = 100
     final_share: float = 0.02
-    loss: str = "dice-bce"
+    clip: float = 0.0
     start: str = ""
-    serp: float = 0.0
     ema: float = 0.998
     validate_every: int = 500
     seed: int = 0
@@ -114,61 +110,172 @@ class TrainSettings:
     device: str = "auto"
 
     def __post_init__(self) -> None:
+        if missing := [sentence for sentence, given in self._needed().items() if not given]:
+            raise SettingsError(f"The training settings do not fit together; needed: {'; '.join(missing)}.")
+
+    def _needed(self) -> dict[str, bool]:
+        """What the settings must fulfil, and whether they do."""
+        return {
+            "steps and validate_every of at least 1": min(self.steps, self.validate_every) >= 1,
+            "a positive learning_rate": self.learning_rate > 0,
+            "a clip of 0 or more": self.clip >= 0,
+            "an ema from 0 to below 1": 0 <= self.ema < 1,
+            f"no other texts for the card than {', '.join(_CARD_TEXTS)}": set(self.card) <= set(_CARD_TEXTS),
+        }
+
+    def rate(self, step: int) -> float:
+        """Learning rate of `step` (from 0)."""
+        if step < self.warmup_steps:
+            return self.learning_rate * (step + 1) / self.warmup_steps
+        share = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
+        low = self.final_share
+        return self.learning_rate * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * share)))
+
+    def trains_like(self, other: RunSettings) -> bool:
+        """Whether both lead to the same weights: all but the texts of the card and the data for the last evaluation."""
+        mine, theirs = (replace(settings, card={}, test=()).to_json() for settings in (self, other))
+        return mine == theirs
+
+    def to_json(self) -> str:
+        """The settings as indented JSON."""
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings(RunSettings):
+    """Options of a run that learns to segment; see `RunSettings`.
+
+    Parameters
+    ----------
+    classes : tuple of LabelClass
+        One per logit map.
+    phases : tuple of Phase
+        Image size over the course of the run.
+    loss : str
+        See `losses.SegmentationLoss`.
+    serp : float
+        Weight of the self-embedding loss, see `serp.SelfEmbedding`; 0 trains without that branch. LiteNeXt only.
+    """
+
+    kind: str = "segmentation"
+    classes: tuple[LabelClass, ...]
+    phases: tuple[Phase, ...]
+    preprocess: Preprocess = field(default_factory=Preprocess)
+    loss: str = "dice-bce"
+    serp: float = 0.0
+
+    def _needed(self) -> dict[str, bool]:
         ends = [0.0, *(phase.until for phase in self.phases)]
         ids = [row.id for row in self.classes]
-        needed = {
-            "steps and validate_every of at least 1": min(self.steps, self.validate_every) >= 1,
+        return super()._needed() | {
             "phases that end at rising shares, the last at 1": ends == sorted(set(ends)) and ends[-1] == 1,
-            "classes numbered 1, 2, ... in order": ids and ids == list(range(1, len(ids) + 1)),
-            "a positive learning_rate": self.learning_rate > 0,
-            "an ema from 0 to below 1": 0 <= self.ema < 1,
+            "classes numbered 1, 2, ... in order": bool(ids) and ids == list(range(1, len(ids) + 1)),
             "a serp of 0, or above 0 with the architecture litenext": self.serp == 0
             or (self.serp > 0 and self.architecture == "litenext"),
             "a loss dice-ce for networks with a background map, and only for them": self.loss.startswith("dice-ce")
             == architecture(self.architecture).background,
-            f"no other texts for the card than {', '.join(_CARD_TEXTS)}": set(self.card) <= set(_CARD_TEXTS),
         }
-        if missing := [sentence for sentence, given in needed.items() if not given]:
-            raise SettingsError(f"The training settings do not fit together; needed: {'; '.join(missing)}.")
 
     def phase(self, step: int) -> Phase:
         """The phase that `step` (from 0) lies in."""
         return next(p for p in self.phases if step < p.until * self.steps)
 
-    def trains_like(self, other: TrainSettings) -> bool:
-        """Whether both lead to the same weights: all but the texts of the card and the data for the last evaluation."""
-        mine, theirs = (replace(settings, card={}, test=()).to_json() for settings in (self, other))
-        return mine == theirs
+    def seen(self, step: int) -> int:
+        """Views drawn before `step`."""
+        ends = [0, *(math.ceil(phase.until * self.steps) for phase in self.phases)]
+        return sum(
+            phase.batch * (min(step, last) - min(step, first))
+            for phase, (first, last) in zip(self.phases, itertools.pairwise(ends), strict=True)
+        )
 
-    @classmethod
-    def from_json(cls, path: Path) -> TrainSettings:
-        """Read a recipe.
 
-        Raises
-        ------
-        FileError, SettingsError
-            If the file cannot be read or holds an unknown or impossible option.
-        """
-        try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise FileError(f"The settings '{path}' cannot be read as JSON ({error}).") from error
-        if not isinstance(raw, dict):
-            raise SettingsError(f"The settings '{path.name}' must be a JSON object with named options.")
-        raw.pop("comment", None)
-        lists = {"train": Source, "val": Source, "test": Source, "classes": LabelClass, "phases": Phase}
-        for key, kind in lists.items():
-            rows = raw.get(key, [])
-            if not isinstance(rows, list):
-                raise SettingsError(f"The setting '{key}' must be a list of objects, not {rows!r}.")
-            raw[key] = tuple(_record(kind, row) for row in rows)
-        raw["preprocess"] = _record(Preprocess, raw.get("preprocess", {}))
-        raw["augment"] = _record(AugmentSettings, raw.get("augment", {}))
-        return _record(cls, raw)
+@dataclass(frozen=True)
+class MaskShare:
+    """A kind of sampling mask and how often it is drawn.
 
-    def to_json(self) -> str:
-        """The settings as indented JSON."""
-        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+    Parameters
+    ----------
+    kind : str
+        See `recon.sampling_mask`.
+    acceleration : (float, float)
+        Drawn uniformly between both.
+    centre : (float, float)
+        Centre fraction times acceleration, drawn uniformly; of ``center_heavy`` the ratio itself.
+    share : float
+        Weight among all masks.
+    """
+
+    kind: str
+    acceleration: tuple[float, float]
+    centre: tuple[float, float]
+    share: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconTrainSettings(RunSettings):
+    """Options of a run that learns to reconstruct simulated k-space; see `RunSettings`.
+
+    Parameters
+    ----------
+    design : {"cascade", "image"}
+        A network between data-consistency steps, or one that maps the zero-filled magnitude to the full one.
+    masks : tuple of MaskShare
+    iterations : int
+        Steps of a cascade that carry gradients.
+    warm : float
+        Share of the samples of a cascade that begin with the TV solution, and whose first steps may carry no gradient;
+        0 begins with the zero-filled image always.
+    band : int
+        Rows of the image that a cascade is trained on at a time; columns of the mask couple no rows. 0: all.
+    """
+
+    kind: str = "reconstruction"
+    design: str
+    masks: tuple[MaskShare, ...]
+    iterations: int = 3
+    warm: float = 0.0
+    band: int = 64
+    batch: int = 1
+
+    def _needed(self) -> dict[str, bool]:
+        return super()._needed() | {
+            "a design cascade or image": self.design in ("cascade", "image"),
+            "at least one mask": bool(self.masks),
+            "at least one iteration and one image per step": min(self.iterations, self.batch) >= 1,
+            "a warm from 0 to 1": 0 <= self.warm <= 1,
+        }
+
+
+_KINDS = {"segmentation": TrainSettings, "reconstruction": ReconTrainSettings}
+_LISTS = {"train": Source, "val": Source, "test": Source, "classes": LabelClass, "phases": Phase, "masks": MaskShare}
+_RECORDS = {"preprocess": Preprocess, "augment": AugmentSettings}
+
+
+def read_settings(path: Path) -> TrainSettings | ReconTrainSettings:
+    """Read a recipe.
+
+    Raises
+    ------
+    FileError, SettingsError
+        If the file cannot be read or holds an unknown or impossible option.
+    """
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FileError(f"The settings '{path}' cannot be read as JSON ({error}).") from error
+    if not isinstance(raw, dict):
+        raise SettingsError(f"The settings '{path.name}' must be a JSON object with named options.")
+    raw.pop("comment", None)
+    kind = raw.get("kind", "segmentation")
+    if kind not in _KINDS:
+        raise SettingsError(f"The settings '{path.name}' are of the kind {kind!r}; choose one of {', '.join(_KINDS)}.")
+    for key in _LISTS.keys() & raw.keys():
+        if not isinstance(raw[key], list):
+            raise SettingsError(f"The setting '{key}' must be a list of objects, not {raw[key]!r}.")
+        raw[key] = tuple(_record(_LISTS[key], row) for row in raw[key])
+    for key in _RECORDS.keys() & raw.keys():
+        raw[key] = _record(_RECORDS[key], raw[key])
+    return _record(_KINDS[kind], raw)
 
 
 def _record(kind: type[T], raw: Any) -> T:

@@ -22,7 +22,9 @@ class Shelf:
     Parameters
     ----------
     cards : dict of str to ModelCard
-        By model name.
+        Of the models that segment, by name.
+    reconstructors : dict of str to ModelCard
+        Of the models that reconstruct, by name.
     broken : dict of str to str
         Why a model cannot be used.
     context : set of str
@@ -34,6 +36,7 @@ class Shelf:
     """
 
     cards: dict[str, ModelCard] = field(default_factory=dict)
+    reconstructors: dict[str, ModelCard] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
     context: set[str] = field(default_factory=set)
     routed: set[str] = field(default_factory=set)
@@ -54,6 +57,9 @@ class Shelf:
             yield Progress(len(self.cards), len(self.cards) + 1)
             try:
                 card = models.load_card(path)
+                if card.design:
+                    self.reconstructors[name] = card
+                    continue
                 if models.architecture(card.architecture).context:
                     self.context.add(name)
                 if card.architecture in routing.ARCHITECTURES:

@@ -1,0 +1,248 @@
+"""``reconstruct`` and ``study acceleration``: raw or simulated k-space to images, tables and plots."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import FileError, SettingsError
+from . import terminal
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..acquisition import KSpace
+    from ..recon.reconstruct import ReconSettings, Reconstruction
+    from ..recon.sampling import Sampling
+
+_MASK_FIELDS = {"mask": "kind", "acceleration": "acceleration", "center_fraction": "center_fraction"}
+_MASK_FIELDS |= {"seed": "seed", "offset": "offset", "direction": "direction"}
+
+
+def add_reconstruct(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``reconstruct``."""
+    # options that are not given keep the defaults of ReconSettings and Sampling
+    unset = argparse.SUPPRESS
+    parser.add_argument("input", type=Path, metavar="IN", help="raw k-space; with --simulate an image")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="OUT", help=".h5, .nii.gz, .nii, .tif, .npy or .npz"
+    )
+    parser.add_argument(
+        "--method",
+        required=True,
+        metavar="NAME",
+        help="zero-filled, tv, wavelet, sense, sense-tv, or a model that reconstructs",
+    )
+    parser.add_argument(
+        "--mask", default=unset, metavar="KIND", help="undersample: random, equispaced_fraction, poisson, ..."
+    )
+    parser.add_argument("--acceleration", type=float, default=unset, metavar="A", help="how many times")
+    parser.add_argument("--center-fraction", type=float, default=unset, metavar="F", help="share of centre columns")
+    parser.add_argument("--seed", type=int, default=unset, metavar="N", help="of the mask; default: from the file name")
+    parser.add_argument("--offset", type=int, default=unset, metavar="N", help="first column of equal steps")
+    parser.add_argument("--direction", choices=("x", "y"), default=unset, help="axis of the phase encoding")
+    parser.add_argument("--mask-file", type=Path, metavar="F", help="undersample with this mask (.npy)")
+    parser.add_argument("--dc", choices=("none", "soft", "hard"), default=unset, help="data consistency afterwards")
+    parser.add_argument("--dc-weight", type=float, default=unset, metavar="W", help="of the samples, with --dc soft")
+    parser.add_argument("--strength", type=float, default=unset, metavar="S", help="of total variation or wavelets")
+    parser.add_argument("--iterations", type=int, default=unset, metavar="N", help="of the method")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default=unset, help="where a network runs")
+    parser.add_argument("--axes", metavar="AXES", help="of raw data: s slice, c coil, y, x; of an image: as elsewhere")
+    parser.add_argument("--conjugate", action="store_true", help="take the conjugate k-space: cures mirrored images")
+    parser.add_argument("--simulate", action="store_true", help="IN is an image: simulate its k-space")
+    parser.add_argument("--report", type=Path, metavar="FILE.json", help="metrics, residual, mask, settings as JSON")
+
+
+def add_study(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``study acceleration``."""
+    unset = argparse.SUPPRESS
+    parser.add_argument("input", type=Path, metavar="IN", help="image to simulate k-space of")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.csv", help="table")
+    parser.add_argument("--model", required=True, metavar="NAME", help="model that segments")
+    parser.add_argument("--method", default="tv", metavar="NAME", help="how to reconstruct (default: tv)")
+    parser.add_argument(
+        "--accelerations", type=_numbers, default=unset, metavar="1,2,4", help="default: 1,2,3,4,5,6,8,10,12"
+    )
+    parser.add_argument("--mask", dest="kind", default=unset, metavar="KIND", help="default: equispaced_fraction")
+    parser.add_argument("--direction", choices=("x", "y"), default=unset, help="axis of the phase encoding")
+    parser.add_argument("--seed", type=int, default=unset, metavar="N", help="of phase, noise and masks")
+    parser.add_argument("--axes", metavar="AXES", help="names of the array axes where the file does not tell them")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="also draw Dice and volume over acceleration")
+    parser.add_argument("--report", type=Path, metavar="FILE.json", help="everything as JSON")
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"'{text}' is no list of numbers such as 1,2,4") from error
+
+
+def _given(args: Namespace, kind: type, **fixed: Any) -> Any:
+    """`kind` from the arguments of its fields' names; what was not given keeps its default."""
+    return kind(**{field.name: getattr(args, field.name) for field in fields(kind) if field.name in args} | fixed)
+
+
+def reconstruct(args: Namespace) -> int:
+    """``napari-medseg reconstruct``."""
+    from ..cohort import refuse_conflicts
+    from ..progress import run
+    from ..recon.methods import model_of
+    from ..recon.reconstruct import ReconSettings, reconstruct_job, sampled
+
+    refuse_conflicts([args.input], [args.output])
+    refuse_conflicts([args.input, args.output], [args.report] if args.report else [])
+    settings = _given(args, ReconSettings)
+    sampling, mask = _sampling(args), _mask(args.mask_file)
+    if sampling and mask is not None:
+        raise SettingsError("Both --mask and --mask-file were given. Choose one of them.")
+    kspace = sampled(_open(args), sampling, mask)
+    model = model_of(settings.method)
+    with terminal.Meter(args.input.name, "slice") as meter:
+        result = run(reconstruct_job(kspace, settings, model=model), meter)
+    _write(args.output, result)
+    if args.report:
+        from .report import write_json
+
+        write_json(args.report, {"input": str(args.input), "output": str(args.output), **result.report})
+    _tell(args.output, result, settings)
+    return 0
+
+
+def _sampling(args: Namespace) -> Sampling | None:
+    from ..recon.sampling import Sampling
+
+    given = {name: getattr(args, option) for option, name in _MASK_FIELDS.items() if option in args}
+    if given and "kind" not in given:
+        raise SettingsError("Options of a mask were given without its kind. Add --mask random, for example.")
+    return Sampling(**given) if given else None
+
+
+def _mask(path: Path | None) -> np.ndarray | None:
+    if path is None:
+        return None
+    import numpy as np
+
+    from ..io import read
+
+    # a mask of columns has one axis, which images never have
+    try:
+        mask = np.load(path, mmap_mode="r", allow_pickle=False) if path.suffix == ".npy" else read(path).data
+    except (OSError, ValueError, EOFError) as error:
+        raise FileError(f"The mask '{path}' cannot be read ({error}). Give a .npy file of 0 and 1.") from error
+    if getattr(mask, "ndim", 0) not in (1, 2):
+        raise SettingsError(f"'{path.name}' is no mask: needed is an array (x,) or (y, x). Save one as .npy.")
+    return np.asarray(mask) > 0
+
+
+def _open(args: Namespace) -> KSpace:
+    from .. import io
+    from ..io.kspace import is_kspace, read_kspace
+    from ..recon.simulate import scan
+
+    if args.simulate:
+        return scan(io.read(args.input, axes=args.axes))
+    if not is_kspace(args.input) and args.axes is None and args.input.exists() and _is_image(args.input):
+        raise SettingsError(f"'{args.input.name}' is an image, no k-space. Add --simulate to simulate its k-space.")
+    return read_kspace(args.input, axes=args.axes, conjugate=args.conjugate)
+
+
+def _is_image(path: Path) -> bool:
+    from ..io.formats import recognise
+
+    try:
+        return path.is_dir() or recognise(path).module not in ("arrays",)
+    except FileError:
+        return False
+
+
+def _write(path: Path, result: Reconstruction) -> None:
+    from .. import io
+    from ..io.kspace_out import write_reconstruction
+
+    if path.suffix.lower() in (".h5", ".hdf5"):
+        write_reconstruction(path, result.image.data, result.report)
+    else:
+        io.write(result.image, path)
+
+
+def _tell(path: Path, result: Reconstruction, settings: ReconSettings) -> None:
+    report = result.report
+    words = "simulated k-space, " if report["simulated"] else ""
+    acceleration = report["mask"]["effective_acceleration"]
+    terminal.say(
+        f"{path}: {terminal.count(len(report['slices']), 'slice')}, {words}{acceleration:.2f}x, {settings.method}, "
+        f"data residual {result.residual:.4f}"
+    )
+    if report["metrics"]:
+        rows = [["", "NMSE", "PSNR (dB)", "SSIM", "MAE / max"]]
+        for name, row in report["metrics"].items():
+            rows.append([name, *(_number(row[key]) for key in ("nmse", "psnr", "ssim", "mae_share"))])
+        terminal.say(terminal.table(rows))
+        terminal.say(report["convention"])
+    for text in report["warnings"]:
+        terminal.complain(text)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def study(args: Namespace) -> int:
+    """``napari-medseg study acceleration``."""
+    from .. import io, models
+    from ..cohort import refuse_conflicts
+    from ..progress import run
+    from ..recon.methods import model_of
+    from ..recon.reconstruct import ReconSettings
+    from ..study import StudySettings, acceleration_job
+
+    outputs = [path for path in (args.output, args.plot, args.report) if path]
+    for place, path in enumerate(outputs):
+        refuse_conflicts([args.input, *outputs[:place]], [path])
+    settings, recon = _given(args, StudySettings), ReconSettings(args.method)
+    job = acceleration_job(
+        io.read(args.input, axes=args.axes),
+        models.load(models.find(args.model)),
+        settings,
+        recon,
+        reconstructor=model_of(args.method),
+    )
+    with terminal.Meter(args.input.name, "acceleration") as meter:
+        result = run(job, meter)
+    _write_table(args.output, result.table())
+    terminal.say(terminal.table(result.table()))
+    terminal.say("The k-space was simulated from the image: real measurements fare worse.")
+    if args.plot:
+        _draw(args.plot, result.rows, f"{args.input.name}: {args.model} after {args.method}")
+    if args.report:
+        from .report import write_json
+
+        write_json(args.report, result.report)
+    return 0
+
+
+def _write_table(path: Path, rows: Sequence[Sequence[str]]) -> None:
+    try:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows(rows)
+    except OSError as error:
+        raise FileError(f"'{path}' cannot be written ({error.strerror}). Save to another place.") from error
+
+
+def _draw(path: Path, rows: Sequence[Any], title: str) -> None:
+    from matplotlib.figure import Figure
+
+    from ..study import plot
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    plot(rows, figure.add_subplot(), title=title)
+    try:
+        figure.savefig(path, dpi=150)
+    except (OSError, ValueError) as error:
+        raise FileError(f"The plot '{path}' cannot be written ({error}). End its name in .png.") from error

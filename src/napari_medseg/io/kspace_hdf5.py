@@ -1,0 +1,231 @@
+"""HDF5 files of raw data: nothing outside the file is opened, and one slice at a time is read."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import FileError
+from . import checks
+
+if TYPE_CHECKING:
+    import h5py
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+"""The first bytes of an HDF5 file."""
+
+AXES = "scyx"
+"""Letters of the axes of k-space, in the order of `KSpace.data`: slice, coil, y (readout), x (phase encoding)."""
+
+LENGTH = np.dtype("<u4")
+"""How the length of a field of variable length is stored: its first bytes."""
+
+_ERRORS = (KeyError, RuntimeError, TypeError)
+_MAX_RATIO = 2000  # deflate, the strongest filter that h5py brings, ends at about 1030
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[h5py.File]:
+    """The file, open for reading.
+
+    Raises
+    ------
+    FileError
+        If it is damaged or no HDF5 file; also in place of what h5py raises meanwhile.
+    """
+    import h5py
+
+    with checks.damaged(path, *_ERRORS), h5py.File(path, "r") as file:
+        yield file
+
+
+def has(group: h5py.Group, name: str) -> bool:
+    """Whether the group has a member or link `name`; asking h5py's ``in`` would follow a link out of the file."""
+    return group.id.links.exists(name.encode())
+
+
+def names(group: h5py.Group, most: int) -> list[str]:
+    """Names of the first members; what is no text is left out."""
+    return [name for name in islice(group, most) if isinstance(name, str)]
+
+
+def member(path: Path, group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset:
+    """A member that lies in the file itself.
+
+    Raises
+    ------
+    FileError
+        If there is none, or it is a link, or its data lie in another file.
+    """
+    import h5py
+
+    if not has(group, name):
+        raise FileError(f"'{path.name}' has no '{name}' in {group.name}. Choose the file with the raw data.")
+    found = group[name] if group.id.links.get_info(name.encode()).type == h5py.h5l.TYPE_HARD else None
+    outside = isinstance(found, h5py.Dataset) and (found.external or found.is_virtual)
+    if found is None or outside:
+        raise FileError(
+            f"'{name}' in '{path.name}' is a link or lies in another file, which is not followed. "
+            "Copy the data themselves into one file, for example with h5repack or h5py."
+        )
+    return found
+
+
+def dataset(path: Path, group: h5py.Group, name: str) -> h5py.Dataset:
+    """A dataset that lies in the file itself and whose declared size can be true.
+
+    Raises
+    ------
+    FileError
+        If there is none, or it is a link, or much larger than what is stored.
+    """
+    import h5py
+
+    found = member(path, group, name)
+    if not isinstance(found, h5py.Dataset) or not isinstance(found.shape, tuple):
+        raise FileError(f"'{name}' in '{path.name}' is no array. Choose the file with the raw data.")
+    stored = min(found.id.get_storage_size(), path.stat().st_size)
+    if found.nbytes > _MAX_RATIO * stored:
+        raise FileError(
+            f"'{name}' in '{path.name}' declares {found.nbytes / 2**30:.3g} GiB, but the file holds {stored} bytes of "
+            "it: it was cut off while it was written. Copy it again from its source."
+        )
+    return found
+
+
+def stored_bytes(path: Path, found: h5py.Dataset) -> np.ndarray:
+    """What a dataset of at most one axis stores, shape (byte,): of fields of variable length only length and place.
+
+    HDF5 takes memory for whatever length these declare, so they are to be looked at before h5py reads them.
+
+    Raises
+    ------
+    FileError
+        If it is compressed or incomplete.
+    """
+    itemsize = found.id.get_type().get_size()
+    chunk = found.chunks[0] if found.chunks else 0
+    checks.check_size(path, (max(found.size, chunk), itemsize), 1)
+    offset = found.id.get_offset()
+    if found.id.get_create_plist().get_nfilters() or (not chunk and offset is None):
+        raise FileError(
+            f"'{found.name}' in '{path.name}' is compressed or stored in an unusual way. "
+            "Rewrite the file with 'h5repack -f NONE -l CHUNK=1'."
+        )
+    if not chunk:
+        return np.fromfile(path, np.uint8, found.size * itemsize, offset=offset)
+    data = np.zeros((-(-found.size // chunk), chunk * itemsize), np.uint8)
+    for number, part in enumerate(data):
+        found.id.read_direct_chunk((number * chunk,), out=part)
+    return data.ravel()[: found.size * itemsize]
+
+
+def text(path: Path, group: h5py.Group, name: str) -> str:
+    """A dataset that is one string.
+
+    Raises
+    ------
+    FileError
+        If it is something else.
+    """
+    import h5py
+
+    found = dataset(path, group, name)
+    kind = h5py.check_string_dtype(found.dtype)
+    if kind is None or found.shape not in ((), (1,)):
+        raise FileError(f"'{name}' in '{path.name}' is no text. Export the file again.")
+    length = kind.length or int(stored_bytes(path, found)[: LENGTH.itemsize].view(LENGTH)[0])
+    if length > path.stat().st_size:
+        raise FileError(f"'{name}' in '{path.name}' declares more text than the file holds. Copy it again.")
+    return found.asstr()[() if found.shape == () else 0]
+
+
+def attributes(file: h5py.File, names: tuple[str, ...]) -> dict[str, Any]:
+    """Those attributes of the root that are there and are one number or one string."""
+    import h5py
+
+    found = {}
+    for name in names:
+        kind = file.attrs.get_id(name) if name in file.attrs else None
+        if kind and kind.shape == () and (kind.dtype.kind in "biufSU" or h5py.check_string_dtype(kind.dtype)):
+            value = file.attrs[name]
+            value = value.item() if isinstance(value, np.generic) else value
+            found[name] = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    return found
+
+
+def arranged_shape(axes: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape (slice, coil, y, x) of an array whose axes are named by `axes`."""
+    length: Mapping[str, int] = dict(zip(axes, shape, strict=True))
+    return tuple(length.get(axis, 1) for axis in AXES)
+
+
+def arranged(array: np.ndarray, axes: str) -> np.ndarray:
+    """The array with the axes (slice, coil, y, x), as a view."""
+    shape = arranged_shape(axes, array.shape)
+    return array.transpose([axes.index(axis) for axis in AXES if axis in axes]).reshape(shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Slices:
+    """An array in an HDF5 file of which one slice at a time is read.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    name : str
+        Dataset in the root group.
+    axes : str
+        One letter of `AXES` per axis of the dataset.
+    stored : tuple of int
+        Shape of the dataset.
+    dtype : numpy.dtype
+    coils : bool
+        Whether slices have the axes (coil, y, x) or, without coils, (y, x).
+    crop : (int, int) or None
+        Rows and columns to be cut from the middle.
+    """
+
+    path: Path
+    name: str
+    axes: str
+    stored: tuple[int, ...]
+    dtype: np.dtype
+    coils: bool = True
+    crop: tuple[int, int] | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape (slice, coil, y, x) or (slice, y, x)."""
+        slices, coils, *matrix = arranged_shape(self.axes, self.stored)
+        return (slices, *((coils,) if self.coils else ()), *(self.crop or matrix))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Slice `index`, shape (coil, y, x) or (y, x), read from the file.
+
+        Raises
+        ------
+        FileError
+            If the file is gone, damaged or another one now.
+        """
+        number = range(len(self))[operator.index(index)]
+        with opened(self.path) as file:
+            found = dataset(self.path, file, self.name)
+            if (found.shape, found.dtype) != (self.stored, self.dtype):
+                raise FileError(f"'{self.path.name}' has changed since it was opened. Open it again.")
+            part = found[tuple(slice(number, number + 1) if axis == "s" else slice(None) for axis in self.axes)]
+        matrix = arranged(part, self.axes)[0]
+        if self.crop is not None:
+            top, left = ((n - m) // 2 for n, m in zip(matrix.shape[-2:], self.crop, strict=True))
+            matrix = matrix[:, top : top + self.crop[0], left : left + self.crop[1]]
+        return matrix if self.coils else matrix[0]

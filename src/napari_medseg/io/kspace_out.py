@@ -1,0 +1,89 @@
+"""Reconstructed images in the layout of fastMRI's submissions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import FileError, VolumeError
+from . import kspace_hdf5, verified
+from .checks import short
+
+_NAME = "reconstruction"
+_METRICS = "metrics"
+_SUFFIXES = (".h5", ".hdf5")
+
+
+def write_reconstruction(path: str | Path, image: np.ndarray, metrics: Mapping[str, Any]) -> Path:
+    """Save images as an HDF5 file; it is read back and compared before it takes its name.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        Ending in ``.h5`` or ``.hdf5``.
+    image : numpy.ndarray, shape (slice, y, x), real
+        Saved as the dataset ``reconstruction``, float32.
+    metrics : mapping
+        What is known of the images, such as method, settings and metrics: saved as JSON in the attribute ``metrics``;
+        numbers that are not finite become null.
+
+    Returns
+    -------
+    pathlib.Path
+        The file written.
+
+    Raises
+    ------
+    FileError
+        If it cannot be written or does not read back the same; an earlier file is then unchanged.
+    VolumeError
+        If the image is not real, finite and of three axes.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in _SUFFIXES:
+        raise FileError(f"'{path.name}' is not named as an HDF5 file. End the name in {' or '.join(_SUFFIXES)}.")
+    if not path.parent.is_dir():
+        raise FileError(f"The folder '{path.parent}' does not exist. Make it first, or save to another place.")
+    image = np.asarray(image)
+    if image.ndim != 3 or image.dtype.kind not in "iuf" or 0 in image.shape:
+        raise VolumeError(
+            f"The reconstruction has the shape {image.shape} and the type {image.dtype}; needed are real images "
+            "(slice, y, x). Take the magnitude."
+        )
+    with np.errstate(over="ignore"):  # an overflow is told next
+        image = image.astype(np.float32)
+    if not np.isfinite(image).all():
+        raise VolumeError("The reconstruction holds values that are not finite. Reconstruct it again.")
+    text = _to_json(metrics)
+    verified.replace(path, lambda temporary: _save(temporary, image, text), lambda saved: _check(saved, image, text))
+    return path
+
+
+def _to_json(metrics: Mapping[str, Any]) -> str:
+    text = json.dumps(metrics, default=lambda value: np.asarray(value).tolist())
+    # JSON has no NaN or infinity, which Python writes nonetheless
+    return json.dumps(json.loads(text, parse_constant=lambda _: None), allow_nan=False)
+
+
+def _save(path: Path, image: np.ndarray, text: str) -> None:
+    import h5py
+
+    try:
+        with h5py.File(path, "w") as file:
+            file[_NAME] = image
+            file.attrs[_METRICS] = text
+    except RuntimeError as error:  # a disk that is full when the file is closed
+        raise OSError(short(error)) from error
+
+
+def _check(path: Path, image: np.ndarray, text: str) -> None:
+    with kspace_hdf5.opened(path) as file:
+        back = kspace_hdf5.dataset(path, file, _NAME)
+        same = (back.shape, back.dtype, file.attrs[_METRICS]) == (image.shape, image.dtype, text)
+        # slice by slice: comparing needs temporary arrays
+        if not same or not all(np.array_equal(a, b) for a, b in zip(back, image, strict=True)):
+            raise FileError("the copy read back differs")

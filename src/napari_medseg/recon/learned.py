@@ -1,0 +1,149 @@
+"""Learned reconstruction: the network as a step between data-consistency steps, or from image to image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ..models import TrainedModel
+from ..progress import Job, Progress
+from .classical import tv_steps
+from .consistency import data_consistency
+from .kspace import ifft2c
+from .sampling import centre_lines
+from .sense import calibration_region
+
+WARM = 15
+"""Iterations of TV that a cascade begins with."""
+_BRIGHT = 0.995
+
+
+def brightness(image: np.ndarray) -> float:
+    """Scale of an image: its 0.995 quantile as the k-th smallest magnitude.
+
+    Parameters
+    ----------
+    image : numpy.ndarray, shape (y, x), complex
+    """
+    magnitude = np.abs(image).ravel()
+    rank = max(int(_BRIGHT * magnitude.size) - 1, 0)
+    return float(np.partition(magnitude, rank)[rank]) or 1.0
+
+
+def transform(image: torch.Tensor, dims: Sequence[int], *, inverse: bool = False) -> torch.Tensor:
+    """`kspace.fft2c` or its inverse for tensors, over the axes `dims` only."""
+    function = torch.fft.ifftn if inverse else torch.fft.fftn
+    return torch.fft.fftshift(function(torch.fft.ifftshift(image, dims), dim=tuple(dims), norm="ortho"), dims)
+
+
+def refine(
+    network: nn.Module, image: torch.Tensor, measured: torch.Tensor, mask: torch.Tensor, dims: Sequence[int]
+) -> torch.Tensor:
+    """One step of the cascade: ``DC(x + R(x))`` with hard data consistency.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        R, with two channels in and out: real and imaginary part.
+    image : torch.Tensor, shape (b, y, x), complex
+        In units of its `brightness`.
+    measured : torch.Tensor, shape (b, y, x), complex
+        `image`'s transform over `dims`, right where `mask` is.
+    mask : torch.Tensor, shape (b, 1 or y, x), bool
+    dims : sequence of int
+        ``(-1,)`` where the mask has whole columns (the other axis needs no transform), else ``(-2, -1)``.
+    """
+    channels = torch.view_as_real(image).movedim(-1, 1).contiguous()
+    change = _padded(network, channels).movedim(1, -1).contiguous()
+    kspace = transform(image + torch.view_as_complex(change), dims)
+    return transform(torch.where(mask, measured, kspace), dims, inverse=True)
+
+
+def _padded(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """Run `network` on images (b, c, y, x) of any size: mirrored up to what it takes, and cut back."""
+    rows, columns = images.shape[2:]
+    bottom, right = -rows % network.step, -columns % network.step
+    mirrored = bottom < rows and right < columns
+    padded = F.pad(images, (0, right, 0, bottom), mode="reflect" if mirrored else "replicate")
+    return network(padded)[..., :rows, :columns]
+
+
+def restore(model: TrainedModel, magnitude: np.ndarray) -> np.ndarray:
+    """What a network that maps image to image makes of a zero-filled magnitude (y, x), in the same units."""
+    scale = brightness(magnitude)
+    images = torch.from_numpy((magnitude / scale).astype(np.float32))[None, None]
+    device = next(model.network.parameters()).device
+    with torch.inference_mode():
+        restored = _padded(model.network, images.to(device))[0, 0].clamp(min=0)
+    return restored.cpu().numpy() * np.float32(scale)
+
+
+def restore_job(model: TrainedModel, measured: np.ndarray, mask: np.ndarray) -> Job[np.ndarray]:
+    """What `restore` makes of one slice, with the phase of its centre lines: data consistency needs one.
+
+    Parameters
+    ----------
+    model : TrainedModel
+        Its card's `design` is ``image``.
+    measured, mask
+        See `cascade_job`.
+
+    Returns
+    -------
+    numpy.ndarray, shape (y, x), complex64
+    """
+    yield Progress(0, 1)
+    columns = mask.ndim == 1
+    block = (slice(None), slice(*centre_lines(mask))) if columns else calibration_region(mask, len(measured))
+    centre = np.zeros_like(measured)
+    centre[block] = measured[block]
+    phase = np.angle(ifft2c(centre if centre.any() else measured))
+    return (restore(model, np.abs(ifft2c(measured))) * np.exp(1j * phase)).astype(np.complex64)
+
+
+def cascade_job(model: TrainedModel, measured: np.ndarray, mask: np.ndarray, iterations: int) -> Job[np.ndarray]:
+    """Reconstruct one slice: TV, then `iterations` times the network and hard data consistency.
+
+    Parameters
+    ----------
+    model : TrainedModel
+        Its card's `design` is ``cascade``.
+    measured : numpy.ndarray, shape (y, x), complex
+        k-space, 0 outside `mask`; any scale.
+    mask : numpy.ndarray, shape (x,) or (y, x), bool
+    iterations : int
+        0 is TV with hard data consistency.
+
+    Yields
+    ------
+    Progress
+        Steps of this slice.
+
+    Returns
+    -------
+    numpy.ndarray, shape (y, x), complex64
+        It agrees with `measured` to rounding.
+
+    References
+    ----------
+    Schlemper et al., IEEE Trans Med Imaging 37:491, 2018 (cascades with data consistency); the start from the TV
+    solution and the shared weights are ours.
+    """
+    scale = brightness(ifft2c(measured))
+    measured = (measured / scale).astype(np.complex64)
+    image = data_consistency((yield from tv_steps(measured, mask, iterations=WARM)), measured, mask)
+    dims = (-1,) if mask.ndim == 1 else (-2, -1)
+    device = next(model.network.parameters()).device
+    current = torch.from_numpy(image.astype(np.complex64))[None].to(device)
+    samples = torch.from_numpy(measured)[None].to(device)
+    known = transform(samples, (-2,), inverse=True) if mask.ndim == 1 else samples
+    where = torch.from_numpy(np.broadcast_to(mask, (1, 1, mask.size) if mask.ndim == 1 else (1, *mask.shape)).copy())
+    for step in range(iterations):
+        with torch.inference_mode():
+            current = refine(model.network, current, known, where.to(device), dims)
+        yield Progress(step + 1, iterations)
+    return current[0].cpu().numpy() * np.float32(scale)

@@ -1,0 +1,135 @@
+"""The table of reconstruction methods: what each makes of the measured samples of one slice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..acquisition import KSpace
+from ..errors import SettingsError
+from ..progress import Job, Progress
+from . import classical, sense
+from .consistency import data_consistency
+from .kspace import combine, ifft2c, rss
+
+if TYPE_CHECKING:
+    from ..models import TrainedModel
+    from .reconstruct import ReconSettings
+
+Slice = tuple[np.ndarray, np.ndarray]
+"""Magnitude (y, x), and the coil images (coil, y, x) that stand behind it."""
+Method = Callable[[np.ndarray, np.ndarray], Job[Slice]]
+"""Takes measured samples (coil, y, x) and their mask, yields between iterations."""
+
+METHODS = {
+    "zero-filled": "Zero-filled",
+    "tv": "Total variation",
+    "wavelet": "Wavelets",
+    "sense": "SENSE (ESPIRiT maps)",
+    "sense-tv": "SENSE with total variation (ESPIRiT maps)",
+}
+"""Names of the methods without a model, and how to call them."""
+NEEDS_COILS = ("sense", "sense-tv")
+_STEPS = 4  # of a cascade
+
+
+def model_of(name: str) -> TrainedModel | None:
+    """The model of that name; None if it is a method without one.
+
+    Raises
+    ------
+    SettingsError, ModelError
+        If there is none, or it does not reconstruct.
+    """
+    if name in METHODS:
+        return None
+    from ..models import available, load
+
+    known = available()
+    if name not in known:
+        raise SettingsError(
+            f"There is no method '{name}'; choose one of {', '.join(METHODS)}, or a model that reconstructs."
+        )
+    return load(known[name])
+
+
+def prepare(kspace: KSpace, settings: ReconSettings, model: TrainedModel | None) -> Method:
+    """The method of `settings` for the slices of `kspace`.
+
+    Raises
+    ------
+    SettingsError
+        If the method does not exist or does not fit the data.
+    """
+    if model is None and settings.method not in METHODS:
+        raise SettingsError(f"There is no method '{settings.method}'; choose one of {', '.join(METHODS)}.")
+    if settings.method in NEEDS_COILS and kspace.coils < 2:
+        raise SettingsError(
+            f"The k-space has one coil; '{settings.method}' combines several by their sensitivities. Choose tv."
+        )
+    if model is not None:
+        return _learned(kspace, settings, model)
+    if settings.method in NEEDS_COILS:
+        return partial(_with_maps, settings=settings)
+    steps = {"zero-filled": _zero_filled, "tv": classical.tv_steps, "wavelet": classical.wavelet_steps}[settings.method]
+    return partial(_coil_by_coil, steps=partial(steps, **_given(settings)), weight=settings.weight)
+
+
+def _given(settings: ReconSettings) -> dict[str, float]:
+    """The options that were given; what is None keeps the default of the method."""
+    options = {"strength": settings.strength, "iterations": settings.iterations}
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _zero_filled(measured: np.ndarray, mask: np.ndarray, **_: float) -> Job[np.ndarray]:
+    yield Progress(1, 1)
+    return ifft2c(measured)
+
+
+def _coil_by_coil(
+    measured: np.ndarray, mask: np.ndarray, *, steps: Callable[..., Job[np.ndarray]], weight: float | None
+) -> Job[Slice]:
+    images = []
+    for coil in measured:
+        # a coil that sees nothing stays dark
+        images.append((yield from steps(coil, mask)) if coil.any() else np.zeros_like(coil))
+    coils = data_consistency(np.stack(images), measured, mask, weight)
+    return rss(coils, 0), coils
+
+
+def _with_maps(measured: np.ndarray, mask: np.ndarray, *, settings: ReconSettings) -> Job[Slice]:
+    yield Progress(0, 1)
+    rows, columns = sense.calibration_region(mask, measured.shape[1])
+    maps = sense.espirit(measured[:, rows, columns], measured.shape[1:])
+    options = _given(settings)
+    if settings.method == "sense-tv":
+        image = yield from sense.sense_tv_steps(measured, mask, maps, **options)
+    else:
+        # what keeps noise down there is called damping
+        options = {"damping" if name == "strength" else name: value for name, value in options.items()}
+        image = yield from sense.sense_steps(measured, mask, maps, **options)
+    if settings.dc != "none":
+        image = combine(data_consistency(maps * image, measured, mask, settings.weight), maps)
+    return np.abs(image), maps * image
+
+
+def _learned(kspace: KSpace, settings: ReconSettings, model: TrainedModel) -> Method:
+    if model.card.design not in ("cascade", "image"):
+        raise SettingsError(f"The model '{model.card.name}' segments, it does not reconstruct. Choose another one.")
+    from ..engine import choose_device
+    from . import learned
+
+    model.network.to(choose_device(settings.device))
+    if model.card.design == "cascade":
+        iterations = _STEPS if settings.iterations is None else settings.iterations
+        steps = partial(learned.cascade_job, model, iterations=iterations)
+        return partial(_coil_by_coil, steps=steps, weight=settings.weight)
+    if kspace.coils > 1:
+        raise SettingsError(
+            f"'{model.card.name}' maps the magnitude of one coil to an image; the k-space has {kspace.coils} coils. "
+            "Choose tv or sense-tv."
+        )
+    return partial(_coil_by_coil, steps=partial(learned.restore_job, model), weight=settings.weight)

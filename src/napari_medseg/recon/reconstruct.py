@@ -1,0 +1,358 @@
+"""From k-space to images: settings, warnings, result; the job behind every reconstruction."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import __version__, metrics
+from ..acquisition import KSpace
+from ..errors import SettingsError, VolumeError
+from ..progress import Job, Progress, run
+from ..volume import Volume
+from . import methods
+from .consistency import data_residual
+from .kspace import centre_crop, ifft2c, rss
+from .sampling import Sampling, effective_acceleration
+
+if TYPE_CHECKING:
+    from ..models import ModelCard, TrainedModel
+
+CONSISTENCY = ("none", "soft", "hard")
+ESTIMATED = (
+    "Estimated by a trained network: it may contain structure that was not measured, or miss structure that was; "
+    "not for diagnosis."
+)
+_HIGH_RESIDUAL = 0.05
+_FAR = 1.15  # ratio of nominal and effective acceleration that is worth a word
+
+
+@dataclass(frozen=True)
+class ReconSettings:
+    """Options of a reconstruction.
+
+    Parameters
+    ----------
+    method : str
+        One of `methods.METHODS`, or the name of a model that reconstructs.
+    dc : {"none", "soft", "hard"}
+        Data consistency after the method; ``hard`` puts the measured samples back.
+    dc_weight : float
+        Weight of the measured samples where `dc` is ``soft``.
+    strength : float or None
+        Weight of total variation or wavelets, see `classical.tv_steps`; None for the default of the method.
+    iterations : int or None
+        Of the method; None for its default.
+    device : {"auto", "cpu", "cuda", "mps"}
+        Where a network computes.
+
+    Raises
+    ------
+    SettingsError
+        If a value is not among these.
+    """
+
+    method: str = "tv"
+    dc: str = "hard"
+    dc_weight: float = 1.0
+    strength: float | None = None
+    iterations: int | None = None
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.dc not in CONSISTENCY:
+            raise SettingsError(f"Data consistency is {self.dc!r}; choose one of {', '.join(CONSISTENCY)}.")
+        if not 0 <= self.dc_weight < math.inf:
+            raise SettingsError(f"The weight of data consistency is {self.dc_weight}; needed is a number from 0 up.")
+
+    @property
+    def weight(self) -> float | None:
+        """Weight for `data_consistency`; None is hard."""
+        return {"none": 0.0, "soft": self.dc_weight, "hard": None}[self.dc]
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One finished slice: its index, and magnitudes (y, x), cropped, of the result and of zero filling."""
+
+    index: int
+    image: np.ndarray
+    zero_filled: np.ndarray
+    residual: float
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstruction:
+    """Result of a run.
+
+    Parameters
+    ----------
+    image, zero_filled : Volume
+        Magnitudes, axes zyx, float32, in the units of the measurement.
+    residual : float
+        How far the result lies from the measured samples, see `data_residual`; mean over the slices.
+    mask : numpy.ndarray, shape (x,) or (y, x), bool
+        What was taken as measured.
+    reference : Volume or None
+        The image of the fully sampled data, where there is one.
+    report : dict
+        JSON-able: method, parameters, mask, metrics against the reference, warnings.
+    """
+
+    image: Volume
+    zero_filled: Volume
+    residual: float
+    mask: np.ndarray
+    reference: Volume | None
+    report: dict[str, Any]
+
+
+def sampled(kspace: KSpace, sampling: Sampling | None, mask: np.ndarray | None = None) -> KSpace:
+    """`kspace` under a mask: one that is given, or one that `sampling` draws, or its own.
+
+    Raises
+    ------
+    SettingsError, VolumeError
+        If there is a mask of the scan already and another one is asked for, or the mask does not fit.
+    """
+    if sampling is None and mask is None:
+        return kspace
+    if mask is None:
+        mask = sampling.mask(kspace.matrix, str(kspace.metadata.get("source", "")))
+    if kspace.mask is not None and (mask & ~kspace.mask).any():
+        raise SettingsError(
+            "The k-space is undersampled already, and the mask that was asked for wants samples that were not "
+            "measured. Use the mask of the scan, or one that lies within it."
+        )
+    return replace(kspace, mask=np.asarray(mask, bool), mask_origin="generated" if sampling else "given")
+
+
+def reconstruct_job(
+    kspace: KSpace,
+    settings: ReconSettings,
+    *,
+    model: TrainedModel | None = None,
+    indices: Sequence[int] | None = None,
+    start: int = 0,
+) -> Job[Reconstruction]:
+    """Reconstruct the slices of `kspace` one after the other.
+
+    Parameters
+    ----------
+    kspace : KSpace
+        With its mask, see `sampled`; without one all of it counts as measured.
+    settings : ReconSettings
+    model : TrainedModel, optional
+        Where the method is a model.
+    indices : sequence of int, optional
+        Slices to reconstruct; all of them if left out.
+    start : int
+        Slice to begin with; the run wraps around.
+
+    Yields
+    ------
+    Progress
+        Over the slices, also between the iterations of one; `partial` is a `Part` when a slice is finished.
+
+    Returns
+    -------
+    Reconstruction
+        Of the slices asked for.
+
+    Raises
+    ------
+    VolumeError, SettingsError
+        If k-space, mask, method and settings do not fit.
+    """
+    began = time.monotonic()
+    method = methods.prepare(kspace, settings, model)
+    chosen = sorted(set(range(kspace.slices) if indices is None else indices))
+    if not chosen or not 0 <= chosen[0] <= chosen[-1] < kspace.slices:
+        raise SettingsError(f"The slices {chosen} were asked for; the k-space has the slices 0 to {kspace.slices - 1}.")
+    mask = np.ones(kspace.matrix[1], bool) if kspace.mask is None else kspace.mask
+    parts: dict[int, Part] = {}
+    for index in sorted(chosen, key=lambda i: (i < start, i)):
+        measured = np.where(mask, kspace.slice(index), 0)
+        if not measured.any():
+            raise VolumeError(f"The mask leaves nothing of slice {index}: all samples that it keeps are 0.")
+        magnitude, coils = yield from _within(method(measured, mask), len(parts), len(chosen))
+        zero_filled = rss(ifft2c(measured), 0)
+        parts[index] = Part(
+            index, _shown(kspace, magnitude), _shown(kspace, zero_filled), data_residual(coils, measured, mask)
+        )
+        yield Progress(len(parts), len(chosen), parts[index])
+    return _result(kspace, settings, model, mask, [parts[i] for i in chosen], time.monotonic() - began)
+
+
+def reconstruct(
+    kspace: KSpace,
+    method: str = "tv",
+    *,
+    sampling: Sampling | None = None,
+    mask: np.ndarray | None = None,
+    **settings: Any,
+) -> Reconstruction:
+    """Reconstruct k-space, for example what `read_kspace` returns.
+
+    Parameters
+    ----------
+    kspace : KSpace
+    method : str
+        See `ReconSettings`.
+    sampling : Sampling, optional
+        Undersample with a mask drawn by these rules.
+    mask : numpy.ndarray, optional
+        Undersample with this mask.
+    **settings
+        Further fields of `ReconSettings`.
+
+    Raises
+    ------
+    MedsegError
+        If k-space, mask, method and settings do not fit.
+    """
+    try:
+        options = ReconSettings(method=method, **settings)
+    except TypeError as error:
+        raise SettingsError(f"reconstruct does not take these options: {error}.") from error
+    return run(reconstruct_job(sampled(kspace, sampling, mask), options, model=methods.model_of(method)))
+
+
+def _within(job: Job[Any], done: int, total: int) -> Job[Any]:
+    """Drive the job of one slice; its steps are cancel points."""
+    while True:
+        try:
+            next(job)
+        except StopIteration as end:
+            return end.value
+        yield Progress(done, total)
+
+
+def _shown(kspace: KSpace, image: np.ndarray) -> np.ndarray:
+    return centre_crop(image, kspace.crop or kspace.matrix).astype(np.float32)
+
+
+def affine(kspace: KSpace) -> np.ndarray:
+    """Voxel-to-millimetre matrix of the images of `kspace`, of its voxel size alone."""
+    return np.diag([*(kspace.spacing or (1.0, 1.0, 1.0))[::-1], 1.0])
+
+
+def image_volume(kspace: KSpace, data: np.ndarray) -> Volume:
+    """Images (slice, y, x) of `kspace` on their grid."""
+    flags = {"has_spacing": kspace.spacing is not None, "simulated": kspace.simulated}
+    return Volume(data, "zyx", kspace.metadata.get("affine", affine(kspace)), metadata=flags)
+
+
+def _reference(kspace: KSpace, indices: Sequence[int]) -> np.ndarray | None:
+    """The image of the fully sampled data: the file's own, or that of all columns where all were measured."""
+    if kspace.reference is not None:
+        return np.stack([np.asarray(kspace.reference[i], np.float32) for i in indices])
+    if kspace.mask_origin in ("generated", "given"):
+        return np.stack([_shown(kspace, rss(ifft2c(kspace.slice(i)), 0)) for i in indices])
+    return None
+
+
+def _result(
+    kspace: KSpace,
+    settings: ReconSettings,
+    model: TrainedModel | None,
+    mask: np.ndarray,
+    parts: list[Part],
+    seconds: float,
+) -> Reconstruction:
+    image, zero_filled = (np.stack([getattr(part, name) for part in parts]) for name in ("image", "zero_filled"))
+    reference = _reference(kspace, [part.index for part in parts])
+    images = {"zero-filled": zero_filled, settings.method: image}
+    residual = float(np.mean([part.residual for part in parts]))
+    notes = warnings(kspace, settings, model and model.card)
+    if residual > _HIGH_RESIDUAL:
+        notes.append(f"The result differs from the measured samples by {residual:.1%}.")
+    report = {
+        "version": __version__,
+        "settings": asdict(settings),
+        "model": model and {"name": model.card.name, "sha256": model.card.sha256},
+        "slices": [part.index for part in parts],
+        "mask": describe(mask, kspace.mask_origin),
+        "simulated": kspace.simulated,
+        "residual": residual,
+        "residual_by_slice": [part.residual for part in parts],
+        "metrics": None if reference is None else compare(reference, images),
+        "convention": CONVENTION,
+        "warnings": notes,
+        "seconds": round(seconds, 3),
+    }
+    volumes = [image_volume(kspace, data) for data in (image, zero_filled)]
+    full = None if reference is None else image_volume(kspace, reference)
+    return Reconstruction(*volumes, residual, mask, full, report)
+
+
+CONVENTION = (
+    "NMSE, PSNR and MAE over the whole volume, SSIM as the mean over slices (7 x 7 uniform window); data range: the "
+    "maximum of the reference volume; no masking, no rescaling (fastMRI's definitions)"
+)
+
+
+def compare(reference: np.ndarray, images: Mapping[str, np.ndarray]) -> dict[str, dict[str, float | None]]:
+    """NMSE, PSNR (dB), SSIM and MAE of images (slice, y, x) against `reference`, by the names of the images.
+
+    Raises
+    ------
+    VolumeError
+        If shapes differ.
+    """
+    largest = float(reference.max()) or 1.0
+    small = min(reference.shape[1:]) < 7
+    return {
+        name: {
+            "nmse": metrics.nmse(reference, image),
+            "psnr": metrics.psnr(reference, image),
+            "ssim": None if small else metrics.ssim(reference, image),
+            "mae": metrics.mae(reference, image),
+            "mae_share": metrics.mae(reference, image) / largest,
+        }
+        for name, image in images.items()
+    }
+
+
+def describe(mask: np.ndarray, origin: str) -> dict[str, Any]:
+    """A mask in a few JSON-able words and numbers; its hash tells it from others."""
+    return {
+        "origin": origin or "none",
+        "samples": int(np.count_nonzero(mask)),
+        "of": int(mask.size),
+        "effective_acceleration": round(effective_acceleration(mask), 3),
+        "sha256": hashlib.sha256(np.packbits(mask).tobytes()).hexdigest(),
+    }
+
+
+def warnings(
+    kspace: KSpace, settings: ReconSettings, card: ModelCard | None, sampling: Sampling | None = None
+) -> list[str]:
+    """What a person should know before a run."""
+    found = []
+    if kspace.simulated:
+        found.append("The k-space is simulated from an image: results are better than those of real measurements.")
+    mask = kspace.mask
+    true = 1.0 if mask is None else effective_acceleration(mask)
+    if sampling and not sampling.acceleration / _FAR < true < sampling.acceleration * _FAR:
+        found.append(f"The mask accelerates {true:.2f} times, not {sampling.acceleration:g} times.")
+    if card is None:
+        return found
+    found.append(ESTIMATED)
+    spans = list(card.masks.values())
+    low, high = min(s[0] for s in spans), max(s[1] for s in spans)
+    if not low / _FAR <= true <= high * _FAR:
+        found.append(f"The acceleration is {true:.2f}; {card.name} was trained with {low:g} to {high:g}.")
+    if sampling and sampling.kind not in card.masks:
+        found.append(f"{card.name} was not trained with {sampling.kind} masks, but with {', '.join(card.masks)}.")
+    if kspace.coils > 1:
+        found.append(f"{card.name} was trained on one coil; the {kspace.coils} coils go through it one by one.")
+    if not kspace.simulated:
+        found.append(f"{card.name} was trained on simulated k-space; on real data TV is the safer choice.")
+    return found

@@ -1,0 +1,88 @@
+"""``reconstruct`` and ``study acceleration`` on the command line."""
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from napari_medseg import io
+from napari_medseg.cli import main
+from napari_medseg.samples import path
+
+REFERENCE = Path(__file__).parent / "reference" / "mri" / "fastmri_like"
+HEART = str(path("sunnybrook_SC-HF-I-01_ED.nii.gz"))
+
+
+def test_raw_data_become_images_with_figures(tmp_path, capsys):
+    out, report = tmp_path / "image.h5", tmp_path / "report.json"
+    words = ["reconstruct", str(REFERENCE / "file17_sc.h5"), "-o", str(out), "--method", "tv", "--iterations", "5"]
+    words += ["--mask", "random", "--acceleration", "4", "--center-fraction", "0.08", "--report", str(report)]
+    assert main(words) == 0
+    told = capsys.readouterr().out
+    assert "data residual 0.0000" in told and "zero-filled" in told and "fastMRI's definitions" in told
+    with h5py.File(out) as file:
+        assert file["reconstruction"].shape == (3, 80, 80) and file["reconstruction"].dtype == np.float32
+    content = json.loads(report.read_text())
+    assert content["mask"]["origin"] == "generated" and content["settings"]["iterations"] == 5
+    assert content["metrics"]["tv"]["nmse"] < content["metrics"]["zero-filled"]["nmse"]
+
+
+def test_zero_filled_figures_are_those_of_fastmri(tmp_path):
+    """End to end, with the mask that fastMRI draws from the name of the file."""
+    report = tmp_path / "report.json"
+    words = ["reconstruct", str(REFERENCE / "file17_sc.h5"), "-o", str(tmp_path / "image.h5"), "--report", str(report)]
+    assert main([*words, "--method", "zero-filled", "--mask", "random"]) == 0
+    theirs = json.loads((REFERENCE.parent / "zerofilled.json").read_text())["volume_metrics_zero_filled"]
+    ours = json.loads(report.read_text())["metrics"]["zero-filled"]
+    for name, value in theirs["sc_random_4x_noclamp"].items():
+        assert ours[name] == pytest.approx(value, rel=1e-5)
+
+
+def test_images_are_simulated_on_their_own_grid(tmp_path, capsys):
+    out = tmp_path / "image.nii.gz"
+    words = ["reconstruct", HEART, "-o", str(out), "--method", "zero-filled"]
+    assert main(words) == 2 and "--simulate" in capsys.readouterr().err
+    assert main([*words, "--simulate", "--mask", "equispaced", "--direction", "y"]) == 0
+    captured = capsys.readouterr()
+    assert "simulated k-space" in captured.out and "simulated" in captured.err
+    volume, source = io.read(out), io.read(HEART)
+    np.testing.assert_allclose(volume.affine, source.affine, atol=1e-6)
+    assert volume.data.shape == source.data.shape
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (["--method", "magic"], "no method 'magic'"),
+        (["--method", "tv", "--acceleration", "4"], "--mask random"),
+        (["--method", "tv", "--mask", "random", "--mask-file", "mask.npy"], "Choose one"),
+        (["--method", "tv", "--mask-file", "absent.npy"], "cannot be read"),
+        (["--method", "tv", "--mask-file", "mask.npy"], "needed is a mask of"),
+        (["--method", "sense"], "one coil"),
+        (["--method", "tv", "--mask", "equispaced_fraction", "--center-fraction", "0.5"], "fewer centre lines"),
+    ],
+)
+def test_mistakes_get_one_sentence(tmp_path, monkeypatch, capsys, more, sentence):
+    monkeypatch.chdir(tmp_path)
+    np.save("mask.npy", np.ones(7, bool))
+    words = ["reconstruct", str(REFERENCE / "file17_sc.h5"), "-o", "image.h5", *more]
+    assert main(words) in (1, 2)
+    complaint = capsys.readouterr().err
+    assert sentence in complaint and complaint.count("\n") == 1
+    assert not Path("image.h5").exists()
+
+
+def test_study_writes_table_plot_and_report(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    io.write(io.read(HEART).select("z", 5), "slice.nii.gz")
+    words = ["study", "acceleration", "slice.nii.gz", "-o", "study.csv", "--model", "litenext-heart"]
+    words += ["--method", "zero-filled", "--accelerations", "1,6", "--plot", "study.png", "--report", "study.json"]
+    assert main(words) == 0
+    assert "left-ventricular cavity: Dice" in capsys.readouterr().out
+    head, first, second = Path("study.csv").read_text().splitlines()
+    assert head.startswith("acceleration,effective") and first.startswith("1,1,inf,1,1,")
+    assert second.startswith("6,")
+    assert Path("study.png").stat().st_size > 5000
+    assert [row["acceleration"] for row in json.loads(Path("study.json").read_text())["rows"]] == [1, 6]
