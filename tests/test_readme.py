@@ -17,6 +17,7 @@ def scan(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copy(samples.path("sunnybrook_SC-HF-I-01_ED.nii.gz"), "scan.nii.gz")
     shutil.copy(samples.path("sunnybrook_SC-HF-I-01_ED_label.nii.gz"), "reference.nii.gz")
+    shutil.copy(samples.path("brain8_poisson8x.npz"), "raw.npz")
 
 
 def blocks(language):

@@ -8,11 +8,12 @@ from napari_medseg import models
 from napari_medseg.errors import MedsegError
 from napari_medseg.progress import run
 from napari_medseg.recon import data_residual, fft2c
-from napari_medseg.training import reconstruction
+from napari_medseg.training import recon_figures
 from napari_medseg.training.augment import AugmentSettings
 from napari_medseg.training.dataset import Source
 from napari_medseg.training.fine_tune import train_job
-from napari_medseg.training.reconstruction import Reconstruction, figures
+from napari_medseg.training.recon_figures import figures
+from napari_medseg.training.reconstruction import Reconstruction
 from napari_medseg.training.settings import MaskShare, ReconTrainSettings, read_settings
 from napari_medseg.training.simulated import draw, draw_mask, mask_of, rough_phase, volumes
 
@@ -88,16 +89,21 @@ def test_training_begins_at_the_classical_result_and_improves_on_it(images, reco
 
 
 def test_figures_stand_beside_the_classical_ones(images, recon_settings, monkeypatch):
-    monkeypatch.setattr(reconstruction, "PROTOCOL", reconstruction.PROTOCOL[:1])
-    monkeypatch.setattr(reconstruction, "_SEEDS", 1)
+    monkeypatch.setattr(recon_figures, "PROTOCOL", recon_figures.PROTOCOL[:1])
+    monkeypatch.setattr(recon_figures, "_SEEDS", 1)
     task = Reconstruction(recon_settings(), torch.device("cpu"))
     model = models.TrainedModel(task.card(), task.network.eval())
-    (rows,) = figures(model, task.settings.val, images).values()
+    table = figures(model, task.settings.val, images)
+    spots = table.pop("spots")
+    (rows,) = table.values()
     assert set(rows) == {"s0", "s1"}
     for row in rows.values():
         # an untrained cascade is what it begins with, some steps of TV
         assert row["zero_filled"]["psnr"] < row["model"]["psnr"] <= row["tv_dc"]["psnr"] + 0.2
         assert row["zero_filled"]["nmse"] > row["model"]["nmse"] > 0
+    # a cascade that changes nothing keeps of a false spot what agrees with the data, and of a true one what TV keeps
+    for row in spots.values():
+        assert 0 < row["left"] < 1 and row["kept"] == pytest.approx(row["kept_tv"], abs=0.2)
 
 
 def test_scans_are_repeatable_and_true_to_their_mask():

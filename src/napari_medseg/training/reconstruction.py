@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +12,12 @@ from torch import nn
 from .. import metrics, models
 from ..models.card import CHANNELS
 from ..preprocess import Preprocess
-from ..progress import run
 from ..recon import data_consistency, ifft2c
 from ..recon.classical import tv
-from ..recon.learned import WARM, brightness, cascade_job, refine, restore, transform
-from .dataset import Source
+from ..recon.learned import WARM, brightness, refine, transform
+from .recon_figures import PROTOCOL, figures, reconstruct
 from .settings import ReconTrainSettings
 from .simulated import Scan, draw, mask_of, slices, volumes
-
-STEPS = 4
-"""Steps of a cascade in validation and by default."""
-PROTOCOL = tuple((kind, *rest) for kind in ("random", "equispaced_fraction") for rest in ((4, 0.08), (8, 0.04)))
-"""Kind, acceleration and centre fraction of the masks that figures are measured with."""
-_SEEDS = 3
 
 
 class Reconstruction:
@@ -142,39 +134,3 @@ class Reconstruction:
     def held_out(self, path: Path, root: Path) -> dict[str, Any]:
         """Figures on `test`, see `figures`."""
         return figures(models.load(path), self.settings.test, root)
-
-
-def reconstruct(model: models.TrainedModel, kspace: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Magnitudes (slice, y, x) that `model` makes of k-space (slice, y, x) under `mask`."""
-    measured = np.where(mask, kspace, 0)
-    if model.card.design == "cascade":
-        return np.stack([np.abs(run(cascade_job(model, one, mask, STEPS))) for one in measured])
-    return np.stack([restore(model, np.abs(ifft2c(one))) for one in measured])
-
-
-def figures(model: models.TrainedModel, sources: Iterable[Source], root: Path) -> dict[str, Any]:
-    """PSNR (dB), SSIM and NMSE of `model`, zero-filled and TV with hard data consistency, per mask and subject.
-
-    Each figure is the mean over three masks. Volumes and masks are simulated, see `simulated.volumes`.
-    """
-    methods = {
-        "zero_filled": lambda kspace, mask: np.abs(ifft2c(np.where(mask, kspace, 0))),
-        "tv_dc": lambda kspace, mask: np.stack([np.abs(_tv_dc(one, mask)) for one in np.where(mask, kspace, 0)]),
-        "model": lambda kspace, mask: reconstruct(model, kspace, mask),
-    }
-    table: dict[str, Any] = {}
-    for subject, kspace, reference in volumes(sources, root):
-        for kind, acceleration, fraction in PROTOCOL:
-            rows = table.setdefault(f"{kind} {acceleration}x", {}).setdefault(subject, {})
-            masks = [mask_of(kind, kspace.shape[-1], acceleration, fraction, subject, n) for n in range(_SEEDS)]
-            for name, method in methods.items():
-                images = [method(kspace, mask) for mask in masks]
-                rows[name] = {
-                    key: round(float(np.mean([score(reference, image) for image in images])), 4)
-                    for key, score in (("psnr", metrics.psnr), ("ssim", metrics.ssim), ("nmse", metrics.nmse))
-                }
-    return table
-
-
-def _tv_dc(measured: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    return data_consistency(tv(measured, mask), measured, mask)
