@@ -64,7 +64,8 @@ def main() -> None:
     torch.set_num_threads(1)
     for name in given.models:
         model = models.load(Path(name) if Path(name).is_file() else models.find(name))
-        print(f"\n| {model.card.name} | mask | zero-filled | TV + DC | model | gain (dB) |\n|---|---|---:|---:|---:|---:|")
+        print(f"\n| {model.card.name} | mask | zero-filled | TV + DC | model | gain (dB) |")
+        print("|---|---|---:|---:|---:|---:|")
         for group, source in SIMULATED.items():
             table = figures(model, [source], given.root)
             spots = table.pop("spots", None)

@@ -110,7 +110,7 @@ def _read_member(path: Path, archive: zipfile.ZipFile, name: str) -> np.ndarray:
 
 def _read_array(path: Path, file: IO[bytes], size: int) -> np.ndarray:
     """One array whose header and data are `size` bytes; the header is judged before memory is taken."""
-    shape, dtype = _read_header(path, file)
+    shape, dtype = read_header(path, file)
     checks.check_real(path, dtype)
     checks.check_size(path, shape, dtype.itemsize)
     if math.prod(shape) * dtype.itemsize > size:
@@ -119,7 +119,7 @@ def _read_array(path: Path, file: IO[bytes], size: int) -> np.ndarray:
     return np.lib.format.read_array(file, allow_pickle=False)
 
 
-def _read_header(path: Path, file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+def read_header(path: Path, file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
     version = np.lib.format.read_magic(file)
     if version not in _HEADERS:
         raise FileError(f"'{path.name}' is of NumPy format {version}, not (1, 0) or (2, 0). Save it again with numpy.")
@@ -132,7 +132,7 @@ def _archive_notes(path: Path, archive: zipfile.ZipFile) -> Notes:
     if name not in archive.namelist():
         return Notes()
     with archive.open(name) as file:
-        shape, dtype = _read_header(path, file)
+        shape, dtype = read_header(path, file)
         if shape != () or dtype.kind != "U" or dtype.itemsize > _MAX_NOTES_BYTES:
             return Notes()
         file.seek(0)

@@ -115,7 +115,7 @@ def _heads(path: Path, group: h5py.Group) -> np.ndarray:
     formats = [fields["head"][0] if name == "head" else kspace_hdf5.LENGTH for name in fields]
     offsets = [offset for _, offset in fields.values()]
     layout = {"names": list(fields), "formats": formats, "offsets": offsets, "itemsize": found.dtype.itemsize}
-    records = kspace_hdf5.stored_bytes(path, found).view(np.dtype(layout))
+    records = kspace_hdf5.stored_bytes(path, found, found.dtype.itemsize).view(np.dtype(layout))
     heads = records["head"]
     declared = 2 * heads["active_channels"].astype(np.int64) * heads["number_of_samples"]
     longest = 4 * max(int(declared.sum()), int(records["traj"].max()))

@@ -317,7 +317,7 @@ def _kspace_member(path: Path, archive: zipfile.ZipFile) -> str:
 
 def _read_member(path: Path, archive: zipfile.ZipFile, name: str) -> np.ndarray:
     with archive.open(f"{name}.npy") as file:
-        shape, dtype = arrays._read_header(path, file)
+        shape, dtype = arrays.read_header(path, file)
         checks.check_size(path, shape, dtype.itemsize)
         file.seek(0)
         return np.lib.format.read_array(file, allow_pickle=False)
@@ -341,9 +341,9 @@ def _is_complex(path: Path) -> bool:
     with checks.damaged(path, *_ERRORS):
         if path.suffix.lower() == ".npy":
             with path.open("rb") as file:
-                return arrays._read_header(path, file)[1].kind == "c"
+                return arrays.read_header(path, file)[1].kind == "c"
         with zipfile.ZipFile(path) as archive:
             name = _kspace_member(path, archive)
             with archive.open(f"{name}.npy") as file:
-                shape, dtype = arrays._read_header(path, file)
+                shape, dtype = arrays.read_header(path, file)
     return dtype.kind == "c" or (name == "kspace" and dtype.kind in "iuf" and shape[-1:] == (2,))

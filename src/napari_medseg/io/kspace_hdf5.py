@@ -27,6 +27,7 @@ AXES = "scyx"
 LENGTH = np.dtype("<u4")
 """How the length of a field of variable length is stored: its first bytes."""
 
+_VARIABLE_BYTES = 16  # of a field of variable length: length, address, number
 _ERRORS = (KeyError, RuntimeError, TypeError)
 _MAX_RATIO = 2000  # deflate, the strongest filter that h5py brings, ends at about 1030
 
@@ -100,17 +101,23 @@ def dataset(path: Path, group: h5py.Group, name: str) -> h5py.Dataset:
     return found
 
 
-def stored_bytes(path: Path, found: h5py.Dataset) -> np.ndarray:
+def stored_bytes(path: Path, found: h5py.Dataset, itemsize: int) -> np.ndarray:
     """What a dataset of at most one axis stores, shape (byte,): of fields of variable length only length and place.
 
     HDF5 takes memory for whatever length these declare, so they are to be looked at before h5py reads them.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    found : h5py.Dataset
+    itemsize : int
+        Bytes per entry in the file.
 
     Raises
     ------
     FileError
         If it is compressed or incomplete.
     """
-    itemsize = found.id.get_type().get_size()
     chunk = found.chunks[0] if found.chunks else 0
     checks.check_size(path, (max(found.size, chunk), itemsize), 1)
     offset = found.id.get_offset()
@@ -141,7 +148,7 @@ def text(path: Path, group: h5py.Group, name: str) -> str:
     kind = h5py.check_string_dtype(found.dtype)
     if kind is None or found.shape not in ((), (1,)):
         raise FileError(f"'{name}' in '{path.name}' is no text. Export the file again.")
-    length = kind.length or int(stored_bytes(path, found)[: LENGTH.itemsize].view(LENGTH)[0])
+    length = kind.length or int(stored_bytes(path, found, _VARIABLE_BYTES)[: LENGTH.itemsize].view(LENGTH)[0])
     if length > path.stat().st_size:
         raise FileError(f"'{name}' in '{path.name}' declares more text than the file holds. Copy it again.")
     return found.asstr()[() if found.shape == () else 0]
