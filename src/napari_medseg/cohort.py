@@ -5,15 +5,13 @@ from __future__ import annotations
 import glob
 import itertools
 import os
-import shlex
-import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import io
+from . import io, shell
 from .errors import FileError, MedsegError, SettingsError
 from .io import formats
 from .progress import Progress, run
@@ -236,7 +234,7 @@ def command(
         Used with several models: by default beside `output`; False leaves it out.
     """
     names = [models] if isinstance(models, str) else models
-    words = ["napari-medseg", "segment", *map(_operand, inputs), "--output", _operand(output)]
+    words = ["napari-medseg", "segment", *map(shell.operand, inputs), "--output", shell.operand(output)]
     words += [word for name in names for word in ("--model", name)]
     for option in fields(settings):
         value = getattr(settings, option.name)
@@ -245,15 +243,15 @@ def command(
             continue
         words.append("--" + option.name.replace("_", "-"))
         if option.name == "uncertainty":
-            words.append(_operand(uncertainty or _beside(Path(output), "uncertainty")))
+            words.append(shell.operand(uncertainty or _beside(Path(output), "uncertainty")))
         elif value is not True:
             words.append(str(value))
     if len(names) > 1 and disagreement:
         place = _beside(Path(output), "disagreement") if disagreement is True else disagreement
-        words += ["--disagreement", _operand(place)]
+        words += ["--disagreement", shell.operand(place)]
     if axes:
         words += ["--axes", axes]
-    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+    return shell.join(words)
 
 
 def _meant(pattern: str) -> list[Path]:
@@ -362,12 +360,6 @@ def _by_name(folder: Path) -> dict[str, Path] | None:
     if len(named) < len(files):
         raise SettingsError(f"'{folder}' holds several files of one name that differ in suffix only. Keep one of each.")
     return named
-
-
-def _operand(path: str | Path) -> str:
-    """A path that no parser takes for an option."""
-    text = str(path)
-    return os.path.join(".", text) if text.startswith("-") else text
 
 
 def _beside(output: Path, kind: str) -> Path:

@@ -25,7 +25,7 @@ _WHOLE_PIXELS = 1024 * 1024  # slices above this are cut into tiles
 _SMALLEST_SIDE = 160
 _TRIAL = 128  # height and width of the image that times a network
 
-Encoding = list[list[torch.Tensor]]
+Encoding = list[list[list[torch.Tensor]]]
 """What a network with context made of one slice: per tile what `TrainedModel.encode` returned."""
 
 
@@ -207,7 +207,7 @@ def try_out(model: TrainedModel) -> tuple[float, float]:
         seconds = time.perf_counter() - began
         if seconds > 1:
             break
-    return seconds / side**2, sum(code.nbytes for code in encoding) / side**2
+    return seconds / side**2, sum(part.nbytes for code in encoding for part in code) / side**2
 
 
 def tile_side(model: TrainedModel) -> int:
@@ -219,8 +219,8 @@ def _bytes_per_pixel(model: TrainedModel) -> int:
     return models.architecture(model.card.architecture).bytes_per_pixel
 
 
-def _to(codes: Iterable[torch.Tensor], device: str) -> list[torch.Tensor]:
-    return [code.to(device) for code in codes]
+def _to(codes: Iterable[list[torch.Tensor]], device: str) -> list[list[torch.Tensor]]:
+    return [[part.to(device) for part in code] for code in codes]
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -117,7 +117,7 @@ def test_fusion_is_that_of_the_authors(networks, blocks, draw):
 def test_cell_is_that_of_the_authors(networks, blocks, draw):
     cell = networks["salstm"].head.forward_block.cells[0]
     x, hidden, memory = draw("cell", (3, 1, 64, 6, 6))
-    state = cell.step(F.conv2d(x, *cell.input_filter(), padding=2), lstm_sa.CellState(hidden, memory, None, None))
+    state = cell.step(cell.gates(x), lstm_sa.CellState(hidden, memory, None, None))
     enter, _, leave, _ = cell.conv(torch.cat([x, hidden], 1)).chunk(4, 1)
     found = {"h": state.hidden, "c": state.memory, "f": state.forget, "g": state.candidate}
     for key, value in (found | {"i": enter.sigmoid(), "o": leave.sigmoid()}).items():

@@ -49,10 +49,10 @@ class Around(nn.Module):
         self.weight = nn.Parameter(torch.ones(1))
 
     def encode(self, images):
-        return images[:, :1] * self.weight
+        return [images[:, :1] * self.weight]
 
     def fuse(self, previous, current, following):
-        return previous + following - 2 * current
+        return previous[0] + following[0] - 2 * current[0]
 
     def forward(self, previous, current, following):
         return self.fuse(*map(self.encode, (previous, current, following)))

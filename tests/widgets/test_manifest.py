@@ -22,9 +22,9 @@ def commands(menu):
 @pytest.mark.parametrize(
     ("menu", "command"),
     [
-        ("napari/plugins", "napari-medseg.segment"),
+        *(("napari/plugins", f"napari-medseg.{name}") for name in ("segment", "reconstruct", "study")),
         ("napari/layers/segment", "napari-medseg.segment"),
-        *(("napari/file/samples", f"napari-medseg.{key}") for key in ("heart", "nuclei", "stained_nuclei")),
+        *(("napari/file/samples", f"napari-medseg.{key}") for key in ("heart", "nuclei", "head_kspace")),
     ],
 )
 def test_menus_hold_the_commands(make_napari_viewer, menu, command):
@@ -39,7 +39,7 @@ def test_menu_opens_the_dock(make_napari_viewer, qtbot):
     qtbot.waitUntil(lambda: not dock.busy, timeout=30000)
 
 
-@pytest.mark.parametrize("key", ["heart", "nuclei", "stained_nuclei"])
+@pytest.mark.parametrize("key", ["heart", "nuclei", "stained_nuclei", "head_kspace"])
 def test_samples_open(make_napari_viewer, key):
     viewer = make_napari_viewer()
     (layer,) = viewer.open_sample("napari-medseg", key)

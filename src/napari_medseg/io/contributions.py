@@ -15,6 +15,7 @@ import numpy as np
 from ..errors import VolumeError
 from ..volume import Volume
 from . import formats, read, write
+from .kspace import is_kspace
 from .notes import is_labels
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -48,7 +49,8 @@ def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | 
         files = sorted(first.iterdir()) if os.access(first, os.R_OK) else []
         known = any(formats.is_dicom(file) for file in islice(files, _LOOKED_AT))
     else:
-        known = formats.is_dicom(first) or (alone and formats.named(first) is not None)
+        # raw data have a reader of their own
+        known = formats.is_dicom(first) or (alone and formats.named(first) is not None and not is_kspace(first))
     return _read_layers if known else None
 
 

@@ -42,12 +42,15 @@ class TrainedModel:
         """
         return self._turned(lambda k: self._forward(torch.rot90(images, k, (2, 3))))
 
-    def encode(self, images: torch.Tensor) -> list[torch.Tensor]:
+    def encode(self, images: torch.Tensor) -> list[list[torch.Tensor]]:
         """What `fuse` needs of slices (b, 3, y, x): computed once, it serves their neighbours too. Context only."""
         return [self.network.encode(torch.rot90(images, k, (2, 3))) for k in self._turns]
 
     def fuse(
-        self, previous: list[torch.Tensor], current: list[torch.Tensor], following: list[torch.Tensor]
+        self,
+        previous: list[list[torch.Tensor]],
+        current: list[list[torch.Tensor]],
+        following: list[list[torch.Tensor]],
     ) -> torch.Tensor:
         """Logits as of `logits` from what `encode` made of three slices. Context only."""
         return self._turned(lambda k: self.network.fuse(previous[k], current[k], following[k]))

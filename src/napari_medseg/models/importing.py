@@ -166,8 +166,13 @@ def install(model: TrainedModel) -> Path:
     return target
 
 
-def check(model: TrainedModel) -> None:
+def check(model: TrainedModel) -> torch.Tensor:
     """Run `model` once on noise of the size its card prepares slices to.
+
+    Returns
+    -------
+    torch.Tensor, shape (1, maps, y, x)
+        The same from version to version.
 
     Raises
     ------
@@ -186,6 +191,7 @@ def check(model: TrainedModel) -> None:
         raise ModelError(f"The network of '{card.name}' does not take {channels} channels: {error}") from error
     if logits.shape != (1, maps, *size) or not logits.isfinite().all():
         raise ModelError(f"The model '{card.name}' does not give one finite map per class. Train or import it again.")
+    return logits
 
 
 def _with_card(path: Path, settings: ImportSettings) -> TrainedModel:

@@ -21,6 +21,10 @@ class FeatureExtractor(Protocol):
     def __call__(self, images: torch.Tensor) -> torch.Tensor: ...
 
 
+Gates = tuple[torch.Tensor, torch.Tensor | None, torch.Tensor, torch.Tensor]
+"""Maps (b, hidden, y, x) of a cell's gates before their functions: input, forget, output, candidate."""
+
+
 class CellState(NamedTuple):
     """What a cell holds after a step, each (b, hidden, y, x): h, c and the gates f and g of the paper."""
 
@@ -31,10 +35,11 @@ class CellState(NamedTuple):
 
 
 class ConvLSTMCell(nn.Module):
-    """Convolutional LSTM cell without peepholes; gates in the order input, forget, output, candidate.
+    """Convolutional LSTM cell without peepholes.
 
     The convolution over input and hidden state is computed as two. So the input's part can be computed beforehand, and
-    the first step, where hidden state and memory are zero, needs neither the other part nor the forget gate.
+    the first step, where hidden state and memory are zero, needs neither the other part nor the forget gate. Each gate
+    is computed by itself: the memory of one is given out again at once, that of all four is fetched anew each time.
     """
 
     def __init__(self, in_channels: int, hidden: int, kernel: int):
@@ -42,21 +47,22 @@ class ConvLSTMCell(nn.Module):
         self.in_channels, self.hidden, self.kernel = in_channels, hidden, kernel
         self.conv = nn.Conv2d(in_channels + hidden, 4 * hidden, kernel, padding=kernel // 2)
 
-    def input_filter(self, *, first: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
-        """Weight and bias of the input's part; for the `first` of several steps without the forget gate."""
-        weight, bias = self.conv.weight[:, : self.in_channels], self.conv.bias
-        if not first:
-            return weight, bias
-        kept = [gate * self.hidden + i for gate in (0, 2, 3) for i in range(self.hidden)]
-        return weight[kept], bias[kept]
+    def gates(self, x: torch.Tensor, *, first: bool = False) -> Gates:
+        """What the input `x` (b, c, y, x) gives to the gates; for the `first` of several steps without the second."""
+        weights, biases = self.conv.weight[:, : self.in_channels].split(self.hidden), self.conv.bias.split(self.hidden)
+        enter, forget, leave, candidate = (
+            None if first and place == 1 else F.conv2d(x, weight, bias, padding=self.kernel // 2)
+            for place, (weight, bias) in enumerate(zip(weights, biases, strict=True))
+        )
+        return enter, forget, leave, candidate
 
-    def step(self, gates: torch.Tensor, state: CellState | None = None, *, last: bool = True) -> CellState:
+    def step(self, gates: Gates, state: CellState | None = None, *, last: bool = True) -> CellState:
         """Next state.
 
         Parameters
         ----------
-        gates : torch.Tensor, shape (b, 4 * hidden, y, x), or (b, 3 * hidden, y, x) without the forget gate
-            What the filter of `input_filter` makes of the input.
+        gates : Gates
+            As of `gates`.
         state : CellState or None
             Of the step before; None stands for zeros.
         last : bool
@@ -64,12 +70,16 @@ class ConvLSTMCell(nn.Module):
         """
         sigmoid, tanh = torch.sigmoid, torch.tanh
         if state is not None:
-            recurrent = self.conv.weight[:, self.in_channels :]
-            gates = F.conv2d(state.hidden, recurrent, padding=self.kernel // 2).add_(gates)
+            recurrent = self.conv.weight[:, self.in_channels :].split(self.hidden)
+            padding = self.kernel // 2
+            gates = tuple(
+                F.conv2d(state.hidden, weight, padding=padding).add_(gate)
+                for weight, gate in zip(recurrent, gates, strict=True)
+            )
             if not torch.is_grad_enabled():  # nobody else holds these gates
                 sigmoid, tanh = torch.sigmoid_, torch.tanh_
-        enter, *forget, leave, candidate = gates.split(self.hidden, 1)
-        forget = sigmoid(forget[0]) if last or state is not None else None
+        enter, forget, leave, candidate = gates
+        forget = sigmoid(forget) if last or state is not None else None
         candidate = tanh(candidate)
         memory = _times(enter.sigmoid(), candidate)
         if state is not None:
@@ -178,8 +188,8 @@ class LSTMSABlock(nn.Module):
         weights, values = self.recur(self._gates(self.cells[0], sequence.unbind(1)))
         return (weights @ values).unflatten(2, sequence.shape[3:])
 
-    def recur(self, gates: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Weights and values of the attention from what the first cell's `input_filter` made of each step."""
+    def recur(self, gates: Sequence[Gates]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Weights and values of the attention from the gates that the first cell made of each step."""
         state, hidden = None, []
         for index, cell in enumerate(self.cells):
             parts = self._gates(cell, hidden) if index else gates
@@ -191,9 +201,9 @@ class LSTMSABlock(nn.Module):
         return self.attention.code(*(x.flatten(2) for x in (state.hidden, query, key, state.hidden)))
 
     @staticmethod
-    def _gates(cell: ConvLSTMCell, steps: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    def _gates(cell: ConvLSTMCell, steps: Sequence[torch.Tensor]) -> list[Gates]:
         several = len(steps) > 1
-        return [_filtered(x, cell.input_filter(first=several and not i)) for i, x in enumerate(steps)]
+        return [cell.gates(x, first=several and not i) for i, x in enumerate(steps)]
 
 
 class BidirectionalHead(nn.Module):
@@ -220,33 +230,29 @@ class BidirectionalHead(nn.Module):
         """
         last = len(features) - 1
         forward, reverse = (block.cells[0] for block in (self.forward_block, self.reverse_block))
-        before = [_filtered(features[t], forward.input_filter(first=t == 0)) for t in range(centre)]
-        after = [_filtered(features[t], reverse.input_filter(first=t == last)) for t in range(last, centre, -1)]
-        both = self._split(self.encode(features[centre]))
-        return self._joined([*before, both[0]], [*after, both[1]])
+        before = [forward.gates(features[t], first=t == 0) for t in range(centre)]
+        after = [reverse.gates(features[t], first=t == last) for t in range(last, centre, -1)]
+        both = self.encode(features[centre])
+        return self._joined([*before, both[:4]], [*after, both[4:]])
 
-    def encode(self, features: torch.Tensor) -> torch.Tensor:
-        """What `fuse` needs of the features of one image, whatever its place in the sequence."""
-        filters = [block.cells[0].input_filter() for block in (self.forward_block, self.reverse_block)]
-        weight, bias = (torch.cat(parts) for parts in zip(*filters, strict=True))
-        return _filtered(features, (weight, bias))
+    def encode(self, features: torch.Tensor) -> list[torch.Tensor]:
+        """What `fuse` needs of the features of one image, whatever its place in the sequence: gates of both blocks."""
+        blocks = (self.forward_block, self.reverse_block)
+        return [gate for block in blocks for gate in block.cells[0].gates(features)]
 
-    def fuse(self, encodings: Sequence[torch.Tensor], centre: int) -> torch.Tensor:
+    def fuse(self, encodings: Sequence[Sequence[torch.Tensor]], centre: int) -> torch.Tensor:
         """Logits (b, num_classes, y, x) of the `centre` of a sequence of what `encode` returned."""
-        before = [self._split(encodings[t])[0] for t in range(centre + 1)]
-        after = [self._split(encodings[t])[1] for t in range(len(encodings) - 1, centre - 1, -1)]
+        before = [tuple(encodings[t][:4]) for t in range(centre + 1)]
+        after = [tuple(encodings[t][4:]) for t in range(len(encodings) - 1, centre - 1, -1)]
         return self._joined(before, after)
 
-    def _split(self, encoding: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return encoding.split([4 * block.cells[0].hidden for block in (self.forward_block, self.reverse_block)], 1)
-
-    def _joined(self, before: list[torch.Tensor], after: list[torch.Tensor]) -> torch.Tensor:
+    def _joined(self, before: list[Gates], after: list[Gates]) -> torch.Tensor:
         # the classifier is linear: it is applied to the weights of the attention, before the values come in
         hidden = [block.cells[-1].hidden for block in (self.forward_block, self.reverse_block)]
         filters = self.classes.weight.flatten(1).split(hidden, 1)
         codes = self.forward_block.recur(before), self.reverse_block.recur(after)
         logits = sum(part @ weights @ values for part, (weights, values) in zip(filters, codes, strict=True))
-        return (logits + self.classes.bias[:, None]).unflatten(2, before[0].shape[2:])
+        return (logits + self.classes.bias[:, None]).unflatten(2, before[0][0].shape[2:])
 
 
 class LSTMSA(nn.Module):
@@ -306,11 +312,13 @@ class LSTMSA(nn.Module):
         """Logits (b, out_channels, y, x) of the current of three slices (b, in_channels or 1, y, x)."""
         return self.head([self._features(x) for x in (previous, current, following)], centre=1)
 
-    def encode(self, images: torch.Tensor) -> torch.Tensor:
+    def encode(self, images: torch.Tensor) -> list[torch.Tensor]:
         """What `fuse` needs of slices (b, in_channels or 1, y, x) in any of their three places."""
         return self.head.encode(self._features(images))
 
-    def fuse(self, previous: torch.Tensor, current: torch.Tensor, following: torch.Tensor) -> torch.Tensor:
+    def fuse(
+        self, previous: list[torch.Tensor], current: list[torch.Tensor], following: list[torch.Tensor]
+    ) -> torch.Tensor:
         """Logits as of `forward` from what `encode` made of the three slices."""
         return self.head.fuse([previous, current, following], centre=1)
 
@@ -323,7 +331,3 @@ def _times(fresh: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     """Product, outside training in the place of `fresh`: new memory costs more than the multiplication."""
     return fresh * other if torch.is_grad_enabled() else fresh.mul_(other)
 
-
-def _filtered(x: torch.Tensor, weight_and_bias: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-    weight, bias = weight_and_bias
-    return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from ..inference import Part
 
+SIGHT = "medseg_sight"
+"""Key in the metadata of layers that are only looked at, such as log k-space and error images."""
+
 _REFRESH_SECONDS = 0.25
 _RGB_AXES = {2: ("yxc",), 3: ("zyxc", "tyxc"), 4: ("tzyxc",)}
 _GREY_AXES = {2: ("yx",), 3: ("zyx", "tyx", "cyx"), 4: ("tzyx", "czyx", "tcyx"), 5: ("tczyx",)}
@@ -111,8 +114,14 @@ def source_path(layer: Image) -> Path | None:
 def suggested_path(volume: Volume, name: str) -> Path:
     """Where to save labels made from `volume`: beside its file, or at home where that cannot be written."""
     source = Path(volume.metadata.get("source") or Path.home() / name)
+    return beside(source, f"labels{'.nii.gz' if volume.has_spacing else '.tif'}")
+
+
+def beside(source: Path, ending: str) -> Path:
+    """Where to save what was made of the file `source`: beside it, or at home where that cannot be written."""
     folder = source.parent if os.access(source.parent, os.W_OK) and _PACKAGE not in source.parents else Path.home()
-    return folder / f"{stem(source)}_labels{'.nii.gz' if volume.has_spacing else '.tif'}"
+    name = stem(source)
+    return folder / f"{source.stem if name == source.name else name}_{ending}"
 
 
 def _volume(layer: Layer, data: Any) -> Volume:

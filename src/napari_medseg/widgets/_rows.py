@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 
 from . import _layers
-from ._segment_form import SegmentForm, axes_text, fill, switch_off
+from ._controls import fill, switch_off
+from ._segment_form import SegmentForm, axes_text
 
 if TYPE_CHECKING:
     from napari import Viewer
+    from qtpy.QtWidgets import QComboBox
 
     from ..models import ModelCard
     from ._settings import Preferences
@@ -33,13 +36,7 @@ class ImageRows:
 
     def offer_images(self) -> bool:
         """List the image layers; the chosen one stays where it can. Returns whether another one is chosen now."""
-        images = [layer for layer in self._viewer.layers if isinstance(layer, Image)]
-        before = current = self._form.image.currentData()
-        if current not in images:
-            active = self._viewer.layers.selection.active
-            current = active if active in images else next(iter(reversed(images)), None)
-        fill(self._form.image, [(layer.name, layer) for layer in images], current)
-        return current is not before
+        return offer_images(self._form.image, self._viewer)
 
     def offer_axes(self) -> None:
         """Offer what the axes of the chosen image can mean."""
@@ -75,10 +72,7 @@ class ModelRows:
         fill(form.model, [(name, name) for name in (*shelf.cards, *shelf.broken)], model)
         for name, why in shelf.broken.items():
             switch_off(form.model, name, why)
-        devices = [("Automatic", "auto"), ("CPU", "cpu"), ("CUDA", "cuda"), ("MPS", "mps")]
-        fill(form.device, devices, wanted.device if shelf.devices.get(wanted.device, True) else "auto")
-        for device in (name for name, present in shelf.devices.items() if not present):
-            switch_off(form.device, device, "not found on this computer")
+        offer_devices(form.device, shelf, wanted)
 
     def chosen(self) -> list[ModelCard]:
         """The cards of the model and of those ticked beside it."""
@@ -104,6 +98,35 @@ class ModelRows:
         fill(box, [(f"Neighbours: {words}", value) for words, value in entries], wanted)
         for axis in _DIRECTIONS.keys() - found:
             switch_off(box, axis, "the image has none")
+
+
+def offer_images(
+    box: QComboBox,
+    viewer: Viewer,
+    lead: Sequence[tuple[str, Any]] = (),
+    fits: Callable[[Image], bool] = lambda layer: True,
+) -> bool:
+    """List in `box` the image layers that fit, after the entries `lead`; the chosen one stays where it can.
+
+    Layers that a form made to look at are not listed. Returns whether another one is chosen now.
+    """
+    images = [layer for layer in viewer.layers if isinstance(layer, Image) and not layer.metadata.get(_layers.SIGHT)]
+    images = [layer for layer in images if fits(layer)]
+    before = current = box.currentData()
+    if current not in images and (current is None or current not in [value for _, value in lead]):
+        active = viewer.layers.selection.active
+        newest = next(iter(reversed(images)), next((value for _, value in lead), None))
+        current = active if active in images else newest
+    fill(box, [*lead, *((layer.name, layer) for layer in images)], current)
+    return current is not before
+
+
+def offer_devices(box: QComboBox, shelf: Shelf, wanted: Preferences) -> None:
+    """List in `box` where to compute; what the shelf did not find cannot be chosen."""
+    devices = [("Automatic", "auto"), ("CPU", "cpu"), ("CUDA", "cuda"), ("MPS", "mps")]
+    fill(box, devices, wanted.device if shelf.devices.get(wanted.device, True) else "auto")
+    for device in (name for name, present in shelf.devices.items() if not present):
+        switch_off(box, device, "not found on this computer")
 
 
 def _why_not(card: ModelCard, other: ModelCard) -> str:

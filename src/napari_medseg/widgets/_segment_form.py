@@ -3,25 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QComboBox,
-    QFrame,
-    QGridLayout,
-    QHBoxLayout,
-    QLabel,
-    QProgressBar,
-    QPushButton,
-    QScrollArea,
-    QSizePolicy,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QPushButton
 
+from ._controls import Page, Paragraph, beside, check, choice, progress_bar
 from ._job import duration
 from ._ticks import Ticks
 
@@ -29,7 +15,7 @@ if TYPE_CHECKING:
     from ..inference import Plan, Segmentation
 
 
-class SegmentForm(QScrollArea):
+class SegmentForm(Page):
     """Controls as attributes; every one has a tooltip, and one that is off says why."""
 
     def __init__(self) -> None:
@@ -61,7 +47,7 @@ class SegmentForm(QScrollArea):
         self.routers = QPushButton("Router map")
         self.run = QPushButton("&Run")
         self.cancel = QPushButton("&Cancel")
-        self.bar = QProgressBar()
+        self.bar = progress_bar()
         self.status = Paragraph()
         self.save = QPushButton("S&ave labels…")
         self.copy = QPushButton("C&opy as command")
@@ -69,11 +55,18 @@ class SegmentForm(QScrollArea):
         self._lay_out()
 
     def _lay_out(self) -> None:
-        self.bar.setTextVisible(False)
-        page = QWidget()
-        column = QVBoxLayout(page)
-        column.addLayout(self._choices())
-        for part in (
+        # rows without a title belong to the model; the underlined letters are none of napari's menus
+        choices = self.rows(
+            ("&Image", self.image, self.image),
+            ("A&xes", self.axes, self.axes),
+            ("Cha&nnel", self.channel, self.channel),
+            ("&Model", self.model, beside(self.model, self.card)),
+            ("", self.others, self.others),
+            ("", self.context, self.context),
+            ("D&evice", self.device, self.device),
+        )
+        self.stack(
+            choices,
             self.uncertainty,
             self.split,
             self.plan,
@@ -85,112 +78,7 @@ class SegmentForm(QScrollArea):
             None,
             beside(self.save, self.copy),
             self.hint,
-        ):
-            if part is None:
-                column.addSpacing(8)
-            else:
-                column.addWidget(part)
-        column.addStretch()
-        self.setWidget(page)
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setMinimumWidth(page.minimumSizeHint().width() + 16)
-
-    def _choices(self) -> QGridLayout:
-        # a grid, since a form layout leaves gaps for hidden rows; rows without a title belong to the model
-        grid = QGridLayout()
-        self._titles: dict[QWidget, QLabel] = {}
-        # the underlined letters are none of napari's menus
-        for title, control, field in (
-            ("&Image", self.image, self.image),
-            ("A&xes", self.axes, self.axes),
-            ("Cha&nnel", self.channel, self.channel),
-            ("&Model", self.model, beside(self.model, self.card)),
-            ("", self.others, self.others),
-            ("", self.context, self.context),
-            ("D&evice", self.device, self.device),
-        ):
-            self._titles[control] = label = QLabel(title)
-            label.setBuddy(control)
-            grid.addWidget(label, grid.rowCount(), 0)
-            grid.addWidget(field, grid.rowCount() - 1, 1)
-        return grid
-
-    def show_row(self, control: QWidget, shown: bool) -> None:
-        """Show or hide `control` together with its title."""
-        control.setVisible(shown)
-        self._titles[control].setVisible(shown)
-
-
-def choice(tooltip: str) -> QComboBox:
-    """A drop-down list that long entries do not widen."""
-    box = QComboBox()
-    box.setToolTip(tooltip)
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    box.setMinimumContentsLength(10)
-    box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-    return box
-
-
-def fill(box: QComboBox, entries: Sequence[tuple[str, Any]], current: Any) -> None:
-    """Replace the entries (text, value) of `box` without a signal; choose the one whose value is `current`."""
-    box.blockSignals(True)
-    box.clear()
-    for index, (title, value) in enumerate(entries):
-        box.addItem(title, value)
-        box.setItemData(index, title, Qt.ItemDataRole.ToolTipRole)  # long ones are cut off
-    box.setCurrentIndex(next((i for i, (_, value) in enumerate(entries) if value is current or value == current), -1))
-    box.blockSignals(False)
-
-
-def switch_off(box: QComboBox, value: Any, why: str) -> None:
-    """Make one entry of `box` impossible to choose, and say why."""
-    index = box.findData(value)
-    box.setItemText(index, f"{box.itemText(index)}: {why}")
-    box.setItemData(index, why, Qt.ItemDataRole.ToolTipRole)
-    box.model().item(index).setEnabled(False)
-
-
-def check(title: str, tooltip: str) -> QCheckBox:
-    """A box to tick."""
-    box = QCheckBox(title)
-    box.setToolTip(tooltip)
-    return box
-
-
-class Paragraph(QLabel):
-    """Text that can be selected, takes no more width than there is, and no room when empty."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.setWordWrap(True)
-        self.setTextFormat(Qt.TextFormat.PlainText)
-        self.setTextInteractionFlags(
-            Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
         )
-        self.setVisible(False)
-
-    def say(self, text: str) -> None:
-        """Show `text`."""
-        self.setText(text)
-        self.setVisible(bool(text))
-
-
-def beside(*controls: QWidget) -> QWidget:
-    """Controls in one row."""
-    row = QWidget()
-    layout = QHBoxLayout(row)
-    layout.setContentsMargins(0, 0, 0, 0)
-    for control in controls:
-        layout.addWidget(control)
-    return row
-
-
-def allow(control: QWidget, why_not: str, tooltip: str) -> None:
-    """Enable `control` if there is nothing against it; its tooltip says what it does or why it cannot."""
-    control.setEnabled(not why_not)
-    control.setToolTip(why_not or tooltip)
 
 
 def axes_text(axes: str) -> str:
@@ -198,15 +86,6 @@ def axes_text(axes: str) -> str:
     words = {"t": "time", "c": "channels", "z": "slices"}
     lead = ", ".join(words[axis] for axis in axes.removesuffix("c") if axis in words)
     return f"{lead} ({', '.join(axes)})"
-
-
-def hint_text(reasons: Mapping[str, str]) -> str:
-    """Why controls are off, one line per reason: ``Run, Preview: open an image first.``"""
-    lines = []
-    for reason in dict.fromkeys(reasons.values()):
-        if reason:
-            lines.append(f"{', '.join(name for name, why in reasons.items() if why == reason)}: {reason}")
-    return "\n".join(lines)
 
 
 def plan_text(plan: Plan, models: int = 1) -> str:

@@ -38,13 +38,15 @@ class Ticks(QPushButton):
     invitation : str
         The text while nothing is ticked.
     tooltip : str
+    noun : str
+        What the ticked entries are called, if they do not come on top of another one.
     """
 
     changed = Signal()
 
-    def __init__(self, invitation: str, tooltip: str):
+    def __init__(self, invitation: str, tooltip: str, noun: str = ""):
         super().__init__()
-        self._invitation, self._tooltip = invitation, tooltip
+        self._invitation, self._tooltip, self._noun = invitation, tooltip, noun
         self.setMenu(TickMenu(self))
         self.menu().setToolTipsVisible(True)
         # a long name is cut off, the tooltip has it; the form keeps its width
@@ -64,7 +66,7 @@ class Ticks(QPushButton):
             action.setData(name)
             action.setCheckable(True)
             action.setEnabled(not why_not)
-            action.setToolTip(why_not or f"Run {name} as well.")
+            action.setToolTip(why_not or (f"Compare {name}." if self._noun else f"Run {name} as well."))
             action.setChecked(name in before and not why_not)
             action.toggled.connect(self._toggled)
         self._describe()
@@ -75,6 +77,6 @@ class Ticks(QPushButton):
 
     def _describe(self) -> None:
         names = self.ticked()
-        more = names[0] if len(names) == 1 else f"{len(names)} others"
-        self.setText(f"and {more}" if names else self._invitation)
+        more = names[0] if len(names) == 1 else f"{len(names)} {self._noun or 'others'}"
+        self.setText((more if self._noun else f"and {more}") if names else self._invitation)
         self.setToolTip("\n".join([self._tooltip, *names]))

@@ -18,8 +18,9 @@ from ..progress import Job, Progress
 from ..volume import Volume
 from . import _job, _layers
 from ._card import CardDialog
+from ._controls import allow, hint_text
 from ._rows import ImageRows, ModelRows
-from ._segment_form import SegmentForm, allow, hint_text, plan_text, result_text
+from ._segment_form import SegmentForm, plan_text, result_text
 from ._settings import preferences
 from ._shelf import Shelf
 
@@ -82,6 +83,10 @@ class SegmentWidget(QWidget):
     def busy(self) -> bool:
         """Whether a job is under way or about to start."""
         return self._queue.busy
+
+    def choose(self, image: Image) -> None:
+        """Choose an image layer."""
+        self.form.image.setCurrentIndex(self.form.image.findText(image.name))
 
     def _connect(self) -> None:
         form, layers = self.form, self._viewer.layers

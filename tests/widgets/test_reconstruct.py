@@ -1,0 +1,440 @@
+import csv
+import gc
+import shlex
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from napari.layers import Image, Labels, Layer
+from qtpy.QtCore import QThreadPool
+from qtpy.QtWidgets import QApplication, QFileDialog
+
+from napari_medseg import cli, io, samples
+from napari_medseg.io.contributions import layer_tuple
+from napari_medseg.progress import Progress
+from napari_medseg.recon.reconstruct import CONVENTION
+from napari_medseg.volume import Volume
+from napari_medseg.widgets import _recon_view
+from napari_medseg.widgets.reconstruct import ReconstructWidget
+
+MRI = Path(__file__).parents[1] / "reference" / "mri"
+SINGLE, MULTI, UNDER = (MRI / "fastmri_like" / f"file17_{kind}.h5" for kind in ("sc", "mc", "test"))
+OBLIQUE = np.array([[1.2, -0.3, 0.5, -40], [0.4, 1.1, -0.2, 12], [-0.5, 0.3, 7.9, 33], [0, 0, 0, 1]])
+
+
+def ball(*shape):
+    """Bright discs, a little different in every slice."""
+    y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape[-2:]), indexing="ij")
+    scale = np.linspace(0.8, 1, int(np.prod(shape[:-2])))[:, None, None]
+    return (200 * scale * (x**2 + y**2 < 0.5) + 20).reshape(shape).astype(np.float32)
+
+
+class Dock:
+    """The form in a viewer, and what a person does with it."""
+
+    def __init__(self, viewer, qtbot):
+        self.viewer = viewer
+        self.widget = ReconstructWidget(viewer)
+        self.form, self.compare = self.widget.form, self.widget.compare
+        self._qtbot = qtbot
+        viewer.window.add_dock_widget(self.widget, name="Reconstruct")
+        self.settle()
+
+    def wait(self, condition):
+        self._qtbot.waitUntil(condition, timeout=60000)
+
+    def settle(self):
+        self.wait(lambda: not self.widget.busy)
+
+    def choose(self, box, value):
+        assert box.findData(value) >= 0
+        box.setCurrentIndex(box.findData(value))
+        self.settle()
+
+    def open(self, path):
+        self.widget.open(path)
+        self.settle()
+
+    def run(self, method="zero-filled"):
+        self.choose(self.form.method, method)
+        self.form.run.click()
+        self.settle()
+        return self.widget.result
+
+    def layer(self, words):
+        return next((layer for layer in self.viewer.layers if words in layer.name), None)
+
+
+@pytest.fixture
+def dock(make_napari_viewer, qtbot):
+    docks = []
+
+    def make(data=None, **options):
+        viewer = make_napari_viewer()
+        if data is not None:
+            viewer.add_image(data, **{"name": "scan", **options})
+        docks.append(Dock(viewer, qtbot))
+        return docks[-1]
+
+    yield make
+    assert QThreadPool.globalInstance().waitForDone(20000), "no thread outlives its form"
+    QApplication.processEvents()
+    docks.clear()
+    gc.collect()
+
+
+@pytest.fixture
+def gate(monkeypatch):
+    """Holds every reconstruction after its first slice until it is set."""
+    opened, whole = threading.Event(), _recon_view.reconstruct_job
+
+    def held(*arguments, **options):
+        job = whole(*arguments, **options)
+        while True:
+            try:
+                step = next(job)
+            except StopIteration as end:
+                return end.value
+            yield step
+            while step.partial is not None and not opened.wait(0.05):
+                yield Progress(step.done, step.total)
+
+    monkeypatch.setattr(_recon_view, "reconstruct_job", held)
+    yield opened
+    opened.set()
+
+
+# ---- data ----
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        (SINGLE, ("fastMRI", "3 slices", "1 coil", "120 x 92", "80 x 80", "CORPD_FBK", "Fully sampled", "reference")),
+        (MULTI, ("2 slices", "4 coils", "Voxel 4 x 1.8 x 1.8 mm")),
+        (UNDER, ("mask in the file", "Undersampled")),
+        (MRI / "formats" / "acq17.h5", ("ISMRMRD", "2 coils")),
+        (MRI / "formats" / "ksp17.cfl", ("BART", "3 coils", "Voxel size unknown")),
+    ],
+)
+def test_form_says_what_was_recognised(dock, path, words):
+    d = dock()
+    d.open(path)
+    text = d.form.facts.text()
+    assert all(word in text for word in words), text
+    assert d.form.run.isEnabled()
+
+
+def test_axes_are_asked_for_where_the_file_does_not_tell(dock, tmp_path):
+    np.save(tmp_path / "raw.npy", np.random.default_rng(0).normal(size=(3, 16, 12, 2)))
+    d = dock()
+    d.open(tmp_path / "raw.npy")
+    assert not d.form.run.isEnabled() and "axes='cyx'" in d.form.hint.text() and not d.form.axes.isHidden()
+    d.form.axes.setText("cyx")
+    d.form.axes.editingFinished.emit()
+    d.settle()
+    assert "1 slice, 3 coils" in d.form.facts.text() and d.form.run.isEnabled()
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "words"),
+    [
+        (np.zeros((20, 24, 3), np.uint8), {"rgb": True}, "one channel"),
+        (np.full((20, 24), np.nan, np.float32), {"contrast_limits": (0, 1)}, "not finite"),
+        (np.ones((2, 3, 20, 24), np.float32), {}, "time point"),
+        ([np.ones((20, 24)), np.ones((10, 12))], {"multiscale": True}, "2 resolutions"),
+    ],
+    ids=["rgb", "nan", "time", "multiscale"],
+)
+def test_impossible_image_is_refused_with_a_sentence(dock, data, options, words):
+    d = dock(data, **options)
+    assert not d.form.run.isEnabled() and words in d.form.hint.text() and words in d.form.run.toolTip()
+
+
+def test_wrong_file_is_refused_and_another_one_can_follow(dock, tmp_path):
+    (tmp_path / "notes.h5").write_text("no raw data")
+    d = dock()
+    d.open(tmp_path / "notes.h5")
+    assert "no kind of raw data" in d.form.hint.text()
+    d.open(SINGLE)
+    assert d.form.run.isEnabled()
+
+
+def test_layer_that_remembers_its_raw_file_is_not_simulated(dock):
+    d = dock()
+    (layer,) = d.viewer.open(str(MULTI), plugin="napari-medseg")
+    d.settle()
+    assert layer.data.shape == (2, 80, 80) and not np.iscomplexobj(layer.data)
+    assert "4 coils" in d.form.facts.text() and "(simulated)" not in d.run().name
+
+
+# ---- mask ----
+
+
+def test_mask_of_the_file_is_the_default_and_no_other_samples_can_be_asked_for(dock):
+    d = dock()
+    d.open(UNDER)
+    assert d.form.mask.currentData() == "own" and "columns" in d.form.read_out.text()
+    d.choose(d.form.mask, "equispaced")
+    assert not d.form.run.isEnabled() and "undersampled already" in d.form.hint.text()
+
+
+def test_read_out_follows_kind_acceleration_and_centre(dock):
+    d = dock(ball(64, 96))
+    assert "All 96 columns" in d.form.read_out.text()
+    d.choose(d.form.mask, "equispaced_fraction")
+    assert "24 of 96 columns" in d.form.read_out.text() and "4.00x" in d.form.read_out.text()
+    d.form.acceleration.setValue(8)
+    d.settle()
+    assert d.form.centre.value() == pytest.approx(0.04) and "12 of 96" in d.form.read_out.text()
+    d.choose(d.form.mask, "center_heavy")
+    assert d.form.centre.value() == pytest.approx(0.8)
+    d.choose(d.form.direction, "y")
+    assert "of 64 rows" in d.form.read_out.text()
+    d.form.seed.setText("x")
+    d.form.seed.editingFinished.emit()
+    d.settle()
+    assert "whole number" in d.form.hint.text()
+
+
+def test_saved_mask_can_be_loaded(dock, monkeypatch, tmp_path):
+    d = dock(ball(32, 48))
+    d.choose(d.form.mask, "random")
+    path = tmp_path / "mask.npy"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(path), ""))
+    said = d.form.read_out.text()
+    d.form.save_mask.click()
+    d.choose(d.form.mask, "own")
+    d.form.load.click()
+    d.settle()
+    assert np.load(path).shape == (48,) and d.form.read_out.text() == said
+
+
+# ---- layers to look at ----
+
+
+def test_painted_pixel_switches_its_column_and_the_preview_follows(dock):
+    d = dock(ball(3, 32, 48), scale=(4, 1, 1))
+    d.choose(d.form.mask, "random")
+    d.choose(d.form.method, "zero-filled")
+    d.form.view.setChecked(True)
+    d.settle()
+    mask = d.layer("sampling mask")
+    assert isinstance(mask, Labels) and not any(np.iscomplexobj(layer.data) for layer in d.viewer.layers)
+    before = mask.data[0, 0].copy()
+    left_out = int(np.flatnonzero(before == 0)[0])
+    mask.data_setitem((np.array([0]), np.array([5]), np.array([left_out])), 1)
+    d.settle()
+    assert mask.data[0, :, left_out].all() and (mask.data[0].sum(1) == before.sum() + 1).all()
+    assert d.form.mask.currentData() == "given" and f"{before.sum() + 1} of 48" in d.form.read_out.text()
+    assert d.layer("preview zero-filled") is not None
+    mask.undo()
+    d.settle()
+    np.testing.assert_array_equal(mask.data[0, 0], before)
+    d.form.view.setChecked(False)
+    d.form.preview.setChecked(False)
+    d.settle()
+    assert [layer.name for layer in d.viewer.layers] == ["scan"]
+
+
+def test_newest_stroke_wins(dock):
+    d = dock(ball(32, 48))
+    d.choose(d.form.method, "tv")
+    d.form.view.setChecked(True)
+    d.settle()
+    mask = d.layer("sampling mask")
+    for column in range(0, 12, 2):
+        mask.data_setitem((np.array([3]), np.array([column])), 0)
+        QApplication.processEvents()
+    d.settle()
+    assert "42 of 48 columns" in d.form.read_out.text() and d.layer("preview tv") is not None
+
+
+def test_k_space_stands_beside_the_image_and_follows_the_slice(dock):
+    d = dock()
+    d.open(SINGLE)
+    d.form.view.setChecked(True)
+    d.settle()
+    k_space, image = d.layer("k-space (log)"), d.layer("zero-filled slice")
+    assert k_space.data.shape == (1, 120, 92) and image.data.shape == (1, 80, 80)
+    assert k_space.extent.world[0, -1] > image.extent.world[1, -1]
+    np.testing.assert_allclose(*(np.diff(layer.extent.world[:, 1:], axis=0) for layer in (k_space, image)), rtol=0.1)
+    assert np.isfinite(k_space.data).all() and k_space.contrast_limits[0] < k_space.contrast_limits[1]
+
+
+# ---- run ----
+
+
+def test_result_is_a_new_layer_on_the_grid_of_the_image(dock, monkeypatch, tmp_path):
+    d = dock()
+    d.viewer.add_layer(Layer.create(*layer_tuple(Volume(ball(3, 32, 48), "zyx", OBLIQUE), "scan")))
+    d.settle()
+    d.choose(d.form.mask, "random")
+    layer = d.run("tv")
+    assert layer.name == "scan tv (simulated)" and layer.data.shape == (3, 32, 48)
+    np.testing.assert_allclose(layer.scale, d.viewer.layers["scan"].scale)
+    report = layer.metadata["medseg"]["reconstruction"]
+    assert report["settings"]["method"] == "tv" and report["mask"]["sha256"] and report["simulated"]
+    assert "simulated" in d.form.warnings.text()
+    (path,) = layer.save(str(tmp_path / "tv.nii.gz"), plugin="napari-medseg")
+    np.testing.assert_allclose(io.read(path).affine, OBLIQUE, atol=1e-6)
+    assert d.run("tv") is not layer, "a run never writes into an existing layer"
+
+
+@pytest.mark.parametrize("shape", [(32, 48), (1, 32, 48)])
+def test_single_slice(dock, shape):
+    d = dock(ball(*shape))
+    assert d.run().data.shape == shape
+
+
+def test_raw_data_come_with_their_voxel_size(dock):
+    d = dock()
+    d.open(MULTI)
+    layer = d.run("sense")
+    assert layer.data.shape == (2, 80, 80) and layer.name == "file17_mc sense"
+    np.testing.assert_allclose(layer.scale, (4, 1.8, 1.8))
+
+
+def test_methods_of_several_coils_are_off_for_one(dock):
+    d = dock()
+    d.open(SINGLE)
+    item = d.form.method.model().item(d.form.method.findData("sense-tv"))
+    assert not item.isEnabled() and "one coil" in item.text()
+
+
+def test_run_begins_in_view_and_cancel_keeps_what_is_finished(dock, gate):
+    d = dock(ball(4, 32, 48))
+    d.choose(d.form.method, "zero-filled")
+    d.viewer.dims.set_current_step(0, 2)
+    d.form.run.click()
+    d.wait(lambda: d.layer("zero-filled") is not None)
+    d.form.cancel.click()
+    gate.set()
+    d.settle()
+    layer = d.layer("zero-filled")
+    assert layer.name.endswith("(partial)")
+    assert [bool(plane.any()) for plane in layer.data] == [False, False, True, False]
+    assert d.form.run.isEnabled() and "1 finished slice" in d.form.status.text()
+    assert layer.name not in d.compare.results.ticked()
+
+
+def test_cancelled_at_once_leaves_nothing(dock):
+    d = dock(ball(4, 32, 48))
+    d.choose(d.form.method, "tv")
+    d.form.run.click()
+    d.wait(lambda: not d.form.cancel.isHidden())
+    d.form.cancel.click()
+    d.settle()
+    assert len(d.viewer.layers) <= 2 and d.form.run.isEnabled()
+
+
+def test_layer_deleted_during_the_run(dock, gate):
+    d = dock(ball(3, 32, 48))
+    d.choose(d.form.method, "zero-filled")
+    d.form.run.click()
+    d.wait(lambda: d.layer("zero-filled") is not None)
+    d.viewer.layers.remove("scan")
+    gate.set()
+    d.settle()
+    assert d.widget.result.data.any(axis=(1, 2)).all() and not d.form.run.isEnabled()
+
+
+@pytest.mark.parametrize("close", ["window", "dock"])
+def test_closed_during_the_run(dock, gate, close):
+    d = dock(ball(3, 32, 48))
+    d.form.run.click()
+    d.wait(lambda: len(d.viewer.layers) > 1)
+    if close == "window":
+        d.viewer.close()
+    else:
+        d.viewer.window.remove_dock_widget(d.widget)
+    gate.set()
+
+
+# ---- compare ----
+
+
+def test_compare_scores_results_against_the_full_k_space(dock, monkeypatch, tmp_path):
+    d = dock(ball(3, 32, 48), scale=(4, 1, 1))
+    d.choose(d.form.mask, "equispaced_fraction")
+    d.run("tv")
+    rows = {row.name: row for row in d.compare.rows_found}
+    assert set(rows) == {"scan tv (simulated)", "zero-filled, mask as now"}
+    tv, zero = rows["scan tv (simulated)"], rows["zero-filled, mask as now"]
+    assert tv.volume["nmse"] < zero.volume["nmse"] and len(tv.slices) == 3
+    assert CONVENTION[1:] in d.compare.caption.text()
+    d.compare.slices.cellClicked.emit(2, 0)
+    assert d.viewer.dims.current_step[0] == 2
+    path = tmp_path / "table.csv"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
+    d.compare.export.click()
+    lines = list(csv.reader(path.open()))
+    assert lines[0][0] == "result" and len(lines) == 2 + 2 * 4 and CONVENTION in lines[-1][0]
+
+
+def test_error_layers_share_one_scale(dock):
+    d = dock(ball(2, 32, 48))
+    d.choose(d.form.mask, "equispaced_fraction")
+    d.run("zero-filled")
+    d.run("tv")
+    d.compare.errors.click()
+    d.settle()
+    bad, good = (layer for layer in d.viewer.layers if layer.name.startswith("error"))
+    assert bad.contrast_limits == good.contrast_limits and bad.contrast_limits[0] == 0
+    assert bad.data.mean() > good.data.mean()
+    bad.contrast_limits = (0, 1)
+    assert good.contrast_limits == [0, 1]
+    assert isinstance(d.form.source.currentData(), Image) and d.form.source.currentText() == "scan"
+
+
+def test_without_a_reference_the_residual_is_told(dock):
+    d = dock()
+    d.open(UNDER)
+    d.run("tv")
+    (row,) = d.compare.rows_found
+    assert row.volume["nmse"] is None and row.volume["residual"] < 1e-3
+    assert "no reference" in d.compare.status.text() and not d.compare.errors.isEnabled()
+
+
+# ---- what comes after ----
+
+
+def test_copied_command_does_the_same(dock, tmp_path):
+    path = io.write(Volume(ball(2, 32, 48), "zyx", OBLIQUE), tmp_path / "a scan.nii.gz")
+    d = dock()
+    d.viewer.open(str(path), plugin="napari-medseg")
+    d.settle()
+    d.choose(d.form.mask, "random")
+    layer = d.run("wavelet")
+    d.form.copy.click()
+    words = shlex.split(QApplication.clipboard().text())
+    assert words[:2] == ["napari-medseg", "reconstruct"] and cli.main(words[1:]) == 0
+    written = io.read(words[words.index("--output") + 1])
+    np.testing.assert_allclose(written.data, layer.data, rtol=1e-5)
+
+
+def test_result_goes_on_to_segment(dock, monkeypatch):
+    d = dock(ball(2, 32, 48))
+    assert not d.form.segment.isEnabled()
+    layer = d.run()
+    d.form.segment.click()
+    _, segment = d.viewer.window.add_plugin_dock_widget("napari-medseg", "Segment")
+    assert segment.form.image.currentData() is layer
+    d.wait(lambda: not segment.busy)
+
+
+def test_sample_of_a_head_opens_as_raw_data(dock):
+    d = dock()
+    (layer,) = d.viewer.open_sample("napari-medseg", "head_kspace")
+    d.settle()
+    assert layer.data.shape == (1, 230, 180) and "8 coils" in d.form.facts.text()
+    assert samples.path("brain8_poisson8x.npz").is_file()
+
+
+def test_every_control_has_a_tooltip(dock):
+    d = dock()
+    controls = [value for value in vars(d.form).values() if hasattr(value, "setChecked") or hasattr(value, "addItem")]
+    assert controls and all(control.toolTip() for control in controls)
+    assert not d.form.run.isEnabled() and "open raw k-space or an image" in d.form.hint.text()
