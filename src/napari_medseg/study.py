@@ -249,4 +249,4 @@ def plot(rows: Sequence[Row], axes: Any, *, title: str = "") -> None:
     other.axhline(0, color="0.6", linewidth=0.8)
     axes.grid(True, alpha=0.3)
     if rows:
-        axes.legend(loc="lower left", fontsize="small")
+        axes.legend(loc="best", fontsize="small")

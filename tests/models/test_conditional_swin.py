@@ -278,7 +278,7 @@ def test_blocks(reference, part, kind, shift):
 def test_patch_modules(reference, part):
     arrays = reference("conditional_swin/feed_forward_and_blocks.npz")
     grid = torch.from_numpy(arrays["x"]).unflatten(1, (16, 16))
-    embed = part(conditional_swin.Embed(1), "embed", "patch_embeddings")
+    embed = part(conditional_swin.Embed(1, 128), "embed", "patch_embeddings")
     merge = part(conditional_swin.Merge(128), "encoder.0.merge", "encoder.0.patch_rearrange")
     double, last = (part(conditional_swin.Expand(128, *to), "decoder.0", "decoder.0") for to in ((2, 64), (4, 128)))
     weight = torch.randn(3, 128)

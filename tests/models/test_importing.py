@@ -120,7 +120,7 @@ def test_files_that_hold_no_model_are_refused(tmp_path, checkpoint, capsys):
         (state | {"evil": Hostile()}, "damaged, or holds more than tensors"),
         ({key: value for key, value in state.items() if key != "norm.bias"}, "missing or unknown are norm.bias"),
         (checkpoint("swin-unet", in_channels=1, out_channels=1), "reconstruction networks are imported by Reconstruct"),
-        (checkpoint("swin-unet", in_channels=1), "does not take images of three channels"),
+        (checkpoint("swin-unet", in_channels=1), "does not take 3 channels"),
     ):
         torch.save(content, path)
         with pytest.raises(ModelError, match=text):

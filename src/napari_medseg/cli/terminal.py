@@ -180,7 +180,8 @@ def models(cards: Iterable[ModelCard]) -> str:
 
 
 def _finds(card: ModelCard) -> str:
-    masks = ", ".join(f"{kind} {low:g}x to {high:g}x" for kind, (low, high) in card.masks.items())
+    spans = {kind: dict.fromkeys(f"{bound:g}x" for bound in bounds) for kind, bounds in card.masks.items()}
+    masks = ", ".join(f"{kind} {' to '.join(bounds)}" for kind, bounds in spans.items())
     return ", ".join(row.name for row in card.classes) or f"reconstructs ({masks})"
 
 

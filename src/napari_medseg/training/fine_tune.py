@@ -58,7 +58,7 @@ class Task(Protocol):
         """Card of the network, without figures."""
 
     def held_out(self, path: Path, root: Path) -> dict[str, Any]:
-        """Figures of the weights file `path` on `test`."""
+        """Figures of the weights file `path` that belong on its card at the end, by the name of the data."""
 
 
 def train_job(
@@ -202,10 +202,10 @@ class _Trainer:
         return line
 
     def finish(self, root: Path) -> models.ModelCard:
-        """Put the figures on `test` onto the card of the best weights."""
+        """Put the last figures onto the card of the best weights, unless they are there."""
         card = models.load_card(self.best_path)
-        if self.settings.test and "test" not in card.metrics:
-            card = replace(card, metrics={**card.metrics, "test": self.task.held_out(self.best_path, root)})
+        if len(card.metrics) == 1:  # that on `val` which chose them
+            card = replace(card, metrics={**card.metrics, **self.task.held_out(self.best_path, root)})
             models.save_card(self.best_path, card)
         return card
 

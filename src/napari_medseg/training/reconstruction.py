@@ -132,5 +132,6 @@ class Reconstruction:
         )
 
     def held_out(self, path: Path, root: Path) -> dict[str, Any]:
-        """Figures on `test`, see `figures`."""
-        return figures(models.load(path), self.settings.test, root)
+        """Figures per mask and subject, see `figures`; without `test` on `val`, which they are named after."""
+        name, sources = ("test", self.settings.test) if self.settings.test else ("val", self.settings.val)
+        return {f"{name}_by_mask_and_subject": figures(models.load(path), sources, root)}

@@ -89,5 +89,5 @@ class Segmentation:
         )
 
     def held_out(self, path: Path, root: Path) -> dict[str, Any]:
-        """Figures on `test`."""
-        return evaluate(path, self.settings.test, root)
+        """Figures on `test`, if there is such data."""
+        return {"test": evaluate(path, self.settings.test, root)} if self.settings.test else {}
