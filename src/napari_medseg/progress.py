@@ -30,6 +30,16 @@ Job = Generator[Progress, None, T]
 """A generator that yields `Progress` and returns its result; closing it cancels the work."""
 
 
+def within(job: Job[T], done: int, total: int) -> Job[T]:
+    """Drive `job` as a part of a larger one that is at `done` of `total`: its steps become places to cancel."""
+    while True:
+        try:
+            next(job)
+        except StopIteration as end:
+            return end.value
+        yield Progress(done, total)
+
+
 def run(job: Job[T], on_progress: Callable[[Progress], None] | None = None) -> T:
     """Drive `job` to its end in this thread and return its result."""
     while True:

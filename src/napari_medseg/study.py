@@ -13,7 +13,7 @@ import numpy as np
 from . import __version__, metrics
 from .errors import SettingsError
 from .inference import InferenceSettings, segment_job
-from .progress import Job, Progress
+from .progress import Job, Progress, within
 from .recon.reconstruct import ReconSettings, reconstruct_job, sampled
 from .recon.sampling import Sampling, effective_acceleration
 from .recon.simulate import scan
@@ -182,23 +182,13 @@ def acceleration_job(
 
 def _image(kspace: Any, volume: Volume, recon: ReconSettings, model: Any, done: int, total: int) -> Job[Volume]:
     """The reconstruction on the grid of `volume`."""
-    result = yield from _quietly(reconstruct_job(kspace, recon, model=model), done, total)
+    result = yield from within(reconstruct_job(kspace, recon, model=model), done, total)
     return volume.like(np.asarray(result.image.data).reshape(volume.data.shape))
 
 
 def _labels(image: Volume, model: TrainedModel, inference: InferenceSettings, done: int, total: int) -> Job[Volume]:
-    result = yield from _quietly(segment_job(image, model, inference), done, total)
+    result = yield from within(segment_job(image, model, inference), done, total)
     return result.labels
-
-
-def _quietly(job: Job[Any], done: int, total: int) -> Job[Any]:
-    """Drive a part of the study; its steps are cancel points."""
-    while True:
-        try:
-            next(job)
-        except StopIteration as end:
-            return end.value
-        yield Progress(done, total)
 
 
 def _row(

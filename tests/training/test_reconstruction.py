@@ -21,6 +21,13 @@ RANDOM = MaskShare("random", (2, 4), (0.3, 0.4))
 STILL = AugmentSettings(colour_gain=0, offset=0, blur=0, noise=0)
 
 
+@pytest.fixture(autouse=True)
+def short_figures(monkeypatch):
+    """One mask in place of twelve."""
+    monkeypatch.setattr(recon_figures, "PROTOCOL", recon_figures.PROTOCOL[:1])
+    monkeypatch.setattr(recon_figures, "_SEEDS", 1)
+
+
 @pytest.fixture
 def images(tmp_path, discs):
     """Folder with train.npz and val.npz of blurred discs, two subjects each."""
@@ -88,9 +95,7 @@ def test_training_begins_at_the_classical_result_and_improves_on_it(images, reco
     assert np.isfinite(task.score(network.eval()))
 
 
-def test_figures_stand_beside_the_classical_ones(images, recon_settings, monkeypatch):
-    monkeypatch.setattr(recon_figures, "PROTOCOL", recon_figures.PROTOCOL[:1])
-    monkeypatch.setattr(recon_figures, "_SEEDS", 1)
+def test_figures_stand_beside_the_classical_ones(images, recon_settings):
     task = Reconstruction(recon_settings(), torch.device("cpu"))
     model = models.TrainedModel(task.card(), task.network.eval())
     table = figures(model, task.settings.val, images)

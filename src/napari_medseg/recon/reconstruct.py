@@ -14,7 +14,7 @@ import numpy as np
 from .. import __version__, metrics
 from ..acquisition import KSpace
 from ..errors import SettingsError, VolumeError
-from ..progress import Job, Progress, run
+from ..progress import Job, Progress, run, within
 from ..volume import Volume
 from . import methods
 from .consistency import data_residual
@@ -181,7 +181,7 @@ def reconstruct_job(
         measured = np.where(mask, kspace.slice(index), 0)
         if not measured.any():
             raise VolumeError(f"The mask leaves nothing of slice {index}: all samples that it keeps are 0.")
-        magnitude, coils = yield from _within(method(measured, mask), len(parts), len(chosen))
+        magnitude, coils = yield from within(method(measured, mask), len(parts), len(chosen))
         zero_filled = rss(ifft2c(measured), 0)
         parts[index] = Part(
             index, _shown(kspace, magnitude), _shown(kspace, zero_filled), data_residual(coils, measured, mask)
@@ -222,16 +222,6 @@ def reconstruct(
     except TypeError as error:
         raise SettingsError(f"reconstruct does not take these options: {error}.") from error
     return run(reconstruct_job(sampled(kspace, sampling, mask), options, model=methods.model_of(method)))
-
-
-def _within(job: Job[Any], done: int, total: int) -> Job[Any]:
-    """Drive the job of one slice; its steps are cancel points."""
-    while True:
-        try:
-            next(job)
-        except StopIteration as end:
-            return end.value
-        yield Progress(done, total)
 
 
 def _shown(kspace: KSpace, image: np.ndarray) -> np.ndarray:
