@@ -283,6 +283,16 @@ def test_result_is_a_new_layer_on_the_grid_of_the_image(dock, monkeypatch, tmp_p
     assert d.run("tv") is not layer, "a run never writes into an existing layer"
 
 
+def test_learned_results_say_so_wherever_they_go(dock):
+    dock = dock(ball(2, 64, 64))
+    dock.choose(dock.form.mask, "random")
+    result = dock.run("conditional-swin-mri-dc")
+    assert result.name == "scan conditional-swin-mri-dc (simulated) (estimated)"
+    assert "not for diagnosis" in dock.form.warnings.text()
+    assert dock.form.card.isVisibleTo(dock.form) and dock.form.device.isVisibleTo(dock.form)
+    assert "data residual 0.000" in dock.form.status.text()
+
+
 @pytest.mark.parametrize("shape", [(32, 48), (1, 32, 48)])
 def test_single_slice(dock, shape):
     d = dock(ball(*shape))
