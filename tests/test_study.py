@@ -50,11 +50,11 @@ def test_rows_come_one_by_one_and_the_table_has_their_units(study):
 
 
 def test_plot_shows_both_curves_of_every_class(study):
-    axes = Figure().add_subplot()
+    figure = Figure()
     for _ in range(2):  # drawn anew after every row
-        plot(study[0].rows, axes, title="heart")
-    assert len(axes.figure.axes) == 2
-    dice, drift = (each.get_lines()[0].get_ydata() for each in axes.figure.axes)
+        plot(study[0].rows, figure, title="heart")
+    assert len(figure.axes) == 2
+    dice, drift = (each.get_lines()[0].get_ydata() for each in figure.axes)
     assert list(dice) == [row.dice["left-ventricular cavity"] for row in study[0].rows] and drift[0] == 0
 
 

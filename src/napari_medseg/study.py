@@ -20,6 +20,8 @@ from .recon.simulate import scan
 from .volume import Volume
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from .models import TrainedModel
 
 
@@ -214,28 +216,25 @@ def _stack(data: Any) -> np.ndarray:
     return data.reshape(-1, *data.shape[-2:])
 
 
-def plot(rows: Sequence[Row], axes: Any, *, title: str = "") -> None:
+def plot(rows: Sequence[Row], figure: Figure, *, title: str = "") -> None:
     """Draw Dice (left) and drift of the volume in percent (right) over the acceleration.
 
     Parameters
     ----------
     rows : sequence of Row
-    axes : matplotlib.axes.Axes
+    figure : matplotlib.figure.Figure
         Cleared before.
     title : str
     """
-    axes.clear()
-    other = axes.secondary if hasattr(axes, "secondary") else axes.twinx()
-    axes.secondary = other
-    other.clear()
+    figure.clear()
+    axes = figure.add_subplot()
+    other = axes.twinx()
     for name in rows[0].dice if rows else ():
         (line,) = axes.plot([r.effective for r in rows], [r.dice[name] for r in rows], "o-", label=f"{name}: Dice")
         drift = [r.drift_percent[name] for r in rows]
         other.plot([r.effective for r in rows], drift, "s--", color=line.get_color(), alpha=0.6, label=f"{name}: drift")
     axes.set(xlabel="effective acceleration", ylabel="Dice (solid)", ylim=(0, 1.02), title=title)
     other.set_ylabel("volume drift in % (dashed)")
-    other.yaxis.set_label_position("right")
-    other.yaxis.tick_right()
     other.axhline(0, color="0.6", linewidth=0.8)
     axes.grid(True, alpha=0.3)
     if rows:

@@ -29,7 +29,7 @@ def test_study_fills_plot_and_table_and_saves_them(study, qtbot, monkeypatch, tm
     form.run.click()
     qtbot.waitUntil(lambda: not study.busy, timeout=60000)
     assert form.table.rowCount() == 3 and form.table.item(0, 5).text() == "everything"
-    assert form.axes.lines and "simulated" in form.status.text()
+    assert form.figure.axes[0].lines and "simulated" in form.status.text()
     for button, name in ((form.save_table, "a.csv"), (form.save_plot, "a.png")):
         path = str(tmp_path / name)
         monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, path=path: (path, ""))

@@ -14,8 +14,6 @@ from ..errors import FileError, SettingsError
 from . import terminal
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from ..acquisition import KSpace
     from ..recon.reconstruct import ReconSettings, Reconstruction
     from ..recon.sampling import Sampling
@@ -83,9 +81,9 @@ def _numbers(text: str) -> tuple[float, ...]:
         raise argparse.ArgumentTypeError(f"'{text}' is no list of numbers such as 1,2,4") from error
 
 
-def _given(args: Namespace, kind: type, **fixed: Any) -> Any:
+def _given(args: Namespace, kind: type) -> Any:
     """`kind` from the arguments of its fields' names; what was not given keeps its default."""
-    return kind(**{field.name: getattr(args, field.name) for field in fields(kind) if field.name in args} | fixed)
+    return kind(**{field.name: getattr(args, field.name) for field in fields(kind) if field.name in args})
 
 
 def reconstruct(args: Namespace) -> int:
@@ -94,11 +92,12 @@ def reconstruct(args: Namespace) -> int:
     from ..progress import run
     from ..recon.methods import model_of
     from ..recon.reconstruct import ReconSettings, reconstruct_job, sampled
+    from ..recon.sampling import load_mask
 
     refuse_conflicts([args.input], [args.output])
     refuse_conflicts([args.input, args.output], [args.report] if args.report else [])
     settings = _given(args, ReconSettings)
-    sampling, mask = _sampling(args), _mask(args.mask_file)
+    sampling, mask = _sampling(args), load_mask(args.mask_file) if args.mask_file else None
     if sampling and mask is not None:
         raise SettingsError("Both --mask and --mask-file were given. Choose one of them.")
     kspace = sampled(_open(args), sampling, mask)
@@ -123,23 +122,6 @@ def _sampling(args: Namespace) -> Sampling | None:
     return Sampling(**given) if given else None
 
 
-def _mask(path: Path | None) -> np.ndarray | None:
-    if path is None:
-        return None
-    import numpy as np
-
-    from ..io import read
-
-    # a mask of columns has one axis, which images never have
-    try:
-        mask = np.load(path, mmap_mode="r", allow_pickle=False) if path.suffix == ".npy" else read(path).data
-    except (OSError, ValueError, EOFError) as error:
-        raise FileError(f"The mask '{path}' cannot be read ({error}). Give a .npy file of 0 and 1.") from error
-    if getattr(mask, "ndim", 0) not in (1, 2):
-        raise SettingsError(f"'{path.name}' is no mask: needed is an array (x,) or (y, x). Save one as .npy.")
-    return np.asarray(mask) > 0
-
-
 def _open(args: Namespace) -> KSpace:
     from .. import io
     from ..io.kspace import is_kspace, read_kspace
@@ -156,7 +138,7 @@ def _is_image(path: Path) -> bool:
     from ..io.formats import recognise
 
     try:
-        return path.is_dir() or recognise(path).module not in ("arrays",)
+        return path.is_dir() or recognise(path).module != "arrays"
     except FileError:
         return False
 
@@ -241,7 +223,7 @@ def _draw(path: Path, rows: Sequence[Any], title: str) -> None:
     from ..study import plot
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")
-    plot(rows, figure.add_subplot(), title=title)
+    plot(rows, figure, title=title)
     try:
         figure.savefig(path, dpi=150)
     except (OSError, ValueError) as error:

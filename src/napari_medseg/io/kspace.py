@@ -27,7 +27,6 @@ _ATTRIBUTES = ("acquisition", "patient_id", "max", "norm", "acceleration", "num_
 _BART = (".cfl", ".hdr", ".ra")
 _DEFAULT_AXES = {2: "yx", 3: "syx", 4: "scyx"}
 _MAX_HOLES = 0.1
-_ERRORS = (zipfile.BadZipFile, NotImplementedError, RuntimeError, KeyError, SyntaxError, TypeError)
 
 
 def read_kspace(
@@ -285,13 +284,13 @@ def _mask(path: Path, stored: np.ndarray | h5py.Dataset, matrix: tuple[int, int]
 def _read_numpy(path: Path, axes: str | None) -> KSpace:
     mask = None
     if path.suffix.lower() == ".npz":
-        with checks.damaged(path, *_ERRORS), zipfile.ZipFile(path) as archive:
+        with checks.damaged(path, *arrays.ERRORS), zipfile.ZipFile(path) as archive:
             name = _kspace_member(path, archive)
             data = _read_member(path, archive, name)
             if name != "mask" and "mask.npy" in archive.namelist():
                 mask = _read_member(path, archive, "mask")
     else:
-        with checks.damaged(path, *_ERRORS):
+        with checks.damaged(path, *arrays.ERRORS):
             data = np.lib.format.open_memmap(path, "r")
     data = _as_complex(path, data)
     if axes is None and data.ndim == 3:
@@ -338,7 +337,7 @@ def _as_complex(path: Path, data: np.ndarray) -> np.ndarray:
 
 def _is_complex(path: Path) -> bool:
     """Whether the header of a NumPy file tells of complex numbers, or of pairs that are named k-space."""
-    with checks.damaged(path, *_ERRORS):
+    with checks.damaged(path, *arrays.ERRORS):
         if path.suffix.lower() == ".npy":
             with path.open("rb") as file:
                 return arrays.read_header(path, file)[1].kind == "c"

@@ -19,6 +19,8 @@ from .sense import calibration_region
 
 WARM = 15
 """Iterations of TV that a cascade begins with."""
+STEPS = 4
+"""Steps of a cascade by default, and in all figures."""
 _BRIGHT = 0.995
 
 

@@ -33,7 +33,6 @@ METHODS = {
 }
 """Names of the methods without a model, and how to call them."""
 NEEDS_COILS = ("sense", "sense-tv")
-_STEPS = 4  # of a cascade
 
 
 def model_of(name: str) -> TrainedModel | None:
@@ -124,7 +123,7 @@ def _learned(kspace: KSpace, settings: ReconSettings, model: TrainedModel) -> Me
 
     model.network.to(choose_device(settings.device))
     if model.card.design == "cascade":
-        iterations = _STEPS if settings.iterations is None else settings.iterations
+        iterations = learned.STEPS if settings.iterations is None else settings.iterations
         steps = partial(learned.cascade_job, model, iterations=iterations)
         return partial(_coil_by_coil, steps=steps, weight=settings.weight)
     if kspace.coils > 1:

@@ -228,15 +228,11 @@ def _shown(kspace: KSpace, image: np.ndarray) -> np.ndarray:
     return centre_crop(image, kspace.crop or kspace.matrix).astype(np.float32)
 
 
-def affine(kspace: KSpace) -> np.ndarray:
-    """Voxel-to-millimetre matrix of the images of `kspace`, of its voxel size alone."""
-    return np.diag([*(kspace.spacing or (1.0, 1.0, 1.0))[::-1], 1.0])
-
-
 def image_volume(kspace: KSpace, data: np.ndarray) -> Volume:
     """Images (slice, y, x) of `kspace` on their grid."""
     flags = {"has_spacing": kspace.spacing is not None, "simulated": kspace.simulated}
-    return Volume(data, "zyx", kspace.metadata.get("affine", affine(kspace)), metadata=flags)
+    own = np.diag([*(kspace.spacing or (1.0, 1.0, 1.0))[::-1], 1.0])
+    return Volume(data, "zyx", kspace.metadata.get("affine", own), metadata=flags)
 
 
 def _reference(kspace: KSpace, indices: Sequence[int]) -> np.ndarray | None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 import numpy as np
 
-from ..errors import SettingsError
+from ..errors import FileError, SettingsError
+from ..io import verified
 from .columns import COLUMN_KINDS, centre, too_many_centre_lines
 
 KINDS = (*COLUMN_KINDS, "poisson")
@@ -254,6 +255,34 @@ def centre_lines(mask: np.ndarray) -> tuple[int, int]:
     gaps = np.flatnonzero(~mask.astype(bool))
     after = int(np.searchsorted(gaps, middle))
     return int(gaps[after - 1]) + 1 if after else 0, int(gaps[after]) if after < len(gaps) else len(mask)
+
+
+def load_mask(path: Path) -> np.ndarray:
+    """A sampling mask, (x,) or (y, x), bool.
+
+    Raises
+    ------
+    FileError, SettingsError
+        If it cannot be read or is none.
+    """
+    try:
+        mask = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise FileError(f"The mask '{path.name}' cannot be read. Choose a .npy file of 0 and 1.") from error
+    if getattr(mask, "ndim", 0) not in (1, 2) or mask.dtype.kind not in "biuf":
+        raise SettingsError(f"'{path.name}' is no mask: needed is an array (x,) or (y, x) of 0 and 1.")
+    return np.array(mask) > 0
+
+
+def save_mask(mask: np.ndarray, path: Path) -> None:
+    """Write a mask as .npy, in one step.
+
+    Raises
+    ------
+    FileError
+        If it cannot be written.
+    """
+    verified.replace(path, lambda temporary: np.save(temporary, mask, allow_pickle=False), load_mask)
 
 
 def _check(acceleration: float, center_fraction: float, offset: int | None) -> None:

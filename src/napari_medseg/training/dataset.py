@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from ..errors import FileError, SettingsError
 from ..io import read
+from ..io.arrays import ERRORS
 from ..io.checks import check_size, damaged
 from ..preprocess import Preprocess, neighbours
 
@@ -248,7 +249,7 @@ def _read_npz(path: Path, source: Source) -> Iterator[_Entry]:
 
 
 def _arrays(path: Path, names: set[str]) -> dict[str, np.ndarray]:
-    with damaged(path, zipfile.BadZipFile, NotImplementedError):
+    with damaged(path, *ERRORS):
         with zipfile.ZipFile(path) as archive:
             size = sum(part.file_size for part in archive.infolist() if part.filename.removesuffix(".npy") in names)
             check_size(path, (max(size, 1),), 1)

@@ -16,7 +16,7 @@ from ..acquisition import KSpace
 from ..errors import MedsegError
 from ..io.contributions import KEY
 from ..recon.contributions import FILE as KSPACE_FILE
-from ..recon.sampling import KINDS, Sampling
+from ..recon.sampling import KINDS, Sampling, load_mask, save_mask
 from . import _layers, _scans
 from ._controls import fill
 from ._recon_result import report_of
@@ -246,7 +246,7 @@ class MaskRows:
     def _ask_for_file(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self._form, "Load a sampling mask", "", "Masks (*.npy)")
         if path:
-            self._with_file(lambda: self.give(_scans.load_mask(Path(path)), Path(path)))
+            self._with_file(lambda: self.give(load_mask(Path(path)), Path(path)))
 
     def _ask_where_to_save(self) -> None:
         suggested = str(Path.home() / f"{self._scan.name}_mask.npy")
@@ -255,7 +255,7 @@ class MaskRows:
             self._with_file(lambda: self._save(Path(path).with_suffix(".npy")))
 
     def _save(self, path: Path) -> None:
-        _scans.save_mask(self.kspace.mask, path)
+        save_mask(self.kspace.mask, path)
         if self._form.mask.currentData() == GIVEN:
             self.file = path
         self._form.status.say(f"Saved {path.name}.")

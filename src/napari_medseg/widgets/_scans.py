@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from ..acquisition import KSpace
-from ..errors import FileError, SettingsError
 from ..io.contributions import layer_tuple
 from ..io.kspace import read_kspace
 from ..progress import Job, Progress
@@ -135,37 +134,6 @@ def picture_job(kspace: KSpace, index: int) -> Job[Picture]:
     low, high = np.percentile(log[size > 0], (1, 99.9))  # what was not measured stays black
     yield Progress(1, 2)
     return Picture(log, (float(low), float(max(high, low + _EPSILON))), magnitude(kspace, index))
-
-
-def load_mask(path: Path) -> np.ndarray:
-    """A sampling mask, (x,) or (y, x), bool.
-
-    Raises
-    ------
-    FileError, SettingsError
-        If it cannot be read or is none.
-    """
-    try:
-        mask = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise FileError(f"The mask '{path.name}' cannot be read. Choose a .npy file of 0 and 1.") from error
-    if getattr(mask, "ndim", 0) not in (1, 2) or mask.dtype.kind not in "biuf":
-        raise SettingsError(f"'{path.name}' is no mask: needed is an array (x,) or (y, x) of 0 and 1.")
-    return np.array(mask) > 0
-
-
-def save_mask(mask: np.ndarray, path: Path) -> None:
-    """Write a mask as .npy.
-
-    Raises
-    ------
-    FileError
-        If it cannot be written.
-    """
-    try:
-        np.save(path, mask, allow_pickle=False)
-    except OSError as error:
-        raise FileError(f"The mask '{path.name}' cannot be written ({error.strerror}). Save elsewhere.") from error
 
 
 def direction(mask: np.ndarray) -> str:

@@ -52,7 +52,6 @@ class StudyForm(Page):
         self.bar = progress_bar()
         self.status = Paragraph()
         self.figure = Figure(figsize=(4, 3), layout="constrained")
-        self.axes = self.figure.add_subplot()
         self.canvas = FigureCanvasQTAgg(self.figure)
         self.canvas.setToolTip("Dice against the labels of the fully sampled image, and the change of their volume.")
         self.canvas.setMinimumSize(330, 250)
@@ -237,7 +236,7 @@ class StudyWidget(QWidget):
         from ..study import plot
 
         form, rows = self.form, self._found
-        plot(rows, form.axes, title=self._title)
+        plot(rows, form.figure, title=self._title)
         form.canvas.setVisible(True)
         form.canvas.draw_idle()
         lines = [(row, name) for row in rows for name in row.dice]
