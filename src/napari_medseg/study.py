@@ -193,9 +193,7 @@ def _labels(image: Volume, model: TrainedModel, inference: InferenceSettings, do
     return result.labels
 
 
-def _row(
-    acceleration: float, effective: float, full: Volume, image: Volume, truth: Volume, labels: Volume
-) -> Row:
+def _row(acceleration: float, effective: float, full: Volume, image: Volume, truth: Volume, labels: Volume) -> Row:
     found = {row["name"]: row for row in metrics.compare(labels, truth)}
     size = next((name for name in ("volume_ml", "area_mm2", "voxels") if any(name in r for r in found.values())), "")
     volumes = {name: (row[size], row[f"reference_{size}"]) for name, row in found.items()}

@@ -151,9 +151,7 @@ def train(args: Namespace) -> int:
     def show(step: Progress) -> None:
         meter(step)
         if step.partial:
-            meter.say(
-                "step {step}: loss {loss:.4f}, {figure} on val {val:.4f}, best {best:.4f}".format(**step.partial)
-            )
+            meter.say("step {step}: loss {loss:.4f}, {figure} on val {val:.4f}, best {best:.4f}".format(**step.partial))
 
     with terminal.Meter(settings.name, "step") as meter:
         card = run(train_job(settings, folder, root=args.root), show)

@@ -330,4 +330,3 @@ class LSTMSA(nn.Module):
 def _times(fresh: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     """Product, outside training in the place of `fresh`: new memory costs more than the multiplication."""
     return fresh * other if torch.is_grad_enabled() else fresh.mul_(other)
-

@@ -61,9 +61,7 @@ class Task(Protocol):
         """Figures of the weights file `path` that belong on its card at the end, by the name of the data."""
 
 
-def train_job(
-    settings: TrainSettings | ReconTrainSettings, run: Path, *, root: Path = Path()
-) -> Job[models.ModelCard]:
+def train_job(settings: TrainSettings | ReconTrainSettings, run: Path, *, root: Path = Path()) -> Job[models.ModelCard]:
     """Train a network, or go on with a run that was interrupted.
 
     Everything random is drawn from the seed and the step number, so that a resumed run ends with the same weights.
@@ -159,6 +157,7 @@ class _Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.rate(self.step)
         self.network.train()
+        torch.manual_seed(self.settings.seed + self.step)  # dropout, after a resume too
         loss = self.task.loss(self.step)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()

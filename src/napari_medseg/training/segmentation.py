@@ -11,7 +11,7 @@ from torch import nn
 
 from .. import models
 from .augment import NOTHING, Augment, AugmentSettings
-from .dataset import Sample, load, on_working_grid
+from .dataset import load, on_working_grid
 from .evaluate import evaluate, mean_dice, score_images
 from .losses import SegmentationLoss
 from .serp import SelfEmbedding
@@ -41,23 +41,27 @@ class Segmentation:
 
     def loss(self, step: int) -> torch.Tensor:
         """Loss of one batch."""
-        seen = self.settings.seen(step)
-        samples = [self.samples[self._drawn(seen + i)] for i in range(self.settings.phase(step).batch)]
-        images, labels = self._views(samples, self.settings.augment, step)
+        images, labels = self._views(step, self.settings.augment)
         if self.branch is None:
             slices = images.chunk(3, 1) if self.context else [images]
             return self.segmentation_loss(self.network(*slices), labels)
-        weak, _ = self._views(samples, NOTHING, step)
+        weak, _ = self._views(step, NOTHING)
         features = self.network.encode(images)
         segmentation = self.segmentation_loss(self.network.decode(features), labels)
         return segmentation + self.settings.serp * self.branch(features[-1], weak)
 
-    def _views(self, samples: list[Sample], changes: AugmentSettings, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        size = self.settings.phase(step).size
-        augment = Augment(changes, torch.Generator().manual_seed(self.settings.seed * 1_000_003 + step))
-        views = [augment(s.image, s.labels, (size, size)) for s in samples]
+    def _views(self, step: int, changes: AugmentSettings) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images (b, c, y, x) and labels (b, y, x) of a step."""
+        first, phase = self.settings.seen(step), self.settings.phase(step)
+        views = [self._view(place, phase.size, changes) for place in range(first, first + phase.batch)]
         images, labels = (torch.stack(part).to(self.device) for part in zip(*views, strict=True))
         return images, labels
+
+    def _view(self, place: int, size: int, changes: AugmentSettings) -> tuple[torch.Tensor, torch.Tensor]:
+        """The view at a place of the endless sequence; it does not depend on those before it."""
+        sample = self.samples[self._drawn(place)]
+        seed = np.random.SeedSequence((self.settings.seed, place)).generate_state(1)[0]
+        return Augment(changes, torch.Generator().manual_seed(int(seed)))(sample.image, sample.labels, (size, size))
 
     def _drawn(self, position: int) -> int:
         """Which sample stands at a position of the endless sequence of shuffled epochs."""
