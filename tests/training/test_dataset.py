@@ -9,7 +9,8 @@ import torch
 from napari_medseg import io
 from napari_medseg.errors import FileError, MedsegError, SettingsError
 from napari_medseg.preprocess import Preprocess
-from napari_medseg.training.dataset import Source, load, on_working_grid
+from napari_medseg.training.dataset import IGNORE, load, on_working_grid, read_images
+from napari_medseg.training.sources import Source
 from napari_medseg.volume import LabelClass, Volume
 
 PLAIN = Preprocess()
@@ -210,6 +211,64 @@ def test_volumes_are_cropped_and_turned_to_slices_first(npz):
     root = npz(**given, shape=np.array([[6, 20, 7], [4, 18, 5]]), case=np.array(["a", "b"]))
     source = Source("data.npz", case="case", shape="shape", axes="xyz", spacing=(3.0, 2.0, 1.0))
     samples = load([source], PLAIN, root, context=True)
-    assert [s.volume for s in samples] == ["a"] * 7 + ["b"] * 5
+    assert [s.case for s in samples] == ["a"] * 7 + ["b"] * 5
+    assert len({s.volume for s in samples[:7]}) == 1 and len({s.volume for s in samples}) == 2
     assert samples[-1].image.shape == (9, 18, 4) and samples[-1].spacing == (2.0, 1.0) and samples[-1].thickness == 3.0
     np.testing.assert_array_equal(samples[-1].labels, given["label"][1, :4, :18, 4].T)
+
+
+def test_what_nobody_labelled_is_marked_whatever_the_classes(npz):
+    label = np.tile(np.arange(4, dtype=np.uint8)[:, None, None], (1, 20, 24))
+    label[0, :10] = 9
+    label[3] = 9
+    root = npz(label=label)
+    source = Source("data.npz", ignore=9)
+    one, two = (load([source], PLAIN, root, classes) for classes in (1, 2))
+    assert [s.case for s in one] == ["data-0", "data-1", "data-2"]  # nothing is known of the last one
+    for samples, seen in ((one, (0, 1, 1)), (two, (0, 1, 2))):
+        assert set(samples[0].labels.unique().tolist()) == {0, IGNORE} and bool(
+            (samples[0].labels[:10] == IGNORE).all()
+        )
+        assert [int(s.labels[-1, -1]) for s in samples] == list(seen)
+    with pytest.raises(SettingsError, match="9, but the classes are 0 to 2"):
+        load([Source("data.npz")], PLAIN, root, 2)
+
+
+def test_marks_stay_when_slices_are_resampled(npz):
+    label = np.zeros((4, 30, 36), np.uint8)
+    label[:, :15], label[:, 15:, :18] = 9, 1
+    root = npz(image=arrays(shape=(30, 36))["image"], label=label)
+    sample = replace(load([Source("data.npz", ignore=9)], PLAIN, root)[0], spacing=(1.0, 1.0))
+    working = on_working_grid(sample, Preprocess(spacing=3.0))
+    assert set(working.labels.unique().tolist()) == {0, 1, IGNORE} and bool((working.labels[:5] == IGNORE).all())
+
+
+def test_inner_slices_keep_their_neighbours(npz):
+    given = arrays(count=2, shape=(4, 20, 7))
+    root = npz(**given, case=np.array(["a", "b"]))
+    whole, inner = (load([Source("data.npz", case="case", inner=i)], PLAIN, root, context=True) for i in (False, True))
+    assert len(whole) == 8 and len(inner) == 4
+    for ours, same in zip(inner, [*whole[1:3], *whole[5:7]], strict=True):
+        assert torch.equal(ours.image, same.image)
+    single = arrays(count=2)
+    assert len(load([Source("data.npz", inner=True)], PLAIN, npz(**single))) == 2  # no volumes, no ends
+
+
+def test_volumes_of_one_case_stay_apart(npz):
+    samples = load([Source("data.npz", case="kind")], PLAIN, npz(**arrays(count=2, shape=(3, 20, 7))))
+    assert len({s.case for s in samples}) == 1 and len({s.volume for s in samples}) == 2
+
+
+def test_images_to_reconstruct_need_no_labels(folder):
+    root = folder()
+    (root / "set" / "labels" / "a.nii.gz").unlink()
+    found = list(read_images(Source("set"), root))
+    assert [case for case, _ in found] == ["a.nii.gz"] * 3
+    np.testing.assert_allclose(np.stack([image for _, image in found]), stack()[0].data, rtol=1e-6)
+
+
+def test_images_too_large_for_the_memory_are_refused(npz, monkeypatch):
+    root = npz()
+    monkeypatch.setattr("napari_medseg.io.checks.LIMIT_BYTES", 10_000)
+    with pytest.raises(FileError, match="may be used"):
+        load([Source("data.npz")], PLAIN, root, context=True)

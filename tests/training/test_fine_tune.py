@@ -1,6 +1,7 @@
 """The training loop: it learns, and an interruption leaves no trace in the result."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,9 +13,9 @@ from napari_medseg.preprocess import Preprocess
 from napari_medseg.progress import run
 from napari_medseg.training import segmentation
 from napari_medseg.training.augment import Augment
-from napari_medseg.training.dataset import Source
 from napari_medseg.training.fine_tune import train_job
-from napari_medseg.training.settings import Phase
+from napari_medseg.training.settings import Phase, Schedule, read_settings
+from napari_medseg.training.sources import Source
 from napari_medseg.volume import Volume
 
 
@@ -44,12 +45,20 @@ def assert_same(folder, other):
 
 
 def interrupt(job, steps):
-    for _ in range(steps):
+    for _ in range(steps + 1):  # the first tells how many there are
         next(job)
     job.close()
 
 
-@pytest.mark.parametrize("changes", [{}, {"serp": 0.1}, {"optimizer": "adamw", "loss": "dice-mwl", "ema": 0.0}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"serp": 0.1},
+        {"optimizer": "adamw", "loss": "dice-mwl", "ema": 0.0, "balance": 0.5},
+        {"schedule": Schedule("plateau", gamma=0.5)},
+    ],
+)
 def test_interrupted_and_resumed_run_ends_bit_equal(data, settings, tmp_path, changes):
     settings = settings(**changes)
     whole = tmp_path / "whole"
@@ -120,7 +129,7 @@ def test_without_self_embedding_the_branch_changes_nothing(data, settings, tmp_p
     run(train_job(plain, tmp_path / "plain", root=data))
     run(train_job(weak, tmp_path / "weak", root=data))
     first, second = (torch.load(tmp_path / name / "last.pt", weights_only=True) for name in ("plain", "weak"))
-    assert first["branch"] == {} and second["branch"]
+    assert "branch" not in first and second["branch"]
     for key, value in first["network"].items():
         torch.testing.assert_close(value, second["network"][key], rtol=0, atol=1e-6)
 
@@ -180,3 +189,51 @@ def test_run_begins_with_the_weights_of_another(data, settings, tmp_path):
     wider = settings(start="../first/discs.safetensors", options={"channels": 8, "width": 8})
     with pytest.raises(SettingsError, match="other layers"):
         run(train_job(wider, tmp_path / "third", root=data))
+
+
+def test_the_run_ends_when_nothing_gets_better(data, settings, tmp_path):
+    settings = settings(learning_rate=1e-12, ema=0.0, steps=20, early_stop=2)
+    lines = []
+    run(train_job(settings, tmp_path / "run", root=data), lambda p: p.partial and lines.append(p.partial["step"]))
+    assert lines == [2, 4, 6]
+
+
+@pytest.mark.parametrize(("done", "validated"), [(0, [0]), (1, [1]), (2, [])])
+def test_a_run_that_is_asked_to_stop_keeps_its_best_weights(data, settings, tmp_path, done, validated):
+    job, folder = train_job(settings(), tmp_path / "run", root=data), tmp_path / "run"
+    for _ in range(done + 1):
+        next(job)
+    (folder / "stop").touch()
+    assert [step.partial["step"] for step in job] == validated
+    assert models.load(folder / "discs.safetensors").card.metrics["val"]["step"] == done
+    if done == 2:  # it goes on as if nothing had been
+        run(train_job(settings(), folder, root=data))
+        run(train_job(settings(), tmp_path / "whole", root=data))
+        assert_same(tmp_path / "whole", folder)
+
+
+def test_findings_are_told_before_training(data, settings, tmp_path, caplog):
+    with caplog.at_level("INFO", "napari_medseg.training"):
+        interrupt(train_job(settings(), tmp_path / "run", root=data), 0)
+    assert "train" in caplog.text and "discs" not in caplog.text
+
+
+def test_what_is_left_to_plan_is_planned_once(data, settings, tmp_path):
+    given = settings(seconds=0.5, steps=1)
+    interrupt(train_job(given, tmp_path / "run", root=data), 5)
+    planned = read_settings(tmp_path / "run" / "settings.json")
+    assert planned.seconds == 0 and planned.steps >= 20 and planned.phases == (Phase(1.0, 32, 6),)
+    run(train_job(given, tmp_path / "run", root=data))
+    assert read_settings(tmp_path / "run" / "settings.json") == planned
+
+
+def test_mixed_precision_trains(data, settings, tmp_path):
+    lines = []
+    settings = settings(mixed_precision=True, deterministic=True)
+    run(train_job(settings, tmp_path / "run", root=data), lambda p: p.partial and lines.append(p.partial["loss"]))
+    torch.use_deterministic_algorithms(False)
+    plain = []
+    settings = replace(settings, mixed_precision=False, deterministic=False)
+    run(train_job(settings, tmp_path / "plain", root=data), lambda p: p.partial and plain.append(p.partial["loss"]))
+    assert lines != plain
+    np.testing.assert_allclose(lines, plain, rtol=0.05)

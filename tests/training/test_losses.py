@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from napari_medseg import metrics
 from napari_medseg.errors import SettingsError
+from napari_medseg.training.dataset import IGNORE
 from napari_medseg.training.losses import (
     MARGIN_PRESETS,
     SegmentationLoss,
@@ -102,3 +103,26 @@ def test_segmentation_loss_falls_to_zero_for_the_right_answer(name):
     assert loss(right.flip(1), labels).item() > 1.5  # classes exchanged
     with pytest.raises(SettingsError, match="dice-bce"):
         SegmentationLoss("focal")
+
+
+@pytest.mark.parametrize("name", SegmentationLoss.names)
+def test_pixels_that_nobody_labelled_do_not_count(name):
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 3, (2, 20, 20), generator=generator, dtype=torch.uint8)
+    logits = torch.randn(2, 3 if name.startswith("dice-ce") else 2, 20, 20, generator=generator, requires_grad=True)
+    loss = SegmentationLoss(name)
+    unknown = labels.clone()
+    unknown[:, :, 10:] = IGNORE
+    value = loss(logits, unknown)
+    value.backward()
+    assert not logits.grad[..., 10:].any() and logits.grad[..., :10].any()
+    if "mwl" not in name:  # a margin depends on what lies beside it
+        torch.testing.assert_close(value, loss(logits[..., :10], labels[..., :10]))
+    assert loss(logits, torch.full_like(labels, IGNORE)).item() == pytest.approx(0, abs=1e-4)
+
+
+def test_parts_of_the_loss_are_weighted():
+    labels, logits = torch.ones(1, 8, 8, dtype=torch.uint8), torch.zeros(1, 2, 8, 8)
+    dice, entropy, both = (SegmentationLoss("dice-ce", w)(logits, labels) for w in ((1, 0), (0, 1), (0.5, 2)))
+    assert entropy.item() == pytest.approx(np.log(2))
+    torch.testing.assert_close(both, 0.5 * dice + 2 * entropy)

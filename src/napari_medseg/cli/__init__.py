@@ -188,6 +188,7 @@ def _add_train(parsers: Parsers) -> None:
     parser.add_argument(
         "--root", type=Path, default=Path(), metavar="DIR", help="where relative data paths start (default: here)"
     )
+    parser.add_argument("--tied", action="store_true", help="end when the standard input closes, as a child process")
     parser.set_defaults(after_interrupt="The same command goes on from the last checkpoint.")
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import textwrap
+import threading
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import asdict, fields
@@ -145,20 +147,31 @@ def train(args: Namespace) -> int:
     from ..training.fine_tune import train_job
     from ..training.settings import read_settings
 
+    if args.tied:
+        threading.Thread(target=_end_with_input, daemon=True).start()
     settings = read_settings(_recipe(args.settings))
     folder = args.run or Path("runs", settings.name)
 
     def show(step: Progress) -> None:
         meter(step)
         if step.partial:
-            meter.say("step {step}: loss {loss:.4f}, {figure} on val {val:.4f}, best {best:.4f}".format(**step.partial))
+            loss = "" if step.partial["loss"] is None else "loss {loss:.4f}, ".format(**step.partial)
+            meter.say("step {step}: {0}{figure} on val {val:.4f}, best {best:.4f}".format(loss, **step.partial))
 
-    with terminal.Meter(settings.name, "step") as meter:
+    with terminal.Meter(settings.name, "step") as meter, terminal.told("napari_medseg.training", meter.say):
         card = run(train_job(settings, folder, root=args.root), show)
     weights = folder / f"{card.name}.safetensors"
-    terminal.say(f"{weights} holds the best weights, {card.name}.json beside it their card. To use the model:")
-    terminal.say(f"  napari-medseg models import {shlex.quote(str(weights))} --name NAME")
+    if weights.exists():  # of several processes only the first one writes
+        terminal.say(f"{weights} holds the best weights, {card.name}.json beside it their card. To use the model:")
+        terminal.say(f"  napari-medseg models import {shlex.quote(str(weights))} --name NAME")
     return 0
+
+
+def _end_with_input() -> None:
+    """End this process when whoever started it has gone: its end of the pipe is closed then, however it ended."""
+    while os.read(0, 1024):  # not through sys.stdin, whose lock a waiting thread would hold when the interpreter ends
+        pass
+    os._exit(1)  # a checkpoint is written in one step, so no moment is a bad one
 
 
 def _recipe(name: str) -> Path:

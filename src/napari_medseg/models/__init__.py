@@ -12,7 +12,7 @@ from .library import available, find, models_folder
 
 if TYPE_CHECKING:
     from .card import ModelCard, load_card, save_card
-    from .checkpoint import TrainedModel, load, save
+    from .checkpoint import TrainedModel, load, options_of, save
     from .importing import Imported, ImportSettings, check, import_checkpoint, install
     from .published import from_published, read_checkpoint, to_published
     from .registry import ARCHITECTURES, architecture, build
@@ -34,6 +34,7 @@ __all__ = [
     "load",
     "load_card",
     "models_folder",
+    "options_of",
     "read_checkpoint",
     "save",
     "save_card",
@@ -42,7 +43,7 @@ __all__ = [
 
 _NAMES = {
     "card": ("ModelCard", "load_card", "save_card"),
-    "checkpoint": ("TrainedModel", "load", "save"),
+    "checkpoint": ("TrainedModel", "load", "options_of", "save"),
     "importing": ("ImportSettings", "Imported", "check", "import_checkpoint", "install"),
     "published": ("from_published", "read_checkpoint", "to_published"),
     "registry": ("ARCHITECTURES", "architecture", "build"),

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -113,6 +114,21 @@ def load(path: Path) -> TrainedModel:
     except SafetensorError as error:
         raise ModelError(f"The weights '{path.name}' are no safetensors file ({error}). Restore the file.") from error
     return TrainedModel(card, _network(card, state))
+
+
+def options_of(path: Path) -> dict[str, Any]:
+    """Options that build the network of the model file `path` anew: those of its card, and what its tensors tell.
+
+    Raises
+    ------
+    ModelError
+        As of `load`.
+    """
+    model = load(path)
+    state = published.to_published(model.card.architecture, model.network)
+    known = PUBLISHED.get(model.card.architecture)
+    options = {**(known.options(state) if known else {}), **model.card.options}
+    return {name: value for name, value in options.items() if name != "out_channels"}
 
 
 def _network(card: ModelCard, state: State) -> nn.Module:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from platformdirs import user_data_dir
 
-from ..errors import ModelError, SettingsError
+from ..errors import FileError, ModelError, SettingsError
 
 _BUNDLED = Path(__file__).parents[1] / "weights"
 
@@ -52,3 +52,34 @@ def check_new_name(name: str) -> None:
         raise SettingsError(f"'{name}' is no model name; use small letters, digits, '-', '_' and '.'.")
     if name in available():
         raise SettingsError(f"There is a model '{name}' already. Choose another name.")
+
+
+def remove(name: str) -> Path:
+    """Take the model `name` from the user's own; its files move into the subfolder ``removed``, so nothing is lost.
+
+    Returns
+    -------
+    pathlib.Path
+        Where the weights file lies now, its card beside it; importing it brings the model back.
+
+    Raises
+    ------
+    ModelError
+        If it is none of the user's.
+    FileError
+        If the files cannot be moved.
+    """
+    weights, number = models_folder() / f"{name}.safetensors", 1
+    if available().get(name) != weights:
+        raise ModelError(f"'{name}' is none of your own models; only those can be removed.")
+    target = weights.parent / "removed" / weights.name
+    while target.exists():
+        number += 1
+        target = target.with_name(f"{name}-{number}.safetensors")
+    try:
+        target.parent.mkdir(exist_ok=True)
+        weights.with_suffix(".json").replace(target.with_suffix(".json"))
+        weights.replace(target)
+    except OSError as error:
+        raise FileError(f"'{weights}' cannot be moved ({error.strerror}). Close what uses it.") from error
+    return target

@@ -104,10 +104,17 @@ class Augment:
         self._settings, self._generator = settings, generator
 
     def __call__(
-        self, image: torch.Tensor, labels: torch.Tensor, size: tuple[int, int]
+        self,
+        image: torch.Tensor,
+        labels: torch.Tensor,
+        size: tuple[int, int],
+        focus: tuple[int, int] | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """One view of an image (3, Y, X), or (9, Y, X) with neighbours, and its labels (Y, X) of `size`."""
-        grid = self._grid(tuple(labels.shape), size)
+        """One view of an image (3, Y, X), or (9, Y, X) with neighbours, and its labels (Y, X) of `size`.
+
+        A crop shows the pixel `focus` (y, x), if there is one.
+        """
+        grid = self._grid(tuple(labels.shape), size, focus)
         view = F.grid_sample(image[None], grid, mode="bilinear", padding_mode="reflection", align_corners=False)
         mask = F.grid_sample(
             labels[None, None].to(torch.float32), grid, mode="nearest", padding_mode="reflection", align_corners=False
@@ -123,7 +130,7 @@ class Augment:
     def _coin(self) -> bool:
         return self._uniform(0, 1) < 0.5
 
-    def _grid(self, shape: tuple[int, int], size: tuple[int, int]) -> torch.Tensor:
+    def _grid(self, shape: tuple[int, int], size: tuple[int, int], focus: tuple[int, int] | None) -> torch.Tensor:
         s = self._settings
         turns = int(self._uniform(0, 4)) % 4 if s.quarter_turns else 0
         angle = math.radians(90 * turns + self._uniform(-s.rotate, s.rotate))
@@ -132,8 +139,10 @@ class Augment:
         # output pixels -> input pixels (x, y), both measured from their centres
         cos, sin = math.cos(angle) / zoom, math.sin(angle) / zoom
         matrix = torch.tensor([[cos * mirror[0], -sin * mirror[1]], [sin * mirror[0], cos * mirror[1]]])
+        middle = torch.tensor([(n - 1) / 2 for n in shape[::-1]])
+        towards = (None, None) if focus is None else (torch.tensor(focus[::-1]) - middle).tolist()
         centre = torch.tensor(
-            [self._centre(n, m / zoom, s.shift) for n, m in zip(shape[::-1], size[::-1], strict=True)]
+            [self._centre(n, m / zoom, at) for n, m, at in zip(shape[::-1], size[::-1], towards, strict=True)]
         )
         y, x = torch.meshgrid(*(torch.arange(n) - (n - 1) / 2 for n in size), indexing="ij")
         seen = torch.stack([x, y], -1)
@@ -148,10 +157,16 @@ class Augment:
         field = F.interpolate(knots, size, mode="bicubic", align_corners=True)[0]
         return self._settings.warp * min(size) * field.permute(1, 2, 0)
 
-    def _centre(self, length: int, seen: float, shift: float) -> float:
-        """Where to look along one axis, in pixels from the middle: anywhere for a crop, nearly the middle otherwise."""
-        slack = max(self._settings.spread * (length - seen) / 2, shift * length)
-        return self._uniform(-slack, slack)
+    def _centre(self, length: int, seen: float, towards: float | None) -> float:
+        """Where to look along one axis, in pixels from the middle.
+
+        Nearly the middle if the whole image is seen, else anywhere; or where `towards` lies in the inner half of the
+        view, as far as the image reaches.
+        """
+        slack = max(self._settings.spread * (length - seen) / 2, self._settings.shift * length)
+        if towards is None:
+            return self._uniform(-slack, slack)
+        return min(max(towards + self._uniform(-seen / 4, seen / 4), -slack), slack)
 
     def _intensities(self, view: torch.Tensor) -> torch.Tensor:
         s = self._settings

@@ -14,7 +14,8 @@ import torch
 from .. import metrics, models
 from ..labels import from_logits, split_objects
 from ..preprocess import Preprocess
-from .dataset import Sample, Source, load
+from .dataset import IGNORE, Sample, load
+from .sources import Source
 
 _BATCH = 8
 _FEW = 10  # cases that are named one by one
@@ -138,11 +139,13 @@ def _predict(model: models.TrainedModel, slices: list[Sample], device: torch.dev
 def score_image(
     sample: Sample, prediction: np.ndarray, classes: int = 1, split: Callable[[np.ndarray], np.ndarray] | None = None
 ) -> ImageScore:
-    """Compare a prediction with the labels of `sample`, both (y, x) or (z, y, x).
+    """Compare a prediction with the labels of `sample`, both (y, x) or (z, y, x), where something is known.
 
     `split` turns the mask of an image with one slice into numbered objects.
     """
     reference = sample.labels.numpy()
+    unknown = reference == IGNORE
+    prediction, reference = (np.where(unknown, 0, labels) for labels in (prediction, reference))
     found, true = prediction > 0, reference > 0
     counts = None
     if split is not None and sample.objects is not None:

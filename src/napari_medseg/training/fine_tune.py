@@ -18,13 +18,21 @@ from torch import nn
 
 from .. import models
 from ..errors import FileError, ModelError, SettingsError
+from ..models.card import replace_file
 from ..progress import Job, Progress
+from . import processes, start
+from .planning import plan
 from .reconstruction import Reconstruction
 from .segmentation import Segmentation
 from .settings import ReconTrainSettings, RunSettings, TrainSettings, read_settings
 
 _log = logging.getLogger(__name__)
 
+SETTINGS = "settings.json"
+LOG = "log.jsonl"
+LAST = "last.pt"
+STOP = "stop"
+_NUMBERS = ("step", "best", "stale", "lines")  # of the state of a run
 _OPTIMIZERS = {"nadam": torch.optim.NAdam, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
 
@@ -41,6 +49,9 @@ class Task(Protocol):
     """What is trained beside it and not kept."""
     figure: str
     """Name of the figure that `score` returns."""
+
+    def findings(self, root: Path) -> list[str]:
+        """Sentences on the data, from `root` on, for the person who trains."""
 
     def load(self, root: Path) -> None:
         """Read the data, from `root` on."""
@@ -71,7 +82,8 @@ def train_job(settings: TrainSettings | ReconTrainSettings, run: Path, *, root: 
     settings : TrainSettings or ReconTrainSettings
     run : pathlib.Path
         Folder of the run. Receives ``settings.json``, ``log.jsonl`` (one JSON object per validation),
-        ``last.pt`` (everything needed to go on) and ``NAME.safetensors`` with its card (the best weights).
+        ``last.pt`` (everything needed to go on) and ``NAME.safetensors`` with its card (the best weights). A file
+        ``stop`` in it ends the run before its next step, with the best weights so far.
     root : pathlib.Path
         Folder that relative data paths start from.
 
@@ -85,82 +97,107 @@ def train_job(settings: TrainSettings | ReconTrainSettings, run: Path, *, root: 
     ModelCard
         Of the best weights, with the figures on `test` if there is such data.
     """
-    trainer = _Trainer(settings, run, root)
-    trainer.resume()
-    while trainer.step < settings.steps:
-        trainer.advance()
-        line = None
-        if trainer.step % settings.validate_every == 0 or trainer.step == settings.steps:
-            line = trainer.validate()
-            trainer.write()
-        yield Progress(trainer.step, settings.steps, line)
-    return trainer.finish(root)
+    device = _device(settings.device)
+    with processes.joined(device):
+        settings = _planned(settings, run, root, device)
+        trainer = _Trainer(settings, run, root, device)
+        yield Progress(trainer.step, settings.steps)
+        if trainer.resume():
+            yield Progress(trainer.step, settings.steps, trainer.checkpoint())
+        while trainer.goes_on():
+            trainer.advance()
+            due = trainer.step % settings.validate_every == 0
+            yield Progress(trainer.step, settings.steps, trainer.checkpoint() if due else None)
+        if trainer.losses or not trainer.lines:  # steps since the last validation, or none at all
+            yield Progress(trainer.step, settings.steps, trainer.checkpoint())
+        return trainer.finish(root)
+
+
+def _planned(settings: RunSettings, run: Path, root: Path, device: torch.device) -> RunSettings:
+    """The settings with what is left to be planned; those of a run that has begun."""
+    if not getattr(settings, "seconds", 0):
+        return settings
+    if processes.count() > 1:
+        raise SettingsError("A run on several processes cannot be planned. Give steps and phases instead of seconds.")
+    if (run / LAST).exists():
+        begun = read_settings(run / SETTINGS)
+        left_open = {
+            name: getattr(begun, name) for name in ("seconds", "phases", "steps", "warmup_steps", "validate_every")
+        }
+        return replace(settings, **left_open)
+    return plan(settings, root, device)
 
 
 class _Trainer:
     """State of a run between two steps."""
 
-    def __init__(self, settings: RunSettings, run: Path, root: Path):
+    def __init__(self, settings: RunSettings, run: Path, root: Path, device: torch.device):
         if settings.optimizer not in _OPTIMIZERS:
             choices = ", ".join(_OPTIMIZERS)
             raise SettingsError(f"The optimizer '{settings.optimizer}' does not exist; choose one of {choices}.")
         if settings.threads:
             torch.set_num_threads(settings.threads)
-        self.settings, self.run = settings, run
-        self.best_path = run / f"{settings.name}.safetensors"
+        torch.use_deterministic_algorithms(settings.deterministic)
+        self.settings, self.run, self.device = settings, run, device
+        self.last, self.best_path = run / LAST, run / f"{settings.name}.safetensors"
         torch.manual_seed(settings.seed)
         task = Segmentation if isinstance(settings, TrainSettings) else Reconstruction
-        self.task: Task = task(settings, _device(settings.device))
+        self.task: Task = task(settings, device)
         self.network = self.task.network
         if settings.start:
-            self._begin_with((run / settings.start).resolve())
+            for note in start.take_over(self.network, settings, start.find(settings.start, run)):
+                _log.info(note)
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         trained = [self.network, self.task.branch] if self.task.branch else [self.network]
+        for module in trained:
+            processes.share_statistics(module)
         self.parameters = [p for module in trained for p in module.parameters() if p.requires_grad]
-        self.optimizer = _OPTIMIZERS[settings.optimizer](self.parameters, lr=settings.learning_rate)
-        self._prepare_run()
-        self.task.load(root)
-        self.step, self.best, self.losses = 0, -math.inf, []
-
-    def _begin_with(self, path: Path) -> None:
-        """Take over the weights of a model of the same kind, or of one that is the backbone of this one."""
-        given = models.load(path).network.state_dict()
-        mine = self.network.state_dict()
-        names = {name: name if name in given else name.removeprefix("backbone.") for name in mine}
-        fitting = {
-            name: given[theirs]
-            for name, theirs in names.items()
-            if theirs in given and given[theirs].shape == mine[name].shape
-        }
-        if 2 * len(fitting) < len(mine):
-            raise SettingsError(
-                f"The run cannot begin with '{path.name}': its network has other layers. "
-                "Choose a model of the same architecture and options."
+        self.optimizer = _OPTIMIZERS[settings.optimizer](
+            self.parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        schedule, self.plateau = settings.schedule, None
+        if schedule.kind == "plateau":
+            self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
+                self.optimizer,
+                mode="max",
+                factor=schedule.gamma,
+                patience=schedule.patience,
+                min_lr=schedule.final_share * settings.learning_rate,
             )
-        if missing := [name for name in mine if name not in fitting]:
-            _log.info("Not in '%s', so they begin anew: %s", path.name, ", ".join(missing))
-        self.network.load_state_dict(mine | fitting)
+        self.step, self.best, self.stale, self.lines, self.losses = 0, -math.inf, 0, 0, []
+        if processes.rank() == 0:
+            self._prepare_run()
+            for note in self.task.findings(root):
+                _log.info(note)
+        self.task.load(root)
 
     def _prepare_run(self) -> None:
         self.run.mkdir(parents=True, exist_ok=True)
-        path = self.run / "settings.json"
-        if self._last.exists() and not self.settings.trains_like(read_settings(path)):
+        path = self.run / SETTINGS
+        if self.last.exists() and not self.settings.trains_like(read_settings(path)):
             raise SettingsError(f"The folder '{self.run}' holds a run with other settings. Choose a new folder.")
-        path.write_text(self.settings.to_json(), encoding="utf-8")
+        replace_file(path, self.settings.to_json().encode())
+        (self.run / STOP).unlink(missing_ok=True)
 
-    @property
-    def _last(self) -> Path:
-        return self.run / "last.pt"
+    def goes_on(self) -> bool:
+        """Whether there is a further step, for all that is known now."""
+        patience = self.settings.early_stop
+        ends = self.step >= self.settings.steps or (patience and self.stale >= patience)
+        return not ends and not processes.told((self.run / STOP).exists(), self.device)
 
     def advance(self) -> None:
         """One optimizer step."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.rate(self.step)
+        if self.plateau is None or self.step < self.settings.warmup_steps:
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.settings.rate(self.step)
         self.network.train()
-        torch.manual_seed(self.settings.seed + self.step)  # dropout, after a resume too
-        loss = self.task.loss(self.step)
+        # of dropout; a resumed run draws the same
+        torch.manual_seed(self.settings.seed + self.step * processes.count() + processes.rank())
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.mixed_precision):
+            loss = self.task.loss(self.step)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        processes.sum_gradients(self.parameters)
         if self.settings.clip:
             nn.utils.clip_grad_norm_(self.parameters, self.settings.clip)
         self.optimizer.step()
@@ -179,77 +216,87 @@ class _Trainer:
                     mean.copy_(now)
         self.task.follow()
 
-    def validate(self) -> dict[str, Any]:
-        """Score the averaged weights on `val`; keep them if they are the best so far. Returns the line of the log."""
-        value, figure = self.task.score(self.average), self.task.figure
-        if value > self.best:
-            self.best = value
-            figures = {"val": {figure: round(value, 4), "step": self.step}}
-            models.save(self.best_path, self.average, replace(self.task.card(), metrics=figures))
+    def checkpoint(self) -> dict[str, Any]:
+        """Score the averaged weights on `val`, keep them if they are the best so far, write all that a resume needs.
+
+        Returns the line of the log.
+        """
+        first = processes.rank() == 0
+        value = processes.told(self.task.score(self.average) if first else 0.0, self.device)
+        better = value > self.best
+        self.best, self.stale = (value, 0) if better else (self.best, self.stale + 1)
+        if self.plateau is not None:
+            self.plateau.step(value)
         line = {
             "step": self.step,
-            "loss": round(float(np.mean(self.losses)), 5),
-            "figure": figure,
+            "loss": round(float(np.mean(self.losses)), 5) if self.losses else None,
+            "figure": self.task.figure,
             "val": round(value, 5),
             "best": round(self.best, 5),
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             "time": round(time.time(), 1),
         }
         self.losses = []
-        with (self.run / "log.jsonl").open("a", encoding="utf-8") as log:
-            log.write(json.dumps(line) + "\n")
+        self.lines += 1
+        if first:
+            self._write(line, better)
         return line
+
+    def _write(self, line: dict[str, Any], better: bool) -> None:
+        if better:
+            figures = {"val": {self.task.figure: round(self.best, 4), "step": self.step}}
+            models.save(self.best_path, self.average, replace(self.task.card(), metrics=figures))
+        with (self.run / LOG).open("a", encoding="utf-8") as log:
+            log.write(json.dumps(line) + "\n")
+        beside = self.run / f"{LAST}.part"
+        numbers = {name: getattr(self, name) for name in _NUMBERS}
+        torch.save(numbers | {name: part.state_dict() for name, part in self._parts().items()}, beside)
+        os.replace(beside, self.last)
+
+    def _parts(self) -> dict[str, Any]:
+        """What has a state of its own."""
+        parts = {"network": self.network, "average": self.average, "optimizer": self.optimizer}
+        parts |= {"branch": self.task.branch, "plateau": self.plateau}
+        return {name: part for name, part in parts.items() if part is not None}
+
+    def resume(self) -> bool:
+        """Go on from ``last.pt``; without one, whether the weights that the run begins with are to be scored."""
+        begun = self.last.exists()
+        if begun:
+            self._restore()
+        log = self.run / LOG
+        if processes.rank() == 0 and log.exists():
+            lines = log.read_bytes().splitlines(keepends=True)
+            replace_file(log, b"".join(lines[: self.lines]))
+        return bool(self.settings.start) and not begun
+
+    def _restore(self) -> None:
+        try:
+            state = models.read_checkpoint(self.last)
+            for name in _NUMBERS:
+                setattr(self, name, state[name])
+            for name, part in self._parts().items():
+                part.load_state_dict(state[name])
+        except (ModelError, KeyError, ValueError, RuntimeError) as error:
+            raise FileError(
+                f"'{self.last}' is damaged or no checkpoint of this run. Delete it to begin anew, or restore it."
+            ) from error
 
     def finish(self, root: Path) -> models.ModelCard:
         """Put the last figures onto the card of the best weights, unless they are there."""
+        if processes.rank() > 0:
+            return self.task.card()
         card = models.load_card(self.best_path)
         if len(card.metrics) == 1:  # that on `val` which chose them
             card = replace(card, metrics={**card.metrics, **self.task.held_out(self.best_path, root)})
             models.save_card(self.best_path, card)
         return card
 
-    def write(self) -> None:
-        """Write ``last.pt`` beside and rename it."""
-        branch = self.task.branch
-        state = {
-            "step": self.step,
-            "best": self.best,
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "branch": branch.state_dict() if branch else {},
-        }
-        beside = self.run / "last.pt.part"
-        torch.save(state, beside)
-        os.replace(beside, self._last)
-
-    def resume(self) -> None:
-        """Go on from ``last.pt`` if there is one; the log is cut back to that step."""
-        if self._last.exists():
-            self._restore()
-        log = self.run / "log.jsonl"
-        if log.exists():
-            lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
-            validations = math.ceil(self.step / self.settings.validate_every)
-            log.write_text("".join(lines[:validations]), encoding="utf-8")
-
-    def _restore(self) -> None:
-        try:
-            state = models.read_checkpoint(self._last)
-            self.step, self.best = state["step"], state["best"]
-            self.network.load_state_dict(state["network"])
-            self.average.load_state_dict(state["average"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            if self.task.branch:
-                self.task.branch.load_state_dict(state["branch"])
-        except (ModelError, KeyError, ValueError, RuntimeError) as error:
-            raise FileError(
-                f"'{self._last}' is damaged or no checkpoint of this run. Delete it to begin anew, or restore it."
-            ) from error
-
 
 def _device(name: str) -> torch.device:
     present = torch.cuda.is_available()
     if name not in ("auto", "cpu", "cuda") or (name == "cuda" and not present):
         raise SettingsError(f"The device '{name}' is not available; choose auto, cpu{' or cuda' if present else ''}.")
-    return torch.device("cuda" if name != "cpu" and present else "cpu")
+    if name == "cpu" or not present:
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))  # torchrun gives each process a GPU

@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..errors import SettingsError
+from .dataset import IGNORE
 
 MARGIN_PRESETS = {
     "boundary": {"background": 1.0, "object_": 3.0, "margin": 6.0, "kernel": 9},
@@ -15,7 +16,9 @@ MARGIN_PRESETS = {
 """Constants of the Marginal Weight Loss; the published code defaults stress the background instead of the margin."""
 
 
-def soft_dice_loss(logits: torch.Tensor, target: torch.Tensor, *, skip_empty: bool = False) -> torch.Tensor:
+def soft_dice_loss(
+    logits: torch.Tensor, target: torch.Tensor, *, skip_empty: bool = False, where: torch.Tensor | None = None
+) -> torch.Tensor:
     """One minus the mean soft Dice of each image and class.
 
     Parameters
@@ -24,8 +27,11 @@ def soft_dice_loss(logits: torch.Tensor, target: torch.Tensor, *, skip_empty: bo
         Logits of independent classes and their 0/1 targets.
     skip_empty : bool
         Leave out empty targets. The authors count them as loss 1 whatever is predicted, which carries no gradient.
+    where : torch.Tensor, shape (b, 1, y, x), optional
+        1 for the pixels that count, 0 for the others.
     """
-    return _dice_loss(logits.sigmoid(), target, skip_empty)
+    probabilities = logits.sigmoid()
+    return _dice_loss(probabilities if where is None else probabilities * where, target, skip_empty)
 
 
 def _dice_loss(probabilities: torch.Tensor, target: torch.Tensor, skip_empty: bool) -> torch.Tensor:
@@ -69,7 +75,12 @@ def margin_weights(
 
 
 def margin_weight_loss(
-    logits: torch.Tensor, target: torch.Tensor, *, preset: str = "boundary", normalize: bool = False
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    preset: str = "boundary",
+    normalize: bool = False,
+    where: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Marginal Weight Loss: binary cross-entropy weighted by `margin_weights`.
 
@@ -80,60 +91,75 @@ def margin_weight_loss(
         Constants of the weight map.
     normalize : bool
         Divide by the mean weight of the batch, so that the value stays near plain cross-entropy.
+    where : torch.Tensor, shape (b, 1, y, x), optional
+        1 for the pixels that count, 0 for the others.
     """
     with torch.no_grad():
         weights = margin_weights(target, **MARGIN_PRESETS[preset]).to(logits.dtype)
+        weights = weights if where is None else weights * where
     loss = F.binary_cross_entropy_with_logits(logits, target, weights)
-    return loss / weights.mean() if normalize else loss
+    return loss / weights.mean().clamp_min(1e-12) if normalize else loss
 
 
-def dice_cross_entropy(logits: torch.Tensor, labels: torch.Tensor, *, authors: bool = False) -> torch.Tensor:
-    """Dice and cross-entropy of classes that exclude each other.
+def authors_dice_loss(probabilities: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Dice loss in the code of the LSTM-SA paper.
+
+    Over the whole batch, of every class with the background, squares in the denominator. A batch without a class counts
+    as wrong whatever is predicted, which drives small objects to background.
 
     Parameters
     ----------
-    logits : torch.Tensor, shape (b, k, y, x)
-        Background first.
-    labels : torch.Tensor, shape (b, y, x), integer
-    authors : bool
-        As in the code of the LSTM-SA paper: half of each, Dice of every class, the background too, over the whole batch
-        and with squares in the denominator. A batch without a class then counts as wrong whatever is predicted, which
-        drives small objects to background; the default takes Dice per image of the classes that it holds.
+    probabilities, target : torch.Tensor, shape (b, k, y, x)
     """
-    labels = labels.long()
-    target = F.one_hot(labels, logits.shape[1]).movedim(-1, 1).to(logits.dtype)
-    probabilities, entropy = logits.softmax(1), F.cross_entropy(logits, labels)
-    if not authors:
-        return _dice_loss(probabilities[:, 1:], target[:, 1:], skip_empty=True) + entropy
     overlap, total = (part.sum((0, 2, 3)) for part in (probabilities * target, probabilities**2 + target**2))
-    return 0.5 * (1 - ((2 * overlap + 1e-5) / (total + 1e-5)).mean()) + 0.5 * entropy
+    return 1 - ((2 * overlap + 1e-5) / (total + 1e-5)).mean()
 
 
 class SegmentationLoss(nn.Module):
-    """Soft Dice plus a pixel loss, for integer label maps.
+    """Dice plus a pixel loss, for integer label maps; pixels labelled `IGNORE` do not count.
 
     Parameters
     ----------
     name : {"dice-bce", "dice-mwl", "dice-mwl-authors", "dice-ce", "dice-ce-authors"}
         Pixel loss: binary cross-entropy, or the Marginal Weight Loss (normalised) with one of its presets, for one
-        logit map per class; or cross-entropy for maps with the background first, see `dice_cross_entropy`.
+        logit map per class; or cross-entropy for maps with the background first. Dice is taken per image of the classes
+        that it holds; of dice-ce-authors as in `authors_dice_loss`.
+    weights : (float, float)
+        Of Dice and of the pixel loss.
     """
 
     names = ("dice-bce", "dice-mwl", "dice-mwl-authors", "dice-ce", "dice-ce-authors")
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, weights: tuple[float, float] = (1.0, 1.0)):
         super().__init__()
         if name not in self.names:
             raise SettingsError(f"The loss '{name}' does not exist; choose one of {', '.join(self.names)}.")
-        self.name = name
+        self.name, self.weights = name, weights
 
     def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Loss of logits (b, c, y, x) against labels (b, y, x): channel i is class i + 1, of dice-ce class i."""
-        if self.name.startswith("dice-ce"):
-            return dice_cross_entropy(logits, labels, authors=self.name == "dice-ce-authors")
-        target = torch.stack([labels == index + 1 for index in range(logits.shape[1])], 1).to(logits.dtype)
-        dice = soft_dice_loss(logits, target, skip_empty=True)
+        exclusive = self.name.startswith("dice-ce")
+        where = (labels != IGNORE)[:, None].to(logits.dtype)
+        target = torch.stack([labels == i + (not exclusive) for i in range(logits.shape[1])], 1).to(logits.dtype)
+        dice, pixel = (self._exclusive if exclusive else self._independent)(logits, target, where)
+        return self.weights[0] * dice + self.weights[1] * pixel
+
+    def _exclusive(
+        self, logits: torch.Tensor, target: torch.Tensor, where: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        # targets are zero where nothing is known, so the entropy is too
+        entropy = -(logits.log_softmax(1) * target).sum() / where.sum().clamp_min(1)
+        probabilities = logits.softmax(1) * where
+        if self.name == "dice-ce-authors":
+            return authors_dice_loss(probabilities, target), entropy
+        return _dice_loss(probabilities[:, 1:], target[:, 1:], skip_empty=True), entropy
+
+    def _independent(
+        self, logits: torch.Tensor, target: torch.Tensor, where: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        dice = soft_dice_loss(logits, target, skip_empty=True, where=where)
         if self.name == "dice-bce":
-            return dice + F.binary_cross_entropy_with_logits(logits, target)
+            pixel = F.binary_cross_entropy_with_logits(logits, target, where.expand_as(logits))
+            return dice, pixel / where.mean().clamp_min(1e-12)
         preset = "boundary" if self.name == "dice-mwl" else "authors-code-default"
-        return dice + margin_weight_loss(logits, target, preset=preset, normalize=True)
+        return dice, margin_weight_loss(logits, target, preset=preset, normalize=True, where=where)

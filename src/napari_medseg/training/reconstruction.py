@@ -15,6 +15,7 @@ from ..preprocess import Preprocess
 from ..recon import data_consistency, ifft2c
 from ..recon.classical import tv
 from ..recon.learned import WARM, brightness, refine, transform
+from . import processes
 from .recon_figures import PROTOCOL, figures, reconstruct
 from .settings import ReconTrainSettings
 from .simulated import Scan, draw, mask_of, slices, volumes
@@ -41,6 +42,10 @@ class Reconstruction:
             # untrained, the cascade is what it begins with
             nn.init.zeros_(self.network.head.weight)
 
+    def findings(self, root: Path) -> list[str]:
+        """Nothing: the scans are simulated."""
+        return []
+
     def load(self, root: Path) -> None:
         """Read the slices, and simulate those to validate on."""
         self.images = slices(self.settings.train, root)
@@ -48,9 +53,10 @@ class Reconstruction:
 
     def loss(self, step: int) -> torch.Tensor:
         """Loss of one batch of new scans."""
-        rng = np.random.default_rng((self.settings.seed, step))
+        rng = np.random.default_rng((self.settings.seed, step, processes.rank()))
         scans = [self._scan(rng) for _ in range(self.settings.batch)]
-        return self._cascade_loss(scans, rng) if self.settings.design == "cascade" else self._image_loss(scans)
+        loss = self._cascade_loss(scans, rng) if self.settings.design == "cascade" else self._image_loss(scans)
+        return processes.gathered(loss[None]).mean()
 
     def _scan(self, rng: np.random.Generator) -> Scan:
         _, image = self.images[int(rng.integers(len(self.images)))]

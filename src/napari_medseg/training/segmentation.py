@@ -10,12 +10,16 @@ import torch
 from torch import nn
 
 from .. import models
+from . import processes
 from .augment import NOTHING, Augment, AugmentSettings
-from .dataset import load, on_working_grid
+from .dataset import Sample, load, on_working_grid
+from .deck import Deck
 from .evaluate import evaluate, mean_dice, score_images
+from .findings import findings
 from .losses import SegmentationLoss
 from .serp import SelfEmbedding
 from .settings import TrainSettings
+from .sources import Source
 
 
 class Segmentation:
@@ -25,49 +29,62 @@ class Segmentation:
 
     def __init__(self, settings: TrainSettings, device: torch.device):
         self.settings, self.device = settings, device
-        self.segmentation_loss = SegmentationLoss(settings.loss)
+        self.segmentation_loss = SegmentationLoss(settings.loss, settings.loss_weights)
         classes = len(settings.classes)
         self.network = models.build(settings.architecture, num_classes=classes + 1, **settings.options).to(device)
         self.branch = SelfEmbedding(self.network).to(device) if settings.serp else None
         self.context = models.architecture(settings.architecture).context
 
+    def findings(self, root: Path) -> list[str]:
+        """What there is in the data, and what may be wrong with them."""
+        s = self.settings
+        sources = {"train": s.train, "val": s.val, "test": s.test}
+        return [str(found) for found in findings(sources, root, s.classes, s.preprocess, s.card.get("spacing_mm"))]
+
     def load(self, root: Path) -> None:
-        """Read `train` at the pixel size of inference, and `val` as it is."""
+        """Read `train` and `replay` at the pixel size of inference, and `val` as it is."""
         settings, classes = self.settings, len(self.settings.classes)
-        samples = load(settings.train, settings.preprocess, root, classes, context=self.context)
-        self.samples = [on_working_grid(sample, settings.preprocess) for sample in samples]
-        self.val_samples = load(settings.val, settings.preprocess, root, classes, context=self.context)
-        self.epoch = [i for i, sample in enumerate(self.samples) for _ in range(sample.repeat)]
+
+        def read(sources: tuple[Source, ...]) -> list[Sample]:
+            return load(sources, settings.preprocess, root, classes, context=self.context)
+
+        def deck(sources: tuple[Source, ...]) -> Deck:
+            return Deck([on_working_grid(sample, settings.preprocess) for sample in read(sources)], classes)
+
+        self.train = deck(settings.train)
+        self.replay = deck(settings.replay) if settings.replay else self.train
+        self.val_samples = read(settings.val)
 
     def loss(self, step: int) -> torch.Tensor:
-        """Loss of one batch."""
+        """Loss of one batch, that of all processes."""
         images, labels = self._views(step, self.settings.augment)
+        labels = processes.gathered(labels)
         if self.branch is None:
             slices = images.chunk(3, 1) if self.context else [images]
-            return self.segmentation_loss(self.network(*slices), labels)
+            return self.segmentation_loss(processes.gathered(self.network(*slices).float()), labels)
         weak, _ = self._views(step, NOTHING)
         features = self.network.encode(images)
-        segmentation = self.segmentation_loss(self.network.decode(features), labels)
-        return segmentation + self.settings.serp * self.branch(features[-1], weak)
+        logits = processes.gathered(self.network.decode(features).float())
+        likeness = self.branch(processes.gathered(features[-1].float()), processes.gathered(weak))
+        return self.segmentation_loss(logits, labels) + self.settings.serp * likeness
 
     def _views(self, step: int, changes: AugmentSettings) -> tuple[torch.Tensor, torch.Tensor]:
-        """Images (b, c, y, x) and labels (b, y, x) of a step."""
-        first, phase = self.settings.seen(step), self.settings.phase(step)
+        """Images (b, c, y, x) and labels (b, y, x) of this process in a step."""
+        phase = self.settings.phase(step)
+        first = self.settings.seen(step) * processes.count() + phase.batch * processes.rank()
         views = [self._view(place, phase.size, changes) for place in range(first, first + phase.batch)]
         images, labels = (torch.stack(part).to(self.device) for part in zip(*views, strict=True))
         return images, labels
 
     def _view(self, place: int, size: int, changes: AugmentSettings) -> tuple[torch.Tensor, torch.Tensor]:
         """The view at a place of the endless sequence; it does not depend on those before it."""
-        sample = self.samples[self._drawn(place)]
-        seed = np.random.SeedSequence((self.settings.seed, place)).generate_state(1)[0]
-        return Augment(changes, torch.Generator().manual_seed(int(seed)))(sample.image, sample.labels, (size, size))
-
-    def _drawn(self, position: int) -> int:
-        """Which sample stands at a position of the endless sequence of shuffled epochs."""
-        epoch, place = divmod(position, len(self.epoch))
-        order = np.random.default_rng((self.settings.seed, epoch)).permutation(len(self.epoch))
-        return self.epoch[order[place]]
+        settings = self.settings
+        rng = np.random.default_rng((settings.seed, place))
+        deck = self.replay if rng.random() < settings.replay_share else self.train
+        balanced = rng.random() < settings.balance
+        sample, focus = deck.balanced(rng) if balanced else (deck.shuffled(settings.seed, place), None)
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        return Augment(changes, generator)(sample.image, sample.labels, (size, size), focus)
 
     def follow(self) -> None:
         """Let the teacher of the self-embedding branch follow."""

@@ -15,7 +15,7 @@ from ..models import ModelCard, architecture
 from ..preprocess import Preprocess
 from ..volume import LabelClass
 from .augment import AugmentSettings
-from .dataset import Source
+from .sources import Source
 
 T = TypeVar("T")
 
@@ -50,6 +50,47 @@ class Phase:
             )
 
 
+@dataclass(frozen=True)
+class Schedule:
+    """How the learning rate falls after the warm-up.
+
+    Parameters
+    ----------
+    kind : {"cosine", "poly", "step", "plateau", "constant"}
+        Half a cosine wave to `final_share`; ``(1 - done) ** power``; times `factor` after every `every` steps; times
+        `gamma` after `patience` validations without a better one, down to `final_share`.
+    final_share : float
+        Of the full rate, at the end (cosine) or at least (plateau).
+    every, gamma, patience, power : int, float, int, float
+        See `kind`.
+    """
+
+    kind: str = "cosine"
+    final_share: float = 0.02
+    every: int = 1
+    gamma: float = 1.0
+    patience: int = 0
+    power: float = 0.9
+
+    def __post_init__(self) -> None:
+        if self.kind not in (kinds := ("cosine", "poly", "step", "plateau", "constant")):
+            raise SettingsError(f"The schedule '{self.kind}' does not exist; choose one of {', '.join(kinds)}.")
+        if self.every < 1 or not 0 < self.gamma <= 1 or self.patience < 0 or not 0 <= self.final_share <= 1:
+            raise SettingsError(
+                "A schedule needs every of at least 1, gamma above 0 and up to 1, patience of 0 or more, and "
+                "final_share from 0 to 1."
+            )
+
+    def factor(self, step: int, steps: int) -> float:
+        """Share of the full rate in `step` (from 0) of `steps` after the warm-up; a plateau is up to validations."""
+        done = min(step / max(1, steps), 1)
+        if self.kind == "cosine":
+            return self.final_share + (1 - self.final_share) * 0.5 * (1 + math.cos(math.pi * done))
+        if self.kind == "poly":
+            return (1 - done) ** self.power
+        return self.gamma ** (step // self.every) if self.kind == "step" else 1.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
     """What every training run has, whatever it learns.
@@ -69,22 +110,29 @@ class RunSettings:
     steps : int
         Optimizer steps in all.
     optimizer : {"nadam", "adam", "adamw"}
-        With PyTorch's defaults.
-    learning_rate, warmup_steps, final_share : float, int, float
-        Linear rise, then cosine to `final_share` of `learning_rate`.
+    weight_decay : float
+        Of the optimizer: added to the gradient, or decoupled from it (adamw).
+    learning_rate, warmup_steps, schedule : float, int, Schedule
+        Linear rise over `warmup_steps`, then as the schedule says.
     clip : float
         Largest norm of the gradient; 0 for any.
     start : str
-        Weights file of a model of the same kind that the run begins with, seen from the folder of the run; empty
-        begins with random weights.
+        What the run begins with: the name of a model, or a weights file or published checkpoint, seen from the folder
+        of the run; empty begins with random weights. Classes and channels may differ, see `start.take_over`.
     ema : float
         Decay of the averaged weights that are validated and kept; 0 keeps the plain ones.
     validate_every : int
         Steps between validations; each also writes a checkpoint.
+    early_stop : int
+        Validations in a row without a better one after which the run ends; 0 for none.
     seed, threads : int
         Seed of everything random; CPU threads (0 leaves PyTorch's choice).
     device : str
         ``cpu``, ``cuda`` or ``auto``.
+    mixed_precision : bool
+        Compute in bfloat16 where PyTorch deems it safe.
+    deterministic : bool
+        Refuse operations whose result differs from run to run on a GPU; on a CPU there are none.
     """
 
     kind: str = ""
@@ -98,16 +146,20 @@ class RunSettings:
     options: Mapping[str, Any] = field(default_factory=dict)
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     optimizer: str = "nadam"
+    weight_decay: float = 0.0
     learning_rate: float = 1e-3
     warmup_steps: int = 100
-    final_share: float = 0.02
+    schedule: Schedule = field(default_factory=Schedule)
     clip: float = 0.0
     start: str = ""
     ema: float = 0.998
     validate_every: int = 500
+    early_stop: int = 0
     seed: int = 0
     threads: int = 0
     device: str = "auto"
+    mixed_precision: bool = False
+    deterministic: bool = False
 
     def __post_init__(self) -> None:
         if missing := [sentence for sentence, given in self._needed().items() if not given]:
@@ -118,7 +170,7 @@ class RunSettings:
         return {
             "steps and validate_every of at least 1": min(self.steps, self.validate_every) >= 1,
             "a positive learning_rate": self.learning_rate > 0,
-            "a clip of 0 or more": self.clip >= 0,
+            "a clip, weight_decay and early_stop of 0 or more": min(self.clip, self.weight_decay, self.early_stop) >= 0,
             "an ema from 0 to below 1": 0 <= self.ema < 1,
             f"no other texts for the card than {', '.join(_CARD_TEXTS)}": set(self.card) <= set(_CARD_TEXTS),
         }
@@ -127,9 +179,7 @@ class RunSettings:
         """Learning rate of `step` (from 0)."""
         if step < self.warmup_steps:
             return self.learning_rate * (step + 1) / self.warmup_steps
-        share = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
-        low = self.final_share
-        return self.learning_rate * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * share)))
+        return self.learning_rate * self.schedule.factor(step - self.warmup_steps, self.steps - self.warmup_steps)
 
     def trains_like(self, other: RunSettings) -> bool:
         """Whether both lead to the same weights: all but the texts of the card and the data for the last evaluation."""
@@ -151,8 +201,16 @@ class TrainSettings(RunSettings):
         One per logit map.
     phases : tuple of Phase
         Image size over the course of the run.
-    loss : str
-        See `losses.SegmentationLoss`.
+    loss, loss_weights : str, (float, float)
+        Kind of loss, and weights of its Dice and its pixel part; see `losses.SegmentationLoss`.
+    balance : float
+        Share of the views for which first a class is drawn, then a slice that holds it, then a place on an object of
+        it that the view must show: classes that are rare, or small, are learnt as often as the others.
+    replay, replay_share : tuple of Source, float
+        Data of the model that the run begins with, and their share of the views: what it knew is rehearsed.
+    seconds : float
+        Time that the run may take: `phases`, `steps`, `warmup_steps` and `validate_every` are then planned when it
+        begins, see `planning.plan`. 0: they hold as given.
     serp : float
         Weight of the self-embedding loss, see `serp.SelfEmbedding`; 0 trains without that branch. LiteNeXt only.
     """
@@ -162,6 +220,11 @@ class TrainSettings(RunSettings):
     phases: tuple[Phase, ...]
     preprocess: Preprocess = field(default_factory=Preprocess)
     loss: str = "dice-bce"
+    loss_weights: tuple[float, float] = (1.0, 1.0)
+    balance: float = 0.0
+    replay: tuple[Source, ...] = ()
+    replay_share: float = 0.0
+    seconds: float = 0.0
     serp: float = 0.0
 
     def _needed(self) -> dict[str, bool]:
@@ -170,6 +233,12 @@ class TrainSettings(RunSettings):
         return super()._needed() | {
             "phases that end at rising shares, the last at 1": ends == sorted(set(ends)) and ends[-1] == 1,
             "classes numbered 1, 2, ... in order": bool(ids) and ids == list(range(1, len(ids) + 1)),
+            "loss_weights of 0 or more, not both 0": len(self.loss_weights) == 2
+            and min(self.loss_weights) >= 0 < sum(self.loss_weights),
+            "seconds of 0 or more": self.seconds >= 0,
+            "a balance from 0 to 1": 0 <= self.balance <= 1,
+            "a replay_share from 0 to below 1, above 0 with data to replay and only then": 0 <= self.replay_share < 1
+            and (self.replay_share > 0) == bool(self.replay),
             "a serp of 0, or above 0 with the architecture litenext": self.serp == 0
             or (self.serp > 0 and self.architecture == "litenext"),
             "a loss dice-ce for networks with a background map, and only for them": self.loss.startswith("dice-ce")
@@ -243,12 +312,18 @@ class ReconTrainSettings(RunSettings):
             "at least one mask": bool(self.masks),
             "at least one iteration and one image per step": min(self.iterations, self.batch) >= 1,
             "a warm from 0 to 1": 0 <= self.warm <= 1,
+            "full precision, for complex numbers know no other": not self.mixed_precision,
         }
 
 
 _KINDS = {"segmentation": TrainSettings, "reconstruction": ReconTrainSettings}
-_LISTS = {"train": Source, "val": Source, "test": Source, "classes": LabelClass, "phases": Phase, "masks": MaskShare}
-_RECORDS = {"preprocess": Preprocess, "augment": AugmentSettings}
+_LISTS = {
+    **dict.fromkeys(("train", "val", "test", "replay"), Source),
+    "classes": LabelClass,
+    "phases": Phase,
+    "masks": MaskShare,
+}
+_RECORDS = {"preprocess": Preprocess, "augment": AugmentSettings, "schedule": Schedule}
 
 
 def read_settings(path: Path) -> TrainSettings | ReconTrainSettings:

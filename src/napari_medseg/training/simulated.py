@@ -16,8 +16,9 @@ from ..recon import fft2c, ifft2c, sampling_mask
 from ..recon.sampling import file_seed
 from ..recon.simulate import simulate
 from .augment import Augment, AugmentSettings
-from .dataset import Source, read_images
+from .dataset import read_images
 from .settings import MaskShare
+from .sources import Source
 
 _FIELDS = {6: 1.5, 14: 1.0, 32: 0.6, 72: 0.35}  # nodes along an axis: largest standard deviation in rad
 _PER_SUBJECT = 4
