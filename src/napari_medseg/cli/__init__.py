@@ -184,7 +184,8 @@ def _add_train(parsers: Parsers) -> None:
         description="Train a model, or go on with a run that was interrupted.",
     )
     parser.add_argument("settings", metavar="SETTINGS.json", help="settings file, or name of a recipe of the package")
-    parser.add_argument("--run", type=Path, metavar="DIR", help="folder of the run (default: runs/NAME)")
+    # torchrun takes '--run' for one of its own options, wherever it stands
+    parser.add_argument("--run", "--into", type=Path, metavar="DIR", help="folder of the run (default: runs/NAME)")
     parser.add_argument(
         "--root", type=Path, default=Path(), metavar="DIR", help="where relative data paths start (default: here)"
     )

@@ -65,7 +65,7 @@ class Segmentation:
         weak, _ = self._views(step, NOTHING)
         features = self.network.encode(images)
         logits = processes.gathered(self.network.decode(features).float())
-        likeness = self.branch(processes.gathered(features[-1].float()), processes.gathered(weak))
+        likeness = processes.gathered(self.branch(features[-1].float(), weak)[None]).mean()
         return self.segmentation_loss(logits, labels) + self.settings.serp * likeness
 
     def _views(self, step: int, changes: AugmentSettings) -> tuple[torch.Tensor, torch.Tensor]:
