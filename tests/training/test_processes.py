@@ -46,4 +46,6 @@ def test_two_processes_learn_as_one_with_the_doubled_batch(data, settings, tmp_p
     (tmp_path / "two.json").write_text(two.to_json())
     on_two_processes(tmp_path / "two.json", tmp_path / "two", data)
     for key in ("loss", "val"):
-        np.testing.assert_allclose(*([row[key] for row in lines(tmp_path / name)] for name in ("one", "two")), atol=2e-4)
+        np.testing.assert_allclose(
+            *([row[key] for row in lines(tmp_path / name)] for name in ("one", "two")), atol=2e-4
+        )

@@ -16,7 +16,7 @@ from ..models.library import check_new_name
 from ..volume import LabelClass, Volume
 from .augment import AugmentSettings
 from .evaluate import evaluate
-from .folders import LabelledImage, write_dataset
+from .folders import LabelledImage, read_dataset_file, write_dataset
 from .settings import Phase, TrainSettings, read_settings
 from .sources import Source
 
@@ -89,9 +89,9 @@ def prepare(annotations: Sequence[Annotation], settings: FineTuneSettings, folde
     """
     if not any(annotation.reviewed for annotation in annotations):
         raise SettingsError("No slice is marked as reviewed, so there is nothing to learn from. Mark the right ones.")
+    recipe = _recipe(settings)
     for annotation in annotations:
         _check(annotation, settings)
-    recipe = _recipe(settings)
     places = [(number, z) for number, annotation in enumerate(annotations) for z in sorted(set(annotation.reviewed))]
     held_back = set(places[_EVERY // 2 :: _EVERY] or places[1:2])
     images = [
@@ -108,7 +108,31 @@ def prepare(annotations: Sequence[Annotation], settings: FineTuneSettings, folde
     ]
     write_dataset(folder / DATA, images, settings.classes, settings.ignore)
     part = "val" if held_back else "train"  # of a single slice, better its own figure than none
-    recipe = replace(recipe, train=(Source(DATA, split="train"),), val=(Source(DATA, split=part),))
+    return _written(replace(recipe, train=(Source(DATA, split="train"),), val=(Source(DATA, split=part),)), folder)
+
+
+def prepare_folder(source: Path, settings: FineTuneSettings, folder: Path) -> TrainSettings:
+    """Write the recipe of a run into `folder` that learns from the data set in the folder `source`.
+
+    Raises
+    ------
+    MedsegError
+        If there is no ``dataset.json``, it has nothing to validate on, or the settings are impossible.
+    """
+    found = read_dataset_file(source)
+    if [row.id for row in found.classes] != [row.id for row in settings.classes]:
+        raise SettingsError(f"'{source.name}' has {len(found.classes)} classes, the settings {len(settings.classes)}.")
+    if not any(case.split == "val" or case.held_back for case in found.cases):
+        raise SettingsError(
+            f"'{source.name}' has nothing to validate on. Give some of its cases the split val, or list slices as "
+            "held_back."
+        )
+    train, val = (Source(str(source.resolve()), split=split) for split in ("train", "val"))
+    return _written(replace(_recipe(settings), train=(train,), val=(val,)), folder)
+
+
+def _written(recipe: TrainSettings, folder: Path) -> TrainSettings:
+    folder.mkdir(parents=True, exist_ok=True)
     replace_file(folder / RECIPE, recipe.to_json().encode())
     return recipe
 

@@ -1,0 +1,138 @@
+"""From a person's labels to a run: what was reviewed is learnt, a part of it judges, nothing else counts."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_medseg import models
+from napari_medseg.errors import MedsegError, SettingsError
+from napari_medseg.progress import run
+from napari_medseg.training.annotated import Annotation, FineTuneSettings, before_and_after, prepare, prepare_folder
+from napari_medseg.training.dataset import load
+from napari_medseg.training.fine_tune import train_job
+from napari_medseg.training.settings import read_settings
+from napari_medseg.volume import LabelClass, Volume
+
+CAVITY = LabelClass(1, "left-ventricular cavity", "#e64b35")
+MUSCLE = LabelClass(2, "myocardium", "#4dbbd5")
+SETTINGS = FineTuneSettings(base="litenext-heart", name="mine", classes=(CAVITY,), seconds=1, device="cpu", threads=1)
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("NAPARI_MEDSEG_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def annotation(discs):
+    """Callable: reviewed slices, labels to add -> an image of twelve slices with rings around its discs."""
+
+    def make(reviewed, rings=False):
+        image, labels = discs(12)
+        if rings:
+            labels[:, 2:4, 2:12] = 2
+        affine = np.diag([2.74, 2.74, 8.0, 1.0])
+        return Annotation("heart", Volume(image, "zyx", affine), Volume(labels, "zyx", affine), tuple(reviewed))
+
+    return make
+
+
+def slices(recipe, sources, folder):
+    return load(sources, recipe.preprocess, folder, len(recipe.classes))
+
+
+@pytest.mark.parametrize(
+    ("reviewed", "learnt", "judging"),
+    [((3, 1, 4, 7, 9), [1, 3, 7, 9], [4]), ((5, 2), [2], [5]), ((6,), [6], [6]), (range(12), None, [2, 7])],
+)
+def test_reviewed_slices_are_learnt_and_every_fifth_judges(annotation, tmp_path, reviewed, learnt, judging):
+    given = annotation(reviewed)
+    recipe = prepare([given], SETTINGS, tmp_path / "run")
+    assert read_settings(tmp_path / "run" / "recipe.json").trains_like(recipe)
+    learnt = [z for z in range(12) if z not in judging] if learnt is None else learnt
+    for sources, expected in ((recipe.train, learnt), (recipe.val, judging)):
+        found = slices(recipe, sources, tmp_path / "run")
+        np.testing.assert_array_equal([s.labels.numpy() for s in found], given.labels.data[expected])
+
+
+def test_a_run_begins_with_the_base_and_ends_with_a_card_and_a_comparison(annotation, tmp_path):
+    recipe = prepare([annotation((1, 3, 4, 7, 9))], SETTINGS, tmp_path / "run")
+    recipe = replace(recipe, seconds=0, steps=2, validate_every=1)
+    lines = []
+    card = run(
+        train_job(recipe, tmp_path / "run", root=tmp_path / "run"), lambda p: p.partial and lines.append(p.partial)
+    )
+    assert [line["step"] for line in lines] == [0, 1, 2] and lines[0]["loss"] is None
+    found = before_and_after(tmp_path / "run")
+    assert found.slices == 1 and found.before["dice"] == pytest.approx(lines[0]["val"], abs=1e-4)
+    assert found.after["dice"] == pytest.approx(max(line["val"] for line in lines), abs=1e-4)
+    assert found.better == (max(line["val"] for line in lines) > lines[0]["val"])
+    base = models.load_card(models.find("litenext-heart"))
+    assert base.licence in card.licence and base.name in card.data and card.preprocess == base.preprocess
+    assert card.turns == base.turns and card.certainty == base.certainty
+
+
+def test_a_class_is_added_and_the_old_one_goes_on(annotation, tmp_path):
+    settings = replace(SETTINGS, classes=(CAVITY, MUSCLE))
+    recipe = prepare([annotation((1, 2, 3), rings=True)], settings, tmp_path / "run")
+    run(train_job(replace(recipe, seconds=0, steps=1), tmp_path / "run", root=tmp_path / "run"))
+    tuned, base = (models.load(p) for p in (tmp_path / "run" / "mine.safetensors", models.find("litenext-heart")))
+    assert [row.name for row in tuned.card.classes] == [CAVITY.name, MUSCLE.name]
+    old, new = base.network.state_dict(), tuned.network.state_dict()
+    (head,) = {name for name in new if new[name].shape != old[name].shape and name.endswith("weight")}
+    assert (new[head][0] - old[head][0]).abs().max() < 0.01 < (new[head][1] - old[head][0]).abs().max()
+    assert before_and_after(tmp_path / "run").before is None
+
+
+def test_voxels_to_ignore_are_not_learnt(annotation, tmp_path):
+    given = annotation((1, 2, 3))
+    given.labels.data[3, :16] = 9
+    recipe = prepare([given], replace(SETTINGS, ignore=9), tmp_path / "run")
+    (held_back,) = slices(recipe, recipe.val, tmp_path / "run")
+    np.testing.assert_array_equal(held_back.labels, np.where(given.labels.data[3] == 9, 255, given.labels.data[3]))
+
+
+def test_a_folder_with_splits_is_taken_as_it_is(annotation, tmp_path):
+    prepare([annotation((1, 3, 4, 7, 9))], SETTINGS, tmp_path / "first")
+    recipe = prepare_folder(tmp_path / "first" / "data", SETTINGS, tmp_path / "second")
+    assert len(slices(recipe, recipe.train, tmp_path / "second")) == 4
+    assert len(slices(recipe, recipe.val, tmp_path / "second")) == 1
+    path = tmp_path / "first" / "data" / "dataset.json"
+    whole = json.loads(path.read_text())
+    del whole["cases"][0]["held_back"]
+    path.write_text(json.dumps(whole))
+    with pytest.raises(SettingsError, match="held_back"):
+        prepare_folder(tmp_path / "first" / "data", SETTINGS, tmp_path / "third")
+
+
+def test_the_old_data_are_rehearsed(annotation, tmp_path):
+    recipe = prepare([annotation((1, 3))], replace(SETTINGS, replay=str(tmp_path)), tmp_path / "run")
+    assert recipe.replay_share == 0.5 and recipe.replay[0].path == str(tmp_path / "sunnybrook" / "train.npz")
+    with pytest.raises(SettingsError, match="new classes"):
+        settings = replace(SETTINGS, replay=str(tmp_path), classes=(CAVITY, MUSCLE))
+        prepare([annotation((1, 3))], settings, tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("reviewed", "changes", "sentence"),
+    [
+        ((), {}, "reviewed"),
+        ((12,), {}, "12 slices"),
+        ((1,), {"name": "litenext-heart"}, "already"),
+        ((1,), {"name": "No Name"}, "no model name"),
+        ((1,), {"base": "conditional-swin-mri-dc"}, "reconstructs"),
+        ((1,), {"base": "nothing"}, "does not exist"),
+        ((1,), {"classes": (replace(MUSCLE, id=2),)}, "1, 2, ..."),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_written(annotation, tmp_path, reviewed, changes, sentence):
+    with pytest.raises(MedsegError, match=sentence):
+        prepare([annotation(reviewed)], replace(SETTINGS, **changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_labels_of_no_class_are_named(annotation, tmp_path):
+    with pytest.raises(MedsegError, match="labels 2"):
+        prepare([annotation((1,), rings=True)], SETTINGS, tmp_path / "run")
