@@ -102,8 +102,8 @@ class Reconstruction:
             torch.from_numpy(np.stack([part * scale for part, scale in zip(images, scales, strict=True)])[:, None])
             for images in (given, [np.abs(scan.image) for scan in scans])
         )
-        result = self.network(inputs.float().to(self.device))
-        return (result - true.float().to(self.device)).abs().mean()
+        error = self.network(inputs.float().to(self.device)) - true.float().to(self.device)
+        return error.abs().mean() if self.settings.error == "absolute" else error.square().mean()
 
     def follow(self) -> None:
         """Nothing follows."""

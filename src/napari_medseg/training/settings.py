@@ -294,6 +294,8 @@ class ReconTrainSettings(RunSettings):
     warm : float
         Share of the samples of a cascade that begin with the TV solution, and whose first steps may carry no gradient;
         0 begins with the zero-filled image always.
+    error : {"absolute", "squared"}
+        What the loss of the design ``image`` is the mean of.
     band : int
         Rows of the image that a cascade is trained on at a time; columns of the mask couple no rows. 0: all.
     """
@@ -303,6 +305,7 @@ class ReconTrainSettings(RunSettings):
     masks: tuple[MaskShare, ...]
     iterations: int = 3
     warm: float = 0.0
+    error: str = "absolute"
     band: int = 64
     batch: int = 1
 
@@ -310,6 +313,8 @@ class ReconTrainSettings(RunSettings):
         return super()._needed() | {
             "a design cascade or image": self.design in ("cascade", "image"),
             "at least one mask": bool(self.masks),
+            "an error absolute, or squared with the design image": self.error == "absolute"
+            or (self.error == "squared" and self.design == "image"),
             "at least one iteration and one image per step": min(self.iterations, self.batch) >= 1,
             "a warm from 0 to 1": 0 <= self.warm <= 1,
             "full precision, for complex numbers know no other": not self.mixed_precision,
