@@ -80,3 +80,16 @@ def test_empty_and_tiny_references_are_refused():
 def test_scikit_image_is_loaded_on_demand():
     program = "import sys, napari_medseg.metrics; sys.exit('skimage' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_ssim_map_shows_where_and_its_inner_mean_is_the_score(images):
+    pair = images["gt_0"], images["pred_0"]
+    found = metrics.ssim_map(*pair)
+    assert found.shape == pair[0].shape and found.dtype == np.float32
+    assert found[:, 3:-3, 3:-3].mean() == pytest.approx(metrics.ssim(*pair), abs=1e-6)
+    changed = pair[0].copy()
+    changed[0, 10, 12] += changed.max()
+    found = metrics.ssim_map(pair[0], changed)
+    elsewhere = np.ones(found.shape, bool)
+    elsewhere[0, 7:14, 9:16] = False
+    assert found[0, 10, 12] < 0.9 and (found[elsewhere] > 1 - 1e-6).all()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -306,6 +306,35 @@ def ssim(reference: np.ndarray, prediction: np.ndarray, maximum: float | None = 
     ----------
     Wang et al., IEEE Trans Image Process 13:600, 2004.
     """
+    return statistics.fmean(score for score, _ in _similarities(reference, prediction, maximum))
+
+
+def ssim_map(reference: np.ndarray, prediction: np.ndarray, maximum: float | None = None) -> np.ndarray:
+    """Structural similarity of every pixel: where two images differ in structure.
+
+    Parameters
+    ----------
+    reference, prediction, maximum
+        See `ssim`, whose definition this is.
+
+    Returns
+    -------
+    numpy.ndarray, shape (slice, y, x), float32
+        At most 1, where the windows are identical. The mean without the 3 pixels at the border, whose windows are
+        filled up by mirroring, is `ssim`.
+
+    Raises
+    ------
+    VolumeError
+        As `ssim`.
+    """
+    return np.stack([each.astype(np.float32) for _, each in _similarities(reference, prediction, maximum)])
+
+
+def _similarities(
+    reference: np.ndarray, prediction: np.ndarray, maximum: float | None
+) -> Iterator[tuple[float, np.ndarray]]:
+    """Score and map (y, x) of every slice."""
     from skimage.metrics import structural_similarity  # on demand: segmentations need no scikit-image
 
     reference, prediction = _images(reference, prediction)
@@ -313,8 +342,8 @@ def ssim(reference: np.ndarray, prediction: np.ndarray, maximum: float | None = 
     if min(reference.shape[1:]) < 7:
         rows, columns = reference.shape[1:]
         raise VolumeError(f"The images have {rows} x {columns} pixels; structural similarity needs at least 7 x 7.")
-    pairs = zip(reference, prediction, strict=True)
-    return statistics.fmean(structural_similarity(g, p, data_range=peak, win_size=7) for g, p in pairs)
+    for pair in zip(reference, prediction, strict=True):
+        yield structural_similarity(*pair, data_range=peak, win_size=7, full=True)
 
 
 def _images(reference: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

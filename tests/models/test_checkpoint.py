@@ -96,3 +96,21 @@ def test_weights_that_are_no_safetensors_are_refused_even_with_the_right_hash(pa
     rewrite(path, sha256=hashlib.sha256(b"no weights at all").hexdigest())
     with pytest.raises(ModelError, match="no safetensors"):
         models.load(path)
+
+
+@pytest.mark.parametrize("renamed", [0, 1])
+def test_a_save_that_was_killed_leaves_a_model_that_loads(path, monkeypatch, renamed):
+    before, done = models.load(path).card, []
+
+    def killed_after_some(source, target):
+        if len(done) == renamed:
+            raise KeyboardInterrupt
+        done.append(target)
+        path.parent.joinpath(source).rename(target)
+
+    monkeypatch.setattr("os.replace", killed_after_some)
+    with pytest.raises(KeyboardInterrupt):
+        models.save(path, models.build("litenext", num_classes=3), card(task="newer"))
+    monkeypatch.undo()
+    found = models.load(path).card
+    assert found.task == ("newer" if renamed else "") and (found == before) == (not renamed)

@@ -30,6 +30,21 @@ def test_own_models_join_the_bundled_ones_and_hide_none(tmp_path, monkeypatch):
             library.check_new_name(name)
 
 
+def test_removed_models_are_kept_aside(own_home):
+    folder = own_home / "models"
+    folder.mkdir()
+    for content in ("first", "second"):
+        for ending in ("safetensors", "json"):
+            (folder / f"mine.{ending}").write_text(content)
+        library.remove("mine")
+    assert "mine" not in models.available()
+    kept = {path.name: path.read_text() for path in (folder / "removed").iterdir()}
+    assert kept == {f"mine{n}.{e}": t for n, t in (("", "first"), ("-2", "second")) for e in ("safetensors", "json")}
+    for name in ("mine", "litenext-heart", "../mine"):
+        with pytest.raises(ModelError, match="your own"):
+            library.remove(name)
+
+
 def test_without_the_variable_models_lie_in_the_users_data_folder(monkeypatch):
     monkeypatch.delenv("NAPARI_MEDSEG_HOME", raising=False)
     assert models.models_folder().parts[-2:] == ("napari-medseg", "models")

@@ -9,6 +9,7 @@ import pytest
 from napari_medseg import samples
 from napari_medseg.errors import VolumeError
 from napari_medseg.io.contributions import get_reader as get_image_reader
+from napari_medseg.recon import contributions
 from napari_medseg.recon.contributions import FILE, get_reader, head
 
 MRI = Path(__file__).parents[1] / "reference" / "mri"
@@ -35,6 +36,17 @@ def test_ambiguous_axes_are_told_and_where_to_name_them(tmp_path):
     path = str(tmp_path / "raw.npz")
     with pytest.raises(VolumeError, match="Reconstruct dock"):
         get_reader(path)(path)
+
+
+def test_slices_of_large_files_are_computed_when_they_are_looked_at(monkeypatch):
+    monkeypatch.setattr(contributions, "_AT_ONCE", 1000)
+    path = str(MRI / "fastmri_like" / "file17_sc.h5")
+    asked, whole = [], contributions.magnitude
+    monkeypatch.setattr(contributions, "magnitude", lambda kspace, i: asked.append(i) or whole(kspace, i))
+    ((data, options, _),) = get_reader(path)(path)
+    assert data.shape == (3, 80, 80) and asked == [1]
+    assert options["contrast_limits"][1] > 0
+    assert np.asarray(data[2]).any() and asked == [1, 2]
 
 
 def test_head_is_a_real_image_that_knows_its_file():

@@ -22,7 +22,7 @@ def commands(menu):
 @pytest.mark.parametrize(
     ("menu", "command"),
     [
-        *(("napari/plugins", f"napari-medseg.{name}") for name in ("segment", "reconstruct", "study")),
+        *(("napari/plugins", f"napari-medseg.{name}") for name in ("segment", "reconstruct", "study", "fine_tune")),
         ("napari/layers/segment", "napari-medseg.segment"),
         *(("napari/file/samples", f"napari-medseg.{key}") for key in ("heart", "nuclei", "head_kspace")),
     ],

@@ -384,28 +384,91 @@ def test_compare_scores_results_against_the_full_k_space(dock, monkeypatch, tmp_
     assert lines[0][0] == "result" and len(lines) == 2 + 2 * 4 and CONVENTION in lines[-1][0]
 
 
-def test_error_layers_share_one_scale(dock):
+def test_difference_layers_of_a_kind_share_one_scale(dock):
     d = dock(ball(2, 32, 48))
     d.choose(d.form.mask, "equispaced_fraction")
     d.run("zero-filled")
     d.run("tv")
-    d.compare.errors.click()
-    d.settle()
-    bad, good = (layer for layer in d.viewer.layers if layer.name.startswith("error"))
-    assert bad.contrast_limits == good.contrast_limits and bad.contrast_limits[0] == 0
-    assert bad.data.mean() > good.data.mean()
-    bad.contrast_limits = (0, 1)
-    assert good.contrast_limits == [0, 1]
+    layers = {}
+    for view, words in (("error", "error"), ("difference", "difference"), ("ssim", "SSIM")):
+        d.choose(d.compare.view, view)
+        for _ in range(2):  # the second time they are replaced
+            d.compare.show_view.click()
+            d.settle()
+        bad, good = layers[view] = [layer for layer in d.viewer.layers if layer.name.startswith(words)]
+        assert bad.contrast_limits == good.contrast_limits
+    error, difference, ssim = layers.values()
+    assert error[0].data.mean() > error[1].data.mean() and ssim[0].data.mean() < ssim[1].data.mean()
+    end = error[0].contrast_limits[1]
+    assert difference[0].contrast_limits == [-end, end] and ssim[0].contrast_limits == [0, 1]
+    np.testing.assert_allclose(difference[0].colormap.map(np.array([0.5]))[0, :3], 0, atol=0.01)
+    assert not d.compare.times.isVisibleTo(d.compare)
+    d.compare.times.setValue(4)
+    assert [layer.contrast_limits for layer in error] == [[0, end / 4]] * 2
+    assert [layer.contrast_limits for layer in difference] == [[-end / 4, end / 4]] * 2
+    assert ssim[0].contrast_limits == [0, 1]
+    error[0].contrast_limits = (0, 1)
+    assert error[1].contrast_limits == [0, 1]
     assert isinstance(d.form.source.currentData(), Image) and d.form.source.currentText() == "scan"
 
 
-def test_without_a_reference_the_residual_is_told(dock):
+def test_without_a_reference_residual_and_stability_are_told(dock):
     d = dock()
-    d.open(UNDER)
+    (layer,) = d.viewer.open(str(UNDER), plugin="napari-medseg")
+    d.settle()
     d.run("tv")
+    assert d.compare.reference.findText(layer.name) < 0, "a zero-filled image is no truth"
     (row,) = d.compare.rows_found
     assert row.volume["nmse"] is None and row.volume["residual"] < 1e-3
-    assert "no reference" in d.compare.status.text() and not d.compare.errors.isEnabled()
+    text = d.compare.status.text()
+    assert "no reference" in text and "data residual" in text and "Sensitivity" in text
+    assert not d.compare.show_view.isEnabled() and "no reference" in d.compare.show_view.toolTip()
+
+
+# ---- maps of a slice ----
+
+
+def test_router_map_lies_over_the_slice_in_view(dock):
+    d = dock(ball(3, 64, 64), scale=(4, 1, 1))
+    assert not d.form.routers.isVisibleTo(d.form)
+    d.choose(d.form.mask, "random")
+    d.choose(d.form.method, "conditional-swin-mri-dc")
+    assert d.form.routers.isVisibleTo(d.form)
+    d.viewer.dims.set_current_step(0, 2)
+    d.form.routers.click()
+    d.settle()
+    layer = d.layer("router map")
+    assert layer.data.shape == (1, 64, 64) and layer.translate[0] == 8 and np.ptp(layer.data) > 0
+    assert d.form.source.currentText() == "scan" and d.viewer.layers.selection.active.name == "scan"
+
+
+def test_sensitivity_of_the_slice_in_view(dock):
+    d = dock(ball(3, 32, 48), scale=(4, 1, 1))
+    assert not d.form.probe.isEnabled() and "fully sampled" in d.form.probe.toolTip()
+    d.choose(d.form.mask, "random")
+    layers = []
+    for method in ("zero-filled", "tv"):
+        d.choose(d.form.method, method)
+        d.viewer.dims.set_current_step(0, 2)
+        d.form.probe.click()
+        d.settle()
+        layers.append(d.layer(f"scan {method} sensitivity (not a probability)"))
+    assert all(layer.data.shape == (1, 32, 48) and layer.translate[0] == 8 for layer in layers)
+    assert layers[0].contrast_limits == layers[1].contrast_limits and "slice 2" in d.form.status.text()
+    assert d.compare.reference.findText(layers[0].name) < 0 and not d.compare.results.ticked()
+
+
+def test_cancelled_probe_leaves_nothing(dock):
+    d = dock(ball(3, 64, 64))
+    d.choose(d.form.mask, "random")
+    d.choose(d.form.method, "wavelet")
+    d.form.probe.click()
+    d.wait(lambda: not d.form.cancel.isHidden())
+    assert d.form.cancel.isEnabled() and not d.form.run.isEnabled()
+    d.form.cancel.click()
+    d.settle()
+    assert [layer.name for layer in d.viewer.layers] == ["scan"]
+    assert "Cancelled" in d.form.status.text() and d.form.probe.isEnabled()
 
 
 # ---- what comes after ----

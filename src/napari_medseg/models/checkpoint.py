@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,9 +17,12 @@ from torch import nn
 
 from ..errors import ModelError
 from . import published
-from .card import CHANNELS, ModelCard, load_card, replace_file, save_card
+from .card import CHANNELS, ModelCard, load_card, replace_file
 from .key_maps import PUBLISHED, State
 from .registry import architecture, build
+
+
+PENDING = ".json.part"
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +90,11 @@ def save(path: Path, network: nn.Module, card: ModelCard) -> ModelCard:
     content = save_tensors({key: value.detach().cpu().contiguous() for key, value in state.items()})
     options = {**getattr(network, "untold", {}), **card.options}
     card = replace(card, options=options, sha256=hashlib.sha256(content).hexdigest())
+    # whoever is killed between the two renames leaves a complete card beside, which `load` finds
+    beside = path.with_suffix(PENDING)
+    beside.write_text(card.to_json(), encoding="utf-8")
     replace_file(path, content)
-    save_card(path, card)
+    os.replace(beside, path.with_suffix(".json"))
     return card
 
 
@@ -104,7 +111,10 @@ def load(path: Path) -> TrainedModel:
         content = path.read_bytes()
     except OSError as error:
         raise ModelError(f"The weights '{path.name}' cannot be read ({error.strerror}). Restore the file.") from error
-    if hashlib.sha256(content).hexdigest() != card.sha256:
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != card.sha256:
+        card = _pending(path, card)
+    if digest != card.sha256:
         raise ModelError(
             f"The weights '{path.name}' are not the ones their card was written for: the SHA-256 differs. "
             "Restore both files from where you got them."
@@ -114,6 +124,12 @@ def load(path: Path) -> TrainedModel:
     except SafetensorError as error:
         raise ModelError(f"The weights '{path.name}' are no safetensors file ({error}). Restore the file.") from error
     return TrainedModel(card, _network(card, state))
+
+
+def _pending(path: Path, card: ModelCard) -> ModelCard:
+    """The card that an interrupted `save` left beside, or `card`."""
+    beside = path.with_suffix(PENDING)
+    return ModelCard.from_json(beside.read_text(encoding="utf-8")) if beside.exists() else card
 
 
 def options_of(path: Path) -> dict[str, Any]:

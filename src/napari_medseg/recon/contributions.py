@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,12 +16,16 @@ from ..acquisition import KSpace
 from ..errors import VolumeError
 from ..io.contributions import LayerData, layer_tuple
 from ..io.kspace import is_kspace, read_kspace
-from ..volume import Volume
 from .kspace import centre_crop, ifft2c, rss
 from .reconstruct import image_volume
 
+if TYPE_CHECKING:
+    import dask.array
+
 FILE = "kspace_file"
 """Key in the metadata of a volume that is the zero-filled image of this file of raw data."""
+
+_AT_ONCE = 2**23  # samples of k-space; those of a larger one are transformed slice by slice, when they are looked at
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | None:
@@ -42,15 +48,25 @@ def magnitude(kspace: KSpace, index: int) -> np.ndarray:
     return centre_crop(rss(ifft2c(measured), 0), kspace.crop or kspace.matrix).astype(np.float32)
 
 
-def zero_filled(kspace: KSpace) -> Volume:
-    """Zero-filled images of all slices."""
-    return image_volume(kspace, np.stack([magnitude(kspace, index) for index in range(kspace.slices)]))
-
-
 def _layers(path: Path) -> list[LayerData]:
     try:
-        volume = zero_filled(read_kspace(path))
+        kspace = read_kspace(path)
+        at_once = math.prod(kspace.data.shape) <= _AT_ONCE
+        indices = range(kspace.slices) if at_once else [kspace.slices // 2]
+        images = image_volume(kspace, np.stack([magnitude(kspace, index) for index in indices]))
     except VolumeError as error:
         raise VolumeError(f"{error} The Reconstruct dock can open the file and has a field for its axes.") from error
     name = path.name.removesuffix(path.suffix)
-    return [layer_tuple(replace(volume, metadata={**volume.metadata, FILE: str(path)}), f"{name} zero-filled")]
+    notes = {**images.metadata, FILE: str(path)}
+    data, options, kind = layer_tuple(replace(images, metadata=notes), f"{name} zero-filled")
+    return [(data if at_once else _lazy(kspace), options, kind)]
+
+
+def _lazy(kspace: KSpace) -> dask.array.Array:
+    """`magnitude` of all slices (slice, y, x), each computed when it is asked for."""
+    import dask.array
+
+    size = kspace.crop or kspace.matrix
+    image = dask.delayed(partial(magnitude, kspace), pure=False)
+    planes = [dask.array.from_delayed(image(index), size, np.float32) for index in range(kspace.slices)]
+    return dask.array.stack(planes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -60,18 +60,18 @@ def refine(
         ``(-1,)`` where the mask has whole columns (the other axis needs no transform), else ``(-2, -1)``.
     """
     channels = torch.view_as_real(image).movedim(-1, 1).contiguous()
-    change = _padded(network, channels).movedim(1, -1).contiguous()
+    change = _padded(network, channels, network.step).movedim(1, -1).contiguous()
     kspace = transform(image + torch.view_as_complex(change), dims)
     return transform(torch.where(mask, measured, kspace), dims, inverse=True)
 
 
-def _padded(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """Run `network` on images (b, c, y, x) of any size: mirrored up to what it takes, and cut back."""
+def _padded(function: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor, step: int) -> torch.Tensor:
+    """`function` of images (b, c, y, x) of any size: mirrored up to multiples of `step`, and cut back."""
     rows, columns = images.shape[2:]
-    bottom, right = -rows % network.step, -columns % network.step
+    bottom, right = -rows % step, -columns % step
     mirrored = bottom < rows and right < columns
     padded = F.pad(images, (0, right, 0, bottom), mode="reflect" if mirrored else "replicate")
-    return network(padded)[..., :rows, :columns]
+    return function(padded)[..., :rows, :columns]
 
 
 def restore(model: TrainedModel, magnitude: np.ndarray) -> np.ndarray:
@@ -80,7 +80,7 @@ def restore(model: TrainedModel, magnitude: np.ndarray) -> np.ndarray:
     images = torch.from_numpy((magnitude / scale).astype(np.float32))[None, None]
     device = next(model.network.parameters()).device
     with torch.inference_mode():
-        restored = _padded(model.network, images.to(device))[0, 0].clamp(min=0)
+        restored = _padded(model.network, images.to(device), model.network.step)[0, 0].clamp(min=0)
     return restored.cpu().numpy() * np.float32(scale)
 
 
@@ -105,6 +105,42 @@ def restore_job(model: TrainedModel, measured: np.ndarray, mask: np.ndarray) -> 
     centre[block] = measured[block]
     phase = np.angle(ifft2c(centre if centre.any() else measured))
     return (restore(model, np.abs(ifft2c(measured))) * np.exp(1j * phase)).astype(np.complex64)
+
+
+def gates_job(model: TrainedModel, measured: np.ndarray, mask: np.ndarray, iterations: int) -> Job[np.ndarray]:
+    """Where a network with routers spends its heavy attention on one slice; of a cascade, in its last step.
+
+    Parameters
+    ----------
+    model : TrainedModel
+        Its network has `router_maps`.
+    measured, mask
+        See `cascade_job`.
+    iterations : int
+        Steps of the cascade, 1 or more; the other design has only one.
+
+    Returns
+    -------
+    numpy.ndarray, shape (y, x), float32
+        0 to 1: gates of the query routers, averaged over the blocks of the network.
+    """
+    if model.card.design == "cascade":
+        image = yield from cascade_job(model, measured, mask, iterations - 1)
+        scale = brightness(ifft2c(measured))
+        channels = np.stack([image.real, image.imag]) / scale
+    else:
+        yield Progress(0, 1)
+        image = np.abs(ifft2c(measured))
+        channels = (image / brightness(image))[None]
+
+    def gates(images: torch.Tensor) -> torch.Tensor:
+        maps = model.network.router_maps(images)
+        return torch.stack([gate for name, gate in maps.items() if name.endswith(".query")]).mean(0)
+
+    device = next(model.network.parameters()).device
+    with torch.inference_mode():
+        found = _padded(gates, torch.from_numpy(channels.astype(np.float32))[None].to(device), model.network.step)
+    return found[0].cpu().numpy()
 
 
 def cascade_job(model: TrainedModel, measured: np.ndarray, mask: np.ndarray, iterations: int) -> Job[np.ndarray]:

@@ -184,7 +184,7 @@ def reconstruct_job(
         magnitude, coils = yield from within(method(measured, mask), len(parts), len(chosen))
         zero_filled = rss(ifft2c(measured), 0)
         parts[index] = Part(
-            index, _shown(kspace, magnitude), _shown(kspace, zero_filled), data_residual(coils, measured, mask)
+            index, shown(kspace, magnitude), shown(kspace, zero_filled), data_residual(coils, measured, mask)
         )
         yield Progress(len(parts), len(chosen), parts[index])
     return _result(kspace, settings, model, mask, [parts[i] for i in chosen], time.monotonic() - began)
@@ -224,7 +224,8 @@ def reconstruct(
     return run(reconstruct_job(sampled(kspace, sampling, mask), options, model=methods.model_of(method)))
 
 
-def _shown(kspace: KSpace, image: np.ndarray) -> np.ndarray:
+def shown(kspace: KSpace, image: np.ndarray) -> np.ndarray:
+    """The part of an image (y, x) of the whole matrix that is shown, float32."""
     return centre_crop(image, kspace.crop or kspace.matrix).astype(np.float32)
 
 
@@ -240,7 +241,7 @@ def _reference(kspace: KSpace, indices: Sequence[int]) -> np.ndarray | None:
     if kspace.reference is not None:
         return np.stack([np.asarray(kspace.reference[i], np.float32) for i in indices])
     if kspace.mask_origin in ("generated", "given"):
-        return np.stack([_shown(kspace, rss(ifft2c(kspace.slice(i)), 0)) for i in indices])
+        return np.stack([shown(kspace, rss(ifft2c(kspace.slice(i)), 0)) for i in indices])
     return None
 
 

@@ -257,6 +257,13 @@ def centre_lines(mask: np.ndarray) -> tuple[int, int]:
     return int(gaps[after - 1]) + 1 if after else 0, int(gaps[after]) if after < len(gaps) else len(mask)
 
 
+def direction(mask: np.ndarray) -> str:
+    """``x`` for a mask of whole columns, ``y`` for one of whole rows, else nothing."""
+    if mask.ndim == 1:
+        return "x"
+    return "y" if (mask == mask[:, :1]).all() else ""
+
+
 def load_mask(path: Path) -> np.ndarray:
     """A sampling mask, (x,) or (y, x), bool.
 

@@ -1,11 +1,9 @@
-"""The Compare page of the Reconstruct dock: metrics against a reference, per volume and slice, and error layers."""
+"""The Compare page of the Reconstruct dock: figures against a reference, and where results differ."""
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,118 +11,32 @@ import numpy as np
 from napari.layers import Image
 from qtpy.QtWidgets import QAbstractItemView, QFileDialog, QHeaderView, QTableWidget, QTableWidgetItem
 
-from .. import metrics
 from ..acquisition import KSpace
-from ..errors import FileError, MedsegError
-from ..progress import Job, Progress
-from ..recon.contributions import magnitude
-from ..recon.reconstruct import CONVENTION, compare
+from ..errors import MedsegError
+from ..io.contributions import KEY
+from ..recon.comparison import ERROR_SHARE, FIELDS, Row, Source, compare_job, residuals_only, view_job, write_csv
+from ..recon.contributions import FILE
+from ..recon.reconstruct import CONVENTION
 from . import _job
 from ._controls import Page, Paragraph, allow, beside, button, choice, fill, switch_off
 from ._layers import SIGHT
+from ._recon_differences import Differences
 from ._recon_result import report_of
+from ._reconstruct_form import number
 from ._scans import Scan
 from ._ticks import Ticks
 
 if TYPE_CHECKING:
     from napari import Viewer
 
-ERROR_SHARE = 0.2
-"""Of the largest value of the reference: where the scale of all error layers ends."""
-
 _MOST_ROWS = 8  # shown without scrolling
 _SCAN = "scan"
 _HEAD = ("", "NMSE", "PSNR\n(dB)", "SSIM", "MAE /\nmax", "Data\nresidual")
-_FIELDS = ("nmse", "psnr", "ssim", "mae_share", "residual")
-
-
-@dataclass(frozen=True, eq=False)
-class Row:
-    """Figures of one result: of the volume, and of every slice."""
-
-    name: str
-    volume: Mapping[str, float | None]
-    slices: Sequence[Mapping[str, float | None]]
-
-
-@dataclass(frozen=True, eq=False)
-class Source:
-    """What is compared: name, method, images (slice, y, x), and the data residual of the volume and by slice."""
-
-    name: str
-    method: str
-    images: np.ndarray
-    residual: float | None
-    residuals: Sequence[float]
-
-
-def reference_job(scan: Scan, images: np.ndarray | None) -> Job[np.ndarray]:
-    """The reference (slice, y, x): given images, else those of the file, else those of the full k-space."""
-    if images is not None:
-        return np.asarray(images, np.float32).reshape(-1, *scan.size)
-    found = []
-    for index in range(scan.kspace.slices):
-        yield Progress(index, scan.kspace.slices)
-        stored = scan.kspace.reference
-        found.append(magnitude(scan.kspace, index) if stored is None else np.asarray(stored[index], np.float32))
-    return np.stack(found)
-
-
-def compare_job(
-    scan: Scan, reference: np.ndarray | None, sources: Sequence[Source], kspace: KSpace | None
-) -> Job[list[Row]]:
-    """Figures of `sources`, and of zero filling `kspace`, against a reference, see `reference_job`."""
-    truth = yield from reference_job(scan, reference)
-    if kspace is not None and kspace.mask is not None:
-        images = []
-        for index in range(kspace.slices):
-            yield Progress(index, kspace.slices)
-            images.append(magnitude(kspace, index))
-        none = [0.0] * len(images)
-        sources = [Source("zero-filled, mask as now", "zero-filled", np.stack(images), 0.0, none), *sources]
-    rows = []
-    for source in sources:
-        yield Progress(len(rows), len(sources))
-        volume = {**compare(truth, {source.name: source.images})[source.name], "residual": source.residual}
-        slices = []
-        for index, (right, image) in enumerate(zip(truth, source.images, strict=True)):
-            yield Progress(len(rows), len(sources))
-            residual = source.residuals[index] if index < len(source.residuals) else None
-            slices.append({**_figures(right[None], image[None], float(truth.max())), "residual": residual})
-        rows.append(Row(source.name, volume, slices))
-    return rows
-
-
-def _figures(reference: np.ndarray, image: np.ndarray, maximum: float) -> dict[str, float | None]:
-    """Of one slice (1, y, x); nothing of an empty one, which has no scale."""
-    if not reference.any():
-        return dict.fromkeys(_FIELDS)
-    return {
-        "nmse": metrics.nmse(reference, image),
-        "psnr": metrics.psnr(reference, image, maximum),
-        "ssim": metrics.ssim(reference, image, maximum) if min(reference.shape[1:]) >= 7 else None,
-        "mae_share": metrics.mae(reference, image) / maximum,
-    }
-
-
-def write_csv(path: Path, rows: Sequence[Row]) -> None:
-    """The figures of volumes and slices as a table; its last line says how they are defined.
-
-    Raises
-    ------
-    FileError
-        If it cannot be written.
-    """
-    head = ["result", "slice", "nmse", "psnr_db", "ssim", "mae_share_of_maximum", "data_residual"]
-    table = [head]
-    for row in rows:
-        for place, figures in (("all", row.volume), *enumerate(row.slices)):
-            table.append([row.name, place, *("" if figures[name] is None else figures[name] for name in _FIELDS)])
-    try:
-        with path.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([*table, [f"# {CONVENTION}"]])
-    except OSError as error:
-        raise FileError(f"'{path.name}' cannot be written ({error.strerror}). Save to another place.") from error
+_VIEWS = {"error": "Error (absolute)", "difference": "Difference (signed)", "ssim": "SSIM map"}
+_STABILITY = (
+    "Two things can still be judged: the data residual below, and how far the image moves with noise and lost lines "
+    "(Sensitivity on the Reconstruct page). Neither proves that the image is true."
+)
 
 
 class ComparePage(Page):
@@ -144,13 +56,23 @@ class ComparePage(Page):
         self._scan: Scan | None = None
         self._kspace: KSpace | None = None
         self._known: tuple[Any, ...] = ()
-        self._errors: list[Image] = []
+        self._differences = Differences(viewer)
         self.reference = choice("What the results are held against.")
         self.results = Ticks("Choose results…", "Tick the results to compare.", "results")
         self.table = table(_HEAD, "Figures of the whole volume. Choose a line to see its slices.")
         self.slices = table(("Slice", *_HEAD[1:]), "Figures of every slice. Click on a line to go to the slice.")
         self.title = Paragraph()
-        self.errors = button("&Error layers")
+        self.view = choice(
+            "Error: |result - reference|. Difference: result - reference, red where the result is too bright, blue "
+            "where it is too dark. SSIM map: structural similarity, 1 where nothing differs."
+        )
+        fill(self.view, [(title, name) for name, title in _VIEWS.items()], "error")
+        self.times = number(1, 20, 1, 1, "", "x", 0)
+        self.times.setToolTip(
+            "How many times stronger errors and differences are shown, in all layers at once: 1x ends at "
+            f"{ERROR_SHARE:.0%} of the largest value of the reference, 20x at 1%."
+        )
+        self.show_view = button("Show &layers")
         self.export = button("Export CS&V…")
         self.status = Paragraph()
         self.caption = Paragraph()
@@ -163,7 +85,8 @@ class ComparePage(Page):
             self.status,
             self.table,
             self.caption,
-            beside(self.errors, self.export),
+            self.rows(("Vie&w", self.view, beside(self.view, self.times))),
+            beside(self.show_view, self.export),
             self.title,
             self.slices,
         )
@@ -171,7 +94,9 @@ class ComparePage(Page):
         self.results.changed.connect(self._changed)
         self.table.itemSelectionChanged.connect(self._show_slices)
         self.slices.cellClicked.connect(lambda row, _: self._go_to(row))
-        self.errors.clicked.connect(self._start_errors)
+        self.view.currentIndexChanged.connect(self.update_controls)
+        self.times.valueChanged.connect(self._differences.intensify)
+        self.show_view.clicked.connect(self._start_view)
         self.export.clicked.connect(self._ask_where_to_export)
         self.update_controls()
 
@@ -180,7 +105,12 @@ class ComparePage(Page):
         self._scan, self._kspace = scan, kspace
         layers = [layer for layer in self._viewer.layers if isinstance(layer, Image) and not layer.rgb]
         layers = [layer for layer in layers if not layer.metadata.get(SIGHT)] if scan else []
-        entries = [(layer.name, layer) for layer in layers if report_of(layer) is None]
+        # zero-filled images of raw data are no truth to hold a result against
+        entries = [
+            (layer.name, layer)
+            for layer in layers
+            if report_of(layer) is None and FILE not in layer.metadata.get(KEY, {})
+        ]
         if scan and (scan.kspace.reference is not None or scan.kspace.mask is None):
             entries = [("Image in the file" if scan.kspace.reference is not None else "Full k-space", _SCAN), *entries]
         fitting = [value for _, value in entries if not isinstance(value, Image) or value.data.shape == scan.shape]
@@ -224,8 +154,8 @@ class ComparePage(Page):
             return "open data first."
         if self.reference.currentData() is None:
             return (
-                "there is no reference: the scan was undersampled when it was measured, and no image layer has the "
-                f"shape {self._scan.shape}. The data residual is known all the same."
+                "there is no reference: the scan was undersampled when it was measured, and no other image has the "
+                f"shape {self._scan.shape}. {_STABILITY}"
             )
         return "" if self.results.ticked() else "tick a result; Run makes them."
 
@@ -236,7 +166,8 @@ class ComparePage(Page):
         self._known = known
         self.rows_found = []
         if self._problem():
-            self._show_residuals()
+            # without a reference there is still the data residual
+            self._show(residuals_only(self._sources()) if self._scan else [])
         else:
             self._queue.want("compare", self._start_compare)
         self.update_controls()
@@ -246,18 +177,8 @@ class ComparePage(Page):
             return
         sources = self._sources()
         kspace = None if any(source.method == "zero-filled" for source in sources) else self._kspace
-        job = compare_job(self._scan, self._reference(), sources, kspace)
+        job = compare_job(self._scan.kspace, self._reference(), sources, kspace)
         self._queue.start("compare", job, title="Compare", quiet=True, on_done=self._show, on_error=self.status.say)
-
-    def _show_residuals(self) -> None:
-        """Without a reference there is still the data residual."""
-        none = dict.fromkeys(_FIELDS)
-        self._show(
-            [
-                Row(s.name, {**none, "residual": s.residual}, [{**none, "residual": r} for r in s.residuals])
-                for s in (self._sources() if self._scan else [])
-            ]
-        )
 
     def _show(self, rows: list[Row]) -> None:
         self.rows_found = rows
@@ -280,37 +201,17 @@ class ComparePage(Page):
             place = self._scan.grid.at((number,))["translate"][-3]
             self._viewer.dims.set_point(self._viewer.dims.ndim - 3, float(place))
 
-    def _start_errors(self) -> None:
-        with _job.told():
-            scan, sources, reference = self._scan, self._sources(), self._reference()
+    def _start_view(self) -> None:
+        scan, sources, view = self._scan, self._sources(), self.view.currentData()
+        job = view_job(view, scan.kspace, self._reference(), sources)
 
-            def work() -> Job[tuple[float, list[tuple[str, np.ndarray]]]]:
-                truth = yield from reference_job(scan, reference)
-                found = []
-                for source in sources:
-                    yield Progress(len(found), len(sources))
-                    found.append((source.name, np.abs(truth - source.images)))
-                return float(truth.max()), found
+        def show(found: tuple[float, list[np.ndarray]]) -> None:
+            largest, images = found
+            self._differences.show(view, scan, largest, dict(zip((s.name for s in sources), images, strict=True)))
+            self.status.say(f"{_VIEWS[view]}: all on one scale. The grid of napari shows layers side by side.")
 
-            def show(result: tuple[float, list[tuple[str, np.ndarray]]]) -> None:
-                self._add_errors(scan, *result)
-
-            start = {"title": "Error layers", "on_done": show, "on_error": self.status.say}
-            self._queue.want("errors", lambda: self._queue.start("errors", work(), **start))
-
-    def _add_errors(self, scan: Scan, largest: float, found: list[tuple[str, np.ndarray]]) -> None:
-        for layer in self._errors:
-            if layer in self._viewer.layers:
-                self._viewer.layers.remove(layer)
-        self._errors = []
-        limits = (0.0, ERROR_SHARE * largest)
-        for name, error in found:
-            data, options = scan.layer(error, f"error {name.removeprefix(scan.name).strip()}", {})
-            look = {"contrast_limits": limits, "colormap": "inferno", "metadata": {SIGHT: True}}
-            self._errors.append(self._viewer.add_image(data, **{**options, **look}))
-        # one scale for all: the errors of a bad and of a good method must not look alike
-        self._viewer.layers.link_layers(self._errors, ("contrast_limits",))
-        self.status.say(f"Error layers: all on one scale, 0 to {limits[1]:.3g} ({ERROR_SHARE:.0%} of the maximum).")
+        start = {"title": "Difference layers", "quiet": True, "on_done": show, "on_error": self.status.say}
+        self._queue.want("view", lambda: self._queue.start("view", job, **start))
 
     def _ask_where_to_export(self) -> None:
         path, _ = QFileDialog.getSaveFileName(self, "Export the table", str(Path.home() / "metrics.csv"), "CSV (*.csv)")
@@ -321,10 +222,11 @@ class ComparePage(Page):
             except MedsegError as error:
                 self.status.say(str(error))
 
-    def update_controls(self) -> None:
+    def update_controls(self, event: Any = None) -> None:
         """Say what is possible."""
         problem = self._problem()
-        allow(self.errors, problem, "Show |reference - result| of the ticked results as layers on one shared scale.")
+        allow(self.show_view, problem, "Show where the ticked results differ, as layers that share one scale.")
+        self.times.setVisible(self.view.currentData() != "ssim")
         no_figures = "" if self.rows_found else problem or "there are no figures yet."
         allow(self.export, no_figures, "Save the figures as CSV.")
         self.results.setEnabled(self._scan is not None)
@@ -349,7 +251,7 @@ def table(head: Sequence[str], tooltip: str) -> QTableWidget:
 def _fill(target: QTableWidget, rows: Sequence[tuple[str, Mapping[str, float | None]]]) -> None:
     target.setRowCount(len(rows))
     for place, (name, figures) in enumerate(rows):
-        for column, text in enumerate((name, *(_text(figures[field]) for field in _FIELDS))):
+        for column, text in enumerate((name, *(_text(figures[field]) for field in FIELDS))):
             item = QTableWidgetItem(text)
             item.setToolTip(name)
             target.setItem(place, column, item)

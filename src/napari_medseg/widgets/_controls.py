@@ -148,6 +148,13 @@ def allow(control: QWidget, why_not: str, tooltip: str) -> None:
     control.setToolTip(why_not or tooltip)
 
 
+def hold(owner: QWidget, form: QWidget) -> None:
+    """Let `owner` show `form` and nothing else."""
+    layout = QVBoxLayout(owner)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.addWidget(form)
+
+
 def button(title: str, tooltip: str = "") -> QPushButton:
     """A button to press."""
     found = QPushButton(title)

@@ -108,6 +108,12 @@ def start(
     return worker
 
 
+def once(work: Callable[..., T], *given: Any) -> Job[T]:
+    """A call as a job of one step."""
+    yield Progress(0, 1)
+    return work(*given)
+
+
 class Queue:
     """The jobs of one form, one at a time: of those wanted, the most urgent goes first.
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Labels
 
+from ..recon.sampling import direction
 from ._layers import SIGHT
-from ._scans import Picture, Scan, direction
+from ._scans import Picture, Scan
 
 if TYPE_CHECKING:
     from napari import Viewer

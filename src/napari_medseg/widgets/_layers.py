@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 SIGHT = "medseg_sight"
 """Key in the metadata of layers that are only looked at, such as log k-space and error images."""
 
+RUN = "medseg_run"
+"""Key in the metadata of labels that a model made: its name."""
+
 _REFRESH_SECONDS = 0.25
 _RGB_AXES = {2: ("yxc",), 3: ("zyxc", "tyxc"), 4: ("tzyxc",)}
 _GREY_AXES = {2: ("yx",), 3: ("zyx", "tyx", "cyx"), 4: ("tzyx", "czyx", "tcyx"), 5: ("tczyx",)}
@@ -279,6 +282,7 @@ class Result:
         if part.uncertainty is not None:
             self._add_doubt(part.uncertainty, f"{name} uncertainty")
         data, options, _ = layer_tuple(as_labels(self._layer_volume(part.labels, self._classes)), name)
+        options["metadata"] = {**options["metadata"], RUN: self._model}
         self.labels = self._viewer.add_labels(data, **{**options, **self._grid.options})
         self.labels.editable = False  # strokes made while slices arrive would be overwritten
         if part.disagreement is not None:
@@ -332,7 +336,7 @@ class Preview:
             self.clear()
             chosen = set(self._viewer.layers.selection)
             _, options, _ = layer_tuple(as_labels(labels), "preview (not saved)")
-            self.layer = self._viewer.add_labels(data, **{**options, **place, "metadata": {}})
+            self.layer = self._viewer.add_labels(data, **{**options, **place, "metadata": {SIGHT: True}})
             self._viewer.layers.selection = chosen
             self._look = look
         self.layer.editable = False

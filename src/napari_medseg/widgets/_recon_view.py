@@ -12,7 +12,10 @@ from napari.utils.notifications import show_error
 
 from ..acquisition import KSpace
 from ..progress import Job
+from ..recon.probe import Probe, probe_job
 from ..recon.reconstruct import ReconSettings, Reconstruction, reconstruct_job
+from ..recon.router_map import router_map_job
+from ..volume import Volume
 from . import _scans
 from ._kspace_layers import KSpaceView, SliceImage
 from ._scans import Scan
@@ -41,6 +44,17 @@ class Input:
         return self.shelf.job(
             [self.card] if self.card else [],
             lambda models: reconstruct_job(self.kspace, self.settings, model=next(iter(models), None), **where),
+        )
+
+    def router_job(self, number: int) -> Job[Volume]:
+        """Where the network spends its heavy attention in the slice of this number."""
+        return self.shelf.job([self.card], lambda models: router_map_job(self.kspace, self.settings, models[0], number))
+
+    def probe_job(self, number: int) -> Job[Probe]:
+        """How far the slice of this number moves with noise and lost lines."""
+        return self.shelf.job(
+            [self.card] if self.card else [],
+            lambda models: probe_job(self.kspace, self.settings, model=next(iter(models), None), indices=[number]),
         )
 
 

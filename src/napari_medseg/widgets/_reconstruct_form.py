@@ -73,6 +73,8 @@ class ReconstructForm(Page):
         self.device = choice("Where a network computes. Automatic takes the fastest device present.")
         self.warnings = Paragraph()
         self.preview = check("Preview &slice", "Reconstruct the slice in view, again while you scroll or paint.")
+        self.routers = button("Ro&uter map")
+        self.probe = button("Sensi&tivity")
         self.run = button("&Run")
         self.cancel = button("&Cancel")
         self.bar = progress_bar()
@@ -108,7 +110,7 @@ class ReconstructForm(Page):
             ),
             self.warnings,
             None,
-            self.preview,
+            beside(self.preview, self.routers, self.probe),
             beside(self.run, self.cancel),
             self.bar,
             self.status,

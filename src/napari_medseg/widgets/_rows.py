@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
@@ -66,8 +67,10 @@ class ModelRows:
         self._form, self._shelf = form, shelf
 
     def fill(self, wanted: Preferences) -> None:
-        """List the models and devices once the shelf is filled; choose those `wanted` that are there."""
+        """List the models and devices once the shelf is filled; what is chosen stays, else `wanted` is chosen."""
         form, shelf = self._form, self._shelf
+        chosen = form.model.currentData() or wanted.model, form.device.currentData() or wanted.device
+        wanted = replace(wanted, model=chosen[0], device=chosen[1])
         model = wanted.model if wanted.model in shelf.cards else next(iter(shelf.cards), None)
         fill(form.model, [(name, name) for name in (*shelf.cards, *shelf.broken)], model)
         for name, why in shelf.broken.items():

@@ -16,7 +16,7 @@ from ..progress import Job, Progress
 from ..recon.contributions import magnitude
 from ..recon.kspace import fft2c, rss
 from ..recon.reconstruct import image_volume, sampled
-from ..recon.sampling import Sampling, centre_lines, effective_acceleration
+from ..recon.sampling import Sampling, centre_lines, direction, effective_acceleration
 from ..recon.sense import calibration_region
 from ..recon.simulate import outer_share, scan
 from ..volume import Volume
@@ -134,13 +134,6 @@ def picture_job(kspace: KSpace, index: int) -> Job[Picture]:
     low, high = np.percentile(log[size > 0], (1, 99.9))  # what was not measured stays black
     yield Progress(1, 2)
     return Picture(log, (float(low), float(max(high, low + _EPSILON))), magnitude(kspace, index))
-
-
-def direction(mask: np.ndarray) -> str:
-    """``x`` for a mask of whole columns, ``y`` for one of whole rows, else nothing."""
-    if mask.ndim == 1:
-        return "x"
-    return "y" if (mask == mask[:, :1]).all() else ""
 
 
 def facts(of: Scan) -> str:

@@ -11,6 +11,7 @@ from ..progress import Job, Progress
 
 if TYPE_CHECKING:
     from ..models import ModelCard, TrainedModel
+    from ._job import Queue
 
 # PyTorch is imported by the first job, in its thread: a form opens at once.
 
@@ -53,21 +54,28 @@ class Shelf:
         from .. import models, routing
         from . import _runs  # noqa: F401
 
+        found = Shelf()  # the form may show what was there before
         for name, path in models.available().items():
-            yield Progress(len(self.cards), len(self.cards) + 1)
+            yield Progress(len(found.cards), len(found.cards) + 1)
             try:
                 card = models.load_card(path)
                 if card.design:
-                    self.reconstructors[name] = card
+                    found.reconstructors[name] = card
                     continue
                 if models.architecture(card.architecture).context:
-                    self.context.add(name)
+                    found.context.add(name)
                 if card.architecture in routing.ARCHITECTURES:
-                    self.routed.add(name)
-                self.cards[name] = card
+                    found.routed.add(name)
+                found.cards[name] = card
             except ModelError as error:
-                self.broken[name] = str(error)
+                found.broken[name] = str(error)
+        self.cards, self.reconstructors, self.broken = found.cards, found.reconstructors, found.broken
+        self.context, self.routed = found.context, found.routed
         self.devices = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+
+    def start_reading(self, queue: Queue, done: Callable[[None], None]) -> None:
+        """Read every card in a job of `queue`."""
+        queue.start("models", self.read_job(), title="Read models", quiet=True, on_done=done)
 
     def job(self, cards: Sequence[ModelCard], work: Callable[[list[TrainedModel]], Job[Any]]) -> Job[Any]:
         """Load the networks of `cards`, unless they are among those used last, and go on with `work`.

@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image, Labels
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QApplication, QFileDialog, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QFileDialog, QWidget
 
 from .. import io
 from ..errors import MedsegError, SettingsError
-from ..progress import Job, Progress
+from ..progress import Progress
 from ..volume import Volume
 from . import _job, _layers
 from ._card import CardDialog
-from ._controls import allow, hint_text
+from ._controls import allow, hint_text, hold
 from ._rows import ImageRows, ModelRows
 from ._segment_form import SegmentForm, plan_text, result_text
 from ._settings import preferences
 from ._shelf import Shelf
+from ._training import training
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -63,21 +64,19 @@ class SegmentWidget(QWidget):
         self.labels: Labels | None = None
         self._viewer = napari_viewer
         self._shelf = Shelf()
-        self._ready = False
-        self._problem = "the models are being read."
+        self._ready, self._problem = False, "the models are being read."
         self._result: _layers.Result | None = None
         self._preview = _layers.Preview(napari_viewer)
         self._clock = _job.Clock()
-        self._queue = _job.Queue(self, ("run", "save", "routers", "preview", "plan"), self._job_changed)
+        self._queue = _job.Queue(self, ("models", "run", "save", "routers", "preview", "plan"), self._job_changed)
         self.form = SegmentForm()
         self._images = ImageRows(self.form, napari_viewer)
         self._models = ModelRows(self.form, self._shelf)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.form)
+        hold(self, self.form)
         self._connect()
         self._list_images()
-        self._queue.start("models", self._shelf.read_job(), title="Read models", quiet=True, on_done=self._list_models)
+        self._read_models()
+        training().models_changed.connect(self._read_models)
 
     @property
     def busy(self) -> bool:
@@ -122,6 +121,9 @@ class SegmentWidget(QWidget):
     def _list_axes(self) -> None:
         self._images.offer_axes()
         self._changed()
+
+    def _read_models(self) -> None:
+        self._queue.want("models", partial(self._shelf.start_reading, self._queue, self._list_models))
 
     def _list_models(self, _: None) -> None:
         self._models.fill(preferences())
@@ -350,15 +352,12 @@ class SegmentWidget(QWidget):
                 self._queue.want("save", partial(self._start_save, volume, Path(path)))
 
     def _start_save(self, volume: Volume, path: Path) -> None:
-        def work() -> Job[Path]:
-            yield Progress(0, 1)
-            return io.write(volume, path)
-
         def done(written: Path) -> None:
             self.form.status.say(f"Saved {written.name}; read back and compared voxel by voxel.")
 
         self.form.bar.setRange(0, 0)
-        self._queue.start("save", work(), title=f"Save {path.name}", on_done=done, on_error=self._failed)
+        job = _job.once(io.write, volume, path)
+        self._queue.start("save", job, title=f"Save {path.name}", on_done=done, on_error=self._failed)
 
     def _copy_command(self) -> None:
         from ..cohort import command

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +10,10 @@ from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QApplication, QFileDialog, QTableWidgetItem, QVBoxLayout, QWidget
 
-from ..errors import FileError, MedsegError, SettingsError
+from ..errors import MedsegError, SettingsError
 from ..progress import Job, Progress
 from ..recon.command import study_command
+from ..recon.export import save_plot, save_table
 from ..recon.methods import METHODS, NEEDS_COILS
 from ..recon.reconstruct import ReconSettings
 from ..volume import Volume
@@ -268,19 +268,18 @@ class StudyWidget(QWidget):
             try:
                 write(Path(path).with_suffix(suffix))
                 self.form.status.say(f"Saved {Path(path).with_suffix(suffix).name}.")
-            except OSError as error:
-                self._failed(str(FileError(f"'{path}' cannot be written ({error.strerror}). Save to another place.")))
+            except MedsegError as error:
+                self._failed(str(error))
 
     def _write_table(self, path: Path) -> None:
         from ..study import Study
 
         unit = "ml" if self._volume().has_spacing else "voxels"
         study = self.study or Study(tuple(self._found), {"unit": unit})
-        with path.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows(study.table())
+        save_table(path, study.table())
 
     def _write_plot(self, path: Path) -> None:
-        self.form.figure.savefig(path, dpi=150)
+        save_plot(path, self.form.figure)
 
     def _copy_command(self) -> None:
         with _job.told():

@@ -1,0 +1,192 @@
+"""Reconstructions held against a reference: figures of volumes and slices, and images of where they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .. import metrics
+from ..acquisition import KSpace
+from ..progress import Job, Progress
+from .contributions import magnitude
+from .export import save_table
+from .reconstruct import CONVENTION, compare
+
+VIEWS = ("error", "difference", "ssim")
+"""What `view_job` shows: ``|result - reference|``, ``result - reference``, and `metrics.ssim_map`."""
+ERROR_SHARE = 0.2
+"""Of the largest value of the reference: where the scale of errors and differences ends."""
+
+FIELDS = ("nmse", "psnr", "ssim", "mae_share", "residual")
+"""Figures of a `Row`: those of `reconstruct.compare`, with the error as a share of the maximum, and the residual."""
+
+_TITLES = ("nmse", "psnr_db", "ssim", "mae_share_of_maximum", "data_residual")
+_NO_FIGURES: Mapping[str, float | None] = dict.fromkeys(FIELDS)
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What is compared: name, method, images (slice, y, x), and the data residual of the volume and by slice."""
+
+    name: str
+    method: str
+    images: np.ndarray
+    residual: float | None
+    residuals: Sequence[float]
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """Figures of one result: of the volume, and of every slice."""
+
+    name: str
+    volume: Mapping[str, float | None]
+    slices: Sequence[Mapping[str, float | None]]
+
+
+def reference_job(kspace: KSpace, images: np.ndarray | None) -> Job[np.ndarray]:
+    """The reference (slice, y, x): given images, else those of the file, else those of the full k-space."""
+    if images is not None:
+        return np.asarray(images, np.float32).reshape(-1, *(kspace.crop or kspace.matrix))
+    found = []
+    for index in range(kspace.slices):
+        yield Progress(index, kspace.slices)
+        stored = kspace.reference
+        found.append(magnitude(kspace, index) if stored is None else np.asarray(stored[index], np.float32))
+    return np.stack(found)
+
+
+def compare_job(
+    full: KSpace, reference: np.ndarray | None, sources: Sequence[Source], masked: KSpace | None
+) -> Job[list[Row]]:
+    """Figures of results, and of zero filling, against a reference.
+
+    Parameters
+    ----------
+    full : KSpace
+        As it was measured.
+    reference : numpy.ndarray or None
+        See `reference_job`.
+    sources : sequence of Source
+    masked : KSpace or None
+        What to fill with zeros; None to leave it out.
+
+    Raises
+    ------
+    VolumeError
+        If shapes differ.
+    """
+    truth = yield from reference_job(full, reference)
+    if masked is not None and masked.mask is not None:
+        images = []
+        for index in range(masked.slices):
+            yield Progress(index, masked.slices)
+            images.append(magnitude(masked, index))
+        none = [0.0] * len(images)
+        sources = [Source("zero-filled, mask as now", "zero-filled", np.stack(images), 0.0, none), *sources]
+    rows = []
+    for source in sources:
+        yield Progress(len(rows), len(sources))
+        volume = {**compare(truth, {source.name: source.images})[source.name], "residual": source.residual}
+        slices = []
+        for index, (right, image) in enumerate(zip(truth, source.images, strict=True)):
+            yield Progress(len(rows), len(sources))
+            residual = source.residuals[index] if index < len(source.residuals) else None
+            slices.append({**_figures(right[None], image[None], float(truth.max())), "residual": residual})
+        rows.append(Row(source.name, volume, slices))
+    return rows
+
+
+def residuals_only(sources: Sequence[Source]) -> list[Row]:
+    """What is known of results without a reference: how far they lie from the measured samples."""
+    return [
+        Row(
+            source.name,
+            {**_NO_FIGURES, "residual": source.residual},
+            [{**_NO_FIGURES, "residual": residual} for residual in source.residuals],
+        )
+        for source in sources
+    ]
+
+
+def _figures(reference: np.ndarray, image: np.ndarray, maximum: float) -> Mapping[str, float | None]:
+    """Of one slice (1, y, x); nothing of an empty one, which has no scale."""
+    if not reference.any():
+        return _NO_FIGURES
+    return {
+        "nmse": metrics.nmse(reference, image),
+        "psnr": metrics.psnr(reference, image, maximum),
+        "ssim": metrics.ssim(reference, image, maximum) if min(reference.shape[1:]) >= 7 else None,
+        "mae_share": metrics.mae(reference, image) / maximum,
+    }
+
+
+def view_job(
+    view: str, full: KSpace, reference: np.ndarray | None, sources: Sequence[Source]
+) -> Job[tuple[float, list[np.ndarray]]]:
+    """Images of where results differ from a reference.
+
+    Parameters
+    ----------
+    view : str
+        One of `VIEWS`.
+    full, reference, sources
+        See `compare_job`.
+
+    Returns
+    -------
+    (float, list of numpy.ndarray, shape (slice, y, x), float32)
+        The largest value of the reference, and one image per source. Nothing is scaled by an image's own maximum: a bad
+        and a good result must not look alike.
+
+    Raises
+    ------
+    VolumeError
+        If shapes differ; for ``ssim`` also if the images have fewer than 7 x 7 pixels or the reference is empty.
+    """
+    truth = yield from reference_job(full, reference)
+    largest, found = float(truth.max()), []
+    for source in sources:
+        planes = []
+        for right, image in zip(truth, source.images, strict=True):
+            yield Progress(len(found), len(sources))
+            if view == "ssim":
+                planes.append(metrics.ssim_map(right[None], image[None], largest)[0])
+            else:
+                planes.append(np.abs(image - right) if view == "error" else image - right)
+        found.append(np.stack(planes))
+    return largest, found
+
+
+def view_limits(view: str, largest: float, times: float = 1) -> tuple[float, float]:
+    """Values to show as the ends of the colour map, the same for all results.
+
+    Parameters
+    ----------
+    view : str
+        One of `VIEWS`.
+    largest : float
+        Largest value of the reference.
+    times : float
+        How many times stronger to show errors and differences.
+    """
+    end = ERROR_SHARE * (largest or 1.0) / times
+    return {"error": (0.0, end), "difference": (-end, end), "ssim": (0.0, 1.0)}[view]
+
+
+def write_csv(path: Path, rows: Sequence[Row]) -> None:
+    """The figures of volumes and slices as a table; its last line says how they are defined.
+
+    Raises
+    ------
+    FileError
+        If it cannot be written.
+    """
+    table = [["result", "slice", *_TITLES]]
+    for row in rows:
+        for place, figures in (("all", row.volume), *enumerate(row.slices)):
+            table.append([row.name, place, *("" if figures[name] is None else figures[name] for name in FIELDS)])
+    save_table(path, [*table, [f"# {CONVENTION}"]])

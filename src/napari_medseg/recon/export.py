@@ -1,0 +1,49 @@
+"""Tables and plots as files: written beside and renamed, so that an earlier file is replaced wholly or not at all."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import FileError
+from ..io import verified
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def save_table(path: Path, rows: Sequence[Sequence[Any]]) -> None:
+    """Write rows as CSV, UTF-8.
+
+    Raises
+    ------
+    FileError
+        If it cannot be written; an earlier file is then unchanged.
+    """
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    _replace(path, text.getvalue().encode())
+
+
+def save_plot(path: Path, figure: Figure) -> None:
+    """Write a figure as PNG with 150 dots per inch.
+
+    Raises
+    ------
+    FileError
+        If it cannot be written; an earlier file is then unchanged.
+    """
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=150)
+    _replace(path, picture.getvalue())
+
+
+def _replace(path: Path, content: bytes) -> None:
+    def check(saved: Path) -> None:
+        if saved.read_bytes() != content:
+            raise FileError("the copy read back is another one")
+
+    verified.replace(path, lambda temporary: temporary.write_bytes(content), check)

@@ -1,0 +1,232 @@
+"""How far a reconstruction moves when its measurement moves a little: what can be asked where no reference exists."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import __version__
+from ..acquisition import KSpace
+from ..errors import SettingsError, VolumeError
+from ..progress import Job, Progress, within
+from ..volume import Volume
+from . import methods
+from .reconstruct import ReconSettings, describe, image_volume, shown
+from .sampling import centre_lines, direction
+from .sense import calibration_region
+
+if TYPE_CHECKING:
+    from ..models import TrainedModel
+
+NAME = "sensitivity (not a probability)"
+"""What images of a probe are called."""
+
+_BORDER = 0.05  # share of the measured samples, those farthest out, that tell the noise
+
+
+@dataclass(frozen=True)
+class ProbeSettings:
+    """Options of a probe.
+
+    Parameters
+    ----------
+    repeats : int
+        Reconstructions of either kind: with noise added, and with lines dropped.
+    dropped : float
+        Share of the lines outside of the full centre that is dropped.
+    seed : int
+        Of noise and lines; repeat by repeat, and slice by slice, the same for every method.
+
+    Raises
+    ------
+    SettingsError
+        If a value is out of its range.
+    """
+
+    repeats: int = 4
+    dropped: float = 0.1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.repeats < 1:
+            raise SettingsError(f"There are to be {self.repeats} repeats of a kind; needed is 1 or more.")
+        if not 0 < self.dropped < 1:
+            raise SettingsError(f"The share of dropped lines is {self.dropped}; needed is a number between 0 and 1.")
+        if self.seed < 0:
+            raise SettingsError(f"The seed is {self.seed}; needed is a whole number from 0 up.")
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """Result of a probe.
+
+    Parameters
+    ----------
+    sensitivity : Volume
+        Standard deviation of the magnitude over all repeats, axes zyx, float32, in the units of the measurement. It
+        tells what noise and sampling alone do; an error that every repeat makes alike does not show: no probability.
+    report : dict
+        JSON-able: settings, mask, slices, the noise that was measured, and `share`: the root mean square of the
+        standard deviation over the maximum of the mean image.
+    """
+
+    sensitivity: Volume
+    report: dict[str, Any]
+
+
+def probe_job(
+    kspace: KSpace,
+    settings: ReconSettings,
+    probe: ProbeSettings | None = None,
+    *,
+    model: TrainedModel | None = None,
+    indices: Sequence[int] | None = None,
+) -> Job[Probe]:
+    """Repeat a reconstruction with noise of the measured level added, and with some of its lines left out.
+
+    Parameters
+    ----------
+    kspace : KSpace
+        With its mask.
+    settings : ReconSettings
+    probe : ProbeSettings, optional
+    model : TrainedModel, optional
+        Where the method is a model.
+    indices : sequence of int, optional
+        Slices to probe; all of them if left out.
+
+    Yields
+    ------
+    Progress
+        Over the reconstructions, also between the iterations of one.
+
+    Returns
+    -------
+    Probe
+        Of the slices asked for, in their order.
+
+    Raises
+    ------
+    VolumeError, SettingsError
+        If k-space, mask, method and settings do not fit, or there is nothing to leave out.
+    """
+    probe = probe or ProbeSettings()
+    if why_not := cannot_probe(kspace.mask):
+        raise SettingsError(why_not)
+    method = methods.prepare(kspace, settings, model)
+    chosen = sorted(set(range(kspace.slices) if indices is None else indices))
+    if not chosen or not 0 <= chosen[0] <= chosen[-1] < kspace.slices:
+        raise SettingsError(f"The slices {chosen} were asked for; the k-space has the slices 0 to {kspace.slices - 1}.")
+    count = 2 * probe.repeats
+    found, levels, largest = [], [], 0.0
+    for place, index in enumerate(chosen):
+        measured = np.where(kspace.mask, kspace.slice(index), 0)
+        levels.append(noise_level(measured, index))
+        images = []
+        for repeat in range(count):
+            done = place * count + repeat
+            rng = np.random.default_rng((probe.seed, index, repeat))
+            if repeat < probe.repeats:
+                moved = _noisy(measured, levels[-1], rng), kspace.mask
+            else:
+                moved = _thinned(measured, kspace.mask, probe.dropped, rng)
+            magnitude, _ = yield from within(method(*moved), done, len(chosen) * count)
+            images.append(shown(kspace, magnitude))
+            yield Progress(done + 1, len(chosen) * count)
+        found.append(np.std(images, axis=0, ddof=1))
+        largest = max(largest, float(np.mean(images, axis=0).max()))
+    spread = np.stack(found)
+    report = {
+        "version": __version__,
+        "settings": asdict(settings),
+        "probe": asdict(probe),
+        "model": model and {"name": model.card.name, "sha256": model.card.sha256},
+        "slices": chosen,
+        "mask": describe(kspace.mask, kspace.mask_origin),
+        "simulated": kspace.simulated,
+        "noise": [level.tolist() for level in levels],
+        "share": float(np.sqrt(np.mean(spread**2))) / (largest or 1.0),
+    }
+    return Probe(image_volume(kspace, spread), report)
+
+
+def cannot_probe(mask: np.ndarray | None) -> str:
+    """Why an acquisition with this `mask` cannot be probed; empty if it can."""
+    if mask is None or mask.all():
+        return "The scan is fully sampled: there is no choice of lines that the image could depend on."
+    if not len(_outer(mask)):
+        return "The scan has no lines outside of its full centre that could be left out."
+    return ""
+
+
+def noise_level(measured: np.ndarray, index: int = 0) -> np.ndarray:
+    """Standard deviation of the noise in the real and in the imaginary part of k-space, by coil.
+
+    Parameters
+    ----------
+    measured : numpy.ndarray, shape (coil, y, x), complex
+        Samples that are exactly 0 count as not measured.
+    index : int
+        Number of the slice, for the message.
+
+    Returns
+    -------
+    numpy.ndarray, shape (coil,)
+
+    Raises
+    ------
+    VolumeError
+        If nothing was measured.
+
+    Notes
+    -----
+    An image fades towards the border of k-space, noise does not. Looked at are the 5 % of the measured samples farthest
+    from the centre, distances as shares of half the matrix, so corners first. There the magnitude is Rayleigh
+    distributed with the median ``sigma sqrt(2 ln 2)``; the median bears a few samples with signal. The level is too
+    high where details of the image reach the border, and too low where the scanner damped the border.
+    """
+    _, rows, columns = measured.shape
+    y, x = ((np.arange(n) - n // 2) / (n / 2) for n in (rows, columns))
+    distance = np.hypot(y[:, None], x)
+    known = measured.any(0)
+    if not known.any():
+        raise VolumeError(f"The mask leaves nothing of slice {index}: all samples that it keeps are 0.")
+    border = known & (distance >= np.quantile(distance[known], 1 - _BORDER))
+    return np.median(np.abs(measured[:, border]), axis=1) / math.sqrt(2 * math.log(2))
+
+
+def _noisy(measured: np.ndarray, level: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    real, imaginary = rng.standard_normal((2, *measured.shape), np.float32)
+    noise = level[:, None, None].astype(np.float32) * (real + 1j * imaginary)
+    return measured + np.where(measured.any(0), noise, 0)
+
+
+def _outer(mask: np.ndarray) -> np.ndarray:
+    """What lies outside of the full centre: numbers of columns or of rows, or flat positions where neither is whole."""
+    if direction(mask):
+        lines = mask if mask.ndim == 1 else mask[:, 0]
+        first, last = centre_lines(lines)
+        outer = np.array(lines, bool)
+        outer[first:last] = False
+    else:
+        outer = np.array(mask, bool)
+        outer[calibration_region(mask, len(mask))] = False
+    return np.flatnonzero(outer)
+
+
+def _thinned(
+    measured: np.ndarray, mask: np.ndarray, share: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Samples and mask without a random `share` of what lies outside of the full centre, at least one line."""
+    outer = _outer(mask)
+    dropped = rng.choice(outer, max(1, round(share * len(outer))), replace=False)
+    thinned = np.array(mask, bool)
+    if direction(mask):
+        thinned[dropped] = False
+    else:
+        thinned.flat[dropped] = False
+    return np.where(thinned, measured, 0), thinned

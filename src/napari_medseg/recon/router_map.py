@@ -1,0 +1,60 @@
+"""Where a conditional network that reconstructs spends its heavy attention, as an image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..acquisition import KSpace
+from ..errors import SettingsError, VolumeError
+from ..progress import Job
+from ..volume import Volume
+from .reconstruct import ReconSettings, image_volume, shown
+
+if TYPE_CHECKING:
+    from ..models import TrainedModel
+
+
+def router_map_job(kspace: KSpace, settings: ReconSettings, model: TrainedModel, index: int) -> Job[Volume]:
+    """Gates of the query routers for one slice, averaged over the blocks of the network.
+
+    Parameters
+    ----------
+    kspace : KSpace
+        With its mask; without one all of it counts as measured.
+    settings : ReconSettings
+        `iterations` and `device` of the reconstruction. A cascade is shown in its last step.
+    model : TrainedModel
+        Reconstructs, and has routers.
+    index : int
+        Slice.
+
+    Returns
+    -------
+    Volume, axes ``yx``, float32
+        0 to 1: the share of its heavy attention that a token gets, on the grid of the reconstructed slice. Of several
+        coils, which go through the network one by one, the mean.
+
+    Raises
+    ------
+    SettingsError, VolumeError
+        If the model has no routers or does not reconstruct, or nothing was measured of the slice.
+    """
+    if not model.card.design or not hasattr(model.network, "router_maps"):
+        raise SettingsError(f"'{model.card.name}' is no conditional network that reconstructs: it has no router map.")
+    from ..engine import choose_device
+    from . import learned
+
+    model.network.to(choose_device(settings.device))
+    iterations = learned.STEPS if settings.iterations is None else max(settings.iterations, 1)
+    mask = np.ones(kspace.matrix[1], bool) if kspace.mask is None else kspace.mask
+    measured = [coil for coil in np.where(mask, kspace.slice(index), 0) if coil.any()]
+    if not measured:
+        raise VolumeError(f"The mask leaves nothing of slice {index}: all samples that it keeps are 0.")
+    gates = []
+    for coil in measured:
+        gates.append((yield from learned.gates_job(model, coil, mask, iterations)))
+    image = shown(kspace, np.mean(gates, axis=0))
+    # the place of a slice in its volume, without the volume
+    return image_volume(kspace, np.broadcast_to(image, (kspace.slices, *image.shape))).select("z", index)

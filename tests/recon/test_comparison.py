@@ -1,0 +1,65 @@
+"""Figures and images of where results differ from a reference."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from napari_medseg import metrics
+from napari_medseg.acquisition import KSpace
+from napari_medseg.errors import VolumeError
+from napari_medseg.progress import run
+from napari_medseg.recon.comparison import (
+    VIEWS,
+    Source,
+    compare_job,
+    residuals_only,
+    view_job,
+    view_limits,
+    write_csv,
+)
+from napari_medseg.recon.contributions import magnitude
+
+
+@pytest.fixture
+def case(kspace_of):
+    """Fully sampled k-space, its images, and two results: one a little too bright, one much too dark."""
+    kspace = KSpace(kspace_of(slices=2, shape=(32, 40)))
+    truth = np.stack([magnitude(kspace, index) for index in range(2)])
+    results = [Source(name, "tv", truth * by, 0.1, [0.1, 0.2]) for name, by in (("good", 1.01), ("bad", 0.5))]
+    return kspace, truth, results
+
+
+def test_views_say_how_far_which_way_and_where(case):
+    kspace, truth, results = case
+    found = {view: run(view_job(view, kspace, None, results)) for view in VIEWS}
+    assert {largest for largest, _ in found.values()} == {float(truth.max())}
+    (good, bad), signed = found["error"][1], found["difference"][1]
+    np.testing.assert_allclose(bad, truth / 2, rtol=1e-5)
+    assert good.max() < bad.max() and signed[0].min() >= 0 and signed[1].max() <= 0
+    np.testing.assert_array_equal(np.abs(signed[1]), bad)
+    np.testing.assert_array_equal(found["ssim"][1][1], metrics.ssim_map(truth, truth * np.float32(0.5)))
+
+
+def test_scale_follows_the_reference_and_the_person_not_the_error():
+    assert view_limits("error", 50) == (0, 10) and view_limits("error", 50, 20) == (0, 0.5)
+    assert view_limits("difference", 50, 4) == (-2.5, 2.5)
+    assert view_limits("ssim", 50, 4) == (0, 1)
+    assert np.diff(view_limits("error", 0)) > 0, "an empty reference still gives a scale"
+
+
+def test_table_of_figures_tells_their_definition(case, tmp_path):
+    kspace, _, results = case
+    rows = run(compare_job(kspace, None, results, None))
+    assert rows[0].volume["nmse"] < rows[1].volume["nmse"] and len(rows[0].slices) == 2
+    write_csv(tmp_path / "a.csv", rows)
+    lines = list(csv.reader((tmp_path / "a.csv").open()))
+    assert len(lines) == 2 + 2 * 3 and "NMSE" in lines[-1][0]
+    (row, _) = residuals_only(results)
+    assert row.volume["nmse"] is None and [each["residual"] for each in row.slices] == [0.1, 0.2]
+
+
+def test_tiny_images_have_no_ssim_map():
+    kspace = KSpace(np.ones((1, 1, 6, 8), np.complex64))
+    with pytest.raises(VolumeError, match="7 x 7"):
+        run(view_job("ssim", kspace, None, [Source("a", "tv", np.ones((1, 6, 8), np.float32), None, [])]))

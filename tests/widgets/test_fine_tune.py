@@ -1,0 +1,667 @@
+"""The Fine-tune dock: most tests have a child process that only pretends to train, the last one a real one."""
+
+import gc
+import json
+import shlex
+import sys
+import textwrap
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from napari.utils.notifications import notification_manager
+from qtpy.QtCore import QThreadPool, QTimer
+from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox
+from scipy.ndimage import binary_dilation
+
+from napari_medseg import io, models, samples
+from napari_medseg.errors import SettingsError, VolumeError
+from napari_medseg.io.contributions import layer_tuple
+from napari_medseg.training import annotated
+from napari_medseg.training.folders import LabelledImage, write_dataset
+from napari_medseg.volume import LabelClass, Volume
+from napari_medseg.widgets import _fine_tune_jobs, _training
+from napari_medseg.widgets._fine_tune_data import parse_slices, slices_text, touched
+from napari_medseg.widgets._fine_tune_form import new_name, plan_text
+from napari_medseg.widgets._layers import RUN
+from napari_medseg.widgets._training import Run, runs_folder, training
+from napari_medseg.widgets.fine_tune import FineTuneWidget
+from napari_medseg.widgets.segment import SegmentWidget
+
+SLICES = 8
+CHILD = textwrap.dedent(
+    """
+    import json, pathlib, shutil, sys, threading, time
+    folder, tied = pathlib.Path(sys.argv[1]), len(sys.argv) > 2
+    if tied:
+        import os
+        threading.Thread(target=lambda: (sys.stdin.read(), os._exit(1)), daemon=True).start()
+    known = json.loads((folder / "recipe.json").read_text())
+    (folder / "settings.json").write_text(json.dumps({**known, "steps": 40}))
+    print("hello")
+    log = folder / "log.jsonl"
+    first = len(log.read_text().splitlines()) if log.exists() else 0
+    for number in range(first, 5):
+        while number > 1 and not (folder / "go").exists() and not (folder / "stop").exists():
+            time.sleep(0.01)
+        if (folder / "crash").exists():
+            (folder / "crash").unlink()
+            raise ValueError("out of luck")
+        line = {"step": 10 * number, "loss": None if number == 0 else 1 / number, "val": 0.5 + 0.1 * number}
+        line |= {"figure": "dice", "best": line["val"], "learning_rate": 1e-3, "time": time.time()}
+        with log.open("a") as file:
+            file.write(json.dumps(line) + "\\n")
+        start, target = pathlib.Path(known["start"]), folder / (known["name"] + ".safetensors")
+        shutil.copy(start, target)
+        card = json.loads(start.with_suffix(".json").read_text())
+        target.with_suffix(".json").write_text(json.dumps({**card, "name": known["name"]}))
+        if (folder / "stop").exists():
+            break
+    """
+)
+
+
+def noise(*shape):
+    return np.random.default_rng(0).integers(0, 200, shape, np.uint8)
+
+
+class Dock:
+    """The form in a viewer with an image, and what a person does with it."""
+
+    def __init__(self, viewer, qtbot):
+        self.viewer, self._qtbot = viewer, qtbot
+        self.open()
+
+    def open(self):
+        self.widget = FineTuneWidget(self.viewer)
+        self.form = self.widget.form
+        self.viewer.window.add_dock_widget(self.widget, name="Fine-tune")
+        self.settle()
+
+    def close(self):
+        self.viewer.window.remove_dock_widget(self.widget)
+
+    def wait(self, condition):
+        self._qtbot.waitUntil(condition, timeout=30000)
+
+    def settle(self):
+        self.wait(lambda: not self.widget.busy)
+
+    def labels(self, **slices):
+        """A labels layer with squares: ``z3=1`` puts label 1 on slice 3."""
+        data = np.zeros((SLICES, 40, 48), np.uint8)
+        for name, label in slices.items():
+            data[int(name[1:]), 5:15, 5:15] = label
+        layer = self.viewer.add_labels(data, name="mine")
+        self.settle()
+        return layer
+
+    def choose(self, box, value):
+        assert box.findData(value) >= 0
+        box.setCurrentIndex(box.findData(value))
+        self.settle()
+
+    def rows(self):
+        table = self.form.classes.widget
+        return [[table.item(row, column).text() for column in range(3)] for row in range(table.rowCount())]
+
+    def start(self, lines=2):
+        """Press Start and wait for the first figures."""
+        assert self.form.start.isEnabled(), self.form.hint.text()
+        self.form.start.click()
+        self.wait(lambda: training().run is not None and len(training().run.lines) >= lines)
+        return training().run
+
+    def finish(self, run):
+        (run.folder / "go").touch()
+        self.wait_for_end()
+
+    def wait_for_end(self):
+        """Of the child, its last look at the log, and the comparison."""
+        self.wait(lambda: not training().findChild(QTimer).isActive())
+        self.settle()
+
+
+@pytest.fixture
+def prepared(monkeypatch):
+    """What the dock handed to `prepare`, which only writes the recipe."""
+    seen = []
+
+    def prepare(annotations, settings, folder):
+        if settings.name == "impossible":
+            folder.mkdir(parents=True)
+            raise VolumeError("The labels are odd.")
+        seen.append((annotations, settings))
+        recipe = {"name": settings.name, "start": str(models.find(settings.base)), "steps": 1}
+        recipe |= {"classes": [vars(row) for row in settings.classes], "val": [{"path": "data", "split": "val"}]}
+        folder.mkdir(parents=True)
+        (folder / "recipe.json").write_text(json.dumps(recipe))
+
+    monkeypatch.setattr(_fine_tune_jobs, "prepare", prepare)
+    return seen
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """What the comparison says: Dice before and after."""
+    found = SimpleNamespace(before={"dice": 0.7}, after={"dice": 0.9, "images": 2}, slices=2, better=True)
+    monkeypatch.setattr(annotated, "before_and_after", lambda folder: found)
+    return found
+
+
+@pytest.fixture
+def one_program():
+    """Afterwards it is as if the program had ended: no child, no thread, and nothing is remembered."""
+    yield
+    one = training()
+    process = one.run.process() if one.run is not None else None
+    if process is not None:
+        process.kill()
+        process.wait(20)
+    one.setParent(None)
+    one.deleteLater()
+    assert QThreadPool.globalInstance().waitForDone(20000), "no thread outlives its form"
+    QApplication.processEvents()
+
+
+@pytest.fixture
+def dock(make_napari_viewer, model, qtbot, monkeypatch, tmp_path, prepared, figures, one_program):
+    script = tmp_path / "child.py"
+    script.write_text(CHILD)
+    words = [sys.executable, str(script)]
+    monkeypatch.setattr(_training, "command", lambda folder, tied: [*words, str(folder), *(["tied"] if tied else [])])
+    docks = []
+
+    def make(shape=(SLICES, 40, 48), **options):
+        viewer = make_napari_viewer()
+        viewer.add_image(noise(*shape), name="scan", **options)
+        docks.append(Dock(viewer, qtbot))
+        docks[-1].choose(docks[-1].form.model, "all")
+        return docks[-1]
+
+    yield make
+    docks.clear()
+    gc.collect()
+
+
+@pytest.fixture
+def notes():
+    seen = []
+    notification_manager.notification_ready.connect(seen.append)
+    yield seen
+    notification_manager.notification_ready.disconnect(seen.append)
+
+
+@pytest.fixture
+def answer(monkeypatch):
+    """Questions that were asked, and what is answered."""
+    asked = []
+
+    def question(parent, title, text, *_):
+        asked.append(text)
+        return asked_for["answer"]
+
+    asked_for = {"answer": QMessageBox.StandardButton.Yes}
+    monkeypatch.setattr(QMessageBox, "question", question)
+    return SimpleNamespace(asked=asked, no=lambda: asked_for.update(answer=QMessageBox.StandardButton.No))
+
+
+# ---- what is learnt ----
+
+
+def test_slices_are_read_and_written_short():
+    assert parse_slices(" 3-6, 9,5 ", 10) == (3, 4, 5, 6, 9) and parse_slices("", 3) == ()
+    assert slices_text((9, 3, 4, 5, 6)) == "3-6, 9" and slices_text(()) == ""
+    for text in ("3-", "six", "4-2", "10", "-1"):
+        with pytest.raises(SettingsError):
+            parse_slices(text, 10)
+
+
+def test_steps_of_the_undo_history_name_their_slices(make_napari_viewer):
+    layer = make_napari_viewer().add_labels(np.zeros((SLICES, 40, 48), np.uint8))
+    seen = []
+    layer.events.paint.connect(lambda event: seen.append(touched(event.value, 3)))
+    layer.paint((2, 20, 20), 3)
+    layer.data_setitem((np.array([4, 6]), np.array([1, 1]), np.array([2, 2])), 5)
+    assert seen == [{2}, {4, 6}]
+
+
+def test_slices_that_hold_labels_are_proposed_and_their_classes_listed(dock):
+    d = dock()
+    d.labels(z3=1, z4=2, z6=1)
+    assert d.form.reviewed.text() == "3-4, 6"
+    assert d.rows() == [["everything", "1", "known"], ["class 2", "2", "new"]]
+    assert d.form.name.text() == "all-tuned" and d.form.start.isEnabled()
+
+
+def test_result_of_a_run_is_not_reviewed_until_it_is_painted_on(dock):
+    d = dock()
+    layer = d.labels(z3=1, z4=1)
+    layer.metadata[RUN] = "all"
+    d.widget._sources.offer()
+    assert d.form.reviewed.text() == "" and not d.form.start.isEnabled() and "reviewed" in d.form.hint.text()
+    layer.paint((4, 30, 30), 1)
+    d.settle()
+    assert d.form.reviewed.text() == "4" and layer.metadata["reviewed"] == [4] and d.form.start.isEnabled()
+
+
+def test_painted_slices_are_added_and_undone_labels_leave_the_table(dock):
+    d = dock()
+    layer = d.labels()
+    assert "reviewed" in d.form.hint.text()
+    layer.paint((5, 20, 20), 2)
+    d.settle()
+    assert d.form.reviewed.text() == "5" and ["class 2", "2", "new"] in d.rows()
+    d.viewer.dims.set_current_step(0, 5)
+    layer.undo()
+    d.settle()
+    assert ["class 2", "2", "new"] not in d.rows() and "No label on 5" in d.form.plan.text()
+
+
+def test_reviewed_slices_are_typed_added_and_kept_in_the_layer(dock):
+    d = dock()
+    layer = d.labels(z3=1)
+    d.form.reviewed.setText("2-")
+    d.form.reviewed.textEdited.emit("2-")
+    assert "such as 3-6, 9" in d.form.hint.text() and not d.form.start.isEnabled()
+    d.form.reviewed.setText("2-3")
+    d.form.reviewed.textEdited.emit("2-3")
+    d.settle()
+    assert layer.metadata["reviewed"] == [2, 3] and d.form.start.isEnabled()
+    d.viewer.dims.set_current_step(0, 6)
+    assert d.form.add.text() == "Add slice 6"
+    d.form.add.click()
+    assert layer.metadata["reviewed"] == [2, 3, 6] and d.form.reviewed.text() == "2-3, 6"
+    assert d.form.add.text() == "Remove slice 6"
+    d.close()
+    d.open()
+    assert d.form.reviewed.text() == "2-3, 6", "a new dock finds them again"
+
+
+def test_classes_can_be_named_and_left_out(dock, prepared):
+    d = dock()
+    layer = d.labels(z3=1, z4=2, z5=3)
+    table = d.form.classes.widget
+    table.item(1, 0).setText("muscle")
+    table.item(2, 0).setCheckState(table.item(2, 0).checkState().__class__(0))
+    d.settle()
+    assert [row[0] for row in d.rows()] == ["everything", "muscle", "class 3"]
+    d.start()
+    ((annotation,), settings) = prepared[0]
+    assert [(row.id, row.name) for row in settings.classes] == [(1, "everything"), (2, "muscle")]
+    assert settings.ignore == 3 and annotation.reviewed == (3, 4, 5) and layer.metadata["reviewed"] == [3, 4, 5]
+    assert [annotation.labels.data[z, 10, 10] for z in (3, 4, 5)] == [1, 2, 3]
+    np.testing.assert_array_equal(annotation.labels.affine, annotation.image.affine)
+
+
+def test_class_of_the_model_that_is_nowhere_is_warned_of(dock):
+    d = dock()
+    layer = d.labels(z3=1)
+    d.form.classes.widget.item(0, 0).setText("muscle")
+    d.settle()
+    assert d.rows() == [["everything", "-", "known"], ["muscle", "1", "new"]]
+    assert "everything: on no reviewed slice" in d.form.plan.text()
+    layer.paint((4, 20, 20), 2)
+    d.settle()
+    assert len(d.rows()) == 3
+
+
+def test_scribbles_with_a_background(dock, prepared):
+    d = dock()
+    layer = d.labels(z3=1)
+    layer.data[3, 20:, 20:] = 2
+    d.viewer.dims.set_current_step(0, 3)
+    layer.refresh()
+    d.settle()
+    d.form.classes.widget.item(1, 0).setText("background")
+    d.form.painted_only.setChecked(True)
+    d.settle()
+    d.start()
+    ((annotation,), settings) = prepared[0]
+    assert [row.name for row in settings.classes] == ["everything"] and settings.ignore == 2
+    assert [annotation.labels.data[(3, *at)] for at in ((10, 10), (30, 30), (0, 30))] == [1, 0, 2]
+
+
+def test_several_layers_are_learnt_together(dock, prepared):
+    d = dock()
+    d.labels(z3=1)
+    d.viewer.add_image(noise(40, 48), name="other scan")
+    flat = d.viewer.add_labels(np.ones((40, 48), np.uint8), name="other")
+    d.choose(d.form.image, d.viewer.layers["other scan"])
+    d.choose(d.form.labels, flat)
+    assert d.form.reviewed.text() == "0"
+    (action,) = d.form.others.menu().actions()
+    action.trigger()
+    d.settle()
+    assert "2 reviewed slices" in d.form.plan.text()
+    d.start()
+    assert [annotation.name for annotation in prepared[0][0]] == ["other scan other", "scan mine"]
+
+
+def test_folder_brings_its_own_classes(dock, monkeypatch, tmp_path):
+    d = dock()
+    d.choose(d.form.source, "folder")
+    assert not d.form.start.isEnabled() and "choose the folder" in d.form.hint.text() and d.form.labels.isHidden()
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path / "data"))
+    d.form.browse.click()
+    d.settle()
+    assert "dataset.json" in d.form.hint.text()
+    image = Volume(noise(3, 16, 16), "zyx")
+    labels = image.like((image.data > 99).astype(np.uint8))
+    classes = (LabelClass(1, "everything", "#e64b35"), LabelClass(2, "more", "#4dbbd5"))
+    write_dataset(tmp_path / "set", [LabelledImage(image, labels, "a", "train")], classes)
+    d.form.path.setText(str(tmp_path / "set"))
+    d.settle()
+    assert d.rows() == [["everything", "1", "known"], ["more", "2", "new"]]
+    seen = []
+
+    def prepare_folder(source, settings, folder):
+        seen.append((source, settings.classes))
+        raise VolumeError("That is enough.")
+
+    monkeypatch.setattr(_fine_tune_jobs, "prepare_folder", prepare_folder)
+    d.form.start.click()
+    d.settle()
+    assert seen == [(tmp_path / "set", classes)]
+
+
+def test_labels_that_cannot_belong_to_the_image_say_why(dock):
+    d = dock()
+    d.viewer.add_labels(np.ones((40, 41), np.uint8), name="small")
+    d.viewer.add_labels(np.ones((SLICES, 40, 48), np.uint8), name="away", translate=(0, 9, 0))
+    d.settle()
+    entries = [d.form.labels.model().item(i) for i in range(d.form.labels.count())]
+    assert not any(entry.isEnabled() for entry in entries)
+    assert "(40, 41) voxels" in entries[0].text() and "lies elsewhere" in entries[1].text()
+    assert not d.form.start.isEnabled() and "labels" in d.form.hint.text()
+
+
+def test_form_explains_what_is_off_and_has_tooltips(dock):
+    d = dock()
+    form = d.form
+    assert not form.start.isEnabled() and "labels layer" in form.hint.text() and "labels layer" in form.start.toolTip()
+    controls = (form.model, form.card, form.roll_back, form.source, form.path, form.browse, form.image, form.axes)
+    controls += (form.labels, form.others, form.reviewed, form.add, form.classes.widget, form.painted_only, form.time)
+    controls += (form.device, form.name, form.go_on, form.start, form.stop, form.resume, form.difference, form.accept)
+    controls += (form.discard, form.copy, form.save, form.curves, form.figures.table)
+    assert all(control.toolTip() for control in controls)
+
+
+def test_names_that_are_taken_are_refused_before_the_run(dock):
+    d = dock()
+    d.labels(z3=1)
+    for name, words in (("all", "already"), ("No name!", "no model name")):
+        d.form.name.setText(name)
+        assert not d.form.start.isEnabled() and words in d.form.hint.text()
+    (runs_folder() / "old").mkdir(parents=True)
+    d.form.name.setText("old")
+    assert not d.form.start.isEnabled() and "'old' already" in d.form.hint.text()
+
+
+def test_new_names_count_up():
+    assert new_name("heart", ()) == "heart-tuned" and new_name("heart", ("heart-tuned",)) == "heart-tuned-2"
+    assert new_name("heart-tuned", ("heart-tuned", "heart-tuned-2")) == "heart-tuned-3"
+    assert new_name("heart-tuned-2", ()) == "heart-tuned" and new_name("a-tuned-b", ()) == "a-tuned-b-tuned"
+
+
+def test_plan_says_what_is_held_back_and_left_out():
+    assert "none can be held back" in plan_text([], 1, [], [])
+    assert plan_text([], 2, [], []).endswith("1 of them is held back to measure.")
+    text = plan_text([], 13, [4], [7, 8])
+    assert "3 of them are held back" in text and "No label on 4" in text and "Labels on 7-8 are not" in text
+
+
+# ---- a run ----
+
+
+def test_curves_status_and_verdict(dock):
+    d = dock()
+    d.labels(z3=1, z4=1)
+    run = d.start()
+    assert not d.form.curves.isHidden() and d.form.options.isHidden() and d.form.start.isHidden()
+    assert "Step 10 of 40" in d.form.status.text() and "left" in d.form.status.text()
+    assert d.form.bar.maximum() == 40 and d.form.bar.value() == 10
+    left, right = d.form.curves.figure.axes
+    np.testing.assert_allclose(left.lines[0].get_xydata(), [(0, 0.5), (10, 0.6)])
+    np.testing.assert_allclose(right.lines[0].get_xydata(), [(10, 1)])
+    d.finish(run)
+    assert len(left.lines[0].get_xdata()) == 5 and d.form.stop.isHidden() and d.form.resume.isHidden()
+    assert d.form.verdict.text().startswith("Better than all by 0.200 (Dice) on 2 held-out slices.")
+    table = d.form.figures.table
+    assert [table.item(0, column).text() for column in range(4)] == ["everything", "0.700", "0.900", "+0.200"]
+
+
+def test_painting_and_deleting_layers_goes_on_meanwhile(dock, prepared):
+    d = dock()
+    layer = d.labels(z3=1)
+    run = d.start()
+    layer.paint((6, 20, 20), 1)
+    assert layer.metadata["reviewed"] == [3, 6] and prepared[0][0][0].reviewed == (3,)
+    assert prepared[0][0][0].labels.data[6].max() == 0
+    d.viewer.layers.clear()
+    d.finish(run)
+    assert d.form.accept.isEnabled()
+    assert not d.form.difference.isEnabled() and "open an image" in d.form.difference.toolTip()
+
+
+def test_stop_keeps_the_best(dock):
+    d = dock()
+    d.labels(z3=1)
+    run = d.start()
+    d.form.stop.click()
+    assert "ending with the best weights" in d.form.status.text() and d.form.stop.text() == "End a&t once"
+    d.wait_for_end()
+    assert run.step == 20 and d.form.resume.isHidden() and d.form.accept.isEnabled()
+
+
+def test_wish_to_stop_survives_a_child_that_is_only_starting(dock):
+    d = dock()
+    d.labels(z3=1)
+    run = d.start()
+    training().stop()
+    (run.folder / "stop").unlink(missing_ok=True)
+    d.wait_for_end()
+    assert run.step < 40
+
+
+def test_crash_shows_the_last_words_and_can_go_on(dock, notes):
+    d = dock()
+    d.labels(z3=1)
+    run = d.start()
+    (run.folder / "crash").touch()
+    d.finish(run)
+    assert "ValueError: out of luck" in d.form.status.text()
+    assert any("out of luck" in note.message for note in notes)
+    assert not d.form.resume.isHidden() and d.form.accept.isEnabled(), "what was best until then can be taken"
+    d.form.resume.click()
+    d.wait_for_end()
+    assert run.step == 40 and d.form.resume.isHidden() and "luck" not in d.form.status.text()
+
+
+def test_failed_preparation_leaves_nothing(dock, notes):
+    d = dock()
+    d.labels(z3=1)
+    d.form.name.setText("impossible")
+    d.form.start.click()
+    d.settle()
+    assert "The labels are odd." in d.form.status.text() and not (runs_folder() / "impossible").exists()
+    assert not d.form.start.isHidden() and d.form.start.isEnabled()
+
+
+def test_closed_dock_lets_the_training_go_on_and_finds_it_again(dock):
+    d = dock()
+    d.labels(z3=1)
+    run = d.start()
+    d.close()
+    assert training().running
+    d.open()
+    assert training().run is run and not d.form.stop.isHidden() and not d.form.curves.isHidden()
+    with pytest.raises(SettingsError, match="under way"):
+        training().begin(Run(runs_folder() / "another"), tied=True)
+    d.close()
+    d.finish(run)
+    d.open()
+    assert d.form.verdict.text() and d.form.accept.isEnabled() and d.form.start.isHidden()
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_program_that_ends_takes_a_tied_child_with_it(dock, tied):
+    d = dock()
+    d.labels(z3=1)
+    d.form.go_on.setChecked(not tied)
+    run = d.start()
+    process = run.process()
+    one = training()
+    one._let_go()
+    one.setParent(None)  # the next one is that of a new program
+    if tied:
+        process.wait(20)
+    d.close()
+    d.open()
+    assert training() is not one and training().run.folder == run.folder
+    assert training().running == (not tied)
+    if tied:
+        assert not d.form.resume.isHidden() and "Step 10 of 40" in d.form.status.text()
+    else:
+        d.finish(run)
+        assert d.form.resume.isHidden() and d.form.accept.isEnabled()
+
+
+# ---- decide ----
+
+
+def test_accepted_model_joins_the_list_and_can_be_taken_back(dock, answer):
+    d = dock()
+    d.labels(z3=1)
+    run = d.start()
+    segment = SegmentWidget(d.viewer)
+    d.wait(lambda: not segment.busy)
+    d.finish(run)
+    d.form.accept.click()
+    d.settle()
+    assert not answer.asked and "all-tuned" in models.available()
+    assert d.form.model.findData("all-tuned") >= 0 and not d.form.start.isHidden()
+    assert d.form.name.text() == "all-tuned-2" and training().run is None
+    d.wait(lambda: segment.form.model.findData("all-tuned") >= 0)
+    d.wait(lambda: not segment.busy)
+    assert d.form.roll_back.isHidden()
+    d.choose(d.form.model, "all-tuned")
+    assert not d.form.roll_back.isHidden()
+    d.form.roll_back.click()
+    d.settle()
+    assert answer.asked and "all-tuned" not in models.available() and d.form.model.findData("all-tuned") < 0
+    assert (models.models_folder() / "removed" / "all-tuned.safetensors").is_file()
+    assert "all-tuned.safetensors" in d.form.status.text()
+    d.wait(lambda: not segment.busy)
+
+
+def test_model_that_is_not_better_is_not_accepted_without_a_question(dock, figures, answer):
+    figures.after["dice"], figures.better = 0.6, False
+    d = dock()
+    d.labels(z3=1)
+    d.finish(d.start())
+    assert d.form.verdict.text().startswith("Worse than all by 0.100") and "all the same" in d.form.accept.text()
+    answer.no()
+    d.form.accept.click()
+    d.settle()
+    assert "Worse than all" in answer.asked[0] and "all-tuned" not in models.available() and training().run is not None
+
+
+def test_class_that_is_not_found_is_not_accepted_without_a_question(dock, figures, answer):
+    figures.before, figures.after["dice"] = None, 0.05
+    d = dock()
+    d.labels(z3=1)
+    d.finish(d.start())
+    assert d.form.verdict.text().endswith("It hardly finds everything: train longer.")
+    answer.no()
+    d.form.accept.click()
+    assert answer.asked and training().run is not None
+
+
+def test_discard_deletes_the_run(dock, answer):
+    d = dock()
+    d.labels(z3=1)
+    run = d.start()
+    d.finish(run)
+    d.form.discard.click()
+    d.settle()
+    assert answer.asked and not run.folder.exists() and "all-tuned" not in models.available()
+    assert not d.form.start.isHidden() and d.form.start.isEnabled() and d.form.name.text() == "all-tuned"
+
+
+def test_difference_is_a_layer_to_look_at(dock, monkeypatch, own_home):
+    d = dock()
+    layer = d.labels(z3=1)
+    d.finish(d.start())
+    d.viewer.layers.selection.active = layer
+    d.form.difference.click()
+    d.settle()
+    changes = d.viewer.layers["scan all-tuned changes"]
+    assert changes.data.shape == (SLICES, 40, 48) and not changes.data.any(), "the child only copied the model"
+    assert list(changes.features["class"]) == ["background", "added", "removed", "other class"]
+    assert d.viewer.layers.selection.active is layer and d.form.labels.findData(changes) < 0
+
+
+def test_command_and_settings_are_handed_over(dock, monkeypatch, tmp_path):
+    d = dock()
+    d.labels(z3=1)
+    assert not d.form.copy.isEnabled() and "when you start" in d.form.copy.toolTip()
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "a.json"), ""))
+    d.form.save.click()
+    saved = json.loads((tmp_path / "a.json").read_text())
+    assert saved["base"] == "all" and saved["classes"] == [vars(LabelClass(1, "everything", "#e64b35"))]
+    run = d.start()
+    d.form.copy.click()
+    words = shlex.split(QApplication.clipboard().text())
+    assert words[:3] == ["napari-medseg", "train", str(run.folder / "recipe.json")] and "--tied" not in words
+
+
+# ---- a child that trains ----
+
+
+def test_adding_a_class_to_the_heart_model(make_napari_viewer, qtbot, answer, one_program):
+    scan = io.read(samples.path("sunnybrook_SC-HF-I-01_ED.nii.gz"))
+    cavity = io.read(samples.path("sunnybrook_SC-HF-I-01_ED_label.nii.gz")).data > 0
+    rows, columns = (slice(int(at.min()) - 12, int(at.max()) + 12) for at in np.nonzero(cavity.any(0)))
+    part = (slice(3, 7), rows, columns)  # a small image: short steps
+    viewer = make_napari_viewer()
+    data, options, _ = layer_tuple(scan.like(scan.data[part]), "heart")
+    image = viewer.add_image(data, **options)
+    widget = FineTuneWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Fine-tune")
+    form, one = widget.form, training()
+
+    def settle(condition=lambda: True):
+        qtbot.waitUntil(lambda: condition() and not widget.busy, timeout=60000)
+
+    settle()
+    painted = cavity[part].astype(np.uint8)
+    painted[binary_dilation(cavity[part], np.ones((1, 3, 3)), 4) & ~cavity[part]] = 2
+    viewer.add_labels(painted, name="mine", scale=image.scale, translate=image.translate, units=image.units)
+    settle()
+    form.classes.widget.item(1, 0).setText("myocardium")
+    form.time.addItem("2 s", 2.0)
+    form.time.setCurrentIndex(form.time.count() - 1)
+    form.device.setCurrentIndex(form.device.findData("cpu"))
+    settle()
+    assert form.start.isEnabled(), form.hint.text()
+    form.start.click()
+    settle(lambda: one.run is not None and bool(one.run.lines))
+    form.stop.click()
+    settle(lambda: not one.findChild(QTimer).isActive())
+    assert not one.problem and widget.comparison is not None, form.status.text()
+    assert [form.figures.table.item(row, 0).text() for row in range(2)] == ["left-ventricular cavity", "myocardium"]
+    form.difference.click()
+    settle()
+    assert viewer.layers["heart litenext-heart-tuned changes"].data.shape == data.shape
+    form.accept.click()
+    settle()
+    card = models.load_card(models.find("litenext-heart-tuned"))
+    assert [row.name for row in card.classes] == ["left-ventricular cavity", "myocardium"]
+    segment = SegmentWidget(viewer)
+    qtbot.waitUntil(lambda: not segment.busy, timeout=30000)
+    segment.form.model.setCurrentIndex(segment.form.model.findData("litenext-heart-tuned"))
+    qtbot.waitUntil(lambda: not segment.busy, timeout=30000)
+    segment.form.run.click()
+    qtbot.waitUntil(lambda: not segment.busy, timeout=30000)
+    assert list(segment.labels.features["class"]) == ["background", "left-ventricular cavity", "myocardium"]
