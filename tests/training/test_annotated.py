@@ -9,7 +9,15 @@ import pytest
 from napari_medseg import models
 from napari_medseg.errors import MedsegError, SettingsError
 from napari_medseg.progress import run
-from napari_medseg.training.annotated import Annotation, FineTuneSettings, before_and_after, prepare, prepare_folder
+from napari_medseg.training.annotated import (
+    HELD_BACK,
+    Annotation,
+    Comparison,
+    FineTuneSettings,
+    before_and_after,
+    prepare,
+    prepare_folder,
+)
 from napari_medseg.training.dataset import load
 from napari_medseg.training.fine_tune import train_job
 from napari_medseg.training.settings import read_settings
@@ -45,16 +53,23 @@ def slices(recipe, sources, folder):
 
 @pytest.mark.parametrize(
     ("reviewed", "learnt", "judging"),
-    [((3, 1, 4, 7, 9), [1, 3, 7, 9], [4]), ((5, 2), [2], [5]), ((6,), [6], [6]), (range(12), None, [2, 7])],
+    [((3, 1, 4, 7, 9), [1, 3, 7, 9], [4]), ((5, 2), [2], [5]), ((6,), [6], []), (range(12), None, [2, 7])],
 )
 def test_reviewed_slices_are_learnt_and_every_fifth_judges(annotation, tmp_path, reviewed, learnt, judging):
     given = annotation(reviewed)
     recipe = prepare([given], SETTINGS, tmp_path / "run")
     assert read_settings(tmp_path / "run" / "recipe.json").trains_like(recipe)
     learnt = [z for z in range(12) if z not in judging] if learnt is None else learnt
-    for sources, expected in ((recipe.train, learnt), (recipe.val, judging)):
+    # so few decide nothing: the best weights are those for all
+    parts = [(recipe.train, learnt), (recipe.val, sorted({*learnt, *judging}))]
+    for sources, expected in parts + [((HELD_BACK,), judging)] * bool(judging):
         found = slices(recipe, sources, tmp_path / "run")
         np.testing.assert_array_equal([s.labels.numpy() for s in found], given.labels.data[expected])
+
+
+def test_many_slices_that_are_held_back_decide(annotation, tmp_path):
+    recipe = prepare([annotation(range(12)), annotation(range(12))], SETTINGS, tmp_path / "run")
+    assert recipe.val == (HELD_BACK,) and len(slices(recipe, recipe.val, tmp_path / "run")) == 5
 
 
 def test_a_run_begins_with_the_base_and_ends_with_a_card_and_a_comparison(annotation, tmp_path):
@@ -66,9 +81,13 @@ def test_a_run_begins_with_the_base_and_ends_with_a_card_and_a_comparison(annota
     )
     assert [line["step"] for line in lines] == [0, 1, 2] and lines[0]["loss"] is None
     found = before_and_after(tmp_path / "run")
-    assert found.slices == 1 and found.before["dice"] == pytest.approx(lines[0]["val"], abs=1e-4)
-    assert found.after["dice"] == pytest.approx(max(line["val"] for line in lines), abs=1e-4)
-    assert found.better == (max(line["val"] for line in lines) > lines[0]["val"])
+    best = max(line["val"] for line in lines)
+    assert card.metrics["val"]["dice"] == pytest.approx(best, abs=1e-4)
+    assert found.slices == 1 and found.held_back and found.before.keys() == found.after.keys() == {CAVITY.name}
+    prepare([annotation((4,))], SETTINGS, tmp_path / "one")
+    (tmp_path / "run" / "mine.safetensors").rename(tmp_path / "one" / "mine.safetensors")
+    (tmp_path / "run" / "mine.json").rename(tmp_path / "one" / "mine.json")
+    assert not before_and_after(tmp_path / "one").held_back
     base = models.load_card(models.find("litenext-heart"))
     assert base.licence in card.licence and base.name in card.data and card.preprocess == base.preprocess
     assert card.turns == base.turns and card.certainty == base.certainty
@@ -83,14 +102,28 @@ def test_a_class_is_added_and_the_old_one_goes_on(annotation, tmp_path):
     old, new = base.network.state_dict(), tuned.network.state_dict()
     (head,) = {name for name in new if new[name].shape != old[name].shape and name.endswith("weight")}
     assert (new[head][0] - old[head][0]).abs().max() < 0.01 < (new[head][1] - old[head][0]).abs().max()
-    assert before_and_after(tmp_path / "run").before is None
+    found = before_and_after(tmp_path / "run")
+    assert found.before.keys() == {CAVITY.name} and found.after.keys() == {CAVITY.name, MUSCLE.name}
+
+
+def test_a_comparison_looks_at_what_both_models_know():
+    for before, after, change, better in (
+        ({"a": 0.5}, {"a": 0.6}, 0.1, True),
+        ({"a": 0.5}, {"a": 0.5}, 0.0, False),
+        ({"a": 0.5}, {"a": 0.495, "b": 0.9}, -0.005, True),
+        ({"a": 0.5}, {"a": 0.4, "b": 0.9}, -0.1, False),
+        ({"a": 0.5, "b": None}, {"a": 0.6, "b": 0.2}, 0.1, True),
+        ({}, {"b": 0.9}, None, True),
+    ):
+        found = Comparison(before, after, 3)
+        assert found.change == (None if change is None else pytest.approx(change)) and found.better == better
 
 
 def test_voxels_to_ignore_are_not_learnt(annotation, tmp_path):
     given = annotation((1, 2, 3))
     given.labels.data[3, :16] = 9
     recipe = prepare([given], replace(SETTINGS, ignore=9), tmp_path / "run")
-    (held_back,) = slices(recipe, recipe.val, tmp_path / "run")
+    (held_back,) = slices(recipe, (HELD_BACK,), tmp_path / "run")
     np.testing.assert_array_equal(held_back.labels, np.where(given.labels.data[3] == 9, 255, given.labels.data[3]))
 
 

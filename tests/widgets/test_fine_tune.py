@@ -144,7 +144,7 @@ def prepared(monkeypatch):
 @pytest.fixture
 def figures(monkeypatch):
     """What the comparison says: Dice before and after."""
-    found = SimpleNamespace(before={"dice": 0.7}, after={"dice": 0.9, "images": 2}, slices=2, better=True)
+    found = annotated.Comparison({"everything": 0.7}, {"everything": 0.9}, 2)
     monkeypatch.setattr(annotated, "before_and_after", lambda folder: found)
     return found
 
@@ -426,7 +426,7 @@ def test_curves_status_and_verdict(dock):
     np.testing.assert_allclose(right.lines[0].get_xydata(), [(10, 1)])
     d.finish(run)
     assert len(left.lines[0].get_xdata()) == 5 and d.form.stop.isHidden() and d.form.resume.isHidden()
-    assert d.form.verdict.text().startswith("Better than all by 0.200 (Dice) on 2 held-out slices.")
+    assert d.form.verdict.text().startswith("It is better than all by 0.200 (Dice) on 2 held-out slices.")
     table = d.form.figures.table
     assert [table.item(0, column).text() for column in range(4)] == ["everything", "0.700", "0.900", "+0.200"]
 
@@ -556,19 +556,20 @@ def test_accepted_model_joins_the_list_and_can_be_taken_back(dock, answer):
 
 
 def test_model_that_is_not_better_is_not_accepted_without_a_question(dock, figures, answer):
-    figures.after["dice"], figures.better = 0.6, False
+    figures.after["everything"] = 0.6
     d = dock()
     d.labels(z3=1)
     d.finish(d.start())
-    assert d.form.verdict.text().startswith("Worse than all by 0.100") and "all the same" in d.form.accept.text()
+    assert d.form.verdict.text().startswith("It is worse than all by 0.100") and "all the same" in d.form.accept.text()
     answer.no()
     d.form.accept.click()
     d.settle()
-    assert "Worse than all" in answer.asked[0] and "all-tuned" not in models.available() and training().run is not None
+    assert "worse than all" in answer.asked[0] and "all-tuned" not in models.available() and training().run is not None
 
 
 def test_class_that_is_not_found_is_not_accepted_without_a_question(dock, figures, answer):
-    figures.before, figures.after["dice"] = None, 0.05
+    figures.before.clear()
+    figures.after["everything"] = 0.05
     d = dock()
     d.labels(z3=1)
     d.finish(d.start())

@@ -21,7 +21,6 @@ from .card import CHANNELS, ModelCard, load_card, replace_file
 from .key_maps import PUBLISHED, State
 from .registry import architecture, build
 
-
 PENDING = ".json.part"
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from .. import models
 from ..errors import SettingsError, VolumeError
@@ -15,14 +16,18 @@ from ..models.card import replace_file
 from ..models.library import check_new_name
 from ..volume import LabelClass, Volume
 from .augment import AugmentSettings
-from .evaluate import evaluate
+from .dataset import load
+from .evaluate import dice_by_class, score_images
 from .folders import LabelledImage, read_dataset_file, write_dataset
 from .settings import Phase, TrainSettings, read_settings
 from .sources import Source
 
 DATA = "data"
+HELD_BACK = Source(DATA, split="val")
 RECIPE = "recipe.json"
-_EVERY = 5  # reviewed slice validates
+_HARDLY_WORSE = 0.01  # Dice
+_EVERY = 5  # reviewed slice is held back
+_ENOUGH = 5  # slices to choose weights by
 _LEARNING: dict[str, Any] = {"optimizer": "nadam", "learning_rate": 3e-4, "ema": 0.9, "balance": 0.5, "clip": 1.0}
 
 
@@ -79,8 +84,9 @@ class FineTuneSettings:
 def prepare(annotations: Sequence[Annotation], settings: FineTuneSettings, folder: Path) -> TrainSettings:
     """Write the data set and the recipe of a run into `folder`.
 
-    Every fifth reviewed slice, at least one where there are two, is not learnt from: it tells whether the model got
-    better.
+    Every fifth reviewed slice, at least one where there are two, is held back: it is not learnt from and tells whether
+    the model got better, see `before_and_after`. Which weights are the best is decided on these slices too; as long as
+    they are fewer than five, which say little, on all that were reviewed.
 
     Raises
     ------
@@ -93,7 +99,7 @@ def prepare(annotations: Sequence[Annotation], settings: FineTuneSettings, folde
     for annotation in annotations:
         _check(annotation, settings)
     places = [(number, z) for number, annotation in enumerate(annotations) for z in sorted(set(annotation.reviewed))]
-    held_back = set(places[_EVERY // 2 :: _EVERY] or places[1:2])
+    apart = set(places[_EVERY // 2 :: _EVERY] or places[1:2])
     images = [
         LabelledImage(
             annotation.image,
@@ -101,14 +107,14 @@ def prepare(annotations: Sequence[Annotation], settings: FineTuneSettings, folde
             annotation.name,
             "train",
             tuple(sorted(set(annotation.reviewed))),
-            held_back=tuple(z for other, z in sorted(held_back) if other == number),
+            held_back=tuple(z for other, z in sorted(apart) if other == number),
         )
         for number, annotation in enumerate(annotations)
         if annotation.reviewed
     ]
     write_dataset(folder / DATA, images, settings.classes, settings.ignore)
-    part = "val" if held_back else "train"  # of a single slice, better its own figure than none
-    return _written(replace(recipe, train=(Source(DATA, split="train"),), val=(Source(DATA, split=part),)), folder)
+    judging = HELD_BACK if len(apart) >= _ENOUGH else Source(DATA)
+    return _written(replace(recipe, train=(Source(DATA, split="train"),), val=(judging,)), folder)
 
 
 def prepare_folder(source: Path, settings: FineTuneSettings, folder: Path) -> TrainSettings:
@@ -225,26 +231,35 @@ class Comparison:
 
     Parameters
     ----------
-    before, after : mapping
-        Figures, see `evaluate.summarise`; `before` is None where the classes are others.
+    before, after : mapping of str to (float or None)
+        Mean Dice by class, None where none could be measured. `before` has the classes that both models know.
+    slices : int
+    held_back : bool
+        False where the run has learnt from the only slice that was reviewed, and this is it.
     """
 
-    before: dict[str, Any] | None
-    after: dict[str, Any]
+    before: Mapping[str, float | None]
+    after: Mapping[str, float | None]
+    slices: int
+    held_back: bool = True
 
     @property
-    def slices(self) -> int:
-        """How many there were."""
-        return self.after["images"]
+    def change(self) -> float | None:
+        """Mean difference of the classes that both know; None without any."""
+        both = [(old, self.after[name]) for name, old in self.before.items()]
+        known = [new - old for old, new in both if old is not None and new is not None]
+        return sum(known) / len(known) if known else None
 
     @property
     def better(self) -> bool:
-        """Whether the mean Dice rose."""
-        return self.before is None or (self.after["dice"] or 0) > (self.before["dice"] or 0)
+        """Whether the classes that both know are found better, or hardly worse where others are new."""
+        if self.change is None:
+            return True
+        return self.change > (0 if self.before.keys() == self.after.keys() else -_HARDLY_WORSE)
 
 
 def before_and_after(folder: Path) -> Comparison:
-    """Score a run's first and best model on its `val`.
+    """Score a run's first and best model on the slices that were held back, or if there is but one, on that one.
 
     Raises
     ------
@@ -252,12 +267,19 @@ def before_and_after(folder: Path) -> Comparison:
         If the run has not made a model yet, or a file cannot be read.
     """
     recipe = read_settings(folder / RECIPE)
-    after = folder / f"{recipe.name}.safetensors"
-    if not after.exists():
+    path = folder / f"{recipe.name}.safetensors"
+    if not path.exists():
         raise SettingsError(f"'{folder.name}' has not made a model yet. Let it run until its first validation.")
-    before = Path(recipe.start)
-    same = [row.name for row in models.load_card(before).classes] == [row.name for row in recipe.classes]
-    return Comparison(
-        evaluate(before, recipe.val, folder) if same else None,
-        evaluate(after, recipe.val, folder),
-    )
+    before, after = models.load(Path(recipe.start)), models.load(path)
+    own = (folder / DATA).exists()
+    apart = not own or any(case.held_back for case in read_dataset_file(folder / DATA).cases)
+    sources = (HELD_BACK,) if own and apart else recipe.val
+    samples = load(sources, recipe.preprocess, folder, len(recipe.classes), context=after.context)
+    names = [row.name for row in recipe.classes]
+    known = {row.name: row.id for row in before.card.classes if row.name in names}
+    number = torch.arange(256, dtype=torch.uint8)  # IGNORE stays
+    number[1 : len(names) + 1] = torch.tensor([known.get(name, 0) for name in names], dtype=torch.uint8)
+    renamed = [replace(sample, labels=number[sample.labels.long()]) for sample in samples]
+    old, new = dice_by_class(score_images(before, renamed)), dice_by_class(score_images(after, samples))
+    shared = {name: old[known[name] - 1] for name in names if name in known}
+    return Comparison(shared, dict(zip(names, new, strict=True)), len(samples), apart)

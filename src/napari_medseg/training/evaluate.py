@@ -179,10 +179,16 @@ def _numbered(labels: np.ndarray) -> np.ndarray:
     return np.unique(np.append(0, labels), return_inverse=True)[1][1:]
 
 
-def mean_dice(scores: list[ImageScore]) -> float:
+def dice_by_class(scores: Iterable[ImageScore]) -> list[float | None]:
+    """Mean Dice over images, class by class; None where nothing can be scored."""
+    means = (_mean(values) for values in zip(*(score.classes for score in scores), strict=True))
+    return [None if np.isnan(mean) else mean for mean in means]
+
+
+def mean_dice(scores: Iterable[ImageScore]) -> float:
     """Dice, the mean over classes of the means over images; 0 where nothing can be scored."""
-    by_class = [_mean(values) for values in zip(*(score.classes for score in scores), strict=True)]
-    return float(np.nan_to_num(_mean(by_class)))
+    known = [value for value in dice_by_class(scores) if value is not None]
+    return float(np.mean(known)) if known else 0.0
 
 
 def summarise(scores: list[ImageScore], classes: list[str]) -> dict[str, Any]:

@@ -84,11 +84,6 @@ class Run:
         return [row["name"] for row in self.settings.get("classes", ())]
 
     @property
-    def held_out(self) -> bool:
-        """Whether the figures come from slices that are not learnt."""
-        return any(source.get("split") == "val" for source in self.settings.get("val", ()))
-
-    @property
     def steps(self) -> int:
         """Steps in all; 0 before they are planned."""
         return int(self.settings.get("steps", 0)) if self.lines else 0
@@ -100,7 +95,7 @@ class Run:
 
     @property
     def best(self) -> float | None:
-        """Highest Dice on the held-out slices."""
+        """Highest Dice on the slices that decide."""
         return self.lines[-1]["best"] if self.lines else None
 
     @property

@@ -21,13 +21,14 @@ _HARDLY = 0.1  # Dice
 
 
 class Curves(QWidget):
-    """Loss, and Dice on the held-out slices, against steps; drawn anew only where there is something new."""
+    """Loss, and Dice on reviewed slices, against steps; drawn anew only where there is something new."""
 
     def __init__(self) -> None:
         super().__init__()
         self.setToolTip(
-            "Dice on reviewed slices that are held back (blue, left) and the loss (grey, right) after so many steps. "
-            "Dashed: the model that the training began with."
+            "Dice on the reviewed slices that decide which weights are kept (blue, left) and the loss (grey, right) "
+            "after so many steps. Dashed: the model that the training began with. From five slices on that are held "
+            "back these decide, before that all."
         )
         self.setVisible(False)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -69,7 +70,7 @@ class Curves(QWidget):
         self._before = self._left.axhline(float("nan"), color=_DICE, linestyle="--", linewidth=1)
         self._left.set_ylim(0, 1.02)
         self._left.set_xlabel("steps", fontsize=8)
-        self._left.set_ylabel("Dice, held out", color=_DICE, fontsize=8)
+        self._left.set_ylabel("Dice, reviewed", color=_DICE, fontsize=8)
         self._right.set_ylabel("loss", color=_LOSS, fontsize=8)
         for axes in (self._left, self._right):
             axes.tick_params(labelsize=7)
@@ -96,10 +97,9 @@ class Verdict(QWidget):
         self.setVisible(found is not None)
         if found is None:
             return
-        before, after = (dice_by_class(part, classes) for part in (found.before, found.after))
         self.table.setRowCount(len(classes))
         for place, name in enumerate(classes):
-            old, new = before.get(name), after.get(name)
+            old, new = found.before.get(name), found.after.get(name)
             change = "-" if old is None or new is None else f"{new - old:+.3f}"
             for column, text in enumerate((name, _figure(old), _figure(new), change)):
                 item = QTableWidgetItem(text)
@@ -108,44 +108,35 @@ class Verdict(QWidget):
         fit(self.table)
 
 
-def dice_by_class(figures: Mapping[str, Any] | None, classes: Sequence[str]) -> dict[str, float | None]:
-    """Dice of each class in figures as of `evaluate.summarise`."""
-    if figures is None:
-        return {}
-    if len(classes) == 1:
-        return {classes[0]: figures.get("dice")}
-    return {name: figures.get("classes", {}).get(name, {}).get("dice") for name in classes}
-
-
 def doubtful(found: Comparison, run: Run) -> bool:
     """Whether the new model is no better than the one before, or does not find a class."""
-    return not found.better or bool(_missed(found, run))
+    return not found.better or bool(_missed(found))
 
 
 def verdict_text(found: Comparison, run: Run) -> str:
     """What came of the training, in a few sentences."""
-    missed = ", ".join(_missed(found, run))
+    missed = ", ".join(_missed(found))
     return f"{_change_text(found, run)} {f'It hardly finds {missed}: train longer.' if missed else ''}".rstrip()
 
 
-def _missed(found: Comparison, run: Run) -> list[str]:
-    figures = dice_by_class(found.after, run.classes)
-    return [name for name, dice in figures.items() if dice is not None and dice < _HARDLY]
+def _missed(found: Comparison) -> list[str]:
+    return [name for name, dice in found.after.items() if dice is not None and dice < _HARDLY]
 
 
 def _change_text(found: Comparison, run: Run) -> str:
-    if not run.held_out:
+    if not found.held_back:
         return "A single reviewed slice was learnt and measured, so the figures say little: look at the difference."
     where = f"on {found.slices} held-out {'slice' if found.slices == 1 else 'slices'}"
     caution = " So few say little: look at the difference too." if found.slices < _FEW else ""
-    if found.before is None:
-        return f"{run.base} does not find the same classes, so only the new model was measured, {where}.{caution}"
-    change = (found.after["dice"] or 0) - (found.before["dice"] or 0)
-    size = f"by {abs(change):.3f}" if abs(change) >= 0.0005 else "by less than 0.001"
-    if found.better:
-        return f"Better than {run.base} {size} (Dice) {where}.{caution}"
-    if change < 0:
-        return f"Worse than {run.base} {size} (Dice) {where}.{caution}"
+    if found.change is None:
+        return f"{run.base} does not find these classes, so only the new model was measured, {where}.{caution}"
+    size = f"by {abs(found.change):.3f}" if abs(found.change) >= 0.0005 else "by less than 0.001"
+    new = found.after.keys() - found.before.keys()
+    what = f"What both know ({', '.join(found.before)}) is found " if new else "It is "
+    if found.change > 0:
+        return f"{what}better than {run.base} {size} (Dice) {where}.{caution}"
+    if found.change < 0:
+        return f"{what}worse than {run.base} {size} (Dice) {where}.{caution}"
     return f"No better than {run.base} {where}: its weights were the best.{caution}"
 
 
@@ -160,7 +151,7 @@ def status_text(run: Run, running: bool, stopping: bool) -> str:
     elif left is not None:
         text += f", about {duration(left)} left"
     now, best = run.lines[-1]["val"], run.best
-    return f"{text}. Dice on held-out slices: {_figure(now)}, best {_figure(best)}."
+    return f"{text}. Dice on reviewed slices: {_figure(now)}, best {_figure(best)}."
 
 
 def _figure(value: float | None) -> str:
