@@ -17,15 +17,22 @@ def test_table_keeps_its_cells(tmp_path):
 
 
 def test_earlier_file_survives_a_save_that_fails(tmp_path):
-    path = tmp_path / "a.csv"
-    path.write_text("earlier")
-    path.chmod(0o444)
-    for save in (lambda: save_table(path, [["new"]]), lambda: save_plot(path, Figure())):
+    for name, save in (
+        ("a.csv", lambda path: save_table(path, [["new"]])),
+        ("a.png", lambda path: save_plot(path, Figure())),
+    ):
+        path = tmp_path / name
+        path.write_text("earlier")
+        path.chmod(0o444)
         with pytest.raises(FileError, match="write-protected"):
-            save()
-    assert path.read_text() == "earlier" and list(tmp_path.iterdir()) == [path]
+            save(path)
+        assert path.read_text() == "earlier"
+    assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_plot_is_a_picture_whatever_its_name(tmp_path):
-    save_plot(tmp_path / "plot.txt", Figure())
-    assert (tmp_path / "plot.txt").read_bytes().startswith(b"\x89PNG")
+def test_plot_is_of_the_kind_that_its_name_says(tmp_path):
+    for name, begin in {"plot.png": b"\x89PNG", "plot.pdf": b"%PDF", "plot": b"\x89PNG"}.items():
+        save_plot(tmp_path / name, Figure())
+        assert (tmp_path / name).read_bytes().startswith(begin)
+    with pytest.raises(FileError, match="End its name in .png"):
+        save_plot(tmp_path / "plot.txt", Figure())

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import csv
 from argparse import Namespace
-from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -180,9 +178,10 @@ def study(args: Namespace) -> int:
     from .. import io, models
     from ..cohort import refuse_conflicts
     from ..progress import run
+    from ..recon.export import save_plot, save_table
     from ..recon.methods import model_of
     from ..recon.reconstruct import ReconSettings
-    from ..study import StudySettings, acceleration_job
+    from ..study import StudySettings, acceleration_job, plot
 
     outputs = [path for path in (args.output, args.plot, args.report) if path]
     for place, path in enumerate(outputs):
@@ -197,34 +196,17 @@ def study(args: Namespace) -> int:
     )
     with terminal.Meter(args.input.name, "acceleration") as meter:
         result = run(job, meter)
-    _write_table(args.output, result.table())
+    save_table(args.output, result.table())
     terminal.say(terminal.table(result.table()))
     terminal.say("The k-space was simulated from the image: real measurements fare worse.")
     if args.plot:
-        _draw(args.plot, result.rows, f"{args.input.name}: {args.model} after {args.method}")
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(7, 4.5), layout="constrained")
+        plot(result.rows, figure, title=f"{args.input.name}: {args.model} after {args.method}")
+        save_plot(args.plot, figure)
     if args.report:
         from .report import write_json
 
         write_json(args.report, result.report)
     return 0
-
-
-def _write_table(path: Path, rows: Sequence[Sequence[str]]) -> None:
-    try:
-        with path.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows(rows)
-    except OSError as error:
-        raise FileError(f"'{path}' cannot be written ({error.strerror}). Save to another place.") from error
-
-
-def _draw(path: Path, rows: Sequence[Any], title: str) -> None:
-    from matplotlib.figure import Figure
-
-    from ..study import plot
-
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    plot(rows, figure, title=title)
-    try:
-        figure.savefig(path, dpi=150)
-    except (OSError, ValueError) as error:
-        raise FileError(f"The plot '{path}' cannot be written ({error}). End its name in .png.") from error

@@ -29,15 +29,18 @@ def save_table(path: Path, rows: Sequence[Sequence[Any]]) -> None:
 
 
 def save_plot(path: Path, figure: Figure) -> None:
-    """Write a figure as PNG with 150 dots per inch.
+    """Write a figure in the format that the name of the file ends with, pictures with 150 dots per inch.
 
     Raises
     ------
     FileError
-        If it cannot be written; an earlier file is then unchanged.
+        If there is no such format or it cannot be written; an earlier file is then unchanged.
     """
     picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=150)
+    try:
+        figure.savefig(picture, format=path.suffix.removeprefix(".") or "png", dpi=150)
+    except ValueError as error:
+        raise FileError(f"The plot '{path.name}' cannot be written ({error}). End its name in .png.") from error
     _replace(path, picture.getvalue())
 
 
