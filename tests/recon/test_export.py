@@ -34,5 +34,5 @@ def test_plot_is_of_the_kind_that_its_name_says(tmp_path):
     for name, begin in {"plot.png": b"\x89PNG", "plot.pdf": b"%PDF", "plot": b"\x89PNG"}.items():
         save_plot(tmp_path / name, Figure())
         assert (tmp_path / name).read_bytes().startswith(begin)
-    with pytest.raises(FileError, match="End its name in .png"):
+    with pytest.raises(FileError, match=r"End its name in \.png"):
         save_plot(tmp_path / "plot.txt", Figure())
