@@ -10,6 +10,7 @@ NEEDED = (
     "napari_medseg/py.typed",
     "napari_medseg/weights/*.safetensors",
     "napari_medseg/weights/*.json",
+    "napari_medseg/weights/*.npz",
     "napari_medseg/training/recipes/*.json",
     "napari_medseg/samples/data/*",
 )

@@ -18,7 +18,7 @@ from napari_medseg.training.annotated import (
     prepare,
     prepare_folder,
 )
-from napari_medseg.training.dataset import load
+from napari_medseg.training.dataset import load, on_working_grid
 from napari_medseg.training.fine_tune import train_job
 from napari_medseg.training.settings import read_settings
 from napari_medseg.volume import LabelClass, Volume
@@ -141,11 +141,19 @@ def test_a_folder_with_splits_is_taken_as_it_is(annotation, tmp_path):
 
 
 def test_the_old_data_are_rehearsed(annotation, tmp_path):
-    recipe = prepare([annotation((1, 3))], replace(SETTINGS, replay=str(tmp_path)), tmp_path / "run")
+    recipe = prepare([annotation((1, 3))], SETTINGS, tmp_path / "run")
+    found = slices(recipe, recipe.replay, tmp_path / "run")
+    assert recipe.replay_share == 0.5 and len(found) == 100 and {s.spacing for s in found} == {(2.74, 2.74)}
+    assert {tuple(on_working_grid(s, recipe.preprocess).labels.shape) for s in found} == {(128, 128)}
+    recipe = prepare([annotation((1, 3))], replace(SETTINGS, replay=str(tmp_path)), tmp_path / "all")
     assert recipe.replay_share == 0.5 and recipe.replay[0].path == str(tmp_path / "sunnybrook" / "train.npz")
+
+
+def test_old_data_that_do_not_hold_a_new_class_are_not_rehearsed(annotation, tmp_path):
+    settings = replace(SETTINGS, classes=(CAVITY, MUSCLE))
+    assert prepare([annotation((1, 3))], settings, tmp_path / "run").replay == ()
     with pytest.raises(SettingsError, match="new classes"):
-        settings = replace(SETTINGS, replay=str(tmp_path), classes=(CAVITY, MUSCLE))
-        prepare([annotation((1, 3))], settings, tmp_path / "other")
+        prepare([annotation((1, 3))], replace(settings, replay=str(tmp_path)), tmp_path / "other")
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,9 @@ RECIPE = "recipe.json"
 _HARDLY_WORSE = 0.01  # Dice
 _EVERY = 5  # reviewed slice is held back
 _ENOUGH = 5  # slices to choose weights by
-_LEARNING: dict[str, Any] = {"optimizer": "nadam", "learning_rate": 3e-4, "ema": 0.9, "balance": 0.5, "clip": 1.0}
+# higher rates fit the reviewed slices better and their neighbours worse
+_LEARNING: dict[str, Any] = {"optimizer": "nadam", "learning_rate": 5e-5, "ema": 0.9, "balance": 0.5, "clip": 1.0}
+_REPLAYED = 0.5  # share of the views
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,8 +69,8 @@ class FineTuneSettings:
     device, threads
         See `RunSettings`.
     replay : str
-        Folder with the data that the base model was trained on, where its recipe finds them; empty for none. They are
-        rehearsed, so that less of them is forgotten.
+        Folder with the data that the base model was trained on, where its recipe finds them. They are rehearsed, so that
+        less of them is forgotten. Empty: the few slices that come with the model, if any do and the classes are its own.
     """
 
     base: str
@@ -171,8 +173,8 @@ def _recipe(settings: FineTuneSettings) -> TrainSettings:
         start=str(path),
         train=(Source(DATA),),
         val=(Source(DATA),),
-        replay=_replay(settings, card, same),
-        replay_share=0.5 if settings.replay else 0.0,
+        replay=(replay := _replay(settings, path, same)),
+        replay_share=_REPLAYED if replay else 0.0,
         classes=settings.classes,
         preprocess=card.preprocess,
         seconds=settings.seconds,
@@ -187,23 +189,21 @@ def _recipe(settings: FineTuneSettings) -> TrainSettings:
     )
 
 
-def _replay(settings: FineTuneSettings, card: models.ModelCard, same: bool) -> tuple[Source, ...]:
-    """The data of the base model, by its recipe."""
+def _replay(settings: FineTuneSettings, path: Path, same: bool) -> tuple[Source, ...]:
+    """Data of the base model: all of them, by its recipe, or the slices that lie beside its weights."""
+    card, beside = models.load_card(path), path.with_suffix(".replay.npz")
     if not settings.replay:
-        return ()
+        spacing = (card.preprocess.spacing,) * 2 if card.preprocess.spacing else None
+        return (Source(str(beside), case="case", spacing=spacing),) if same and beside.exists() else ()
     if not same:
         raise SettingsError(
             "The old data do not hold the new classes, so they cannot be rehearsed. Leave out the replay folder."
         )
     recipe = Path(__file__).parent / "recipes" / card.recipe
     if not card.recipe or not recipe.is_file():
-        raise SettingsError(
-            f"The recipe of '{card.name}' is not known, so its data are not. Leave out the replay folder."
-        )
-    return tuple(
-        replace(source, path=str(Path(settings.replay).resolve() / source.path))
-        for source in read_settings(recipe).train
-    )
+        raise SettingsError(f"The recipe of '{card.name}' is not known, nor are its data. Leave out the replay folder.")
+    folder = Path(settings.replay).resolve()
+    return tuple(replace(source, path=str(folder / source.path)) for source in read_settings(recipe).train)
 
 
 def _texts(card: models.ModelCard, settings: FineTuneSettings, same: bool) -> dict[str, Any]:
