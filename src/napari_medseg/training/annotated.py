@@ -28,8 +28,9 @@ RECIPE = "recipe.json"
 _HARDLY_WORSE = 0.01  # Dice
 _EVERY = 5  # reviewed slice is held back
 _ENOUGH = 5  # slices to choose weights by
-# higher rates fit the reviewed slices better and their neighbours worse
-_LEARNING: dict[str, Any] = {"optimizer": "nadam", "learning_rate": 5e-5, "ema": 0.9, "balance": 0.5, "clip": 1.0}
+_LEARNING: dict[str, Any] = {"optimizer": "nadam", "ema": 0.9, "balance": 0.5, "clip": 1.0}
+_RATE = 5e-5  # higher ones fit the reviewed slices better and those beside them worse
+_RATE_ANEW = 1e-3  # where classes begin anew
 _REPLAYED = 0.5  # share of the views
 
 
@@ -180,6 +181,7 @@ def _recipe(settings: FineTuneSettings) -> TrainSettings:
         seconds=settings.seconds,
         phases=(Phase(1.0, 16, 1),),
         steps=1,
+        learning_rate=_RATE if same else _RATE_ANEW,
         **_LEARNING,
         loss="dice-ce" if models.architecture(card.architecture).background else "dice-bce",
         augment=AugmentSettings(quarter_turns=False, rotate=15.0, zoom=(0.85, 1.2)),
