@@ -37,7 +37,8 @@ def tuned(data: Path, split: str, patient: str, args: argparse.Namespace, folder
     with np.load(data / "sunnybrook" / f"{split}.npz", allow_pickle=False) as file:
         mine = np.flatnonzero(file["patient"] == patient)
         order = np.argsort(file["frame"][mine])
-        image, labels = (Volume(file[name][mine], "zyx") for name in ("image", "mask"))
+        unknown = {"has_spacing": False}
+        image, labels = (Volume(file[name][mine], "zyx", metadata=unknown) for name in ("image", "mask"))
     spread = np.linspace(0, len(mine) - 1, REVIEWED + 2).round().astype(int)[1:-1]
     reviewed = sorted(int(place) for place in order[spread])
     card = models.load_card(models.find(BASE))

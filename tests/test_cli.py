@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import shlex
 import shutil
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from napari_medseg import cli, inference, io, models
+from napari_medseg.cli import commands
 from napari_medseg.cli.report import write_json
 from napari_medseg.consensus import segment
 from napari_medseg.preprocess import Preprocess
@@ -478,3 +480,14 @@ def test_convert(workplace):
     assert np.array_equal(before.data, after.data)
     assert np.allclose(before.affine, after.affine, atol=1e-6)
     assert before.classes == after.classes
+
+
+def test_a_tied_process_whose_input_is_closed_says_why_it_ends(monkeypatch, capsys):
+    def closed(*_):
+        raise OSError("bad file descriptor")
+
+    codes = []
+    monkeypatch.setattr(os, "read", closed)
+    monkeypatch.setattr(os, "_exit", codes.append)
+    commands._end_with_input()
+    assert codes == [1] and "--tied" in capsys.readouterr().err

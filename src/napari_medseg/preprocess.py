@@ -52,6 +52,11 @@ class Preprocess:
         if len(self.output) != 2 or not self.output[0] < self.output[1]:
             raise SettingsError(f"output is {self.output}; needed are two rising numbers.")
         object.__setattr__(self, "output", tuple(map(float, self.output)))
+        if self.multiple < 1 or any(mm is not None and not mm > 0 for mm in (self.spacing, self.assumed_spacing)):
+            raise SettingsError(
+                f"multiple is {self.multiple}, spacing {self.spacing}, assumed_spacing {self.assumed_spacing}; needed "
+                "are at least 1, and sizes in mm above 0."
+            )
         if self.size is not None:
             if len(self.size) != 2 or min(self.size) < 1:
                 raise SettingsError(f"size is {self.size}; needed are the height and width of the network's input.")

@@ -114,6 +114,7 @@ def test_a_comparison_looks_at_what_both_models_know():
         ({"a": 0.5}, {"a": 0.4, "b": 0.9}, -0.1, False),
         ({"a": 0.5, "b": None}, {"a": 0.6, "b": 0.2}, 0.1, True),
         ({}, {"b": 0.9}, None, True),
+        ({"a": None}, {"a": None}, None, False),
     ):
         found = Comparison(before, after, 3)
         assert found.change == (None if change is None else pytest.approx(change)) and found.better == better
@@ -166,6 +167,9 @@ def test_old_data_that_do_not_hold_a_new_class_are_not_rehearsed(annotation, tmp
         ((1,), {"base": "conditional-swin-mri-dc"}, "reconstructs"),
         ((1,), {"base": "nothing"}, "does not exist"),
         ((1,), {"classes": (replace(MUSCLE, id=2),)}, "1, 2, ..."),
+        ((1,), {"seconds": 0}, "more than 0"),
+        ((1,), {"name": "recipe"}, "other than settings, recipe"),
+        ((1,), {"ignore": 1}, "neither 0 nor that of a class"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_written(annotation, tmp_path, reviewed, changes, sentence):

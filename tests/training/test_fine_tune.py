@@ -1,19 +1,25 @@
 """The training loop: it learns, and an interruption leaves no trace in the result."""
 
+import errno
 import json
+import subprocess
+import sys
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
 from napari_medseg import io, models
-from napari_medseg.errors import FileError, MedsegError, SettingsError
+from napari_medseg.errors import FileError, JobError, MedsegError, SettingsError
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.progress import run
-from napari_medseg.training import segmentation
+from napari_medseg.training import running, segmentation
 from napari_medseg.training.augment import Augment
 from napari_medseg.training.fine_tune import train_job
+from napari_medseg.training.planning import plan
 from napari_medseg.training.settings import Phase, Schedule, read_settings
 from napari_medseg.training.sources import Source
 from napari_medseg.volume import Volume
@@ -237,3 +243,49 @@ def test_mixed_precision_trains(data, settings, tmp_path):
     run(train_job(settings, tmp_path / "plain", root=data), lambda p: p.partial and plain.append(p.partial["loss"]))
     assert lines != plain
     np.testing.assert_allclose(lines, plain, rtol=0.05)
+
+
+def test_weights_are_not_written_over_by_other_settings(data, settings, tmp_path):
+    run(train_job(settings(), tmp_path / "run", root=data))
+    (tmp_path / "run" / "last.pt").unlink()  # as when a model was accepted
+    before = (tmp_path / "run" / "discs.safetensors").read_bytes()
+    with pytest.raises(SettingsError, match="other settings"):
+        run(train_job(settings(seed=1), tmp_path / "run", root=data))
+    assert (tmp_path / "run" / "discs.safetensors").read_bytes() == before
+
+
+def test_a_folder_that_cannot_be_written_to_gets_a_sentence(data, settings, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    with pytest.raises(FileError, match="cannot be written to"):
+        run(train_job(settings(), tmp_path / "file", root=data))
+    job = train_job(settings(), tmp_path / "run", root=data)
+    next(job)
+    with monkeypatch.context() as full, pytest.raises(FileError, match="No space left"):
+        full.setattr(torch, "save", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+        run(job)
+    whole = tmp_path / "whole"
+    run(train_job(settings(), whole, root=data))
+    run(train_job(settings(), tmp_path / "run", root=data))
+    assert_same(whole, tmp_path / "run")
+
+
+def test_a_folder_where_another_process_trains_is_left_alone(data, settings, tmp_path):
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        (tmp_path / "run").mkdir()
+        running.note(tmp_path / "run", psutil.Process(other.pid))
+        with pytest.raises(JobError, match=f"Process {other.pid} is training"):
+            run(train_job(settings(), tmp_path / "run", root=data))
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["process.json"]
+    run(train_job(settings(), tmp_path / "run", root=data))  # it has ended
+    assert not (tmp_path / "run" / "process.json").exists()
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_a_sentence(data, settings, tmp_path):
+    with pytest.raises(SettingsError, match="Lower learning_rate"):
+        run(train_job(settings(learning_rate=1e30, warmup_steps=0), tmp_path / "run", root=data))
+
+
+def test_a_single_small_slice_is_planned_large_enough_for_batch_statistics(data, settings):
+    settings = settings(train=(Source("train.npz", select={"patient": ["p0"]}),), preprocess=Preprocess(multiple=32))
+    planned = plan(replace(settings, seconds=1e-3), data, torch.device("cpu"))
+    assert planned.phases[0].size == 64

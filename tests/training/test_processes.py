@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_medseg.errors import SettingsError
 from napari_medseg.progress import run
 from napari_medseg.training.augment import AugmentSettings
 from napari_medseg.training.fine_tune import train_job
@@ -49,3 +50,12 @@ def test_two_processes_learn_as_one_with_the_doubled_batch(data, settings, tmp_p
         np.testing.assert_allclose(
             *([row[key] for row in lines(tmp_path / name)] for name in ("one", "two")), atol=2e-4
         )
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="this PyTorch knows no other processes")
+def test_announced_processes_that_are_not_there_get_a_sentence(data, settings, tmp_path, monkeypatch):
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(SettingsError, match="unset WORLD_SIZE"):
+        run(train_job(settings(), tmp_path / "run", root=data))

@@ -45,7 +45,21 @@ def write(path, settings, changes):
     [
         ({"epochs": 3}, "does not know epochs"),
         ({"steps": 0}, "steps"),
-        ({"steps": "many"}, "TrainSettings"),
+        ({"steps": "many"}, "'steps' is 'many'; needed is a whole number"),
+        ({"steps": 1.5}, "whole number"),
+        ({"name": "../elsewhere"}, "a name of letters"),
+        ({"name": "settings"}, "other than settings"),
+        ({"seed": -3}, "seed"),
+        ({"loss": None}, "'loss' is None; needed is a text"),
+        ({"kind": []}, "of the kind"),
+        ({"schedule": {"kind": "poly", "power": -1}}, "power"),
+        ({"seconds": float("inf")}, "needed is a number"),
+        ({"loss_weights": [1, 2, 3]}, "a list of 2 numbers"),
+        ({"preprocess": {"spacing": "wide"}}, "a number or null"),
+        ({"preprocess": {"multiple": 0}}, "multiple"),
+        ({"train": [{"path": 5}]}, "'path' is 5"),
+        ({"train": [{"path": "a", "select": {"kind": "b"}}]}, "select"),
+        ({"classes": [{"id": n, "name": f"c{n}", "colour": "#000000"} for n in range(1, 256)]}, "up to 254"),
         ({"validate_every": 0}, "validate_every"),
         ({"phases": []}, "phases"),
         ({"phases": [{"until": 0.5, "size": 32, "batch": 1}]}, "phases"),
@@ -71,7 +85,9 @@ def test_mistakes_get_a_sentence(settings, tmp_path, changes, sentence):
         read_settings(write(tmp_path / "bad.json", settings, changes))
 
 
-@pytest.mark.parametrize(("text", "sentence"), [("{", "as JSON"), ("[]", "JSON object"), ("{}", "missing")])
+@pytest.mark.parametrize(
+    ("text", "sentence"), [("{", "as JSON"), ("[" * 100_000, "as JSON"), ("[]", "JSON object"), ("{}", "missing")]
+)
 def test_files_that_hold_no_settings_are_refused(tmp_path, text, sentence):
     path = tmp_path / "bad.json"
     path.write_text(text)

@@ -72,10 +72,14 @@ def test_published_checkpoints_are_begun_with(tmp_path, settings):
     assert "theirs" in notes
 
 
-def test_a_model_is_found_by_its_name_and_other_networks_are_refused(tmp_path, settings):
+def test_a_model_is_found_by_its_name_and_other_networks_are_refused(tmp_path, settings, monkeypatch):
     assert start.find("litenext-heart", tmp_path) == models.find("litenext-heart")
     with pytest.raises(ModelError, match="no-such-model"):
         start.find("no-such-model", tmp_path)
+    monkeypatch.setattr(models, "available", lambda: {"mine.v2": tmp_path / "elsewhere"})
+    monkeypatch.setattr(models, "find", models.available().get)
+    assert start.find("mine.v2", tmp_path) == tmp_path / "elsewhere"
+    monkeypatch.undo()
     _, path = saved(tmp_path, "conditional-swin-light", ("disc",), **SWIN)
     with pytest.raises(SettingsError, match="other layers"):
         taken(settings(), path)

@@ -25,6 +25,7 @@ from napari_medseg.widgets._fine_tune_data import parse_slices, slices_text, tou
 from napari_medseg.widgets._fine_tune_form import new_name, plan_text
 from napari_medseg.widgets._layers import RUN
 from napari_medseg.widgets._training import Run, runs_folder, training
+from napari_medseg.widgets._training_view import doubtful, verdict_text
 from napari_medseg.widgets.fine_tune import FineTuneWidget
 from napari_medseg.widgets.segment import SegmentWidget
 
@@ -429,6 +430,15 @@ def test_curves_status_and_verdict(dock):
     assert d.form.verdict.text().startswith("It is better than all by 0.200 (Dice) on 2 held-out slices.")
     table = d.form.figures.table
     assert [table.item(0, column).text() for column in range(4)] == ["everything", "0.700", "0.900", "+0.200"]
+
+
+def test_verdict_where_nothing_could_be_measured(dock):
+    d = dock()
+    d.labels(z3=1, z4=1)
+    run, found = d.start(), annotated.Comparison({"everything": None}, {"everything": None}, 1)
+    d.finish(run)
+    assert verdict_text(found, run).startswith("Nothing that both models know could be measured on 1 held-out slice")
+    assert doubtful(found)
 
 
 def test_painting_and_deleting_layers_goes_on_meanwhile(dock, prepared):

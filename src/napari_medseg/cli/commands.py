@@ -8,6 +8,7 @@ import textwrap
 import threading
 from argparse import Namespace
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -169,9 +170,14 @@ def train(args: Namespace) -> int:
 
 def _end_with_input() -> None:
     """End this process when whoever started it has gone: its end of the pipe is closed then, however it ended."""
-    while os.read(0, 1024):  # not through sys.stdin, whose lock a waiting thread would hold when the interpreter ends
-        pass
-    os._exit(1)  # a checkpoint is written in one step, so no moment is a bad one
+    try:
+        # not through sys.stdin, whose lock a waiting thread would hold when the interpreter ends
+        with suppress(OSError):  # it was closed from the beginning
+            while os.read(0, 1024):
+                pass
+        terminal.complain("Ended, because the standard input is closed and --tied was given.")
+    finally:
+        os._exit(1)  # a checkpoint is written in one step, so no moment is a bad one
 
 
 def _recipe(name: str) -> Path:

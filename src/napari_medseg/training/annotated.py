@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from .. import models
-from ..errors import SettingsError, VolumeError
-from ..models.card import replace_file
+from ..errors import FileError, SettingsError, VolumeError
+from ..io.verified import replace as replace_file
 from ..models.library import check_new_name
 from ..volume import LabelClass, Volume
 from .augment import AugmentSettings
@@ -70,8 +70,9 @@ class FineTuneSettings:
     device, threads
         See `RunSettings`.
     replay : str
-        Folder with the data that the base model was trained on, where its recipe finds them. They are rehearsed, so that
-        less of them is forgotten. Empty: the few slices that come with the model, if any do and the classes are its own.
+        Folder with the data that the base model was trained on, where its recipe finds them. They are rehearsed, so
+        that less of them is forgotten. Empty: the few slices that come with the model, if any do and the classes are
+        its own.
     """
 
     base: str
@@ -141,8 +142,11 @@ def prepare_folder(source: Path, settings: FineTuneSettings, folder: Path) -> Tr
 
 
 def _written(recipe: TrainSettings, folder: Path) -> TrainSettings:
-    folder.mkdir(parents=True, exist_ok=True)
-    replace_file(folder / RECIPE, recipe.to_json().encode())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"'{folder}' cannot be made ({error.strerror}). Choose another folder.") from error
+    replace_file(folder / RECIPE, lambda path: path.write_text(recipe.to_json(), "utf-8"), lambda path: None)
     return recipe
 
 
@@ -162,6 +166,10 @@ def _check(annotation: Annotation, settings: FineTuneSettings) -> None:
 
 def _recipe(settings: FineTuneSettings) -> TrainSettings:
     check_new_name(settings.name)
+    if not settings.seconds > 0:
+        raise SettingsError(f"The time to train is {settings.seconds} s; needed is more than 0.")
+    if settings.ignore in (0, *(row.id for row in settings.classes)):
+        raise SettingsError(f"The label to ignore is {settings.ignore}; needed is neither 0 nor that of a class.")
     path = models.find(settings.base)
     card = models.load_card(path)
     if card.design:
@@ -254,9 +262,9 @@ class Comparison:
 
     @property
     def better(self) -> bool:
-        """Whether the classes that both know are found better, or hardly worse where others are new."""
+        """Whether the classes that both know are found better, or hardly worse where others are new; or all are new."""
         if self.change is None:
-            return True
+            return not self.before
         return self.change > (0 if self.before.keys() == self.after.keys() else -_HARDLY_WORSE)
 
 

@@ -8,6 +8,8 @@ import logging
 import math
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,9 +20,10 @@ from torch import nn
 
 from .. import models
 from ..errors import FileError, ModelError, SettingsError
+from ..io.checks import short
 from ..models.card import replace_file
 from ..progress import Job, Progress
-from . import processes, start
+from . import processes, running, start
 from .planning import plan
 from .reconstruction import Reconstruction
 from .segmentation import Segmentation
@@ -96,21 +99,45 @@ def train_job(settings: TrainSettings | ReconTrainSettings, run: Path, *, root: 
     -------
     ModelCard
         Of the best weights, with the figures on `test` if there is such data.
+
+    Raises
+    ------
+    MedsegError
+        If settings or data do not fit, the folder holds another run or cannot be written to, another process is at work
+        in it, or the loss is no finite number any more.
     """
     device = _device(settings.device)
     with processes.joined(device):
         settings = _planned(settings, run, root, device)
-        trainer = _Trainer(settings, run, root, device)
-        yield Progress(trainer.step, settings.steps)
-        if trainer.resume():
-            yield Progress(trainer.step, settings.steps, trainer.checkpoint())
-        while trainer.goes_on():
-            trainer.advance()
-            due = trainer.step % settings.validate_every == 0
-            yield Progress(trainer.step, settings.steps, trainer.checkpoint() if due else None)
-        if trainer.losses or not trainer.lines:  # steps since the last validation, or none at all
-            yield Progress(trainer.step, settings.steps, trainer.checkpoint())
-        return trainer.finish(root)
+        with nullcontext() if processes.rank() else running.alone(run):
+            trainer = _Trainer(settings, run, root, device)
+            yield Progress(trainer.step, settings.steps)
+            if trainer.resume():
+                yield Progress(trainer.step, settings.steps, trainer.checkpoint())
+            while trainer.goes_on():
+                trainer.advance()
+                due = trainer.step % settings.validate_every == 0
+                yield Progress(trainer.step, settings.steps, trainer.checkpoint() if due else None)
+            if trainer.losses or not trainer.lines:  # steps since the last validation, or none at all
+                yield Progress(trainer.step, settings.steps, trainer.checkpoint())
+            return trainer.finish(root)
+
+
+@contextmanager
+def _writing(run: Path) -> Iterator[None]:
+    """Turn a full disk, or a folder that cannot be written to, into one sentence."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # the second by PyTorch
+        raise FileError(
+            f"The folder '{run}' cannot be written to ({getattr(error, 'strerror', None) or short(error)}). Make room "
+            "or choose another folder; the same command goes on from the last checkpoint."
+        ) from error
+
+
+def _begun(settings: RunSettings, run: Path) -> bool:
+    """Whether the folder holds a checkpoint, or weights, of a run."""
+    return any((run / name).exists() for name in (LAST, f"{settings.name}.safetensors"))
 
 
 def _planned(settings: RunSettings, run: Path, root: Path, device: torch.device) -> RunSettings:
@@ -119,7 +146,7 @@ def _planned(settings: RunSettings, run: Path, root: Path, device: torch.device)
         return settings
     if processes.count() > 1:
         raise SettingsError("A run on several processes cannot be planned. Give steps and phases instead of seconds.")
-    if (run / LAST).exists():
+    if _begun(settings, run):
         begun = read_settings(run / SETTINGS)
         left_open = {
             name: getattr(begun, name) for name in ("seconds", "phases", "steps", "warmup_steps", "validate_every")
@@ -147,6 +174,7 @@ class _Trainer:
         if settings.start:
             for note in start.take_over(self.network, settings, start.find(settings.start, run)):
                 _log.info(note)
+        self.begun_with = copy.deepcopy(self.network).eval().requires_grad_(False) if settings.anchor else None
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         trained = [self.network, self.task.branch] if self.task.branch else [self.network]
         for module in trained:
@@ -172,12 +200,12 @@ class _Trainer:
         self.task.load(root)
 
     def _prepare_run(self) -> None:
-        self.run.mkdir(parents=True, exist_ok=True)
         path = self.run / SETTINGS
-        if self.last.exists() and not self.settings.trains_like(read_settings(path)):
+        if _begun(self.settings, self.run) and not self.settings.trains_like(read_settings(path)):
             raise SettingsError(f"The folder '{self.run}' holds a run with other settings. Choose a new folder.")
-        replace_file(path, self.settings.to_json().encode())
-        (self.run / STOP).unlink(missing_ok=True)
+        with _writing(self.run):
+            replace_file(path, self.settings.to_json().encode())
+            (self.run / STOP).unlink(missing_ok=True)
 
     def goes_on(self) -> bool:
         """Whether there is a further step, for all that is known now."""
@@ -203,6 +231,11 @@ class _Trainer:
         self.optimizer.step()
         self.losses.append(loss.item())
         self.step += 1
+        if not math.isfinite(self.losses[-1]):
+            raise SettingsError(
+                f"The loss of step {self.step} is no finite number. Lower learning_rate or set clip; the best weights "
+                "so far are kept."
+            )
         self._follow()
 
     def _follow(self) -> None:
@@ -222,7 +255,8 @@ class _Trainer:
         Returns the line of the log.
         """
         first = processes.rank() == 0
-        value = processes.told(self.task.score(self.average) if first else 0.0, self.device)
+        kept = self._kept()
+        value = processes.told(self.task.score(kept) if first else 0.0, self.device)
         better = value > self.best
         self.best, self.stale = (value, 0) if better else (self.best, self.stale + 1)
         if self.plateau is not None:
@@ -239,13 +273,24 @@ class _Trainer:
         self.losses = []
         self.lines += 1
         if first:
-            self._write(line, better)
+            with _writing(self.run):
+                self._write(line, kept if better else None)
         return line
 
-    def _write(self, line: dict[str, Any], better: bool) -> None:
-        if better:
+    def _kept(self) -> nn.Module:
+        """The averaged weights, drawn towards those that the run began with."""
+        if self.begun_with is None:
+            return self.average
+        kept = copy.deepcopy(self.average)
+        for mean, old in zip(kept.state_dict().values(), self.begun_with.state_dict().values(), strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(old, self.settings.anchor)
+        return kept
+
+    def _write(self, line: dict[str, Any], best: nn.Module | None) -> None:
+        if best is not None:
             figures = {"val": {self.task.figure: round(self.best, 4), "step": self.step}}
-            models.save(self.best_path, self.average, replace(self.task.card(), metrics=figures))
+            models.save(self.best_path, best, replace(self.task.card(), metrics=figures))
         with (self.run / LOG).open("a", encoding="utf-8") as log:
             log.write(json.dumps(line) + "\n")
         beside = self.run / f"{LAST}.part"
@@ -266,8 +311,9 @@ class _Trainer:
             self._restore()
         log = self.run / LOG
         if processes.rank() == 0 and log.exists():
-            lines = log.read_bytes().splitlines(keepends=True)
-            replace_file(log, b"".join(lines[: self.lines]))
+            with _writing(self.run):
+                lines = log.read_bytes().splitlines(keepends=True)
+                replace_file(log, b"".join(lines[: self.lines]))
         return bool(self.settings.start) and not begun
 
     def _restore(self) -> None:
@@ -289,7 +335,8 @@ class _Trainer:
         card = models.load_card(self.best_path)
         if len(card.metrics) == 1:  # that on `val` which chose them
             card = replace(card, metrics={**card.metrics, **self.task.held_out(self.best_path, root)})
-            models.save_card(self.best_path, card)
+            with _writing(self.run):
+                models.save_card(self.best_path, card)
         return card
 
 

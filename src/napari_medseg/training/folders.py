@@ -61,7 +61,7 @@ class DatasetCase:
         _require(texts, "image, label and case must be texts that are not empty")
         _require(self.split in SPLITS, f"the split is {self.split!r}; needed is one of {', '.join(SPLITS)}")
         for name in ("reviewed", "held_back"):
-            if (listed := getattr(self, name)) is not None:
+            if (listed := getattr(self, name)) is not None or name == "held_back":
                 numbers = isinstance(listed, list | tuple) and all(type(z) is int and z >= 0 for z in listed)
                 _require(numbers, f"{name} must be a list of slice numbers from 0 on")
                 object.__setattr__(self, name, tuple(listed))
@@ -152,7 +152,7 @@ def read_dataset_file(folder: Path) -> DatasetFile:
         found = DatasetFile(**given)
         for case in found.cases:
             _inside(folder, case.image), _inside(folder, case.label)
-    except (FileError, TypeError) as error:
+    except (FileError, TypeError, ValueError, OSError) as error:  # of names that no file can have, too
         raise FileError(f"'{path}' does not describe a data set: {error}. Correct it.") from error
     return found
 

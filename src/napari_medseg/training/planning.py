@@ -35,16 +35,17 @@ def plan(settings: TrainSettings, root: Path, device: torch.device) -> TrainSett
     task = Segmentation(settings, device)
     task.load(root)
     step = math.lcm(_MULTIPLE, settings.preprocess.multiple)
+    smallest = 2 * step  # a single value per map, at the coarsest level, has no batch statistics
     longest = max(max(sample.labels.shape) for sample in task.train.samples)
-    size = min(_up(longest, step), _up(_LARGEST, step))
+    size = max(smallest, min(_up(longest, step), _up(_LARGEST, step)))
     budget = torch.cuda.mem_get_info(device)[0] / 2 if device.type == "cuda" else _CPU_BUDGET
     while (needed := _try(task, size, 1)[0]) > budget:
-        if size == step:
+        if size == smallest:
             raise SettingsError(
                 f"A view of {size} x {size} pixels takes {needed / 2**30:.1f} GB of memory in training; at most "
                 f"{budget / 2**30:.1f} GB may be used. Choose a smaller model."
             )
-        size = _up(size / 2, step)
+        size = max(smallest, _up(size / 2, step))
     batch = int(min(_MOST, budget // needed, len(task.train.samples)))
     seconds = _try(task, size, batch)[1]
     scored = time.perf_counter()

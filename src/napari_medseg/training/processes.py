@@ -14,16 +14,31 @@ import torch
 from torch import distributed, nn
 from torch.distributed.nn.functional import all_reduce
 
+from ..errors import SettingsError
+from ..io.checks import short
+
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[None]:
-    """Join the other processes of a run, if ``torchrun`` started any."""
+    """Join the other processes of a run, if ``torchrun`` started any.
+
+    Raises
+    ------
+    SettingsError
+        If they are announced and cannot be found.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or distributed.is_initialized():
         yield
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    except (ValueError, RuntimeError) as error:
+        raise SettingsError(
+            f"The processes of the run do not find each other ({short(error)}). Start them with torchrun, or for a "
+            "single one unset WORLD_SIZE."
+        ) from error
     try:
         yield
     finally:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 from ..errors import FileError, SettingsError
 from ..models import ModelCard, architecture
 from ..preprocess import Preprocess
 from ..volume import LabelClass
+from . import types_of_fields
 from .augment import AugmentSettings
+from .dataset import IGNORE
 from .sources import Source
 
 T = TypeVar("T")
@@ -22,6 +25,7 @@ T = TypeVar("T")
 _FROM_RUN = {"name", "architecture", "preprocess", "classes", "options", "design", "masks"}
 _FROM_RUN |= {"metrics", "recipe", "sha256"}
 _CARD_TEXTS = [f.name for f in fields(ModelCard) if f.name not in _FROM_RUN]
+_TAKEN = ("settings", "recipe", "process")  # names of other files in the folder of a run
 
 
 @dataclass(frozen=True)
@@ -75,9 +79,10 @@ class Schedule:
     def __post_init__(self) -> None:
         if self.kind not in (kinds := ("cosine", "poly", "step", "plateau", "constant")):
             raise SettingsError(f"The schedule '{self.kind}' does not exist; choose one of {', '.join(kinds)}.")
-        if self.every < 1 or not 0 < self.gamma <= 1 or self.patience < 0 or not 0 <= self.final_share <= 1:
+        waits, falls = min(self.patience, self.power) >= 0, 0 < self.gamma <= 1 and 0 <= self.final_share <= 1
+        if self.every < 1 or not waits or not falls:
             raise SettingsError(
-                "A schedule needs every of at least 1, gamma above 0 and up to 1, patience of 0 or more, and "
+                "A schedule needs every of at least 1, gamma above 0 and up to 1, patience and power of 0 or more, and "
                 "final_share from 0 to 1."
             )
 
@@ -121,6 +126,9 @@ class RunSettings:
         of the run; empty begins with random weights. Classes and channels may differ, see `start.take_over`.
     ema : float
         Decay of the averaged weights that are validated and kept; 0 keeps the plain ones.
+    anchor : float
+        Share of the weights that the run begins with in those that are validated and kept: less of what the model knew
+        is forgotten (Wortsman et al., CVPR 2022). 0 for none.
     validate_every : int
         Steps between validations; each also writes a checkpoint.
     early_stop : int
@@ -153,6 +161,7 @@ class RunSettings:
     clip: float = 0.0
     start: str = ""
     ema: float = 0.998
+    anchor: float = 0.0
     validate_every: int = 500
     early_stop: int = 0
     seed: int = 0
@@ -167,11 +176,16 @@ class RunSettings:
 
     def _needed(self) -> dict[str, bool]:
         """What the settings must fulfil, and whether they do."""
+        named = re.fullmatch(r"\w[\w.-]*", self.name) and self.name not in _TAKEN
         return {
+            f"a name of letters, digits, '-', '_' and '.', other than {', '.join(_TAKEN)}": bool(named),
+            "a seed, threads and warmup_steps of 0 or more": min(self.seed, self.threads, self.warmup_steps) >= 0,
             "steps and validate_every of at least 1": min(self.steps, self.validate_every) >= 1,
             "a positive learning_rate": self.learning_rate > 0,
             "a clip, weight_decay and early_stop of 0 or more": min(self.clip, self.weight_decay, self.early_stop) >= 0,
             "an ema from 0 to below 1": 0 <= self.ema < 1,
+            "an anchor from 0 to below 1, above 0 with a start": 0 <= self.anchor < 1
+            and bool(self.start or not self.anchor),
             f"no other texts for the card than {', '.join(_CARD_TEXTS)}": set(self.card) <= set(_CARD_TEXTS),
         }
 
@@ -232,10 +246,11 @@ class TrainSettings(RunSettings):
         ids = [row.id for row in self.classes]
         return super()._needed() | {
             "phases that end at rising shares, the last at 1": ends == sorted(set(ends)) and ends[-1] == 1,
-            "classes numbered 1, 2, ... in order": bool(ids) and ids == list(range(1, len(ids) + 1)),
+            f"classes numbered 1, 2, ... in order, up to {IGNORE - 1}": 0 < len(ids) < IGNORE
+            and ids == list(range(1, len(ids) + 1)),
             "loss_weights of 0 or more, not both 0": len(self.loss_weights) == 2
             and min(self.loss_weights) >= 0 < sum(self.loss_weights),
-            "seconds of 0 or more": self.seconds >= 0,
+            "finite seconds of 0 or more": 0 <= self.seconds < math.inf,
             "a balance from 0 to 1": 0 <= self.balance <= 1,
             "a replay_share from 0 to below 1, above 0 with data to replay and only then": 0 <= self.replay_share < 1
             and (self.replay_share > 0) == bool(self.replay),
@@ -341,13 +356,13 @@ def read_settings(path: Path) -> TrainSettings | ReconTrainSettings:
     """
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise FileError(f"The settings '{path}' cannot be read as JSON ({error}).") from error
     if not isinstance(raw, dict):
         raise SettingsError(f"The settings '{path.name}' must be a JSON object with named options.")
     raw.pop("comment", None)
     kind = raw.get("kind", "segmentation")
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise SettingsError(f"The settings '{path.name}' are of the kind {kind!r}; choose one of {', '.join(_KINDS)}.")
     for key in _LISTS.keys() & raw.keys():
         if not isinstance(raw[key], list):
@@ -363,6 +378,9 @@ def _record(kind: type[T], raw: Any) -> T:
     if not isinstance(raw, dict) or (unknown := sorted(set(raw) - set(known))):
         given = ", ".join(unknown) if isinstance(raw, dict) else repr(raw)
         raise SettingsError(f"{kind.__name__} does not know {given}; it takes {', '.join(known)}.")
+    for name, hint in get_type_hints(kind).items():
+        if name in raw and not types_of_fields.fits(raw[name], hint):
+            raise SettingsError(f"The setting '{name}' is {raw[name]!r}; needed is {types_of_fields.words(hint)}.")
     try:
         return kind(**raw)
     except TypeError as error:

@@ -16,7 +16,8 @@ from .settings import RunSettings
 def find(start: str, run: Path) -> Path:
     """The file that `start` names: seen from the folder of the run, or that of a model."""
     path = (run / start).resolve()
-    return path if path.is_file() or path.suffix else models.find(start)
+    named = start in models.available()  # whose names may hold a dot
+    return path if path.is_file() or (path.suffix and not named) else models.find(start)
 
 
 def take_over(network: nn.Module, settings: RunSettings, path: Path) -> list[str]:

@@ -19,12 +19,13 @@ from qtpy.QtWidgets import QApplication
 
 from ..errors import JobError, SettingsError
 from ..models import models_folder
+from ..training import running
 
 _NAME = "napari-medseg training"
 _POLL_MS = 500
 _NICE = 5
 _TAIL_LINES, _TAIL_BYTES = 6, 4096
-_ACCEPTED, _OUTPUT, _PROCESS = "accepted", "output.txt", "process.json"
+_ACCEPTED, _OUTPUT = "accepted", "output.txt"
 # as of `training.annotated` and `training.fine_tune`, which are not imported here because they load PyTorch
 RECIPE, STOP, LAST = "recipe.json", "stop", "last.pt"
 
@@ -146,13 +147,7 @@ class Run:
 
     def process(self) -> psutil.Process | None:
         """The child, whoever started it, while it runs."""
-        noted = _json(self.folder / _PROCESS)
-        try:
-            found = psutil.Process(noted["pid"])
-            same = abs(found.create_time() - noted["created"]) < 1
-            return found if same and found.is_running() and found.status() != psutil.STATUS_ZOMBIE else None
-        except (KeyError, TypeError, psutil.Error):
-            return None
+        return running.process(self.folder)
 
     def mark_accepted(self) -> None:
         """Note that the person took the model; what only a run that goes on needs is deleted."""
@@ -279,11 +274,10 @@ class Training(QObject):
     def _note_process(self, run: Run) -> None:
         try:
             process = psutil.Process(self._child.pid)
-            noted = {"pid": process.pid, "created": process.create_time()}
-            (run.folder / _PROCESS).write_text(json.dumps(noted), encoding="utf-8")
+            running.note(run.folder, process)  # the child does it too, but only after seconds
             # the person goes on painting: the window comes first
             process.nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if os.name == "nt" else _NICE)
-        except psutil.Error:  # it has ended already; the next poll says why
+        except (psutil.Error, OSError):  # it has ended already, or the disk is full; the next poll says why
             pass
 
     def _poll(self) -> None:

@@ -108,7 +108,7 @@ class Verdict(QWidget):
         fit(self.table)
 
 
-def doubtful(found: Comparison, run: Run) -> bool:
+def doubtful(found: Comparison) -> bool:
     """Whether the new model is no better than the one before, or does not find a class."""
     return not found.better or bool(_missed(found))
 
@@ -128,6 +128,8 @@ def _change_text(found: Comparison, run: Run) -> str:
         return "A single reviewed slice was learnt and measured, so the figures say little: look at the difference."
     where = f"on {found.slices} held-out {'slice' if found.slices == 1 else 'slices'}"
     caution = " So few say little: look at the difference too." if found.slices < _FEW else ""
+    if found.change is None and found.before:
+        return f"Nothing that both models know could be measured {where}: look at the difference."
     if found.change is None:
         return f"{run.base} does not find these classes, so only the new model was measured, {where}.{caution}"
     size = f"by {abs(found.change):.3f}" if abs(found.change) >= 0.0005 else "by less than 0.001"

@@ -220,7 +220,7 @@ class FineTuneWidget(QWidget):
         no_accept = no_model or ("" if self.comparison else "there are no figures yet.")
         allow(form.accept, no_accept, "Add the new model to your models; the model before it stays.")
         allow(form.discard, busy, "Delete the new model and its training data.")
-        doubt = run is not None and self.comparison is not None and doubtful(self.comparison, run)
+        doubt = run is not None and self.comparison is not None and doubtful(self.comparison)
         form.accept.setText("&Accept all the same…" if doubt else "&Accept")
         no_copy = "" if run else "the data of open layers are written when you start; copy the command then."
         allow(form.copy, no_copy, "Copy the command line that trains the same, or goes on with it, without a window.")
@@ -324,7 +324,7 @@ class FineTuneWidget(QWidget):
     def _ask_to_accept(self) -> None:
         run, found = self._training.run, self.comparison
         text = f"{verdict_text(found, run)} Add {run.name} to your models all the same?"
-        if not doubtful(found, run) or self._sure("Accept", text):
+        if not doubtful(found) or self._sure("Accept", text):
             self._finish_with("accept", run, f"{run.name} is one of your models now. To take it back, choose it above.")
 
     def _ask_to_discard(self) -> None:
