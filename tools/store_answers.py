@@ -1,6 +1,6 @@
 """Store what bundled models answer to noise: tests/models/test_bundled.py holds later versions to it.
 
-    python tools/store_answers.py NAME ...
+python tools/store_answers.py NAME ...
 """
 
 import sys

@@ -1,6 +1,7 @@
 """The training loop: it learns, and an interruption leaves no trace in the result."""
 
 import errno
+import itertools
 import json
 import subprocess
 import sys
@@ -289,3 +290,17 @@ def test_a_single_small_slice_is_planned_large_enough_for_batch_statistics(data,
     settings = settings(train=(Source("train.npz", select={"patient": ["p0"]}),), preprocess=Preprocess(multiple=32))
     planned = plan(replace(settings, seconds=1e-3), data, torch.device("cpu"))
     assert planned.phases[0].size == 64
+
+
+def test_kept_weights_are_drawn_towards_those_the_run_began_with(data, settings, tmp_path, monkeypatch):
+    run(train_job(settings(steps=2), tmp_path / "base", root=data))
+    old = models.load(tmp_path / "base" / "discs.safetensors").network.state_dict()
+    rising = itertools.count()
+    monkeypatch.setattr(segmentation.Segmentation, "score", lambda self, network: next(rising))
+    changed = settings(start=str(tmp_path / "base" / "discs.safetensors"), anchor=0.75, ema=0.0, seed=1)
+    run(train_job(changed, tmp_path / "run", root=data))
+    kept = models.load(tmp_path / "run" / "discs.safetensors").network.state_dict()
+    last = torch.load(tmp_path / "run" / "last.pt", weights_only=True)["network"]
+    for key, value in kept.items():
+        torch.testing.assert_close(value, torch.lerp(last[key], old[key], 0.75), msg=key)
+    assert any(not torch.equal(value, old[key]) for key, value in kept.items())
