@@ -42,8 +42,9 @@ def main() -> None:
         viewer = napari.Viewer()
         viewer.window.resize(1280, 900)
         viewer.open_sample("napari-medseg", "heart")
-        labels = viewer.add_labels(viewer.layers[0].data > viewer.layers[0].data.mean() * 3, name="drawn")
-        labels.scale, labels.translate = viewer.layers[0].scale, viewer.layers[0].translate
+        image = viewer.layers[0]
+        drawn = image.data > image.data.mean() * 3
+        viewer.add_labels(drawn, name="drawn", scale=image.scale, translate=image.translate, units=image.units)
         dock = FineTuneWidget(viewer)
         viewer.window.add_dock_widget(dock, name="Fine-tune")
         wait(lambda: dock.form.model.count() and not dock.busy)
@@ -51,6 +52,7 @@ def main() -> None:
         dock.form.reviewed.setText("1-9")
         dock.form.time.setCurrentIndex(dock.form.time.findData(wanted))
         wait(lambda: dock.form.start.isEnabled() and not dock.busy)
+        print(dock.form.plan.text().replace("\n", " "), end="\n\n")
         slices = itertools.cycle(range(12))
         print("| part | time | time in gaps over 100 ms | longest gap |\n|---|---:|---:|---:|")
 
