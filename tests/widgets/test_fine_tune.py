@@ -441,6 +441,16 @@ def test_verdict_where_nothing_could_be_measured(dock):
     assert doubtful(found)
 
 
+def test_scrolling_on_does_not_keep_a_training_from_beginning(dock, prepared):
+    d = dock()
+    d.labels(z3=1)
+    d.form.start.click()
+    d.viewer.dims.set_current_step(0, 2)  # the slice in view may have been changed by an undo: it is looked at again
+    d.wait(lambda: training().run is not None)
+    assert len(prepared) == 1
+    d.finish(training().run)
+
+
 def test_painting_and_deleting_layers_goes_on_meanwhile(dock, prepared):
     d = dock()
     layer = d.labels(z3=1)

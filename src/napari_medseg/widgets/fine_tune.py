@@ -233,12 +233,15 @@ class FineTuneWidget(QWidget):
 
     def start(self) -> None:
         """Write the data of the run, then start the child."""
-        self._queue.forget("prepare")
         self._queue.want("prepare", self._start_prepare)
 
     def _start_prepare(self) -> None:
         from . import _fine_tune_jobs as jobs
 
+        if self._sources.stale():  # scrolled or painted since; the look comes first
+            self._queue.want("look", self._start_look)
+            self.start()
+            return
         with _job.told():
             if self._training.run is not None:
                 raise SettingsError(f"Decide about {self._training.run.name} first: accept or discard it.")
