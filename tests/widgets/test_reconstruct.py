@@ -330,12 +330,13 @@ def test_run_begins_in_view_and_cancel_keeps_what_is_finished(dock, gate):
     assert layer.name not in d.compare.results.ticked()
 
 
-def test_cancelled_at_once_leaves_nothing(dock):
+def test_cancelled_at_once_leaves_nothing(dock, gate):
     d = dock(ball(4, 32, 48))
     d.choose(d.form.method, "tv")
     d.form.run.click()
     d.wait(lambda: not d.form.cancel.isHidden())
     d.form.cancel.click()
+    gate.set()
     d.settle()
     assert len(d.viewer.layers) <= 2 and d.form.run.isEnabled()
 
