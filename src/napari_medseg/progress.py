@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+import logging
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -49,3 +51,22 @@ def run(job: Job[T], on_progress: Callable[[Progress], None] | None = None) -> T
             return end.value
         if on_progress is not None:
             on_progress(step)
+
+
+@contextmanager
+def heard(logger: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Hand what `logger` and those below it note meanwhile to `say`."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            say(record.getMessage())
+
+    handler, source = Handler(logging.INFO), logging.getLogger(logger)
+    level = source.level
+    source.addHandler(handler)
+    source.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        source.removeHandler(handler)
+        source.setLevel(level)

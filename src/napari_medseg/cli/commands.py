@@ -144,7 +144,7 @@ def evaluate(args: Namespace) -> int:
 
 def train(args: Namespace) -> int:
     """``napari-medseg train``."""
-    from ..progress import run
+    from ..progress import heard, run
     from ..training.fine_tune import train_job
     from ..training.settings import read_settings
 
@@ -159,7 +159,7 @@ def train(args: Namespace) -> int:
             loss = "" if step.partial["loss"] is None else "loss {loss:.4f}, ".format(**step.partial)
             meter.say("step {step}: {0}{figure} on val {val:.4f}, best {best:.4f}".format(loss, **step.partial))
 
-    with terminal.Meter(settings.name, "step") as meter, terminal.told("napari_medseg.training", meter.say):
+    with terminal.Meter(settings.name, "step") as meter, heard("napari_medseg.training", meter.say):
         card = run(train_job(settings, folder, root=args.root), show)
     weights = folder / f"{card.name}.safetensors"
     if weights.exists():  # of several processes only the first one writes

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import shutil
 import sys
 import textwrap
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,25 +75,6 @@ class Meter:
         if self._bar is not None:
             self._bar.clear()
         say(text)
-
-
-@contextmanager
-def told(logger: str, say: Callable[[str], None]) -> Iterator[None]:
-    """Show what `logger` and those below it note meanwhile."""
-
-    class Handler(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            say(self.format(record))
-
-    handler, source = Handler(logging.INFO), logging.getLogger(logger)
-    level = source.level
-    source.addHandler(handler)
-    source.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        source.removeHandler(handler)
-        source.setLevel(level)
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from torch import nn
 
 from ..errors import FileError, ModelError, SettingsError
 from ..preprocess import Preprocess
+from ..progress import heard
 from ..volume import LabelClass
 from . import published
 from .card import CHANNELS, ModelCard
@@ -135,7 +135,7 @@ def import_checkpoint(path: Path, name: str, settings: ImportSettings) -> Import
     if path.suffix == ".safetensors" and path.with_suffix(".json").is_file():
         model = _with_card(path, settings)
     elif settings.architecture:
-        with _told(notes):
+        with heard(__package__, notes.append):
             model = _published(path, settings)
     else:
         raise SettingsError(f"'{path.name}' has no card beside it. Say with --architecture what network it is of.")
@@ -278,22 +278,3 @@ def _completed(card: ModelCard, settings: ImportSettings) -> ModelCard:
         )
     named = tuple(replace(row, name=name) for row, name in zip(card.classes, names, strict=True))
     return replace(card, classes=named)
-
-
-@contextmanager
-def _told(notes: list[str]) -> Iterator[None]:
-    """Collect in `notes` what this room logs: entries that were not used, and what else to know of a file."""
-
-    class Handler(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            notes.append(record.getMessage())
-
-    log, handler = logging.getLogger(__package__), Handler(logging.INFO)
-    level = log.level
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        log.removeHandler(handler)
-        log.setLevel(level)

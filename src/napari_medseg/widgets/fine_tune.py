@@ -13,7 +13,8 @@ from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox, QWidget
 
 from .. import shell
-from ..errors import FileError, MedsegError, SettingsError
+from ..errors import MedsegError, SettingsError
+from ..io import verified
 from ..models.library import check_new_name, remove
 from ..progress import Job, Progress
 from . import _job, _layers
@@ -382,14 +383,9 @@ class FineTuneWidget(QWidget):
             suggested = str(Path.home() / f"{settings.name}.json")
             path, _ = QFileDialog.getSaveFileName(self, "Save settings", suggested, "JSON (*.json)")
             if path:
-                self._write_settings(Path(path), settings)
-
-    def _write_settings(self, path: Path, settings: FineTuneSettings) -> None:
-        try:
-            path.write_text(json.dumps(asdict(settings), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise FileError(f"'{path}' cannot be written ({error.strerror}). Save to another place.") from error
-        self.form.status.say(f"Saved {path.name}.")
+                text = json.dumps(asdict(settings), indent=2, ensure_ascii=False) + "\n"
+                verified.replace(Path(path), lambda part: part.write_text(text, "utf-8"), lambda part: None)
+                self.form.status.say(f"Saved {Path(path).name}.")
 
     # ---- what happens around the form ----
 
