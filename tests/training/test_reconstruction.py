@@ -1,5 +1,7 @@
 """Training to reconstruct: simulated scans, the unrolled cascade, resumable runs, figures beside the classical ones."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -111,9 +113,9 @@ def test_figures_stand_beside_the_classical_ones(images, recon_settings):
         assert 0 < row["left"] < 1 and row["kept"] == pytest.approx(row["kept_tv"], abs=0.2)
 
 
-def test_scans_are_repeatable_and_true_to_their_mask():
+def test_scans_are_repeatable_and_true_to_their_mask(recon_settings):
     image = np.random.default_rng(0).random((64, 48), np.float32)
-    first, again, other = (draw(image, STILL, [RANDOM], np.random.default_rng(seed)) for seed in (1, 1, 2))
+    first, again, other = (draw(image, recon_settings(), np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert np.array_equal(first.measured, again.measured) and not np.array_equal(first.measured, other.measured)
     assert first.image.dtype == np.complex64
     assert data_residual(first.image, first.measured, first.mask) < 1e-6
@@ -131,6 +133,18 @@ def test_rough_phase_hides_the_symmetry_of_real_images():
 
     rough = [asymmetry(rough_phase(magnitude, np.random.default_rng(seed))) for seed in range(8)]
     assert asymmetry(0 * magnitude) < 1e-6 and np.median(rough) > 0.1
+
+
+def test_some_phases_are_smooth_if_settings_say_so(recon_settings):
+    image = np.ones((64, 48), np.float32)
+
+    def steepest(share):
+        """Largest step of the phase between neighbours, of eight scans."""
+        settings = recon_settings(smooth_phases=share, augment=replace(STILL, noise=0))
+        scans = [draw(image, settings, np.random.default_rng(seed)).image for seed in range(8)]
+        return [float(np.abs(np.angle(one[:, 1:] * one[:, :-1].conj())).max()) for one in scans]
+
+    assert max(steepest(1.0)) < np.median(steepest(0.0))
 
 
 def test_masks_are_drawn_by_their_shares():

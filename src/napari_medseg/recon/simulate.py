@@ -59,7 +59,7 @@ def simulate(volume: np.ndarray, rng: np.random.Generator, noise: float = 0.01) 
             "The images hold negative values, values that are not finite, or zeros only; needed are magnitude images. "
             "Shift or clip them first."
         )
-    images = volume / brightest * np.exp(1j * _smooth_phase(volume.shape[1:], rng))
+    images = volume / brightest * np.exp(1j * smooth_phase(volume.shape[1:], rng))
     real, imaginary = rng.standard_normal((2, *volume.shape))
     return fft2c((images + noise / math.sqrt(2) * (real + 1j * imaginary)).astype(np.complex64))[:, None]
 
@@ -91,8 +91,21 @@ def scan(volume: Volume, seed: int = 0, noise: float = 0.01) -> KSpace:
     return KSpace(kspace, spacing=spacing, simulated=True, metadata=names)
 
 
-def _smooth_phase(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """A random polynomial of second degree in rad, shape (y, x); both coordinates run from -1 to 1."""
+def smooth_phase(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """A random polynomial of second degree, as coils and a field without gradients between tissues give it.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        y, x of the image; both coordinates run from -1 to 1.
+    rng : numpy.random.Generator
+        Draws six coefficients.
+
+    Returns
+    -------
+    numpy.ndarray, shape (y, x)
+        Phase in rad.
+    """
     y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij", sparse=True)
     c = rng.uniform(-1, 1, 6)
     return _PHASE * (c[0] * x + c[1] * y + c[2] * x * y + c[3] * x**2 + c[4] * y**2 + 3 * c[5])

@@ -60,7 +60,7 @@ class Reconstruction:
 
     def _scan(self, rng: np.random.Generator) -> Scan:
         _, image = self.images[int(rng.integers(len(self.images)))]
-        return draw(image, self.settings.augment, self.settings.masks, rng)
+        return draw(image, self.settings, rng)
 
     def _cascade_loss(self, scans: list[Scan], rng: np.random.Generator) -> torch.Tensor:
         warm = rng.random() < self.settings.warm

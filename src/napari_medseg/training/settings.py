@@ -304,6 +304,8 @@ class ReconTrainSettings(RunSettings):
     design : {"cascade", "image"}
         A network between data-consistency steps, or one that maps the zero-filled magnitude to the full one.
     masks : tuple of MaskShare
+    smooth_phases : float
+        Share of the scans whose phase is a polynomial of second degree; that of the others is rough.
     iterations : int
         Steps of a cascade that carry gradients.
     warm : float
@@ -318,6 +320,7 @@ class ReconTrainSettings(RunSettings):
     kind: str = "reconstruction"
     design: str
     masks: tuple[MaskShare, ...]
+    smooth_phases: float = 0.0
     iterations: int = 3
     warm: float = 0.0
     error: str = "absolute"
@@ -331,7 +334,7 @@ class ReconTrainSettings(RunSettings):
             "an error absolute, or squared with the design image": self.error == "absolute"
             or (self.error == "squared" and self.design == "image"),
             "at least one iteration and one image per step": min(self.iterations, self.batch) >= 1,
-            "a warm from 0 to 1": 0 <= self.warm <= 1,
+            "a warm and smooth_phases from 0 to 1": 0 <= self.warm <= 1 and 0 <= self.smooth_phases <= 1,
             "full precision, for complex numbers know no other": not self.mixed_precision,
         }
 

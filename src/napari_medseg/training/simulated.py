@@ -14,10 +14,10 @@ from torch.nn import functional as F
 from ..errors import SettingsError
 from ..recon import fft2c, ifft2c, sampling_mask
 from ..recon.sampling import file_seed
-from ..recon.simulate import simulate
+from ..recon.simulate import simulate, smooth_phase
 from .augment import Augment, AugmentSettings
 from .dataset import read_images
-from .settings import MaskShare
+from .settings import MaskShare, ReconTrainSettings
 from .sources import Source
 
 _FIELDS = {6: 1.5, 14: 1.0, 32: 0.6, 72: 0.35}  # nodes along an axis: largest standard deviation in rad
@@ -46,20 +46,23 @@ def _scaled(image: np.ndarray) -> np.ndarray:
     return image / (image.max() or 1)
 
 
-def draw(image: np.ndarray, augment: AugmentSettings, masks: Sequence[MaskShare], rng: np.random.Generator) -> Scan:
-    """A new scan of `image` (y, x): changed, with rough phase and noise, under a mask of its own.
+def draw(image: np.ndarray, settings: ReconTrainSettings, rng: np.random.Generator) -> Scan:
+    """A new scan of `image` (y, x): changed, with a phase and noise, under a mask of its own.
 
-    Half of the images are only mirrored and turned, so that their finest structure is kept. The phase is rough, as in
-    real scans: what learns from smooth phases relies on them and fails on real data.
+    Half of the images are only mirrored and turned, so that their finest structure is kept. Most phases are rough, as
+    in real scans: what learns from smooth phases alone relies on them and fails on real data.
     """
     exact = rng.random() < 0.5
-    view = Augment(augment.without_resampling() if exact else augment, _torch_generator(rng))
+    augment = settings.augment.without_resampling() if exact else settings.augment
+    view = Augment(augment, _torch_generator(rng))
     tensor = torch.from_numpy(image)
     changed, _ = view(tensor.expand(3, *image.shape), torch.zeros(image.shape), image.shape)
     magnitude = changed[0].clamp(min=0).numpy()
-    scan = magnitude * np.exp(1j * rough_phase(magnitude, rng)) + _noise(image.shape, rng)
+    smooth = rng.random() < settings.smooth_phases
+    phase = smooth_phase(image.shape, rng) if smooth else rough_phase(magnitude, rng)
+    scan = magnitude * np.exp(1j * phase) + _noise(image.shape, rng)
     full = fft2c(scan.astype(np.complex64))
-    mask = draw_mask(masks, image.shape[1], rng)
+    mask = draw_mask(settings.masks, image.shape[1], rng)
     return Scan(ifft2c(full), np.where(mask, full, 0), mask)
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _MOST_ROWS = 8  # shown without scrolling
 _SCAN = "scan"
-_HEAD = ("", "NMSE", "PSNR\n(dB)", "SSIM", "MAE /\nmax", "Data\nresidual")
+_HEAD = ("NMSE", "PSNR\n(dB)", "SSIM", "MAE /\nmax", "Data\nresidual")
 _VIEWS = {"error": "Error (absolute)", "difference": "Difference (signed)", "ssim": "SSIM map"}
 _STABILITY = (
     "Two things can still be judged: the data residual below, and how far the image moves with noise and lost lines "
@@ -60,7 +60,8 @@ class ComparePage(Page):
         self.reference = choice("What the results are held against.")
         self.results = Ticks("Choose results…", "Tick the results to compare.", "results")
         self.table = table(_HEAD, "Figures of the whole volume. Choose a line to see its slices.")
-        self.slices = table(("Slice", *_HEAD[1:]), "Figures of every slice. Click on a line to go to the slice.")
+        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        self.slices = table(("Slice", *_HEAD), "Figures of every slice. Click on a line to go to the slice.")
         self.title = Paragraph()
         self.view = choice(
             "Error: |result - reference|. Difference: result - reference, red where the result is too bright, blue "
@@ -184,16 +185,18 @@ class ComparePage(Page):
         self.rows_found = rows
         self.status.say("")
         lead = f"{self._scan.name} " if self._scan else ""
-        _fill(self.table, [(row.name.removeprefix(lead), row.volume) for row in rows])
-        self.table.selectRow(len(rows) - 1)
+        _fill(self.table, [cells for row in rows for cells in ([row.name.removeprefix(lead)], _texts(row.volume))])
+        for place in range(0, 2 * len(rows), 2):
+            self.table.setSpan(place, 0, 1, len(_HEAD))
+        self.table.selectRow(2 * len(rows) - 1)
         self._show_slices()
         self.update_controls()
 
     def _show_slices(self) -> None:
-        chosen = self.table.currentRow()
+        chosen = self.table.currentRow() // 2  # a name, and the figures below it
         row = self.rows_found[chosen] if 0 <= chosen < len(self.rows_found) else None
         self.title.say(f"Slices of {row.name}" if row else "")
-        _fill(self.slices, [(str(index), figures) for index, figures in enumerate(row.slices)] if row else [])
+        _fill(self.slices, [[str(index), *_texts(figures)] for index, figures in enumerate(row.slices)] if row else [])
         self.slices.setVisible(bool(row))
 
     def _go_to(self, number: int) -> None:
@@ -248,13 +251,12 @@ def table(head: Sequence[str], tooltip: str) -> QTableWidget:
     return found
 
 
-def _fill(target: QTableWidget, rows: Sequence[tuple[str, Mapping[str, float | None]]]) -> None:
+def _fill(target: QTableWidget, rows: Sequence[Sequence[str]]) -> None:
+    target.clearSpans()
     target.setRowCount(len(rows))
-    for place, (name, figures) in enumerate(rows):
-        for column, text in enumerate((name, *(_text(figures[field]) for field in FIELDS))):
-            item = QTableWidgetItem(text)
-            item.setToolTip(name)
-            target.setItem(place, column, item)
+    for place, texts in enumerate(rows):
+        for column, text in enumerate(texts):
+            target.setItem(place, column, QTableWidgetItem(text))
     fit(target)
 
 
@@ -262,6 +264,10 @@ def fit(target: QTableWidget) -> None:
     """As high as the rows are, up to `_MOST_ROWS`."""
     rows = min(max(target.rowCount(), 1), _MOST_ROWS) * target.verticalHeader().defaultSectionSize()
     target.setFixedHeight(target.horizontalHeader().sizeHint().height() + rows + 4)
+
+
+def _texts(figures: Mapping[str, float | None]) -> list[str]:
+    return [_text(figures[field]) for field in FIELDS]
 
 
 def _text(value: float | None) -> str:
