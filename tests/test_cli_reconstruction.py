@@ -1,4 +1,4 @@
-"""``reconstruct`` and ``study acceleration`` on the command line."""
+"""``reconstruct``, ``study acceleration`` and ``study methods`` on the command line."""
 
 import json
 from pathlib import Path
@@ -86,3 +86,24 @@ def test_study_writes_table_plot_and_report(tmp_path, monkeypatch, capsys):
     assert second.startswith("6,")
     assert Path("study.png").stat().st_size > 5000
     assert [row["acceleration"] for row in json.loads(Path("study.json").read_text())["rows"]] == [1, 6]
+
+
+def test_methods_are_compared_where_there_is_no_reference(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = ["study", "methods", str(REFERENCE / "file17_test.h5"), "-o", "methods.csv", "--method", "tv"]
+    assert main([*words, "--method", "zero-filled", "--slices", "1", "--report", "methods.json"]) == 0
+    captured = capsys.readouterr()
+    assert "1 slice" in captured.out and "simulated" not in captured.out and "tv predicts" in captured.out
+    assert "no proof" in captured.err
+    head, best, last = Path("methods.csv").read_text().splitlines()
+    assert (head, last) == ("method,error", "zero-filled,1.0000") and best.startswith("tv,0.")
+    report = json.loads(Path("methods.json").read_text())
+    assert report["slices"] == [1] and [row["settings"]["method"] for row in report["methods"]] == ["tv"]
+
+
+def test_all_methods_that_fit_are_compared_by_default(tmp_path, capsys):
+    words = ["study", "methods", str(REFERENCE / "file17_sc.h5"), "-o", str(tmp_path / "methods.csv")]
+    assert main(words) == 2 and "fully sampled" in capsys.readouterr().err
+    assert main([*words, "--mask", "random", "--slices", "0"]) == 0
+    names = [line.split(",")[0] for line in (tmp_path / "methods.csv").read_text().splitlines()]
+    assert {"tv", "wavelet", "conditional-swin-mri", "conditional-swin-mri-dc", "zero-filled"} == set(names[1:])

@@ -472,6 +472,32 @@ def test_cancelled_probe_leaves_nothing(dock):
     assert "Cancelled" in d.form.status.text() and d.form.probe.isEnabled()
 
 
+def test_method_is_suggested_for_the_slice_in_view(dock):
+    d = dock(ball(3, 32, 48), scale=(4, 1, 1))
+    assert not d.form.suggest.isEnabled() and "fully sampled" in d.form.suggest.toolTip()
+    d.choose(d.form.mask, "random")
+    d.viewer.dims.set_current_step(0, 2)
+    before = [layer.name for layer in d.viewer.layers]
+    d.form.suggest.click()
+    d.settle()
+    text = d.form.status.text()
+    assert text.startswith("Slice 2: ") and "predict" in text and "no proof" in text and "zero-filled 100" in text
+    assert all(f"{name} " in text for name in ("tv", "wavelet", "conditional-swin-mri-dc")) and "sense" not in text
+    assert d.form.method.currentData() == "tv" and [layer.name for layer in d.viewer.layers] == before
+    assert d.form.suggest.isEnabled() and "no proof" in d.form.suggest.toolTip()
+
+
+def test_suggestion_can_be_cancelled(dock):
+    d = dock(ball(3, 64, 64))
+    d.choose(d.form.mask, "random")
+    d.form.suggest.click()
+    d.wait(lambda: not d.form.cancel.isHidden())
+    assert d.form.cancel.isEnabled() and "being compared" in d.form.run.toolTip()
+    d.form.cancel.click()
+    d.settle()
+    assert d.form.status.text() == "Cancelled." and d.form.suggest.isEnabled()
+
+
 # ---- what comes after ----
 
 

@@ -18,6 +18,8 @@ from . import commands, reconstruction, terminal
 
 Parsers = argparse._SubParsersAction
 
+_TWO_WORDS = (("models", "import"), ("models", "verify"), ("study", "acceleration"), ("study", "methods"))
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line `arguments` (by default those of the process).
@@ -29,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     # "models NAME" and "models verify" share a first word: argparse knows the second as a command of two words
-    if tuple(words[:2]) in (("models", "import"), ("models", "verify"), ("study", "acceleration")):
+    if tuple(words[:2]) in _TWO_WORDS:
         words[:2] = [" ".join(words[:2])]
     if isinstance(sys.stdout, io.TextIOWrapper):
         # file names may hold what the terminal cannot show
@@ -154,6 +156,16 @@ def _add_study(parsers: Parsers) -> None:
         "with the segmentation of the fully sampled image: Dice and change of the volume per acceleration.",
     )
     reconstruction.add_study(parser)
+    parser = _add(
+        parsers,
+        "study methods",
+        reconstruction.compare_methods,
+        "which reconstruction suits a scan without a reference",
+        description="Hide a sixth of the measured lines outside of the full centre, reconstruct from the others by "
+        "several methods, and compare what each predicts at the hidden samples with what was measured there. The error "
+        "of zero filling is 1. A hint, no proof.",
+    )
+    reconstruction.add_methods(parser)
 
 
 def _add_evaluate(parsers: Parsers) -> None:

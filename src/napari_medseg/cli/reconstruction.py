@@ -1,4 +1,4 @@
-"""``reconstruct`` and ``study acceleration``: raw or simulated k-space to images, tables and plots."""
+"""``reconstruct`` and ``study``: raw or simulated k-space to images, tables and plots."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import FileError, SettingsError
+from ..errors import FileError, ModelError, SettingsError
 from . import terminal
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ _MASK_FIELDS |= {"seed": "seed", "offset": "offset", "direction": "direction"}
 
 def add_reconstruct(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``reconstruct``."""
-    # options that are not given keep the defaults of ReconSettings and Sampling
+    # options that are not given keep the defaults of ReconSettings
     unset = argparse.SUPPRESS
-    parser.add_argument("input", type=Path, metavar="IN", help="raw k-space; with --simulate an image")
+    _add_input(parser)
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="OUT", help=".h5, .nii.gz, .nii, .tif, .npy or .npz"
     )
@@ -34,6 +34,37 @@ def add_reconstruct(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="zero-filled, tv, wavelet, sense, sense-tv, or a model that reconstructs",
     )
+    parser.add_argument("--dc", choices=("none", "soft", "hard"), default=unset, help="data consistency afterwards")
+    parser.add_argument("--dc-weight", type=float, default=unset, metavar="W", help="of the samples, with --dc soft")
+    parser.add_argument("--strength", type=float, default=unset, metavar="S", help="of total variation or wavelets")
+    parser.add_argument("--iterations", type=int, default=unset, metavar="N", help="of the method")
+    _add_device(parser)
+    parser.add_argument("--report", type=Path, metavar="FILE.json", help="metrics, residual, mask, settings as JSON")
+
+
+def add_methods(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``study methods``."""
+    _add_input(parser)
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.csv", help="table")
+    parser.add_argument(
+        "--method",
+        dest="methods",
+        action="append",
+        metavar="NAME",
+        help="method to compare; given several times, several (default: all that fit the data)",
+    )
+    parser.add_argument("--slices", type=_whole_numbers, metavar="0,1,2", help="to look at (default: all)")
+    _add_device(parser)
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE.json", help="errors, also by slice, mask, settings as JSON"
+    )
+
+
+def _add_input(parser: argparse.ArgumentParser) -> None:
+    """k-space and its mask."""
+    # options that are not given keep the defaults of Sampling
+    unset = argparse.SUPPRESS
+    parser.add_argument("input", type=Path, metavar="IN", help="raw k-space; with --simulate an image")
     parser.add_argument(
         "--mask", default=unset, metavar="KIND", help="undersample: random, equispaced_fraction, poisson, ..."
     )
@@ -43,15 +74,14 @@ def add_reconstruct(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--offset", type=int, default=unset, metavar="N", help="first column of equal steps")
     parser.add_argument("--direction", choices=("x", "y"), default=unset, help="axis of the phase encoding")
     parser.add_argument("--mask-file", type=Path, metavar="F", help="undersample with this mask (.npy)")
-    parser.add_argument("--dc", choices=("none", "soft", "hard"), default=unset, help="data consistency afterwards")
-    parser.add_argument("--dc-weight", type=float, default=unset, metavar="W", help="of the samples, with --dc soft")
-    parser.add_argument("--strength", type=float, default=unset, metavar="S", help="of total variation or wavelets")
-    parser.add_argument("--iterations", type=int, default=unset, metavar="N", help="of the method")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default=unset, help="where a network runs")
     parser.add_argument("--axes", metavar="AXES", help="of raw data: s slice, c coil, y, x; of an image: as elsewhere")
     parser.add_argument("--conjugate", action="store_true", help="take the conjugate k-space: cures mirrored images")
     parser.add_argument("--simulate", action="store_true", help="IN is an image: simulate its k-space")
-    parser.add_argument("--report", type=Path, metavar="FILE.json", help="metrics, residual, mask, settings as JSON")
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    choices = ("auto", "cpu", "cuda", "mps")
+    parser.add_argument("--device", choices=choices, default=argparse.SUPPRESS, help="where a network runs")
 
 
 def add_study(parser: argparse.ArgumentParser) -> None:
@@ -79,6 +109,13 @@ def _numbers(text: str) -> tuple[float, ...]:
         raise argparse.ArgumentTypeError(f"'{text}' is no list of numbers such as 1,2,4") from error
 
 
+def _whole_numbers(text: str) -> list[int]:
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise argparse.ArgumentTypeError(f"'{text}' is no list of whole numbers such as 0,1,2")
+    return [int(part) for part in parts]
+
+
 def _given(args: Namespace, kind: type) -> Any:
     """`kind` from the arguments of its fields' names; what was not given keeps its default."""
     return kind(**{field.name: getattr(args, field.name) for field in fields(kind) if field.name in args})
@@ -89,16 +126,12 @@ def reconstruct(args: Namespace) -> int:
     from ..cohort import refuse_conflicts
     from ..progress import run
     from ..recon.methods import model_of
-    from ..recon.reconstruct import ReconSettings, reconstruct_job, sampled
-    from ..recon.sampling import load_mask
+    from ..recon.reconstruct import ReconSettings, reconstruct_job
 
     refuse_conflicts([args.input], [args.output])
     refuse_conflicts([args.input, args.output], [args.report] if args.report else [])
     settings = _given(args, ReconSettings)
-    sampling, mask = _sampling(args), load_mask(args.mask_file) if args.mask_file else None
-    if sampling and mask is not None:
-        raise SettingsError("Both --mask and --mask-file were given. Choose one of them.")
-    kspace = sampled(_open(args), sampling, mask)
+    kspace = _sampled(args)
     model = model_of(settings.method)
     with terminal.Meter(args.input.name, "slice") as meter:
         result = run(reconstruct_job(kspace, settings, model=model), meter)
@@ -109,6 +142,16 @@ def reconstruct(args: Namespace) -> int:
         write_json(args.report, {"input": str(args.input), "output": str(args.output), **result.report})
     _tell(args.output, result, settings)
     return 0
+
+
+def _sampled(args: Namespace) -> KSpace:
+    from ..recon.reconstruct import sampled
+    from ..recon.sampling import load_mask
+
+    sampling, mask = _sampling(args), load_mask(args.mask_file) if args.mask_file else None
+    if sampling and mask is not None:
+        raise SettingsError("Both --mask and --mask-file were given. Choose one of them.")
+    return sampled(_open(args), sampling, mask)
 
 
 def _sampling(args: Namespace) -> Sampling | None:
@@ -210,3 +253,53 @@ def study(args: Namespace) -> int:
 
         write_json(args.report, result.report)
     return 0
+
+
+def compare_methods(args: Namespace) -> int:
+    """``napari-medseg study methods``."""
+    from ..cohort import refuse_conflicts
+    from ..progress import run
+    from ..recon.export import save_table
+    from ..recon.hidden import hint_job
+    from ..recon.methods import model_of
+    from ..recon.reconstruct import ReconSettings
+
+    refuse_conflicts([args.input], [args.output])
+    refuse_conflicts([args.input, args.output], [args.report] if args.report else [])
+    kspace = _sampled(args)
+    device = {"device": args.device} if "device" in args else {}
+    names = [name for name in args.methods or _fitting(kspace) if name != "zero-filled"]  # its error is known
+    candidates = [(ReconSettings(name, **device), model_of(name)) for name in names]
+    with terminal.Meter(args.input.name, "reconstruction") as meter:
+        found = run(hint_job(kspace, candidates, indices=args.slices), meter)
+    rows = [["method", "error"], *([name, f"{error:.4f}"] for name, error in (*found.rows, ("zero-filled", 1.0)))]
+    save_table(args.output, rows)
+    words = "simulated k-space, " if kspace.simulated else ""
+    terminal.say(
+        f"{args.output}: {terminal.count(len(found.report['slices']), 'slice')}, {words}{found.acceleration:.2f}x"
+    )
+    terminal.say(terminal.table(rows))
+    terminal.say(found.verdict)
+    terminal.complain(found.caution)
+    if args.report:
+        from .report import write_json
+
+        write_json(args.report, {"input": str(args.input), "output": str(args.output), **found.report})
+    return 0
+
+
+def _fitting(kspace: KSpace) -> list[str]:
+    """Names of the methods that can be compared on `kspace`; a model that is damaged is told and left out."""
+    from .. import models
+    from ..recon.methods import METHODS, unfit
+
+    names = [name for name in METHODS if not unfit(name, kspace.coils)]
+    for name, path in models.available().items():
+        try:
+            card = models.load_card(path)
+        except ModelError as error:
+            terminal.complain(str(error))
+            continue
+        if card.design and not unfit(name, kspace.coils, card):
+            names.append(name)
+    return names

@@ -16,7 +16,7 @@ from .consistency import data_consistency
 from .kspace import combine, ifft2c, rss
 
 if TYPE_CHECKING:
-    from ..models import TrainedModel
+    from ..models import ModelCard, TrainedModel
     from .reconstruct import ReconSettings
 
 Slice = tuple[np.ndarray, np.ndarray]
@@ -53,6 +53,15 @@ def model_of(name: str) -> TrainedModel | None:
             f"There is no method '{name}'; choose one of {', '.join(METHODS)}, or a model that reconstructs."
         )
     return load(known[name])
+
+
+def unfit(name: str, coils: int, card: ModelCard | None = None) -> str:
+    """Why a method, or the model with this `card`, cannot take so many coils, in a few words; empty if it can."""
+    if name in NEEDS_COILS and coils < 2:
+        return "the k-space has one coil"
+    if card is not None and card.design == "image" and coils > 1:
+        return f"takes one coil, the k-space has {coils}"
+    return ""
 
 
 def prepare(kspace: KSpace, settings: ReconSettings, model: TrainedModel | None) -> Method:

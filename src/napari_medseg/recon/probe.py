@@ -15,7 +15,7 @@ from ..errors import SettingsError, VolumeError
 from ..progress import Job, Progress, within
 from ..volume import Volume
 from . import methods
-from .reconstruct import ReconSettings, describe, image_volume, shown
+from .reconstruct import ReconSettings, chosen_slices, describe, image_volume, shown
 from .sampling import centre_lines, direction
 from .sense import calibration_region
 
@@ -118,9 +118,7 @@ def probe_job(
     if why_not := cannot_probe(kspace.mask):
         raise SettingsError(why_not)
     method = methods.prepare(kspace, settings, model)
-    chosen = sorted(set(range(kspace.slices) if indices is None else indices))
-    if not chosen or not 0 <= chosen[0] <= chosen[-1] < kspace.slices:
-        raise SettingsError(f"The slices {chosen} were asked for; the k-space has the slices 0 to {kspace.slices - 1}.")
+    chosen = chosen_slices(kspace, indices)
     count = 2 * probe.repeats
     found, levels, largest = [], [], 0.0
     for place, index in enumerate(chosen):
@@ -133,7 +131,8 @@ def probe_job(
             if repeat < probe.repeats:
                 moved = _noisy(measured, levels[-1], rng), kspace.mask
             else:
-                moved = _thinned(measured, kspace.mask, probe.dropped, rng)
+                mask = thinned(kspace.mask, probe.dropped, rng)
+                moved = np.where(mask, measured, 0), mask
             magnitude, _ = yield from within(method(*moved), done, len(chosen) * count)
             images.append(shown(kspace, magnitude))
             yield Progress(done + 1, len(chosen) * count)
@@ -157,10 +156,35 @@ def probe_job(
 def cannot_probe(mask: np.ndarray | None) -> str:
     """Why an acquisition with this `mask` cannot be probed; empty if it can."""
     if mask is None or mask.all():
-        return "The scan is fully sampled: there is no choice of lines that the image could depend on."
+        return "The scan is fully sampled: nothing was left out that a method would have to fill in."
     if not len(_outer(mask)):
         return "The scan has no lines outside of its full centre that could be left out."
     return ""
+
+
+def thinned(mask: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """A mask without a random part of what lies outside of its full centre.
+
+    Parameters
+    ----------
+    mask : numpy.ndarray, shape (x,) or (y, x), bool
+        See `cannot_probe`.
+    share : float
+        Of the columns or rows, or of the samples where neither is whole, that are left out; at least one is.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    numpy.ndarray, shape of `mask`, bool
+    """
+    outer = _outer(mask)
+    dropped = rng.choice(outer, max(1, round(share * len(outer))), replace=False)
+    thin = np.array(mask, bool)
+    if direction(mask):
+        thin[dropped] = False
+    else:
+        thin.flat[dropped] = False
+    return thin
 
 
 def noise_level(measured: np.ndarray, index: int = 0) -> np.ndarray:
@@ -216,17 +240,3 @@ def _outer(mask: np.ndarray) -> np.ndarray:
         outer = np.array(mask, bool)
         outer[calibration_region(mask, len(mask))] = False
     return np.flatnonzero(outer)
-
-
-def _thinned(
-    measured: np.ndarray, mask: np.ndarray, share: float, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Samples and mask without a random `share` of what lies outside of the full centre, at least one line."""
-    outer = _outer(mask)
-    dropped = rng.choice(outer, max(1, round(share * len(outer))), replace=False)
-    thinned = np.array(mask, bool)
-    if direction(mask):
-        thinned[dropped] = False
-    else:
-        thinned.flat[dropped] = False
-    return np.where(thinned, measured, 0), thinned

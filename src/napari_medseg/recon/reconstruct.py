@@ -172,9 +172,7 @@ def reconstruct_job(
     """
     began = time.monotonic()
     method = methods.prepare(kspace, settings, model)
-    chosen = sorted(set(range(kspace.slices) if indices is None else indices))
-    if not chosen or not 0 <= chosen[0] <= chosen[-1] < kspace.slices:
-        raise SettingsError(f"The slices {chosen} were asked for; the k-space has the slices 0 to {kspace.slices - 1}.")
+    chosen = chosen_slices(kspace, indices)
     mask = np.ones(kspace.matrix[1], bool) if kspace.mask is None else kspace.mask
     parts: dict[int, Part] = {}
     for index in sorted(chosen, key=lambda i: (i < start, i)):
@@ -222,6 +220,20 @@ def reconstruct(
     except TypeError as error:
         raise SettingsError(f"reconstruct does not take these options: {error}.") from error
     return run(reconstruct_job(sampled(kspace, sampling, mask), options, model=methods.model_of(method)))
+
+
+def chosen_slices(kspace: KSpace, indices: Sequence[int] | None) -> list[int]:
+    """Slices of `kspace` that were asked for, in order and each once; all of them for None.
+
+    Raises
+    ------
+    SettingsError
+        If one does not exist, or none was asked for.
+    """
+    chosen = sorted(set(range(kspace.slices) if indices is None else indices))
+    if not chosen or not 0 <= chosen[0] <= chosen[-1] < kspace.slices:
+        raise SettingsError(f"The slices {chosen} were asked for; the k-space has the slices 0 to {kspace.slices - 1}.")
+    return chosen
 
 
 def shown(kspace: KSpace, image: np.ndarray) -> np.ndarray:

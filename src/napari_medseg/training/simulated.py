@@ -15,7 +15,7 @@ from ..errors import SettingsError
 from ..recon import fft2c, ifft2c, sampling_mask
 from ..recon.sampling import file_seed
 from ..recon.simulate import simulate, smooth_phase
-from .augment import Augment, AugmentSettings
+from .augment import Augment
 from .dataset import read_images
 from .settings import MaskShare, ReconTrainSettings
 from .sources import Source

@@ -1,14 +1,15 @@
-"""What the Reconstruct dock shows of one slice on request: the routers of a network, and how stable the image is."""
+"""What the Reconstruct dock tells of a slice on request: routers of a network, stability, the method that suits it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error
 
 from ..errors import MedsegError
-from ..progress import Progress
+from ..progress import Job, Progress
+from ..recon.hidden import Hint
 from ..recon.probe import NAME, Probe, cannot_probe
 from ..volume import Volume
 from . import _job
@@ -35,14 +36,14 @@ def has_routers(card: ModelCard | None) -> bool:
 
 
 class SliceMaps:
-    """New layers over the slice in view.
+    """New layers over the slice in view, and which method suits it.
 
     Parameters
     ----------
     form : ReconstructForm
     viewer : napari.Viewer
     queue : Queue
-        Runs jobs of the kinds ``routers`` and ``probe``.
+        Runs jobs of the kinds ``routers``, ``probe`` and ``hint``.
     given : callable
         Says what is reconstructed how.
     number : callable
@@ -61,9 +62,10 @@ class SliceMaps:
         self._clock = _job.Clock()
         form.routers.clicked.connect(lambda: queue.want("routers", self._start_routers))
         form.probe.clicked.connect(lambda: queue.want("probe", self._start_probe))
+        form.suggest.clicked.connect(lambda: queue.want("hint", self._start_hint))
 
     def why_no_probe(self) -> str:
-        """Why the data under their mask cannot be probed; empty if they can."""
+        """Why no lines of the data under their mask can be left out; empty if some can."""
         try:
             return cannot_probe(self._given().kspace.mask)
         except MedsegError as error:
@@ -85,17 +87,32 @@ class SliceMaps:
         with _job.told():
             given = self._given()
             number = self._number(given.scan)
-            self._clock = _job.Clock()
-            self._form.bar.setRange(0, 0)
-            self._form.status.say("Repeating the reconstruction…")
-            self._queue.start(
+            self._start_counted(
                 "probe",
                 given.probe_job(number),
+                "Repeating the reconstruction…",
                 title=f"Sensitivity of {given.scan.name}",
-                on_step=self._show_step,
                 on_done=lambda found: self._show_probe(given, number, found),
-                on_error=self._failed,
             )
+
+    def _start_hint(self) -> None:
+        with _job.told():
+            given = self._given()
+            number = self._number(given.scan)
+            names = [name for name in self._form.methods() if name != "zero-filled"]
+            self._start_counted(
+                "hint",
+                given.hint_job(number, names),
+                "Hiding lines…",
+                title=f"Methods for {given.scan.name}",
+                on_done=lambda found: self._show_hint(number, found),
+            )
+
+    def _start_counted(self, kind: str, job: Job[Any], words: str, **options: Any) -> None:
+        self._clock = _job.Clock()
+        self._form.bar.setRange(0, 0)
+        self._form.status.say(words)
+        self._queue.start(kind, job, on_step=self._show_step, on_error=self._failed, **options)
 
     def _show_step(self, step: Progress) -> None:
         self._form.bar.setRange(0, step.total)
@@ -120,6 +137,9 @@ class SliceMaps:
             f"Sensitivity of slice {number}: the image moves by {found.report['share']:.2%} of its maximum (root mean "
             "square) with noise and lost lines. Errors that all repeats share do not show."
         )
+
+    def _show_hint(self, number: int, found: Hint) -> None:
+        self._form.status.say(f"Slice {number}: {found.verdict}\n⚠ {found.caution}\n{found.figures}")
 
     def _failed(self, why: str) -> None:
         self._form.status.say(why)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from napari.utils.notifications import show_error
 
 from ..acquisition import KSpace
 from ..progress import Job
+from ..recon.hidden import Hint, hint_job
 from ..recon.probe import Probe, probe_job
 from ..recon.reconstruct import ReconSettings, Reconstruction, reconstruct_job
 from ..recon.router_map import router_map_job
@@ -24,7 +25,7 @@ from ._shelf import Shelf
 if TYPE_CHECKING:
     from napari import Viewer
 
-    from ..models import ModelCard
+    from ..models import ModelCard, TrainedModel
     from ._job import Queue
     from ._reconstruct_form import ReconstructForm
 
@@ -56,6 +57,17 @@ class Input:
             [self.card] if self.card else [],
             lambda models: probe_job(self.kspace, self.settings, model=next(iter(models), None), indices=[number]),
         )
+
+    def hint_job(self, number: int, names: Sequence[str]) -> Job[Hint]:
+        """Which of the methods of these names best predicts samples that are hidden in the slice of this number."""
+        learned = [name for name in names if name in self.shelf.reconstructors]
+
+        def work(models: list[TrainedModel]) -> Job[Hint]:
+            known = dict(zip(learned, models, strict=True))
+            candidates = [(replace(self.settings, method=name), known.get(name)) for name in names]
+            return hint_job(self.kspace, candidates, indices=[number])
+
+        return self.shelf.job([self.shelf.reconstructors[name] for name in learned], work)
 
 
 class SliceView:

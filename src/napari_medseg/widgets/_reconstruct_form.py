@@ -75,6 +75,7 @@ class ReconstructForm(Page):
         self.preview = check("Preview &slice", "Reconstruct the slice in view, again while you scroll or paint.")
         self.routers = button("Ro&uter map")
         self.probe = button("Sensi&tivity")
+        self.suggest = button("Suggest met&hod")
         self.run = button("&Run")
         self.cancel = button("&Cancel")
         self.bar = progress_bar()
@@ -82,6 +83,11 @@ class ReconstructForm(Page):
         self.copy = button("Cop&y as command")
         self.segment = button("Se&gment result")
         self.hint = Paragraph()
+
+    def methods(self) -> list[str]:
+        """Methods that can be chosen for the data."""
+        entries = range(self.method.count())
+        return [self.method.itemData(i) for i in entries if self.method.model().item(i).isEnabled()]
 
     def _lay_out(self) -> None:
         self.stack(
@@ -110,7 +116,8 @@ class ReconstructForm(Page):
             ),
             self.warnings,
             None,
-            beside(self.preview, self.routers, self.probe),
+            beside(self.preview, self.routers),
+            beside(self.probe, self.suggest),
             beside(self.run, self.cancel),
             self.bar,
             self.status,

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QApplication, QTabWidget, QVBoxLayout, QWidget
 from ..errors import SettingsError
 from ..progress import Progress
 from ..recon.command import command
-from ..recon.methods import METHODS, NEEDS_COILS
+from ..recon.methods import METHODS, unfit
 from ..recon.reconstruct import ReconSettings, Reconstruction, warnings
 from ..recon.sampling import KINDS, effective_acceleration
 from . import _job, _layers, _scans
@@ -35,7 +35,12 @@ if TYPE_CHECKING:
 
     from ..models import ModelCard
 
-_KINDS = ("open", "mask", "run", "probe", "routers", "preview", "picture", "compare", "view")
+_KINDS = ("open", "mask", "run", "probe", "hint", "routers", "preview", "picture", "compare", "view")
+_BUSY = {
+    "run": "a run is under way.",
+    "probe": "the sensitivity is being found.",
+    "hint": "the methods are being compared.",
+}
 
 
 class ReconstructWidget(QWidget):
@@ -137,12 +142,9 @@ class ReconstructWidget(QWidget):
         cards = self._shelf.reconstructors
         entries = [(words.split(" (")[0], name) for name, words in METHODS.items()]
         fill(form.method, [*entries, *((name, name) for name in cards)], current)
-        if kspace is not None and kspace.coils < 2:
-            for name in NEEDS_COILS:
-                switch_off(form.method, name, "the k-space has one coil")
-        if kspace is not None and kspace.coils > 1:
-            for name in (name for name, card in cards.items() if card.design == "image"):
-                switch_off(form.method, name, f"takes one coil, the k-space has {kspace.coils}")
+        for name in (*METHODS, *cards) if kspace is not None else ():
+            if why_not := unfit(name, kspace.coils, cards.get(name)):
+                switch_off(form.method, name, why_not)
         if not form.method.model().item(form.method.currentIndex()).isEnabled():
             form.method.setCurrentIndex(form.method.findData(ReconSettings.method))
         offer_devices(form.device, self._shelf, preferences())
@@ -204,7 +206,7 @@ class ReconstructWidget(QWidget):
     def _update(self, event: Any = None) -> None:
         form, source, card = self.form, self.form.source.currentData(), self._card()
         no_data = self._why_not()
-        busy = {"run": "a run is under way.", "probe": "the sensitivity is being found."}.get(self._queue.kind, "")
+        busy = _BUSY.get(self._queue.kind, "")
         no_run, raw = no_data or busy, self._data.raw_file()
         no_save = no_data or ("" if self._mask.kspace.mask is not None else "everything is measured, there is no mask.")
         no_result = "" if self._finished() else "there is no result yet; press Run."
@@ -237,8 +239,15 @@ class ReconstructWidget(QWidget):
             "Show how far the slice in view moves with noise of the measured level and with a tenth of the outer lines "
             "left out: the standard deviation over 8 reconstructions. No probability, and no proof where it is small.",
         )
+        allow(
+            form.suggest,
+            no_probe,
+            "Say which method suits the slice in view: every method that can be chosen reconstructs it without a sixth "
+            "of the outer lines, four times with other lines, and the one that best predicts them is named. A hint "
+            "for scans without a reference, no proof.",
+        )
         allow(form.run, no_run, "Reconstruct all slices in a new layer, beginning with the one in view.")
-        stopping = "" if self._running or self._queue.kind == "probe" else "Stopping."
+        stopping = "" if self._running or self._queue.kind in ("probe", "hint") else "Stopping."
         allow(form.cancel, stopping, "Stop; finished slices of a run stay.")
         no_copy = no_data or self._why_not_copy()
         allow(form.copy, no_copy, "Copy the command line that does the same without a window.")
