@@ -20,6 +20,7 @@ def pytest_configure():
 
 
 def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: "widgets" not in item.path.parts)  # a window closes slowly once the process has grown
     if not has_display():
         for item in items:
             if "make_napari_viewer" in item.fixturenames:
