@@ -1,12 +1,17 @@
 """Checkpoints from elsewhere as models of the user."""
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from napari_medseg import models
+from napari_medseg.acquisition import KSpace
 from napari_medseg.errors import FileError, ModelError, SettingsError
 from napari_medseg.models import ImportSettings, import_checkpoint, install
+from napari_medseg.recon import fft2c
+from napari_medseg.recon.learned import restore
+from napari_medseg.recon.reconstruct import ReconSettings, warnings
 
 # architecture, options of a small network, those of them that its tensors do not tell, size of prepared slices
 SMALL = [
@@ -119,7 +124,7 @@ def test_files_that_hold_no_model_are_refused(tmp_path, checkpoint, capsys):
         ({"epoch": 3}, "holds no weights"),
         (state | {"evil": Hostile()}, "damaged, or holds more than tensors"),
         ({key: value for key, value in state.items() if key != "norm.bias"}, "missing or unknown are norm.bias"),
-        (checkpoint("swin-unet", in_channels=1, out_channels=1), "reconstruction networks are imported by Reconstruct"),
+        (checkpoint("swin-unet", out_channels=1), "neither segments"),
         (checkpoint("swin-unet", in_channels=1), "does not take 3 channels"),
     ):
         torch.save(content, path)
@@ -130,6 +135,21 @@ def test_files_that_hold_no_model_are_refused(tmp_path, checkpoint, capsys):
         with pytest.raises(ModelError, match=text):
             import_checkpoint(missing, "new", SWIN)
     assert "must not" not in capsys.readouterr().out
+
+
+def test_a_published_network_that_reconstructs_works_as_it_was_trained(tmp_path, checkpoint):
+    """At 256 x 256 it sees a slice from its smallest to its largest value, and other sizes are resized."""
+    torch.save(checkpoint("swin-unet", in_channels=1, out_channels=1), tmp_path / "t.pth")
+    model = import_checkpoint(tmp_path / "t.pth", "mine", SWIN).model
+    assert model.card.design == "image" and not model.card.classes and "brightness is lost" in model.card.limits
+    image = np.random.default_rng(0).uniform(3, 7, (256, 256)).astype(np.float32)
+    low, span = image.min(), np.ptp(image)
+    with torch.inference_mode():
+        expected = model.network(torch.from_numpy((image - low) / span)[None, None])[0, 0].clamp(0, 1).numpy()
+    assert np.allclose(restore(model, image), expected * span + low, atol=1e-4)
+    assert restore(model, image[:200, :180]).shape == (200, 180)
+    kspace = KSpace(fft2c(image)[None, None].astype(np.complex64))
+    assert any("does not tell what masks" in note for note in warnings(kspace, ReconSettings("mine"), model.card))
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path, checkpoint, monkeypatch):

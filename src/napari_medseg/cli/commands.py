@@ -240,7 +240,7 @@ def import_model(args: Namespace) -> int:
     imported = models.import_checkpoint(args.file, args.name, models.ImportSettings(**given))
     target = models.install(imported.model)
     card = imported.model.card
-    terminal.say(f"{card.name} ({', '.join(row.name for row in card.classes)}) is installed: {target}")
+    terminal.say(f"{card.name} ({terminal.finds(card)}) is installed: {target}")
     for note in imported.notes:
         terminal.say(textwrap.shorten(note, 240, placeholder=" ..."))
     if card.options:

@@ -174,21 +174,21 @@ def models(cards: Iterable[ModelCard]) -> str:
     lines = [["model", "finds", "Dice", "in"]]
     for card in cards:
         held_out = card.metrics.get("test", {}).get("dice", math.nan)
-        finds = _finds(card)
-        lines.append([card.name, finds, "-" if math.isnan(held_out) else f"{held_out:.3f}", card.modality])
+        lines.append([card.name, finds(card), "-" if math.isnan(held_out) else f"{held_out:.3f}", card.modality])
     return table(lines) + "\nDice: mean on held-out test images, from the model card"
 
 
-def _finds(card: ModelCard) -> str:
+def finds(card: ModelCard) -> str:
+    """What a model gives: its classes, or that it reconstructs, from what masks."""
     spans = {kind: dict.fromkeys(f"{bound:g}x" for bound in bounds) for kind, bounds in card.masks.items()}
     masks = ", ".join(f"{kind} {' to '.join(bounds)}" for kind, bounds in spans.items())
-    return ", ".join(row.name for row in card.classes) or f"reconstructs ({masks})"
+    return ", ".join(row.name for row in card.classes) or (f"reconstructs ({masks})" if masks else "reconstructs")
 
 
 def card_text(card: ModelCard) -> str:
     """A model card for reading."""
     rows = {
-        "finds": _finds(card),
+        "finds": finds(card),
         "task": card.task,
         "modality": card.modality,
         "pixel size": "{:g} to {:g} mm".format(*card.spacing_mm) if card.spacing_mm else "any",

@@ -88,17 +88,19 @@ class Imported:
 
 @dataclass(frozen=True)
 class _Kind:
-    """How images are prepared for published weights of an architecture, and which options its tensors do not tell."""
+    """How images are prepared for published weights of an architecture, which options its tensors do not tell, and
+    whether there are such weights that reconstruct."""
 
     preprocess: Preprocess = field(default_factory=Preprocess)
     caution: str = "which may differ from its training"
     options: tuple[str, ...] = ()
     note: str = ""
+    restores: bool = False
 
 
 _MT_UNET = _Kind(Preprocess(size=(224, 224), multiple=32), "because the authors do not say how theirs were")
 _LSTM = replace(_MT_UNET, options=("attention_size",))
-_SWIN = _Kind(Preprocess(size=(256, 256), multiple=128), options=("mode",))
+_SWIN = _Kind(Preprocess(size=(256, 256), multiple=128), options=("mode",), restores=True)
 _ROUTED = replace(
     _SWIN, note="A file does not tell light from iterative routers: make sure that the architecture is right."
 )
@@ -214,25 +216,46 @@ def _published(path: Path, settings: ImportSettings) -> TrainedModel:
         raise ModelError(f"'{path.name}' holds no weights. Give the file that the training saved its network to.")
     network = _network(path, state, settings)
     maps = len(published.to_published(name, network)[PUBLISHED[name].classes])
-    if entry.background and maps < 2:
-        raise ModelError(
-            f"'{path.name}' holds a {entry.title} with one output, which makes images and no labels: reconstruction "
-            "networks are imported by Reconstruct, a later version."
-        )
-    count = maps - entry.background
-    size = "resized to {} x {} pixels and ".format(*kind.preprocess.size) if kind.preprocess.size else ""
     if kind.note:
         _log.info(kind.note)
-    card = ModelCard(
+    if entry.background and maps < 2:
+        card = _restoring(path, network, settings.architecture)
+    else:
+        count = maps - entry.background
+        size = "resized to {} x {} pixels and ".format(*kind.preprocess.size) if kind.preprocess.size else ""
+        card = ModelCard(
+            name,
+            name,
+            kind.preprocess,
+            tuple(LabelClass(i + 1, f"class {i + 1}", _COLOURS[i % len(_COLOURS)]) for i in range(count)),
+            limits=f"{_unknown(path)} Each slice is {size}scaled from its 1st to its 99.8th percentile, "
+            f"{kind.caution}.",
+        )
+    return TrainedModel(replace(card, options=network.untold), network)
+
+
+def _restoring(path: Path, network: nn.Module, name: str) -> ModelCard:
+    """Card of a published network from a zero-filled magnitude to the full one."""
+    kind = _KINDS[name]
+    if not kind.restores or network.embed.conv.in_channels != CHANNELS["image"]:
+        raise ModelError(
+            f"'{path.name}' holds a network with one output that neither segments (at least two) nor reconstructs (one "
+            "channel in and out, of the Swin family). Import another one."
+        )
+    return ModelCard(
         name,
         name,
-        kind.preprocess,
-        tuple(LabelClass(i + 1, f"class {i + 1}", _COLOURS[i % len(_COLOURS)]) for i in range(count)),
-        options=network.untold,
-        limits=f"Imported from '{path.name}'. What it was trained on and how good it is, is not known. Each slice is "
-        f"{size}scaled from its 1st to its 99.8th percentile, {kind.caution}.",
+        replace(kind.preprocess, percentiles=(0, 100)),
+        (),
+        design="image",
+        limits=f"{_unknown(path)} Each slice is resized to {' x '.join(map(str, kind.preprocess.size))} pixels and "
+        "scaled from its smallest to its largest value, as in its training; the true brightness is lost, so compare "
+        "images, not values. It may draw structure that was not measured.",
     )
-    return TrainedModel(card, network)
+
+
+def _unknown(path: Path) -> str:
+    return f"Imported from '{path.name}'. What it was trained on and how good it is, is not known."
 
 
 def _network(path: Path, state: Mapping[str, Any], settings: ImportSettings) -> nn.Module:

@@ -75,13 +75,28 @@ def _padded(function: Callable[[torch.Tensor], torch.Tensor], images: torch.Tens
 
 
 def restore(model: TrainedModel, magnitude: np.ndarray) -> np.ndarray:
-    """What a network that maps image to image makes of a zero-filled magnitude (y, x), in the same units."""
-    scale = brightness(magnitude)
-    images = torch.from_numpy((magnitude / scale).astype(np.float32))[None, None]
-    device = next(model.network.parameters()).device
+    """What a network that maps image to image makes of a zero-filled magnitude (y, x), in the same units.
+
+    A network whose card names a fixed size is a published one: it sees the slice at that size, from its smallest to its
+    largest value, and gives values from 0 to 1.
+    """
+    resized = model.card.preprocess.size is not None
+    low, scale = (magnitude.min(), np.ptp(magnitude)) if resized else (0, brightness(magnitude))
     with torch.inference_mode():
-        restored = _padded(model.network, images.to(device), model.network.step)[0, 0].clamp(min=0)
-    return restored.cpu().numpy() * np.float32(scale)
+        restored = _on_grid(model.network, model, magnitude)[0, 0].clamp(0, 1 if resized else None)
+    return restored.cpu().numpy() * np.float32(scale) + np.float32(low)
+
+
+def _on_grid(
+    function: Callable[[torch.Tensor], torch.Tensor], model: TrainedModel, magnitude: np.ndarray
+) -> torch.Tensor:
+    """`function` of a magnitude (y, x) prepared as (1, 1, Y, X) for the network of `model`: (1, c, y, x)."""
+    preprocess, device = model.card.preprocess, next(model.network.parameters()).device
+    if preprocess.size is None:
+        images = torch.from_numpy((magnitude / brightness(magnitude)).astype(np.float32))[None, None]
+        return _padded(function, images.to(device), model.network.step)
+    images, undo = preprocess.apply(magnitude[None], None)
+    return undo(function(images[:, :1].to(device)))
 
 
 def restore_job(model: TrainedModel, measured: np.ndarray, mask: np.ndarray) -> Job[np.ndarray]:
@@ -124,23 +139,21 @@ def gates_job(model: TrainedModel, measured: np.ndarray, mask: np.ndarray, itera
     numpy.ndarray, shape (y, x), float32
         0 to 1: gates of the query routers, averaged over the blocks of the network.
     """
-    if model.card.design == "cascade":
-        image = yield from cascade_job(model, measured, mask, iterations - 1)
-        scale = brightness(ifft2c(measured))
-        channels = np.stack([image.real, image.imag]) / scale
-    else:
-        yield Progress(0, 1)
-        image = np.abs(ifft2c(measured))
-        channels = (image / brightness(image))[None]
 
+    @torch.inference_mode()
     def gates(images: torch.Tensor) -> torch.Tensor:
         maps = model.network.router_maps(images)
-        return torch.stack([gate for name, gate in maps.items() if name.endswith(".query")]).mean(0)
+        return torch.stack([gate for name, gate in maps.items() if name.endswith(".query")]).mean(0)[:, None]
 
-    device = next(model.network.parameters()).device
-    with torch.inference_mode():
-        found = _padded(gates, torch.from_numpy(channels.astype(np.float32))[None].to(device), model.network.step)
-    return found[0].cpu().numpy()
+    if model.card.design == "cascade":
+        image = yield from cascade_job(model, measured, mask, iterations - 1)
+        channels = np.stack([image.real, image.imag]) / brightness(ifft2c(measured))
+        images = torch.from_numpy(channels.astype(np.float32))[None].to(next(model.network.parameters()).device)
+        found = _padded(gates, images, model.network.step)
+    else:
+        yield Progress(0, 1)
+        found = _on_grid(gates, model, np.abs(ifft2c(measured)))
+    return found[0, 0].cpu().numpy()
 
 
 def cascade_job(model: TrainedModel, measured: np.ndarray, mask: np.ndarray, iterations: int) -> Job[np.ndarray]:

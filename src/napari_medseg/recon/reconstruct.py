@@ -345,13 +345,15 @@ def warnings(
         return found
     found.append(ESTIMATED)
     spans = list(card.masks.values())
-    low, high = min(s[0] for s in spans), max(s[1] for s in spans)
-    if not low / _FAR <= true <= high * _FAR:
+    if not spans:
+        found.append(f"The card of {card.name} does not tell what masks and accelerations it was trained with.")
+    elif not min(s[0] for s in spans) / _FAR <= true <= max(s[1] for s in spans) * _FAR:
+        low, high = min(s[0] for s in spans), max(s[1] for s in spans)
         found.append(f"The acceleration is {true:.2f}; {card.name} was trained with {low:g} to {high:g}.")
-    if sampling and sampling.kind not in card.masks:
+    if spans and sampling and sampling.kind not in card.masks:
         found.append(f"{card.name} was not trained with {sampling.kind} masks, but with {', '.join(card.masks)}.")
     if kspace.coils > 1:
         found.append(f"{card.name} was trained on one coil; the {kspace.coils} coils go through it one by one.")
-    if not kspace.simulated:
+    if spans and not kspace.simulated:
         found.append(f"{card.name} was trained on simulated k-space; on real data TV is the safer choice.")
     return found
