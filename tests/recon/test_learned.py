@@ -7,7 +7,16 @@ import torch
 from napari_medseg.progress import run
 from napari_medseg.recon import data_consistency, data_residual, fft2c, sampling_mask
 from napari_medseg.recon.classical import tv
-from napari_medseg.recon.learned import WARM, brightness, cascade_job, refine, restore, restore_job, transform
+from napari_medseg.recon.learned import (
+    WARM,
+    _unrolled,
+    brightness,
+    cascade_job,
+    refine,
+    restore,
+    restore_job,
+    transform,
+)
 
 
 def scan(image, columns=True):
@@ -33,6 +42,17 @@ def test_whatever_the_network_says_the_result_agrees_with_the_data(head, learned
     found = run(cascade_job(learned(), measured, mask, 2))
     assert found.shape == shape
     assert data_residual(found, measured, mask) < 1e-6
+
+
+def test_what_hidden_lines_contradict_is_not_believed(head, learned):
+    """Random weights explain nothing that was measured; where too few lines can be hidden they are not asked."""
+    image, model = head(), learned()
+    for acceleration, believed in ((4, False), (12, True)):
+        mask = sampling_mask("random", image.shape[1], acceleration, 0.05, seed=1)
+        measured = np.where(mask, fft2c(image), 0)
+        start, end = run(_unrolled(model, measured, mask, 2))
+        changed = np.linalg.norm(run(cascade_job(model, measured, mask, 2)) - start) / np.linalg.norm(end - start)
+        assert changed == pytest.approx(1) if believed else changed < 0.3
 
 
 def test_scale_of_the_data_is_scale_of_the_result(head, learned):

@@ -14,7 +14,7 @@ from ..errors import SettingsError, VolumeError
 from ..progress import Job, Progress, within
 from . import methods
 from .kspace import fft2c
-from .probe import cannot_probe, thinned
+from .outer import FAR, HIDDEN, cannot_thin, thinned
 from .reconstruct import ReconSettings, chosen_slices, describe
 from .sampling import effective_acceleration
 
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 CLOSE = 0.05
 """Smaller differences of errors mean nothing: the hint is then right as often as a coin, see `recon_hint.py` among the
 benchmarks. It is twice the standard deviation of a difference over one slice and 4 repeats."""
-FAR = 6.0
-"""Effective acceleration above which a hint is unreliable."""
-
 Candidate = tuple[ReconSettings, "TrainedModel | None"]
 """Settings of a method, and the model where the method is one."""
 
@@ -50,7 +47,7 @@ class HiddenSettings:
         If a value is out of its range.
     """
 
-    share: float = 1 / 6
+    share: float = HIDDEN
     repeats: int = 4
     seed: int = 0
 
@@ -151,7 +148,7 @@ def hint_job(
     The idea is cross-validation: Stone, J R Stat Soc B 36:111, 1974.
     """
     hidden = hidden or HiddenSettings()
-    if why_not := cannot_probe(kspace.mask):
+    if why_not := cannot_thin(kspace.mask):
         raise SettingsError(why_not)
     if not candidates:
         raise SettingsError("No method was given to compare; needed is at least one.")

@@ -10,11 +10,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..models import TrainedModel
-from ..progress import Job, Progress
+from ..progress import Job, Progress, within
 from .classical import tv_steps
 from .consistency import data_consistency
-from .kspace import ifft2c
-from .sampling import centre_lines
+from .kspace import fft2c, ifft2c
+from .outer import FAR, HIDDEN, cannot_thin, thinned
+from .sampling import centre_lines, effective_acceleration
 from .sense import calibration_region
 
 WARM = 15
@@ -146,7 +147,7 @@ def gates_job(model: TrainedModel, measured: np.ndarray, mask: np.ndarray, itera
         return torch.stack([gate for name, gate in maps.items() if name.endswith(".query")]).mean(0)[:, None]
 
     if model.card.design == "cascade":
-        image = yield from cascade_job(model, measured, mask, iterations - 1)
+        _, image = yield from _unrolled(model, measured, mask, iterations - 1)
         channels = np.stack([image.real, image.imag]) / brightness(ifft2c(measured))
         images = torch.from_numpy(channels.astype(np.float32))[None].to(next(model.network.parameters()).device)
         found = _padded(gates, images, model.network.step)
@@ -158,6 +159,9 @@ def gates_job(model: TrainedModel, measured: np.ndarray, mask: np.ndarray, itera
 
 def cascade_job(model: TrainedModel, measured: np.ndarray, mask: np.ndarray, iterations: int) -> Job[np.ndarray]:
     """Reconstruct one slice: TV, then `iterations` times the network and hard data consistency.
+
+    Up to an acceleration of `FAR`, what the network changes of TV is weighted by how well it predicts measured lines
+    that are hidden from it: 1 where it explains them, 0 where it does not. Above, too few lines can be hidden.
 
     Parameters
     ----------
@@ -182,14 +186,37 @@ def cascade_job(model: TrainedModel, measured: np.ndarray, mask: np.ndarray, ite
     References
     ----------
     Schlemper et al., IEEE Trans Med Imaging 37:491, 2018 (cascades with data consistency); the start from the TV
-    solution and the shared weights are ours.
+    solution, the shared weights and the hidden lines are ours.
     """
+    checked = iterations > 0 and not cannot_thin(mask) and effective_acceleration(mask) <= FAR
+    start, end = yield from within(_unrolled(model, measured, mask, iterations), 0, 1 + checked)
+    if not checked:
+        return end
+    weight = yield from within(_explained(model, measured, mask, iterations), 1, 2)
+    return start + np.float32(weight) * (end - start)
+
+
+def _explained(model: TrainedModel, measured: np.ndarray, mask: np.ndarray, iterations: int) -> Job[float]:
+    """Share (0 to 1) of the network's change of TV that fits hidden lines best, by least squares."""
+    thin = thinned(mask, HIDDEN, np.random.default_rng(0))
+    hidden = np.broadcast_to(mask & ~thin, measured.shape)
+    start, end = yield from _unrolled(model, np.where(thin, measured, 0), thin, iterations)
+    change, missing = fft2c(end - start)[hidden], (measured - fft2c(start))[hidden]
+    energy = np.vdot(change, change).real
+    return float(np.clip(np.vdot(change, missing).real / energy, 0, 1)) if energy else 0.0
+
+
+def _unrolled(
+    model: TrainedModel, measured: np.ndarray, mask: np.ndarray, iterations: int
+) -> Job[tuple[np.ndarray, np.ndarray]]:
+    """TV with hard data consistency, and what `iterations` steps of the network make of it; see `cascade_job`."""
     scale = brightness(ifft2c(measured))
     measured = (measured / scale).astype(np.complex64)
-    image = data_consistency((yield from tv_steps(measured, mask, iterations=WARM)), measured, mask)
+    start = data_consistency((yield from tv_steps(measured, mask, iterations=WARM)), measured, mask)
+    start = start.astype(np.complex64)
     dims = (-1,) if mask.ndim == 1 else (-2, -1)
     device = next(model.network.parameters()).device
-    current = torch.from_numpy(image.astype(np.complex64))[None].to(device)
+    current = torch.from_numpy(start)[None].to(device)
     samples = torch.from_numpy(measured)[None].to(device)
     known = transform(samples, (-2,), inverse=True) if mask.ndim == 1 else samples
     where = torch.from_numpy(np.broadcast_to(mask, (1, 1, mask.size) if mask.ndim == 1 else (1, *mask.shape)).copy())
@@ -197,4 +224,4 @@ def cascade_job(model: TrainedModel, measured: np.ndarray, mask: np.ndarray, ite
         with torch.inference_mode():
             current = refine(model.network, current, known, where.to(device), dims)
         yield Progress(step + 1, iterations)
-    return current[0].cpu().numpy() * np.float32(scale)
+    return start * np.float32(scale), current[0].cpu().numpy() * np.float32(scale)

@@ -15,9 +15,8 @@ from ..errors import SettingsError, VolumeError
 from ..progress import Job, Progress, within
 from ..volume import Volume
 from . import methods
+from .outer import cannot_thin, thinned
 from .reconstruct import ReconSettings, chosen_slices, describe, image_volume, shown
-from .sampling import centre_lines, direction
-from .sense import calibration_region
 
 if TYPE_CHECKING:
     from ..models import TrainedModel
@@ -115,7 +114,7 @@ def probe_job(
         If k-space, mask, method and settings do not fit, or there is nothing to leave out.
     """
     probe = probe or ProbeSettings()
-    if why_not := cannot_probe(kspace.mask):
+    if why_not := cannot_thin(kspace.mask):
         raise SettingsError(why_not)
     method = methods.prepare(kspace, settings, model)
     chosen = chosen_slices(kspace, indices)
@@ -151,40 +150,6 @@ def probe_job(
         "share": float(np.sqrt(np.mean(spread**2))) / (largest or 1.0),
     }
     return Probe(image_volume(kspace, spread), report)
-
-
-def cannot_probe(mask: np.ndarray | None) -> str:
-    """Why an acquisition with this `mask` cannot be probed; empty if it can."""
-    if mask is None or mask.all():
-        return "The scan is fully sampled: nothing was left out that a method would have to fill in."
-    if not len(_outer(mask)):
-        return "The scan has no lines outside of its full centre that could be left out."
-    return ""
-
-
-def thinned(mask: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """A mask without a random part of what lies outside of its full centre.
-
-    Parameters
-    ----------
-    mask : numpy.ndarray, shape (x,) or (y, x), bool
-        See `cannot_probe`.
-    share : float
-        Of the columns or rows, or of the samples where neither is whole, that are left out; at least one is.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    numpy.ndarray, shape of `mask`, bool
-    """
-    outer = _outer(mask)
-    dropped = rng.choice(outer, max(1, round(share * len(outer))), replace=False)
-    thin = np.array(mask, bool)
-    if direction(mask):
-        thin[dropped] = False
-    else:
-        thin.flat[dropped] = False
-    return thin
 
 
 def noise_level(measured: np.ndarray, index: int = 0) -> np.ndarray:
@@ -227,16 +192,3 @@ def _noisy(measured: np.ndarray, level: np.ndarray, rng: np.random.Generator) ->
     real, imaginary = rng.standard_normal((2, *measured.shape), np.float32)
     noise = level[:, None, None].astype(np.float32) * (real + 1j * imaginary)
     return measured + np.where(measured.any(0), noise, 0)
-
-
-def _outer(mask: np.ndarray) -> np.ndarray:
-    """What lies outside of the full centre: numbers of columns or of rows, or flat positions where neither is whole."""
-    if direction(mask):
-        lines = mask if mask.ndim == 1 else mask[:, 0]
-        first, last = centre_lines(lines)
-        outer = np.array(lines, bool)
-        outer[first:last] = False
-    else:
-        outer = np.array(mask, bool)
-        outer[calibration_region(mask, len(mask))] = False
-    return np.flatnonzero(outer)

@@ -10,7 +10,8 @@ from napari.utils.notifications import show_error
 from ..errors import MedsegError
 from ..progress import Job, Progress
 from ..recon.hidden import Hint
-from ..recon.probe import NAME, Probe, cannot_probe
+from ..recon.outer import cannot_thin
+from ..recon.probe import NAME, Probe
 from ..volume import Volume
 from . import _job
 from ._layers import SIGHT, add_router_map
@@ -67,7 +68,7 @@ class SliceMaps:
     def why_no_probe(self) -> str:
         """Why no lines of the data under their mask can be left out; empty if some can."""
         try:
-            return cannot_probe(self._given().kspace.mask)
+            return cannot_thin(self._given().kspace.mask)
         except MedsegError as error:
             return str(error)
 
