@@ -11,7 +11,7 @@ from napari_medseg.progress import run
 from napari_medseg.recon import hidden, ifft2c, rss
 from napari_medseg.recon.hidden import HiddenSettings, Hint, hint_job
 from napari_medseg.recon.reconstruct import ReconSettings
-from napari_medseg.recon.sampling import Sampling, centre_lines
+from napari_medseg.recon.sampling import Sampling
 
 ZERO = ReconSettings("zero-filled"), None
 TV = ReconSettings("tv", iterations=5), None
@@ -50,9 +50,7 @@ def test_zero_filling_is_wrong_by_all_of_it(kspace_of, coils):
 
 
 @pytest.mark.parametrize(("kind", "direction"), [("random", "x"), ("random", "y"), ("poisson", "x")])
-def test_hidden_lines_are_measured_ones_outside_of_the_centre_and_the_same_for_all(
-    kspace_of, monkeypatch, kind, direction
-):
+def test_hidden_lines_are_measured_ones_and_the_same_for_all(kspace_of, monkeypatch, kind, direction):
     data, masks = kspace_of(slices=1, coils=2), {}
     kspace = scan(data, kind, direction)
     monkeypatch.setattr(hidden.methods, "prepare", all_knowing(data, masks))
@@ -61,15 +59,7 @@ def test_hidden_lines_are_measured_ones_outside_of_the_centre_and_the_same_for_a
     assert len(masks["tv"]) == 2 and not np.array_equal(*masks["tv"])
     for seen, other in zip(masks["tv"], masks["wavelet"], strict=True):
         np.testing.assert_array_equal(seen, other)
-        lost = kspace.mask & ~seen
-        assert lost.any() and not (seen & ~kspace.mask).any()
-        if kind == "poisson":
-            assert not lost[30:34, 30:34].any()
-            continue
-        lines = lost if lost.ndim == 1 else lost[:, 0]
-        assert lost.ndim == 1 or (lost == lines[:, None]).all()
-        first, last = centre_lines(kspace.mask if lost.ndim == 1 else kspace.mask[:, 0])
-        assert last > first and not lines[first:last].any()
+        assert (seen < kspace.mask).any() and not (seen > kspace.mask).any()
 
 
 def test_errors_do_not_depend_on_units_or_on_other_slices_and_can_be_repeated(kspace_of):

@@ -199,7 +199,7 @@ def cascade_job(model: TrainedModel, measured: np.ndarray, mask: np.ndarray, ite
 def _explained(model: TrainedModel, measured: np.ndarray, mask: np.ndarray, iterations: int) -> Job[float]:
     """Share (0 to 1) of the network's change of TV that fits hidden lines best, by least squares."""
     thin = thinned(mask, HIDDEN, np.random.default_rng(0))
-    hidden = np.broadcast_to(mask & ~thin, measured.shape)
+    hidden = (mask & ~thin) & (measured != 0)  # a scanner fills what it did not measure with zeros
     start, end = yield from _unrolled(model, np.where(thin, measured, 0), thin, iterations)
     change, missing = fft2c(end - start)[hidden], (measured - fft2c(start))[hidden]
     energy = np.vdot(change, change).real

@@ -256,7 +256,9 @@ def _fill(target: QTableWidget, rows: Sequence[Sequence[str]]) -> None:
     target.setRowCount(len(rows))
     for place, texts in enumerate(rows):
         for column, text in enumerate(texts):
-            target.setItem(place, column, QTableWidgetItem(text))
+            item = QTableWidgetItem(text)
+            item.setToolTip(text)  # long names are cut off
+            target.setItem(place, column, item)
     fit(target)
 
 
