@@ -1,6 +1,6 @@
 # make demo   open the bundled heart volume in napari, run the bundled model, show its labels
 # make test   run every test in real windows, then the widget tests once more on PyQt6
-# make lint   check the code with ruff
+# make lint   check the code: ruff's rules and layout, types
 #
 # The first call makes the environment in .venv; later calls need no network.
 
@@ -29,6 +29,8 @@ test: packages $(QT6)/installed
 
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/python tools/check_types.py
 
 packages:
 	@sh tools/apt_packages.sh $(PACKAGES)
