@@ -1,5 +1,6 @@
 # make demo   open the bundled heart volume in napari, run the bundled model, show its labels
 # make test   run every test in real windows, then the widget tests once more on PyQt6
+# make test COVERAGE=--cov   the same, and print which lines no test reaches: a third slower
 # make lint   check the code: ruff's rules and layout, types
 #
 # The first call makes the environment in .venv; later calls need no network.
@@ -24,7 +25,7 @@ else
 endif
 
 test: packages $(QT6)/installed
-	$(XVFB) $(VENV)/bin/python -m pytest --no-xvfb
+	$(XVFB) $(VENV)/bin/python -m pytest --no-xvfb $(COVERAGE)
 	PYTHONPATH="$(CURDIR)/$(QT6)" QT_API=pyqt6 PYTEST_QT_API=pyqt6 $(XVFB) $(VENV)/bin/python -m pytest --no-xvfb tests/widgets
 
 lint: $(VENV)/installed
