@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from napari_medseg.errors import VolumeError
+from napari_medseg.record import Record
 from napari_medseg.volume import LabelClass, Volume
 
 
@@ -84,3 +85,27 @@ def test_labels_take_the_grid_of_their_image():
 def test_spacing_is_known_unless_the_metadata_denies_it():
     assert Volume(np.zeros((2, 3)), "yx").has_spacing
     assert not Volume(np.zeros((2, 3)), "yx", metadata={"has_spacing": False}).has_spacing
+
+
+def test_other_data_on_the_grid_of_a_volume_have_another_making():
+    volume = Volume(np.zeros((3, 4, 5)), "zyx", metadata={"record": Record("segment"), "series_uid": "1.2"})
+    other = volume.like(np.ones((3, 4, 5)))
+    assert other.record is None and other.metadata == {"series_uid": "1.2"}
+    assert other.made_by(Record("draw")).record == Record("draw") and volume.record == Record("segment")
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape", "axis", "index", "reviewed"),
+    [
+        ("zyx", (6, 4, 5), "z", 5, (0,)),
+        ("zyx", (6, 4, 5), "z", 1, ()),
+        ("tzyx", (2, 3, 4, 5), "t", 1, (2,)),
+        ("tzyx", (2, 3, 4, 5), "z", 2, (0, 1)),
+        ("czyx", (1, 6, 4, 5), "c", 0, (2, 5)),
+        ("zyx", (4, 4, 5), "z", 2, (0,)),
+    ],
+)
+def test_reviewed_slices_follow_a_selection(axes, shape, axis, index, reviewed):
+    record = Record("segment", reviewed=(2, 5))
+    volume = Volume(np.zeros(shape), axes, metadata={"record": record})
+    assert volume.select(axis, index).record.reviewed == reviewed

@@ -15,7 +15,7 @@ import numpy as np
 
 from . import labels
 from .errors import SettingsError
-from .inference import InferenceSettings, Part, Plan, Segmentation, plan, segment_job
+from .inference import InferenceSettings, Part, Plan, Segmentation, describe, plan, segment_job
 from .models import ModelCard, TrainedModel, find, load
 from .progress import Job, Progress, run
 from .slices import Canvas, label_shape, planes
@@ -118,7 +118,8 @@ def consensus_job(
         **canvas.report(),
         "agreement": agreement.table(),
     }
-    return Segmentation(canvas.volume(), None, report, volume.like(doubt))
+    record = describe("consensus", volume, models, settings, what.batch, report)
+    return Segmentation(canvas.volume().made_by(record), None, report, volume.like(doubt).made_by(record))
 
 
 def segment(

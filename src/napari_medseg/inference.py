@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from . import __version__, engine, labels
 from .errors import SettingsError, VolumeError
 from .models import TrainedModel
 from .progress import Job, Progress
+from .record import Item, Record, UsedModel, now, software
 from .slices import Canvas, Slices, planes
 from .volume import Volume
 
@@ -192,7 +194,35 @@ def segment_job(
         "warnings": list(what.warnings),
         **canvas.report(),
     }
-    return Segmentation(canvas.volume(), None if doubt is None else volume.like(doubt), report)
+    record = describe("segment", volume, [model], settings, runner.batch, report)
+    uncertainty = None if doubt is None else volume.like(doubt).made_by(record)
+    return Segmentation(canvas.volume().made_by(record), uncertainty, report)
+
+
+def describe(
+    what: str,
+    volume: Volume,
+    models: Sequence[TrainedModel],
+    settings: InferenceSettings,
+    batch: int,
+    report: Mapping[str, Any],
+) -> Record:
+    """The record of a run over `volume`, of which `report` says what came of it."""
+    figures = {name: report[name] for name in ("slices", "objects", "agreement") if name in report}
+    cards = [model.card for model in models]
+    return Record(
+        what=what,
+        time=now(),
+        software=software(),
+        models=tuple(UsedModel(card.name, card.sha256, card.architecture) for card in cards),
+        settings=asdict(settings),
+        place={"device": report["device"], "batch": batch},
+        outputs=(Item("labels", classes=tuple(report["classes"])),),
+        seconds=report["seconds"],
+        warnings=tuple(report["warnings"]),
+        figures=figures,
+        parents=(volume.record.id,) if volume.record and volume.record.id else (),
+    )
 
 
 def _check_size(size: tuple[int, int], working: tuple[int, int]) -> None:

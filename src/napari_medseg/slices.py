@@ -106,8 +106,8 @@ class Canvas:
     def volume(self) -> Volume:
         """The labels on the grid of the image."""
         # numbered objects have no class table that would mark them as labels
-        marked = {**self._volume.metadata, "labels": True}
-        return replace(self._volume.like(self.array, () if self._split else self._classes), metadata=marked)
+        found = self._volume.like(self.array, () if self._split else self._classes)
+        return replace(found, metadata={**found.metadata, "labels": True})
 
     def report(self) -> dict[str, Any]:
         """Voxels per class, with the voxel size known also volume (mm3) or area (mm2), and how many objects."""

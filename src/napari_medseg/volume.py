@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from .errors import VolumeError
+from .record import KEY as RECORD
+from .record import Record
 
 _AXES = re.compile(r"t?(c?z?yx|z?yxc)")
 
@@ -40,6 +43,7 @@ class Volume:
         Class table when the array holds labels; background (0) is not listed.
     metadata : mapping
         What else the file said. ``has_spacing`` is False when the voxel size is not known and the affine is a guess.
+        ``record``, if there, is the `Record` of how the array came to be.
 
     Raises
     ------
@@ -101,17 +105,31 @@ class Volume:
         return bool(self.metadata.get("has_spacing", True))
 
     @property
+    def record(self) -> Record | None:
+        """How the array came to be, if that is known."""
+        found = self.metadata.get(RECORD)
+        return found if isinstance(found, Record) else None
+
+    @property
     def channel_axis(self) -> int | None:
         """Index of the channel axis, if there is one."""
         return self.axes.index("c") if "c" in self.axes else None
 
     def like(self, data: Any, classes: tuple[LabelClass, ...] = ()) -> Volume:
-        """`data` on the grid of this volume: same affine; the channel axis is dropped if `data` has none."""
+        """`data` on the grid of this volume: same affine; the channel axis is dropped if `data` has none.
+
+        The record of this volume does not hold for other data and is left out.
+        """
         axes = self.axes if data.ndim == len(self.axes) else self.axes.replace("c", "")
-        return replace(self, data=data, axes=axes, classes=classes)
+        return replace(self, data=data, axes=axes, classes=classes, metadata=self._without_record())
+
+    def made_by(self, record: Record | None) -> Volume:
+        """The same volume with another record, or without one."""
+        noted = {} if record is None else {RECORD: record}
+        return replace(self, metadata={**self._without_record(), **noted})
 
     def select(self, axis: str, index: int) -> Volume:
-        """One position along `axis` (``t``, ``c`` or ``z``); the affine follows the selected slice.
+        """One position along `axis` (``t``, ``c`` or ``z``); affine and reviewed slices follow the selection.
 
         Raises
         ------
@@ -130,7 +148,25 @@ class Volume:
         if axis == "z":
             affine[:3, 3] += index * affine[:3, 2]
         data = self.data[(slice(None),) * where + (index,)]
-        return replace(self, data=data, axes=self.axes.replace(axis, ""), affine=affine)
+        part = replace(self, data=data, axes=self.axes.replace(axis, ""), affine=affine)
+        if self.record is None or axis == "c":
+            return part
+        return part.made_by(self.record.with_reviewed(self._reviewed_at(axis, index)))
+
+    def _without_record(self) -> dict[str, Any]:
+        return {key: value for key, value in self.metadata.items() if key != RECORD}
+
+    def _reviewed_at(self, axis: str, index: int) -> list[int]:
+        """Numbers that the reviewed slices have within position `index` of an axis before y and x."""
+        lengths = {a: n for a, n in zip(self.axes, self.data.shape, strict=True) if a in "tz"}
+        rest = [n for a, n in lengths.items() if a != axis]
+        found = []
+        for number in self.record.reviewed if self.record else ():
+            if number < math.prod(lengths.values()):
+                place = dict(zip(lengths, np.unravel_index(number, tuple(lengths.values())), strict=True))
+                if place.pop(axis) == index:
+                    found.append(int(np.ravel_multi_index(tuple(place.values()), tuple(rest))) if rest else 0)
+        return found
 
 
 def _is_invertible(matrix: np.ndarray) -> bool:

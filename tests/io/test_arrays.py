@@ -101,9 +101,9 @@ def test_an_archive_without_arrays_is_told(tmp_path):
         io.read(tmp_path / "a.npz")
 
 
-def test_geometry_of_a_bare_array_is_beside_it(tmp_path, volume):
+def test_geometry_of_a_bare_array_is_in_its_side_file(tmp_path, volume):
     path = io.write(volume, tmp_path / "a.npy")
     np.testing.assert_array_equal(np.load(path), volume.data)
-    notes = json.loads((tmp_path / "a.json").read_text())["napari_medseg"]
+    notes = json.loads((tmp_path / "a.npy.json").read_text())["napari_medseg"]
     assert notes["affine"] == volume.affine.tolist()
     np.testing.assert_array_equal(io.read(path).affine, volume.affine)

@@ -10,6 +10,7 @@ import pytest
 
 from napari_medseg import io
 from napari_medseg.errors import FileError, VolumeError
+from napari_medseg.io.notes import Notes
 from napari_medseg.volume import Volume
 
 
@@ -134,26 +135,19 @@ def test_affine_that_another_program_changed_wins(tmp_path, volume):
     np.testing.assert_allclose(io.read(tmp_path / "b.nii").affine, moved, atol=1e-5)
 
 
-def test_classes_are_in_the_header_and_beside_the_file(tmp_path, labels):
+def test_classes_are_in_the_header(tmp_path, labels):
     path = io.write(labels, tmp_path / "a.nii.gz")
     assert nib.load(path).header["intent_code"] == 1002
-    (tmp_path / "a.json").unlink()
     assert io.read(path).classes == labels.classes
-    io.write(labels, path)
-    save(path, labels.data.T)  # another program drops the extension
+    assert [path.name for path in tmp_path.iterdir()] == ["a.nii.gz"]
+
+
+def test_old_class_table_is_read_for_labels_that_lost_their_notes(tmp_path, labels):
+    (tmp_path / "a.json").write_text(json.dumps({"RepetitionTime": 2.5, "napari_medseg": Notes.of(labels).to_json()}))
+    path = save(tmp_path / "a.nii", labels.data.T, intent_code=1002)
     assert io.read(path).classes == labels.classes and io.read(path).metadata["labels"]
-
-
-def test_sidecar_of_other_programs_keeps_its_entries(tmp_path, labels):
-    (tmp_path / "a.json").write_text('{"RepetitionTime": 2.5}')
-    io.write(labels, tmp_path / "a.nii.gz")
-    content = json.loads((tmp_path / "a.json").read_text())
-    assert content["RepetitionTime"] == 2.5 and len(content) == 2
-
-
-def test_images_get_no_sidecar(tmp_path, volume):
-    io.write(volume, tmp_path / "a.nii")
-    assert [path.name for path in tmp_path.iterdir()] == ["a.nii"]
+    scan = save(tmp_path / "a.nii.gz", labels.data.T)
+    assert not io.read(scan).classes and "labels" not in io.read(scan).metadata
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])

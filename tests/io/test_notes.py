@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from napari_medseg.io.notes import KEY, Notes, read_beside, restore_axes
+from napari_medseg.io.notes import KEY, Notes, restore_axes
 
 
 def test_notes_come_back_from_their_text(labels):
@@ -33,12 +33,6 @@ def test_texts_that_are_not_ours_are_passed_over(text):
 def test_malformed_parts_are_left_out(content):
     notes = Notes.from_text(json.dumps({KEY: content}))
     assert (notes.axes, notes.affine, notes.classes, dict(notes.metadata)) == ("", None, (), {})
-
-
-def test_sidecars_that_are_damaged_are_passed_over(tmp_path):
-    for content in (b"", b"{", b"\xff", b"[1]"):
-        (tmp_path / "a.json").write_bytes(content)
-        assert read_beside(tmp_path / "a.nii.gz") is None
 
 
 def test_axes_of_one_voxel_are_restored():

@@ -129,12 +129,25 @@ def test_long_names_can_be_saved(tmp_path, volume):
     assert io.write(volume, tmp_path / ("a" * 240 + ".nii.gz")).is_file()
 
 
-def test_class_table_beside_that_cannot_be_written_is_told(tmp_path, labels, monkeypatch):
+def test_side_file_that_cannot_be_renamed_leaves_the_array_without_it(tmp_path, labels, monkeypatch):
+    io.write(replace(labels, data=labels.data + 1, classes=()), tmp_path / "a.npy")
     rename = os.replace
     monkeypatch.setattr(os, "replace", lambda a, b: full_disk() if str(b).endswith(".json") else rename(a, b))
-    with pytest.raises(FileError, match=r"'a\.json' could not be saved"):
-        io.write(labels, tmp_path / "a.nii")
-    assert io.read(tmp_path / "a.nii").classes == labels.classes
+    with pytest.raises(FileError, match=r"'a\.npy\.json' could not be saved .*'a\.npy' was saved without it"):
+        io.write(labels, tmp_path / "a.npy")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npy", "a.npy.json"]
+    back = io.read(tmp_path / "a.npy")
+    np.testing.assert_array_equal(back.data, labels.data)
+    assert np.array_equal(back.affine, np.eye(4)) and not back.classes, "the old notes are not those of this array"
+
+
+def test_write_protected_side_file_keeps_both(tmp_path, labels):
+    io.write(labels, tmp_path / "a.npy")
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    (tmp_path / "a.npy.json").chmod(0o444)
+    with pytest.raises(FileError, match=r"'a\.npy\.json' could not be saved \(the file is write-protected\)"):
+        io.write(replace(labels, data=labels.data + 1), tmp_path / "a.npy")
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
 def test_replace_checks_before_it_renames(tmp_path):

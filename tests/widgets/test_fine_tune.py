@@ -17,13 +17,14 @@ from scipy.ndimage import binary_dilation
 from napari_medseg import io, models, samples
 from napari_medseg.errors import SettingsError, VolumeError
 from napari_medseg.io.contributions import layer_tuple
+from napari_medseg.record import Record, UsedModel
 from napari_medseg.training import annotated
 from napari_medseg.training.folders import LabelledImage, write_dataset
 from napari_medseg.volume import LabelClass, Volume
 from napari_medseg.widgets import _fine_tune_jobs, _training
-from napari_medseg.widgets._fine_tune_data import parse_slices, slices_text, touched
+from napari_medseg.widgets._fine_tune_data import parse_slices, slices_text
 from napari_medseg.widgets._fine_tune_form import new_name, plan_text
-from napari_medseg.widgets._layers import RUN
+from napari_medseg.widgets._records import put_record, record_of
 from napari_medseg.widgets._training import Run, runs_folder, training
 from napari_medseg.widgets._training_view import doubtful, verdict_text
 from napari_medseg.widgets.fine_tune import FineTuneWidget
@@ -218,15 +219,6 @@ def test_slices_are_read_and_written_short():
             parse_slices(text, 10)
 
 
-def test_steps_of_the_undo_history_name_their_slices(make_napari_viewer):
-    layer = make_napari_viewer().add_labels(np.zeros((SLICES, 40, 48), np.uint8))
-    seen = []
-    layer.events.paint.connect(lambda event: seen.append(touched(event.value, 3)))
-    layer.paint((2, 20, 20), 3)
-    layer.data_setitem((np.array([4, 6]), np.array([1, 1]), np.array([2, 2])), 5)
-    assert seen == [{2}, {4, 6}]
-
-
 def test_slices_that_hold_labels_are_proposed_and_their_classes_listed(dock):
     d = dock()
     d.labels(z3=1, z4=2, z6=1)
@@ -238,12 +230,12 @@ def test_slices_that_hold_labels_are_proposed_and_their_classes_listed(dock):
 def test_result_of_a_run_is_not_reviewed_until_it_is_painted_on(dock):
     d = dock()
     layer = d.labels(z3=1, z4=1)
-    layer.metadata[RUN] = "all"
+    put_record(layer, Record("segment", models=(UsedModel("all"),)))
     d.widget._sources.offer()
     assert d.form.reviewed.text() == "" and not d.form.start.isEnabled() and "reviewed" in d.form.hint.text()
     layer.paint((4, 30, 30), 1)
     d.settle()
-    assert d.form.reviewed.text() == "4" and layer.metadata["reviewed"] == [4] and d.form.start.isEnabled()
+    assert d.form.reviewed.text() == "4" and record_of(layer).reviewed == (4,) and d.form.start.isEnabled()
 
 
 def test_painted_slices_are_added_and_undone_labels_leave_the_table(dock):
@@ -268,11 +260,11 @@ def test_reviewed_slices_are_typed_added_and_kept_in_the_layer(dock):
     d.form.reviewed.setText("2-3")
     d.form.reviewed.textEdited.emit("2-3")
     d.settle()
-    assert layer.metadata["reviewed"] == [2, 3] and d.form.start.isEnabled()
+    assert record_of(layer).reviewed == (2, 3) and d.form.start.isEnabled()
     d.viewer.dims.set_current_step(0, 6)
     assert d.form.add.text() == "Add slice 6"
     d.form.add.click()
-    assert layer.metadata["reviewed"] == [2, 3, 6] and d.form.reviewed.text() == "2-3, 6"
+    assert record_of(layer).reviewed == (2, 3, 6) and d.form.reviewed.text() == "2-3, 6"
     assert d.form.add.text() == "Remove slice 6"
     d.close()
     d.open()
@@ -290,7 +282,7 @@ def test_classes_can_be_named_and_left_out(dock, prepared):
     d.start()
     ((annotation,), settings) = prepared[0]
     assert [(row.id, row.name) for row in settings.classes] == [(1, "everything"), (2, "muscle")]
-    assert settings.ignore == 3 and annotation.reviewed == (3, 4, 5) and layer.metadata["reviewed"] == [3, 4, 5]
+    assert settings.ignore == 3 and annotation.reviewed == (3, 4, 5) and record_of(layer).reviewed == (3, 4, 5)
     assert [annotation.labels.data[z, 10, 10] for z in (3, 4, 5)] == [1, 2, 3]
     np.testing.assert_array_equal(annotation.labels.affine, annotation.image.affine)
 
@@ -456,7 +448,7 @@ def test_painting_and_deleting_layers_goes_on_meanwhile(dock, prepared):
     layer = d.labels(z3=1)
     run = d.start()
     layer.paint((6, 20, 20), 1)
-    assert layer.metadata["reviewed"] == [3, 6] and prepared[0][0][0].reviewed == (3,)
+    assert record_of(layer).reviewed == (3, 6) and prepared[0][0][0].reviewed == (3,)
     assert prepared[0][0][0].labels.data[6].max() == 0
     d.viewer.layers.clear()
     d.finish(run)

@@ -15,6 +15,7 @@ from napari_medseg.errors import VolumeError
 from napari_medseg.io.contributions import layer_tuple
 from napari_medseg.volume import Volume
 from napari_medseg.widgets._card import CardDialog
+from napari_medseg.widgets._records import record_of
 
 SLICES = 10  # three batches
 OBLIQUE = np.array([[1.2, -0.3, 0.5, -40], [0.4, 1.1, -0.2, 12], [-0.5, 0.3, 7.9, 33], [0, 0, 0, 1]])
@@ -397,3 +398,24 @@ def test_model_with_a_wrong_hash_is_refused_with_a_sentence(dock, own_home):
     assert not d.form.run.isEnabled() and "SHA-256" in d.form.hint.text()
     d.choose(d.form.model, "all")
     assert d.form.run.isEnabled()
+
+
+def test_corrected_slice_is_reviewed_after_save_and_open(dock, tmp_path, monkeypatch):
+    d = dock()
+    metadata = {"series_uid": "1.2.3", "source": str(tmp_path / "scan.nii.gz")}
+    add_volume(d.viewer, Volume(noise(4, 40, 48), "zyx", OBLIQUE, metadata=metadata))
+    d.settle()
+    layer = d.run()
+    layer.paint((2, 20, 20), 0)
+    path = tmp_path / "labels.nii.gz"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
+    d.viewer.layers.selection.active = layer
+    d.form.save.click()
+    d.settle()
+    (again,) = d.viewer.open(path, plugin="napari-medseg")
+    record = record_of(again)
+    assert record.reviewed == (2,) and [model.name for model in record.models] == ["all"] and record.models[0].sha256
+    assert record.settings["context"] == "auto" and record.figures["slices"] == 4
+    assert again.metadata["medseg"]["series_uid"] == "1.2.3"
+    again.paint((0, 20, 20), 0)
+    assert record_of(again).reviewed == (0, 2), "an opened layer is followed too"

@@ -37,6 +37,8 @@ def inference_settings(args: Namespace) -> InferenceSettings:
 def segment(args: Namespace) -> int:
     """``napari-medseg segment``."""
     from .. import cohort, models
+    from ..io import formats
+    from ..io.notes import side_file
     from .report import Report, write_json
 
     settings, weights = inference_settings(args), _find_models(args)
@@ -45,7 +47,8 @@ def segment(args: Namespace) -> int:
     items = cohort.place(sources, args.output, args.uncertainty, args.disagreement, single=total == 1)
     outputs = [path for item in items for path in item.outputs()]
     cohort.refuse_conflicts([*map(Path, args.inputs), *sources], outputs)
-    cohort.refuse_conflicts([*sources, *outputs], [args.report] if args.report else [])
+    notes = [side_file(path) for path in outputs if not formats.writable(path).keeps_notes]
+    cohort.refuse_conflicts([*sources, *outputs, *notes], [args.report] if args.report else [])
     loaded = [models.load(path) for path in weights]
     places = {"uncertainty": args.uncertainty, "axes": args.axes, "disagreement": args.disagreement or False}
     report = Report(

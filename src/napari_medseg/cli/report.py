@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,12 +10,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .. import __version__
 from ..cohort import Failure
 from ..errors import FileError, SettingsError
 from ..io.notes import KEY
+from ..record import plain
 
 
 @dataclass
@@ -101,7 +99,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def to_json(value: Any) -> str:
     """Indented JSON in which what is not a finite number is null."""
-    return json.dumps(_plain(value), indent=2, allow_nan=False, default=str) + "\n"
+    return json.dumps(plain(value), indent=2, allow_nan=False, default=str) + "\n"
 
 
 def _notes_in(path: Path) -> dict[str, Any]:
@@ -115,13 +113,3 @@ def _notes_in(path: Path) -> dict[str, Any]:
 def _deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that decide about the labels: where and in which portions they were computed does not."""
     return {key: value for key, value in settings.items() if key not in ("device", "batch")}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, np.generic | np.ndarray):
-        return _plain(value.tolist())
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import FileError, VolumeError
 from ..volume import Volume
 from . import checks, formats, verified
-from .notes import Notes, is_labels, write_beside
+from .notes import is_labels, refuse_foreign, side_file, side_text
 
 __all__ = ["read", "write"]
 
@@ -60,8 +60,8 @@ def write(volume: Volume, path: str | Path) -> Path:
         Labels (a volume with classes, or ``labels`` True in its metadata) are saved as the smallest unsigned
         integers that hold them.
     path : str or pathlib.Path
-        Ending in ``.nii``, ``.nii.gz``, ``.tif``, ``.tiff``, ``.npy`` or ``.npz``. Labels in NIfTI and every
-        ``.npy`` get a JSON file of the same name beside them.
+        Ending in ``.nii``, ``.nii.gz``, ``.tif``, ``.tiff``, ``.npy`` or ``.npz``. Axes, affine, classes and record
+        are kept inside; only ``scan.npy`` cannot hold them and gets a side file ``scan.npy.json``.
 
     Returns
     -------
@@ -71,7 +71,8 @@ def write(volume: Volume, path: str | Path) -> Path:
     Raises
     ------
     FileError
-        If it cannot be written or does not read back the same; an earlier file is then unchanged.
+        If it cannot be written or does not read back the same, or the side file belongs to another program; an
+        earlier file is then unchanged.
     VolumeError
         If the format cannot hold the voxels, or labels are negative or not whole numbers.
     """
@@ -82,14 +83,29 @@ def write(volume: Volume, path: str | Path) -> Path:
     module = import_module(f".{format_.module}", __name__)
     volume = replace(volume, data=_storable(volume))
     axes = None if format_.keeps_notes else volume.axes
-    verified.replace(
+    array = verified.Change(
         path,
         lambda temporary: module.save(volume, temporary),
         lambda temporary: verified.same(volume, module.read(temporary, axes), notes=format_.keeps_notes),
     )
-    if not format_.keeps_notes or (format_.module == "nifti" and is_labels(volume)):
-        write_beside(path, Notes.of(volume))
+    if format_.keeps_notes:
+        verified.replace_all(array)
+    else:
+        # the array first: after a crash between the two, the side file does not fit and is ignored
+        verified.replace_all(array, _side(path, volume))
     return path
+
+
+def _side(path: Path, volume: Volume) -> verified.Change:
+    """The side file of an array."""
+    refuse_foreign(path)
+    text = side_text(path, volume)
+
+    def check(temporary: Path) -> None:
+        if temporary.read_text("utf-8") != text:
+            raise FileError("the copy read back is another text")
+
+    return verified.Change(side_file(path), lambda temporary: temporary.write_text(text, "utf-8"), check)
 
 
 def _storable(volume: Volume) -> np.ndarray:

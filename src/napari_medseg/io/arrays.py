@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import FileError, VolumeError
 from ..volume import Volume
 from . import checks
-from .notes import KEY, Notes, read_beside
+from .notes import KEY, Notes, read_side
 
 _IMAGES = ("data", "image", "volume", "img", "arr_0")
 _LABELS = ("labels", "label", "seg", "mask")
@@ -49,7 +49,7 @@ def read(path: Path, axes: str | None = None) -> Volume:
     else:
         with checks.damaged(path, *ERRORS), path.open("rb") as file:
             data = _read_array(path, file, path.stat().st_size)
-        notes = read_beside(path) or Notes()
+        notes = read_side(path, data) or Notes()
     return _volume(path, data, notes, axes)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import VolumeError
+from ..record import KEY as RECORD
 from ..volume import Volume
 from . import formats, read, write
 from .kspace import is_kspace
@@ -153,6 +154,7 @@ def volume_from_layer_data(data: Any, meta: dict[str, Any]) -> Volume:
     data = data[0] if meta.get("multiscale") else data
     known = dict(meta.get("metadata", {}).get(KEY, {}))
     axes = known.pop("axes", "")
+    drawn = None if axes else known.get(RECORD)  # labels that a person has drawn have a record and no axes
     if len(axes) == data.ndim:
         return Volume(data, axes, known.pop("affine"), known.pop("classes"), known)
     ndim = data.ndim - bool(meta.get("rgb"))
@@ -160,7 +162,8 @@ def volume_from_layer_data(data: Any, meta: dict[str, Any]) -> Volume:
         raise VolumeError(f"The layer has {ndim} axes; expected 2 to 5. Take a part of it as a layer of its own.")
     axes = _AXES[ndim]
     affine, has_spacing = _plain_affine(axes, meta)
-    return Volume(data, axes + "c" * bool(meta.get("rgb")), affine, metadata={"has_spacing": has_spacing})
+    volume = Volume(data, axes + "c" * bool(meta.get("rgb")), affine, metadata={"has_spacing": has_spacing})
+    return volume.made_by(drawn)
 
 
 def _plain_affine(axes: str, meta: dict[str, Any]) -> tuple[np.ndarray, bool]:

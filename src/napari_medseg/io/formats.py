@@ -27,7 +27,7 @@ class Format:
     writes : bool
         Whether volumes can be saved in it.
     keeps_notes : bool
-        Whether the file itself holds axes, geometry and classes; if not, the JSON file beside it does.
+        Whether the file itself holds axes, geometry, classes and record; if not, a side file does.
     """
 
     name: str

@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import FileError, VolumeError
 from ..volume import Volume
 from . import checks
-from .notes import KEY, Notes, classes_beside, is_labels, restore_axes
+from .notes import KEY, Notes, is_labels, restore_axes
 
 if TYPE_CHECKING:
     import tifffile
@@ -112,7 +112,7 @@ def _read_tiff(path: Path, axes: str | None) -> Volume:
     data, found = (data, axes) if axes else _arrange(path, data, found, colour)
     if stored and not axes:
         data, found = restore_axes(data, found, stored.axes)
-    return _volume(data, found, stored or Notes(classes=classes_beside(path)), sizes)
+    return _volume(data, found, stored or Notes(), sizes)
 
 
 @contextmanager

@@ -14,9 +14,9 @@ from nibabel.nifti1 import Nifti1Extension
 from nibabel.spatialimages import HeaderDataError
 
 from ..errors import FileError, VolumeError
-from ..volume import Volume
+from ..volume import LabelClass, Volume
 from . import checks
-from .notes import Notes, classes_beside, is_labels, restore_axes
+from .notes import Notes, is_labels, read_old, restore_axes
 
 _COMMENT = 6  # code of a header extension that holds text
 _LABEL_INTENT = 1002
@@ -56,10 +56,11 @@ def read(path: Path, axes: str | None = None) -> Volume:
     data, found = _time_first(data, found)
     if stored:
         data, found = restore_axes(data, found, stored.axes)
-    notes = stored or Notes(classes=classes_beside(path))
     integers = data.dtype.kind in "iu"
+    labels = integers and int(header["intent_code"]) == _LABEL_INTENT
+    notes = stored or (Notes(classes=_old_classes(path)) if labels else Notes())
     metadata = {"space_code": int(header["sform_code"]) or int(header["qform_code"]), **notes.metadata}
-    if integers and (notes.classes or int(header["intent_code"]) == _LABEL_INTENT):
+    if labels or (integers and notes.classes):
         metadata["labels"] = True
     exact = stored.affine if stored and _rounds_to(stored.affine, affine) else affine
     return Volume(checks.native(data), axes or found, exact, notes.classes if integers else (), metadata)
@@ -166,6 +167,12 @@ def _stored_notes(header: nib.Nifti1Header) -> Notes | None:
             if notes:
                 return notes
     return None
+
+
+def _old_classes(path: Path) -> tuple[LabelClass, ...]:
+    """The class table that earlier versions put next to labels, for files whose notes another program dropped."""
+    old = read_old(path)
+    return old.classes if old else ()
 
 
 def _rounds_to(exact: np.ndarray | None, affine: np.ndarray) -> bool:

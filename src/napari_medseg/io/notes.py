@@ -1,4 +1,7 @@
-"""`Notes`: a volume without its voxels, as kept in our files, in sidecar files and in layer metadata."""
+"""`Notes`: a volume without its voxels, as kept in our files, in side files and in layer metadata.
+
+Every format that can hold the notes holds them inside. Only ``.npy`` cannot: ``scan.npy`` has ``scan.npy.json``.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import json
 import logging
 import math
 import re
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,15 +17,19 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import FileError
+from ..record import KEY as RECORD
+from ..record import Record, plain
 from ..volume import LabelClass, Volume
-from . import verified
-from .formats import stem
+from .formats import readable_suffixes, stem
 
 KEY = "napari_medseg"
 """Name under which our files keep their notes."""
 
-_MAX_SIDECAR_BYTES = 2**24
-_FLAGS = ("has_spacing", "labels")
+_MAX_SIDE_BYTES = 2**24
+_VERSION = 1
+_FLAGS = ("has_spacing", "labels", "simulated")
+_TEXTS = ("modality", "series_uid")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 _logger = logging.getLogger(__name__)
 
@@ -38,7 +46,8 @@ class Notes:
         As in `Volume`; None when not known.
     classes : tuple of LabelClass
     metadata : mapping
-        As in `Volume`. Files keep only its flags ``has_spacing`` and ``labels``.
+        As in `Volume`. Files keep its flags ``has_spacing``, ``labels`` and ``simulated``, its ``modality`` and
+        ``series_uid``, and its ``record``.
     """
 
     axes: str = ""
@@ -57,8 +66,16 @@ class Notes:
             "axes": self.axes,
             "affine": None if self.affine is None else self.affine.tolist(),
             "classes": [{"id": c.id, "name": c.name, "colour": c.colour} for c in self.classes],
-            **{flag: bool(self.metadata[flag]) for flag in _FLAGS if flag in self.metadata},
+            **self.kept(),
         }
+
+    def kept(self) -> dict[str, Any]:
+        """The part of the metadata that files keep, as plain JSON values."""
+        found: dict[str, Any] = {flag: bool(self.metadata[flag]) for flag in _FLAGS if flag in self.metadata}
+        found |= {name: str(self.metadata[name]) for name in _TEXTS if self.metadata.get(name)}
+        if RECORD in self.metadata:
+            found[RECORD] = plain(self.metadata[RECORD])
+        return found
 
     @classmethod
     def from_json(cls, content: Any) -> Notes:
@@ -71,7 +88,7 @@ class Notes:
             axes if isinstance(axes, str) else "",
             _affine(content.get("affine")),
             tuple(filter(None, map(_label_class, classes))) if isinstance(classes, list) else (),
-            {flag: content[flag] for flag in _FLAGS if isinstance(content.get(flag), bool)},
+            _metadata(content),
         )
 
     def to_text(self) -> str:
@@ -86,6 +103,13 @@ class Notes:
         except (ValueError, RecursionError):
             return None
         return cls.from_json(content[KEY]) if isinstance(content, dict) and KEY in content else None
+
+
+def _metadata(content: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {flag: content[flag] for flag in _FLAGS if isinstance(content.get(flag), bool)}
+    found |= {name: content[name] for name in _TEXTS if isinstance(content.get(name), str)}
+    record = Record.from_json(content.get(RECORD))
+    return found if record is None else {**found, RECORD: record}
 
 
 def _affine(content: Any) -> np.ndarray | None:
@@ -127,39 +151,72 @@ def is_labels(volume: Volume) -> bool:
     return bool(volume.classes) or bool(volume.metadata.get("labels", False))
 
 
-def sidecar(path: Path) -> Path:
-    """The JSON file beside `path`: ``scan.nii.gz`` has ``scan.json``."""
-    return path.with_name(stem(path) + ".json")
+def side_file(path: Path) -> Path:
+    """The JSON file next to a ``.npy`` file: ``scan.npy`` has ``scan.npy.json``."""
+    return path.with_name(path.name + ".json")
 
 
-def read_beside(path: Path) -> Notes | None:
-    """Our notes in the JSON file beside `path`; None if there are none."""
-    content = _read_json(sidecar(path))
-    return Notes.from_json(content[KEY]) if KEY in content else None
+def side_text(path: Path, volume: Volume) -> str:
+    """Content of the side file of `path`, which holds the voxels of `volume`: its notes, and what they belong to."""
+    belongs = {"version": _VERSION, **_belongs(path, volume.data)}
+    return json.dumps({KEY: {**belongs, **Notes.of(volume).to_json()}}, indent=1)
 
 
-def classes_beside(path: Path) -> tuple[LabelClass, ...]:
-    """The class table in the JSON file beside `path`, for label files that lost or never had their own."""
-    notes = read_beside(path)
-    return notes.classes if notes else ()
-
-
-def write_beside(path: Path, notes: Notes) -> None:
-    """Put the notes into the JSON file beside `path`, leaving entries of other programs in it as they are.
+def refuse_foreign(path: Path) -> None:
+    """Make sure that the side file of `path` is absent or one of ours.
 
     Raises
     ------
     FileError
-        If the file cannot be written.
+        If it belongs to another program.
     """
-    target = sidecar(path)
-    text = json.dumps({**_read_json(target), KEY: notes.to_json()}, indent=1)
-    verified.replace(target, lambda temporary: temporary.write_text(text, "utf-8"), lambda temporary: None)
+    side = side_file(path)
+    if not side.exists():
+        return
+    content = _read_json(side)
+    if content.keys() != {KEY}:
+        raise FileError(
+            f"'{side.name}' next to it belongs to another program and is left alone. "
+            "Save as .npz, which does not need a second file, or choose another name."
+        )
+
+
+def read_side(path: Path, data: np.ndarray) -> Notes | None:
+    """Our notes in the side file of `path`, which holds `data`; None if there are none, or those of other voxels."""
+    side = side_file(path)
+    content = _read_json(side).get(KEY)
+    if content is None:
+        old = read_old(path) if _stands_alone(path) else None
+        return old if old and len(old.axes) in (0, data.ndim) else None
+    belongs = _belongs(path, data)
+    if not isinstance(content, dict) or {name: content.get(name) for name in belongs} != belongs:
+        _logger.warning("'%s' describes another file or other voxels than '%s' and is ignored.", side, path.name)
+        return None
+    return Notes.from_json(content)
+
+
+def read_old(path: Path) -> Notes | None:
+    """Our notes in ``scan.json``, where earlier versions put those of ``scan.npy`` and ``scan.nii.gz``."""
+    content = _read_json(path.with_name(stem(path) + ".json"))
+    return Notes.from_json(content[KEY]) if KEY in content else None
+
+
+def _belongs(path: Path, data: np.ndarray) -> dict[str, Any]:
+    """What tells whether a side file describes `data` in the file `path`."""
+    crc32 = zlib.crc32(np.ascontiguousarray(data).reshape(-1).view(np.uint8))
+    return {"for": path.name, "shape": list(data.shape), "dtype": data.dtype.str, "crc32": crc32}
+
+
+def _stands_alone(path: Path) -> bool:
+    """Whether no other readable file has the same stem: ``scan.json`` might describe that one."""
+    name = stem(path)
+    return not any(path.with_name(name + ending).exists() for ending in readable_suffixes() if ending != ".npy")
 
 
 def _read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; empty if there is none that can be read."""
     try:
-        if path.stat().st_size > _MAX_SIDECAR_BYTES:
+        if path.stat().st_size > _MAX_SIDE_BYTES:
             return {}
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):

@@ -13,17 +13,14 @@ import numpy as np
 from napari.layers import Image, Labels
 
 from ..errors import MedsegError, SettingsError, VolumeError
-from ..io.contributions import KEY
 from ..progress import Job, Progress
 from ..volume import LabelClass, Volume
 from . import _layers
+from ._records import is_judged, noted, record_of, say_reviewed
 
 if TYPE_CHECKING:
     from ..models import ModelCard
     from ..training.folders import DatasetFile
-
-REVIEWED = "reviewed"
-"""Key in the metadata of a labels layer: numbers of the slices that a person has looked at."""
 
 _PART = re.compile(r"(\d+)(?:\s*-\s*(\d+))?")
 
@@ -100,16 +97,6 @@ def folder_job(path: str) -> Job[Seen]:
         return Seen({}, path, None, str(error))
 
 
-def touched(item: Sequence[tuple[Any, ...]], ndim: int) -> set[int]:
-    """The slices that a step of napari's undo history changed: each of its parts begins with an index of the array."""
-    if ndim < 3:
-        return {0}
-    found: set[int] = set()
-    for where in (part[0][-3] for part in item):
-        found |= set(range(where.start, where.stop)) if isinstance(where, slice) else set(np.unique(where).tolist())
-    return found
-
-
 @dataclass(eq=False)
 class _Look:
     """Labels by slice as last seen, None before the first look; and the slices that have changed since, None: all."""
@@ -121,8 +108,8 @@ class _Look:
 class Reviews:
     """Which slices of the labels layers a person has looked at, and what is on them.
 
-    A slice counts as reviewed if a person says so or paints on it. Of labels that no model made, those that hold labels
-    do until the person says which.
+    A slice counts as reviewed if a person says so or paints on it, or if the file says so that the labels were opened
+    from. Of labels that were drawn in this session, those that hold labels do until the person says which.
     """
 
     def __init__(self) -> None:
@@ -162,10 +149,11 @@ class Reviews:
 
     def reviewed(self, layer: Labels) -> tuple[int, ...]:
         """The slices that count."""
-        said = layer.metadata.get(REVIEWED)
-        if said is None:
-            return () if layer.metadata.get(_layers.RUN) else self.filled(layer)
-        return tuple(sorted(set(said) & set(range(self.count(layer)))))
+        if not is_judged(layer):
+            return self.filled(layer)
+        record = record_of(layer)
+        said = record.reviewed if record else ()
+        return tuple(number for number in said if 0 <= number < self.count(layer))
 
     def filled(self, layer: Labels) -> tuple[int, ...]:
         """The slices that hold labels, as far as they were looked at."""
@@ -178,11 +166,11 @@ class Reviews:
 
     def say(self, layer: Labels, slices: Iterable[int]) -> None:
         """Note in the layer which slices were reviewed."""
-        layer.metadata[REVIEWED] = sorted(set(slices))
+        say_reviewed(layer, slices)
 
     def paint(self, layer: Labels, slices: set[int]) -> None:
         """A person has painted: these slices are reviewed."""
-        said = REVIEWED in layer.metadata or layer.metadata.get(_layers.RUN) or self.known(layer)
+        said = is_judged(layer) or self.known(layer)
         self.change(layer, slices)
         if said:  # else the first look finds them, and what was painted before
             self.say(layer, {*self.reviewed(layer), *slices})
@@ -226,7 +214,7 @@ class ClassRow:
 
 def class_names(layer: Labels, card: ModelCard | None) -> dict[int, str]:
     """Names of the labels of a layer: its own, else those that the model gives these numbers."""
-    mine = layer.metadata.get(KEY, {}).get("classes", ())
+    mine = noted(layer).get("classes", ())
     return {row.id: row.name for row in mine or (card.classes if card else ())}
 
 
@@ -370,7 +358,7 @@ def misfit(layer: Labels, image: Image, axes: str | None) -> str:
 
 
 def _same_place(layer: Labels, image: Image) -> bool:
-    mine, theirs = (each.metadata.get(KEY, {}).get("affine") for each in (layer, image))
+    mine, theirs = (noted(each).get("affine") for each in (layer, image))
     if mine is not None and theirs is not None:
         return np.allclose(mine, theirs, atol=1e-3)
     return np.allclose(layer.scale, image.scale) and np.allclose(layer.translate, image.translate)

@@ -18,7 +18,6 @@ from ..volume import LabelClass, Volume
 from . import _layers
 from ._controls import allow, fill, switch_off
 from ._fine_tune_data import (
-    REVIEWED,
     ClassRow,
     Marked,
     Reviews,
@@ -32,9 +31,9 @@ from ._fine_tune_data import (
     misfit,
     parse_slices,
     slices_text,
-    touched,
 )
 from ._fine_tune_form import FOLDER, LAYERS, FineTuneForm, plan_text
+from ._records import is_judged, is_made_by_model, touched
 from ._rows import offer_images
 from ._segment_form import axes_text
 
@@ -112,8 +111,8 @@ class Sources:
         why_not = {layer: misfit(layer, image, form.axes.currentData()) if image else "" for layer in layers}
         fitting = [layer for layer in layers if not why_not[layer]]
         active = self._viewer.layers.selection.active
-        likely = [*reversed(fitting), *reversed([layer for layer in fitting if not layer.metadata.get(_layers.RUN)])]
-        likely += [layer for layer in fitting if layer.metadata.get(REVIEWED)]
+        likely = [*reversed(fitting), *reversed([layer for layer in fitting if not is_made_by_model(layer)])]
+        likely += [layer for layer in fitting if is_judged(layer) and self.reviews.reviewed(layer)]
         order = [wanted, form.labels.currentData(), active, *reversed(likely)]
         current = next((layer for layer in order if layer in fitting), None)
         fill(form.labels, [(layer.name, layer) for layer in layers], current)
@@ -199,7 +198,7 @@ class Sources:
         reviewed = {layer: self.reviews.reviewed(layer) for layer in layers}
         mine, filled = set(reviewed[pair.labels] if pair else ()), set(self.reviews.filled(pair.labels) if pair else ())
         count = sum(map(len, reviewed.values()))
-        left_out = filled - mine if pair and not pair.labels.metadata.get(_layers.RUN) else ()
+        left_out = filled - mine if pair and not is_made_by_model(pair.labels) else ()
         form.plan.say("" if folder else plan_text(self._rows, count, sorted(mine - filled), sorted(left_out)))
 
     def check(self) -> None:

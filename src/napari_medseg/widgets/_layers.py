@@ -15,9 +15,11 @@ from napari.utils.colormaps import Colormap
 from napari.utils.transforms import Affine
 
 from ..errors import VolumeError
-from ..io.contributions import KEY, layer_tuple, volume_from_layer_data
+from ..io.contributions import layer_tuple, volume_from_layer_data
 from ..io.formats import stem
+from ..record import Record, UsedModel
 from ..volume import LabelClass, Volume
+from ._records import follow_strokes, noted, put_record, record_of
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -26,9 +28,6 @@ if TYPE_CHECKING:
 
 SIGHT = "medseg_sight"
 """Key in the metadata of layers that are only looked at, such as log k-space and error images."""
-
-RUN = "medseg_run"
-"""Key in the metadata of labels that a model made: its name."""
 
 _REFRESH_SECONDS = 0.25
 _RGB_AXES = {2: ("yxc",), 3: ("zyxc", "tyxc"), 4: ("tzyxc",)}
@@ -40,7 +39,7 @@ _PACKAGE = Path(__file__).parents[1]
 
 def axes_choices(layer: Image) -> tuple[str, ...]:
     """What the axes of `layer` can mean; a single choice where its file says or nothing else is possible."""
-    known = layer.metadata.get(KEY, {}).get("axes", "")
+    known = noted(layer).get("axes", "")
     if len(known) == layer.data.ndim:
         return (known,)
     return (_RGB_AXES if layer.rgb else _GREY_AXES).get(layer.ndim, ())
@@ -94,8 +93,8 @@ def labels_volume(layer: Labels, image: Image | None, axes: str | None) -> Volum
         If the layer has too many axes.
     """
     data = layer.data.copy()  # the person may go on painting
-    if KEY not in layer.metadata and image is not None and axes is not None and _lies_on(layer, image, axes):
-        volume = to_volume(image, axes).like(data)
+    if not noted(layer).get("axes") and image is not None and axes is not None and _lies_on(layer, image, axes):
+        volume = to_volume(image, axes).like(data).made_by(record_of(layer))
     else:
         volume = _volume(layer, data)
     if "c" in volume.axes:  # of length one, see `Grid`
@@ -110,7 +109,7 @@ def as_labels(volume: Volume) -> Volume:
 
 def source_path(layer: Image) -> Path | None:
     """File or folder that `layer` was read from, if any."""
-    source = layer.metadata.get(KEY, {}).get("source") or layer.source.path
+    source = noted(layer).get("source") or layer.source.path
     return Path(source) if source else None
 
 
@@ -263,9 +262,12 @@ class Result:
             for layer in self.layers:
                 layer.refresh(extent=False, highlight=False, thumbnail=False)
 
-    def finish(self) -> None:
-        """Hand the finished layers over to the person."""
+    def finish(self, record: Record | None = None) -> None:
+        """Hand the finished layers over to the person, with the record of the run."""
         for layer in self.layers:
+            if record is not None:
+                put_record(layer, record)
+            follow_strokes(layer)
             layer.editable = True
             layer.refresh()
 
@@ -281,8 +283,9 @@ class Result:
         name = f"{self._image} {self._model}"
         if part.uncertainty is not None:
             self._add_doubt(part.uncertainty, f"{name} uncertainty")
-        data, options, _ = layer_tuple(as_labels(self._layer_volume(part.labels, self._classes)), name)
-        options["metadata"] = {**options["metadata"], RUN: self._model}
+        unfinished = Record("segment", models=(UsedModel(self._model),))
+        labels = self._layer_volume(part.labels, self._classes).made_by(unfinished)
+        data, options, _ = layer_tuple(as_labels(labels), name)
         self.labels = self._viewer.add_labels(data, **{**options, **self._grid.options})
         self.labels.editable = False  # strokes made while slices arrive would be overwritten
         if part.disagreement is not None:

@@ -19,6 +19,7 @@ from ..volume import Volume
 from . import _job, _layers
 from ._card import CardDialog
 from ._controls import allow, hint_text, hold
+from ._records import follow_strokes
 from ._rows import ImageRows, ModelRows
 from ._segment_form import SegmentForm, plan_text, result_text
 from ._settings import preferences
@@ -110,6 +111,7 @@ class SegmentWidget(QWidget):
         self._viewer.dims.events.current_step.connect(self._scrolled)
         for layer in layers:
             layer.events.name.connect(self._list_images)
+            follow_strokes(layer)
 
     # ---- what can be chosen ----
 
@@ -325,7 +327,7 @@ class SegmentWidget(QWidget):
 
     def _show_result(self, found: Segmentation) -> None:
         result, self._result = self._result, None
-        result.finish()
+        result.finish(found.labels.record)
         self.labels = result.labels
         self.form.status.say(result_text(found))
 
@@ -375,6 +377,7 @@ class SegmentWidget(QWidget):
 
     def _layer_added(self, event: Any) -> None:
         event.value.events.name.connect(self._list_images)
+        follow_strokes(event.value)
         self._list_images()
 
     def _layer_removed(self, event: Any) -> None:

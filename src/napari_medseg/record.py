@@ -1,0 +1,240 @@
+"""`Record`: the one description of how an array came to be: what was run, on what, with which models and settings.
+
+It lies under the key `KEY` in ``Volume.metadata`` and so in the metadata of a layer; files keep it in their notes.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import platform
+import sys
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import numpy as np
+
+from . import __version__
+
+KEY = "record"
+"""Name under which ``Volume.metadata`` holds a `Record`."""
+
+SCHEMA = 1
+
+_logger = logging.getLogger(__name__)
+_Kind = TypeVar("_Kind")
+
+
+def _many(element: type) -> Any:
+    """A field that holds a tuple of `element`."""
+    return field(default=(), metadata={"of": element})
+
+
+@dataclass(frozen=True)
+class UsedModel:
+    """A model that took part in a run.
+
+    Parameters
+    ----------
+    name, sha256, architecture : str
+        As on its card.
+    more : mapping
+        Fields of later versions, which are kept.
+    """
+
+    name: str = ""
+    sha256: str = ""
+    architecture: str = ""
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Item:
+    """An input or an output of a run.
+
+    Parameters
+    ----------
+    role : str
+        ``image``, ``labels``, ``kspace``, ``mask`` and the like.
+    name : str
+        Last part of its path only: names of folders may be those of patients.
+    kind : str
+        Format, as people call it.
+    bytes : int
+    sha256 : str
+        Of the file.
+    voxels : str
+        SHA-256 of type, shape and voxels, whatever the container.
+    axes : str
+        As in `Volume`.
+    shape : tuple of int
+    affine : tuple of tuple of float
+        As in `Volume`; empty when not known.
+    classes : tuple of mapping
+        A row per class of labels: ``id``, ``name``, ``voxels``, and the measured size where it is known.
+    more : mapping
+        Fields of later versions, which are kept.
+    """
+
+    role: str = ""
+    name: str = ""
+    kind: str = ""
+    bytes: int = 0
+    sha256: str = ""
+    voxels: str = ""
+    axes: str = ""
+    shape: tuple[int, ...] = _many(int)
+    affine: tuple[tuple[float, ...], ...] = _many(tuple)
+    classes: tuple[Mapping[str, Any], ...] = _many(dict)
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was done, and what came of it.
+
+    Parameters
+    ----------
+    what : str
+        ``segment``, ``consensus``, ``reconstruct``, ``study``, ``evaluate``, ``train``, or ``draw`` for labels that a
+        person has drawn.
+    time : str
+        UTC, for example ``2026-11-27T01:20:00Z``.
+    software : mapping of str to str
+        Versions.
+    inputs, outputs : tuple of Item
+    models : tuple of UsedModel
+    settings : mapping
+        Options of the job, as plain JSON values.
+    place : mapping
+        Where it was computed: device, batch. Decides nothing.
+    seconds : float
+    peak_mb : int
+    warnings : tuple of str
+    figures : mapping
+        Numbers that the run found.
+    reviewed : tuple of int
+        Slices of the array that a person has looked at, counted from 0 over all axes before y and x.
+    parents : tuple of str
+        `id` of the records of its inputs.
+    error, detail : str
+        Why it failed; empty if it did not.
+    schema : int
+        Version of this description.
+    id : str
+        Short fingerprint.
+    more : mapping
+        Fields of later versions, which are kept.
+    """
+
+    what: str = ""
+    time: str = ""
+    software: Mapping[str, str] = field(default_factory=dict)
+    inputs: tuple[Item, ...] = _many(Item)
+    models: tuple[UsedModel, ...] = _many(UsedModel)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    place: Mapping[str, Any] = field(default_factory=dict)
+    outputs: tuple[Item, ...] = _many(Item)
+    seconds: float = 0.0
+    peak_mb: int = 0
+    warnings: tuple[str, ...] = _many(str)
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    reviewed: tuple[int, ...] = _many(int)
+    parents: tuple[str, ...] = _many(str)
+    error: str = ""
+    detail: str = ""
+    schema: int = SCHEMA
+    id: str = ""
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values; what is not a finite number becomes null."""
+        return plain(self)
+
+    @classmethod
+    def from_json(cls, content: Any) -> Record | None:
+        """From what `to_json` made; parts that are malformed are left out. None if it is not an object."""
+        return _read(cls, content) if isinstance(content, dict) else None
+
+    def normal(self) -> Record:
+        """The same as it reads back from JSON."""
+        return _read(Record, self.to_json())
+
+    def with_reviewed(self, slices: Any) -> Record:
+        """The same with other reviewed slices."""
+        return replace(self, reviewed=tuple(sorted({int(number) for number in slices})))
+
+
+def now() -> str:
+    """The time as a record has it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def software() -> dict[str, str]:
+    """Versions that may decide about a result; PyTorch only where it is loaded."""
+    found = {"napari-medseg": __version__, "numpy": np.__version__, "python": platform.python_version()}
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        found["torch"] = str(torch.__version__)
+        found["cpu"] = str(torch.backends.cpu.get_cpu_capability())
+    found["os"] = platform.system()
+    return found
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON holds it: lists for tuples and arrays, null for what is not finite."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return _fields_of(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    if isinstance(value, np.generic | np.ndarray):
+        return plain(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _fields_of(value: Any) -> dict[str, Any]:
+    """Fields of a dataclass; small ones leave out what is empty."""
+    whole = isinstance(value, Record) or not hasattr(value, "more")
+    found = {}
+    for each in fields(value):
+        content = getattr(value, each.name)
+        if each.name != "more" and (whole or content):
+            found[each.name] = plain(content)
+    return {**plain(getattr(value, "more", {})), **found}
+
+
+def _read(kind: type[_Kind], content: Mapping[str, Any]) -> _Kind:
+    """A dataclass of this module from its JSON object."""
+    known = {each.name: each for each in fields(kind) if each.name != "more"}  # ty: ignore[invalid-argument-type]
+    values: dict[str, Any] = {}
+    for name in known.keys() & content.keys():
+        try:
+            values[name] = _value(known[name], content[name])
+        except TypeError:
+            _logger.warning("'%s' of a record is malformed and left out.", name)
+    more = {name: each for name, each in content.items() if name not in known}
+    return kind(**values, more=more)
+
+
+def _value(spec: Field, raw: Any) -> Any:
+    element = spec.metadata.get("of")
+    if element is not None:
+        return tuple(_as(element, each) for each in _as(list, raw))
+    return _as(type(spec.default) if isinstance(spec.default, str | int | float) else dict, raw)
+
+
+def _as(kind: type, raw: Any) -> Any:
+    """`raw` if it is of the `kind`; a number for a float, a tuple of numbers for a tuple."""
+    if is_dataclass(kind):
+        return _read(kind, _as(dict, raw))
+    if kind is tuple:
+        return tuple(_as(float, each) for each in _as(list, raw))
+    if kind is float and type(raw) is int:
+        return float(raw)
+    if type(raw) is not kind:
+        raise TypeError(f"{raw!r} is not of type {kind.__name__}")
+    return raw

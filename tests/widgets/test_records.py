@@ -1,0 +1,127 @@
+"""What a layer remembers of its making, from the run over the save to Fine-tune."""
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Layer
+from napari.layers._source import layer_source
+
+from napari_medseg import io
+from napari_medseg.inference import Part
+from napari_medseg.io.contributions import get_reader, layer_tuple
+from napari_medseg.progress import run
+from napari_medseg.record import Record, UsedModel
+from napari_medseg.volume import LabelClass, Volume
+from napari_medseg.widgets import _layers
+from napari_medseg.widgets._fine_tune_data import Reviews, look_job
+from napari_medseg.widgets._records import (
+    follow_strokes,
+    is_made_by_model,
+    put_record,
+    record_of,
+    say_reviewed,
+    touched,
+)
+
+CLASSES = (LabelClass(1, "nucleus", "#4dbbd5"),)
+RECORD = Record("segment", models=(UsedModel("tiny", "12"),), seconds=2.0)
+
+
+@pytest.fixture
+def viewer():
+    return ViewerModel()
+
+
+def reviewed(layer):
+    """As Fine-tune sees it."""
+    reviews = Reviews()
+    reviews.saw(layer, run(look_job(layer.data, reviews.look(layer))))
+    return reviews.reviewed(layer)
+
+
+def segmented(viewer):
+    """The layer of a finished run that labelled every slice."""
+    metadata = {"series_uid": "1.2.3", "modality": "MR", "source": "scan.dcm", "format": "DICOM"}
+    volume = Volume(np.zeros((5, 16, 16), np.uint8), "zyx", np.diag([1, 2, 8, 1.0]), metadata=metadata)
+    image = viewer.add_layer(Layer.create(*layer_tuple(volume, "scan")))
+    result = _layers.Result(viewer, image, volume, "tiny", CLASSES)
+    result.show(Part(np.ones((5, 16, 16), np.uint8), None, list(range(5))))
+    assert reviewed(result.labels) == ()
+    result.finish(RECORD)
+    return result.labels
+
+
+def opened(viewer, path):
+    with layer_source(path=str(path), reader_plugin="napari-medseg"):
+        return viewer.add_layer(Layer.create(*get_reader(str(path))(str(path))[0]))
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz", ".tif", ".ome.tif", ".npz"])
+def test_segment_correct_one_slice_save_open(viewer, tmp_path, ending):
+    layer = segmented(viewer)
+    layer.paint((3, 8, 8), 0)
+    assert reviewed(layer) == (3,)
+    path = io.write(_layers.labels_volume(layer, None, None), tmp_path / f"labels{ending}")
+    again = opened(ViewerModel(), path)
+    assert reviewed(again) == (3,) and is_made_by_model(again)
+    assert record_of(again) == RECORD.with_reviewed([3])
+    follow_strokes(again)
+    again.paint((1, 8, 8), 0)
+    assert reviewed(again) == (1, 3)
+
+
+def test_labels_of_a_file_without_notes_are_not_reviewed_until_a_person_says_so(viewer, tmp_path):
+    np.savez(tmp_path / "labels.npz", data=np.ones((4, 8, 8), np.uint8))
+    layer = opened(viewer, tmp_path / "labels.npz")
+    assert reviewed(layer) == () and not is_made_by_model(layer)
+    say_reviewed(layer, [2])
+    assert reviewed(layer) == (2,) and record_of(layer).what == ""
+
+
+def test_labels_opened_by_another_reader_are_not_reviewed(viewer):
+    with layer_source(path="labels.tif", reader_plugin="napari"):
+        layer = viewer.add_labels(np.ones((4, 8, 8), np.uint8))
+    assert reviewed(layer) == ()
+    with layer_source(parent=layer):
+        assert reviewed(viewer.add_labels(layer.data.copy())) == (), "nor is a duplicate"
+
+
+def test_labels_drawn_in_this_session_are_reviewed_where_they_are(viewer):
+    data = np.zeros((4, 8, 8), np.uint8)
+    data[2] = 1
+    layer = viewer.add_labels(data)
+    assert reviewed(layer) == (2,)
+    with layer_source(parent=layer):
+        assert reviewed(viewer.add_labels(layer.data.copy())) == (2,)
+
+
+def test_drawn_labels_keep_the_grid_of_their_image_and_what_was_reviewed(viewer, tmp_path):
+    affine = np.diag([1, 2, 8, 1.0])
+    volume = Volume(np.zeros((4, 8, 9)), "zyx", affine, metadata={"series_uid": "1.2", "record": Record("reconstruct")})
+    image = viewer.add_layer(Layer.create(*layer_tuple(volume, "scan")))
+    layer = viewer.add_labels(np.ones((4, 8, 9), np.uint8), scale=image.scale, translate=image.translate)
+    say_reviewed(layer, [1])
+    back = io.read(io.write(_layers.labels_volume(layer, image, "zyx"), tmp_path / "a.nii.gz"))
+    np.testing.assert_array_equal(back.affine, affine)
+    assert back.metadata["series_uid"] == "1.2"
+    assert (back.record.what, back.record.reviewed) == ("draw", (1,))
+
+
+def test_a_duplicate_goes_its_own_way(viewer):
+    layer = segmented(viewer)
+    data, meta, kind = layer.as_layer_data_tuple()
+    copy = viewer.add_layer(Layer.create(data.copy(), {**meta, "name": "copy"}, kind))
+    assert record_of(copy) == RECORD
+    say_reviewed(copy, [2])
+    assert reviewed(copy) == (2,) and reviewed(layer) == ()
+    put_record(layer, RECORD.with_reviewed([0]))
+    assert reviewed(copy) == (2,)
+
+
+def test_steps_of_the_undo_history_name_their_slices(viewer):
+    layer = viewer.add_labels(np.zeros((8, 40, 48), np.uint8))
+    seen = []
+    layer.events.paint.connect(lambda event: seen.append(touched(event.value, 3)))
+    layer.paint((2, 20, 20), 3)
+    layer.data_setitem((np.array([4, 6]), np.array([1, 1]), np.array([2, 2])), 5)
+    assert seen == [{2}, {4, 6}]
