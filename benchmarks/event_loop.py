@@ -103,7 +103,8 @@ def headless(slices: int, size: int, home: Path) -> None:
     data = volume_data(slices, size)
     with PeakMemory() as whole:
         import napari_medseg
-        from napari_medseg import inference, models
+        from napari_medseg import models
+        from napari_medseg.segmentation import inference
 
         model = models.load(models.find(save_model(home)))
         volume = napari_medseg.Volume(data, "zyx")
@@ -127,7 +128,7 @@ def window(slices: int, size: int, home: Path) -> None:
         from qtpy.QtCore import QEventLoop, QTimer
         from qtpy.QtWidgets import QApplication
 
-        from napari_medseg.widgets.segment import SegmentWidget
+        from napari_medseg.widgets.segment.dock import SegmentWidget
 
         name = save_model(home)
         viewer = napari.Viewer()

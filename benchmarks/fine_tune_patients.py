@@ -22,10 +22,10 @@ from pathlib import Path
 import numpy as np
 
 from napari_medseg import models
-from napari_medseg.training.annotated import RECIPE, Annotation, FineTuneSettings, prepare
-from napari_medseg.training.dataset import Sample, load
+from napari_medseg.training.data.dataset import Sample, load
+from napari_medseg.training.data.sources import Source
 from napari_medseg.training.evaluate import mean_dice, score_images
-from napari_medseg.training.sources import Source
+from napari_medseg.training.fine_tune import RECIPE, Annotation, FineTuneSettings, prepare
 from napari_medseg.volume import Volume
 
 BASE = "litenext-heart"

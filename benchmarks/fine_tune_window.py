@@ -36,8 +36,8 @@ def main() -> None:
         os.environ["NAPARI_MEDSEG_HOME"] = home
         import napari
 
-        from napari_medseg.widgets._training import command, runs_folder, training
-        from napari_medseg.widgets.fine_tune import FineTuneWidget
+        from napari_medseg.widgets.fine_tune.dock import FineTuneWidget
+        from napari_medseg.widgets.kit.tuning import command, runs_folder, training
 
         viewer = napari.Viewer()
         viewer.window.resize(1280, 900)

@@ -20,10 +20,10 @@ from skimage.filters import threshold_otsu
 
 from napari_medseg import models
 from napari_medseg.labels import split_objects
-from napari_medseg.training.dataset import Sample, load
+from napari_medseg.training.data.dataset import Sample, load
+from napari_medseg.training.data.sources import Source
 from napari_medseg.training.evaluate import ImageScore, images_of, score_image, score_images, summarise, whole
 from napari_medseg.training.settings import TrainSettings, read_settings
-from napari_medseg.training.sources import Source
 
 
 def otsu(sample: Sample) -> np.ndarray:

@@ -25,9 +25,9 @@ import torch
 
 from napari_medseg import models
 from napari_medseg.errors import MedsegError
-from napari_medseg.training.fine_tune import LAST
+from napari_medseg.training.data.sources import Source
+from napari_medseg.training.loop import LAST
 from napari_medseg.training.settings import Phase, TrainSettings
-from napari_medseg.training.sources import Source
 from napari_medseg.volume import LabelClass
 
 

@@ -13,9 +13,9 @@ import argparse
 from pathlib import Path
 
 from napari_medseg import models
-from napari_medseg.training.dataset import load
+from napari_medseg.training.data.dataset import load
+from napari_medseg.training.data.sources import Source
 from napari_medseg.training.evaluate import score_images
-from napari_medseg.training.sources import Source
 
 # 20 cine phases per slice; experts contoured slices 2 to 10 of this patient
 _OUTER = [n for n in range(1, 241) if (n - 1) // 20 not in range(2, 11)]

@@ -56,7 +56,7 @@ def measured(name: str, begin: Callable[[], object], done: Callable[[], object])
 
 def reconstruct(viewer, path: Path) -> None:
     """Rows of the Reconstruct dock."""
-    from napari_medseg.widgets.reconstruct import ReconstructWidget
+    from napari_medseg.widgets.reconstruct.dock import ReconstructWidget
 
     dock = ReconstructWidget(viewer)
     form, compare = dock.form, dock.compare
@@ -88,7 +88,7 @@ def reconstruct(viewer, path: Path) -> None:
 
 def study(viewer) -> None:
     """Row of the Acceleration study."""
-    from napari_medseg.widgets.study import StudyWidget
+    from napari_medseg.widgets.study.dock import StudyWidget
 
     viewer.layers.clear()
     viewer.add_image(discs(2), name="discs")

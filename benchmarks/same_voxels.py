@@ -19,8 +19,8 @@ import numpy as np
 
 import napari_medseg
 from napari_medseg.volume import Volume
-from napari_medseg.widgets import _layers
 from napari_medseg.widgets.demo import _close_notes, _wait_until
+from napari_medseg.widgets.kit import layer_volumes
 
 
 def in_the_window(image: Path, model: str, target: Path, shot: Path | None) -> Volume:
@@ -34,7 +34,7 @@ def in_the_window(image: Path, model: str, target: Path, shot: Path | None) -> V
     _wait_until(lambda: not dock.busy)
     dock.form.run.click()
     _wait_until(lambda: not dock.busy)
-    labels = _layers.labels_volume(dock.labels, dock.form.image.currentData(), dock.form.axes.currentData())
+    labels = layer_volumes.labels_volume(dock.labels, dock.form.image.currentData(), dock.form.axes.currentData())
     napari_medseg.write(labels, target)
     if shot is not None:
         _show_largest(viewer, np.asarray(labels.data))

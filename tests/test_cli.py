@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from napari_medseg import cli, inference, io, models
+from napari_medseg import cli, io, models
 from napari_medseg.cli import commands
 from napari_medseg.cli.report import write_json
-from napari_medseg.consensus import segment
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.progress import Progress
+from napari_medseg.segmentation import inference
+from napari_medseg.segmentation.consensus import segment
 from napari_medseg.volume import LabelClass, Volume
 
 OBLIQUE = np.array([[1.2, 0.1, 2.0, -7], [-0.1, 1.3, 1.0, 5], [0.2, -0.2, 8.0, 30], [0, 0, 0, 1]])

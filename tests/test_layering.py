@@ -14,14 +14,14 @@ GUI = {"PyQt5", "PyQt6", "PySide2", "PySide6", "magicgui", "napari", "qtpy", "su
 
 # From the bottom up; a room imports itself and lower floors, not its neighbours. A new room needs a place here.
 FLOORS = (
-    {"errors", "progress", "record", "shell", "weights"},
-    {"acquisition", "volume"},
-    {"io", "labels", "metrics", "preprocess", "tiling"},
-    {"models", "samples", "slices"},
-    {"engine"},
-    {"inference"},
-    {"consensus", "recon", "routing"},
-    {"cohort", "review", "study", "training"},
+    {"errors", "options", "progress", "record", "weights"},
+    {"kspace", "volume"},
+    {"labels", "metrics", "preprocess"},
+    {"io"},
+    {"models", "samples"},
+    {"recon", "segmentation"},
+    {"review", "training"},
+    {"runs"},
     {"cli", "widgets"},
 )
 FLOOR_OF = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
@@ -79,3 +79,16 @@ def test_headless_modules_load_no_gui_package():
     loaded = set(result.stdout.split())
     assert "napari_medseg" in loaded
     assert not GUI & loaded
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if p.parts[0] == "widgets" and len(p.parts) > 2], ids=dotted)
+def test_docks_share_only_the_kit(path):
+    dock = path.parts[1]
+    others = {name.split(".")[2] for name in imported(path) if name.startswith("napari_medseg.widgets.")}
+    allowed = {"kit"} if dock == "kit" else {"kit", dock}
+    assert others <= allowed, f"{dotted(path)} must not import {sorted(others - allowed)}"
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if p.name == "state.py"], ids=dotted)
+def test_states_know_no_window(path):
+    assert not GUI & {name.split(".")[0] for name in imported(path)}

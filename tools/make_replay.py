@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 import napari_medseg
-from napari_medseg.training.dataset import load, on_working_grid
+from napari_medseg.training.data.dataset import load, on_working_grid
 from napari_medseg.training.settings import read_settings
 
 PACKAGE = Path(napari_medseg.__file__).parent

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import metrics, models, recon
-    from .acquisition import KSpace
-    from .consensus import segment
     from .io import read, write
     from .io.kspace import read_kspace
+    from .kspace import KSpace
     from .recon.reconstruct import reconstruct
+    from .segmentation.consensus import segment
     from .volume import Volume
 
 __all__ = [
@@ -33,12 +33,12 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOME = {
-    "KSpace": "acquisition",
+    "KSpace": "kspace",
     "Volume": "volume",
     "read": "io",
     "read_kspace": "io.kspace",
     "reconstruct": "recon.reconstruct",
-    "segment": "consensus",
+    "segment": "segmentation.consensus",
     "write": "io",
 }
 _MODULES = ("metrics", "models", "recon")

@@ -54,7 +54,7 @@ def run(job: Job[T], on_progress: Callable[[Progress], None] | None = None) -> T
 
 
 @contextmanager
-def heard(logger: str, say: Callable[[str], None]) -> Iterator[None]:
+def log_messages(logger: str, say: Callable[[str], None]) -> Iterator[None]:
     """Hand what `logger` and those below it note meanwhile to `say`."""
 
     class Handler(logging.Handler):

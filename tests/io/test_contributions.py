@@ -9,13 +9,7 @@ from napari.layers import Labels, Layer
 
 from napari_medseg import io, samples
 from napari_medseg.errors import VolumeError
-from napari_medseg.io.contributions import (
-    get_reader,
-    layer_tuple,
-    volume_from_layer_data,
-    write_image,
-    write_labels,
-)
+from napari_medseg.io.contributions import get_reader, layer_tuple, volume_from_layer_data, write_image, write_labels
 from napari_medseg.volume import Volume
 
 

@@ -17,7 +17,7 @@ import pytest
 from napari_medseg.errors import FileError, MedsegError, SettingsError, VolumeError
 from napari_medseg.io.kspace import is_kspace, read_kspace
 from napari_medseg.io.kspace_out import write_reconstruction
-from napari_medseg.recon.kspace import centre_crop, ifft2c
+from napari_medseg.recon.transforms import centre_crop, ifft2c
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "mri"
 FASTMRI = REFERENCE / "fastmri_like"

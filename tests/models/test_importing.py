@@ -6,8 +6,8 @@ import torch
 from safetensors.torch import save_file
 
 from napari_medseg import models
-from napari_medseg.acquisition import KSpace
 from napari_medseg.errors import FileError, ModelError, SettingsError
+from napari_medseg.kspace import KSpace
 from napari_medseg.models import ImportSettings, import_checkpoint, install
 from napari_medseg.recon import fft2c
 from napari_medseg.recon.learned import restore

@@ -11,7 +11,7 @@ from napari_medseg.errors import SettingsError, VolumeError
 from napari_medseg.metrics import psnr, ssim
 from napari_medseg.recon import classical
 from napari_medseg.recon.consistency import data_consistency, data_residual
-from napari_medseg.recon.kspace import centre_crop, fft2c, ifft2c
+from napari_medseg.recon.transforms import centre_crop, fft2c, ifft2c
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "mri"
 SOLVERS = {"tv": classical.tv, "wavelet": classical.wavelet}

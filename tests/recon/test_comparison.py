@@ -6,18 +6,10 @@ import numpy as np
 import pytest
 
 from napari_medseg import metrics
-from napari_medseg.acquisition import KSpace
 from napari_medseg.errors import VolumeError
+from napari_medseg.kspace import KSpace
 from napari_medseg.progress import run
-from napari_medseg.recon.comparison import (
-    VIEWS,
-    Source,
-    compare_job,
-    residuals_only,
-    view_job,
-    view_limits,
-    write_csv,
-)
+from napari_medseg.recon.comparison import VIEWS, Source, compare_job, residuals_only, view_job, view_limits, write_csv
 from napari_medseg.recon.contributions import magnitude
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from napari_medseg.acquisition import KSpace
 from napari_medseg.errors import SettingsError, VolumeError
+from napari_medseg.kspace import KSpace
 from napari_medseg.progress import run
 from napari_medseg.recon import probe
 from napari_medseg.recon.probe import ProbeSettings, noise_level, probe_job

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from napari_medseg.acquisition import KSpace
 from napari_medseg.errors import SettingsError
+from napari_medseg.kspace import KSpace
 from napari_medseg.progress import run
 from napari_medseg.recon import data_consistency, ifft2c
 from napari_medseg.recon.classical import tv

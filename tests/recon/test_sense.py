@@ -10,7 +10,6 @@ import pytest
 from napari_medseg.errors import SettingsError, VolumeError
 from napari_medseg.metrics import psnr
 from napari_medseg.recon.classical import tv
-from napari_medseg.recon.kspace import centre_crop, fft2c
 from napari_medseg.recon.sense import (
     Encoding,
     calibration_region,
@@ -20,6 +19,7 @@ from napari_medseg.recon.sense import (
     sense_tv,
     sense_tv_steps,
 )
+from napari_medseg.recon.transforms import centre_crop, fft2c
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "mri"
 SOLVERS = {"sense": sense, "sense_tv": sense_tv}

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from napari_medseg.errors import SettingsError, VolumeError
-from napari_medseg.recon.kspace import fft2c, ifft2c
 from napari_medseg.recon.simulate import outer_share, simulate
+from napari_medseg.recon.transforms import fft2c, ifft2c
 
 
 def images(shape=(3, 20, 31), seed=0):

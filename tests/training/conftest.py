@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from napari_medseg.training.augment import AugmentSettings
+from napari_medseg.training.data.sources import Source
 from napari_medseg.training.settings import Phase, TrainSettings
-from napari_medseg.training.sources import Source
 from napari_medseg.volume import LabelClass
 
 

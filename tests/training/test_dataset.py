@@ -9,8 +9,8 @@ import torch
 from napari_medseg import io
 from napari_medseg.errors import FileError, MedsegError, SettingsError
 from napari_medseg.preprocess import Preprocess
-from napari_medseg.training.dataset import IGNORE, load, on_working_grid, read_images
-from napari_medseg.training.sources import Source
+from napari_medseg.training.data.dataset import IGNORE, load, on_working_grid, read_images
+from napari_medseg.training.data.sources import Source
 from napari_medseg.volume import LabelClass, Volume
 
 PLAIN = Preprocess()

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from napari_medseg.training.augment import Augment, AugmentSettings
-from napari_medseg.training.dataset import Sample
-from napari_medseg.training.deck import Deck
+from napari_medseg.training.data.dataset import Sample
+from napari_medseg.training.data.deck import Deck
 
 
 def samples():

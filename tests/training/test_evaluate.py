@@ -13,7 +13,8 @@ from napari_medseg import models
 from napari_medseg.labels import split_objects
 from napari_medseg.models import ModelCard, TrainedModel
 from napari_medseg.preprocess import Preprocess
-from napari_medseg.training.dataset import Sample
+from napari_medseg.training.data.dataset import Sample
+from napari_medseg.training.data.sources import Source
 from napari_medseg.training.evaluate import (
     count_objects,
     evaluate,
@@ -23,7 +24,6 @@ from napari_medseg.training.evaluate import (
     summarise,
     whole,
 )
-from napari_medseg.training.sources import Source
 from napari_medseg.volume import LabelClass, Volume
 
 

@@ -5,9 +5,9 @@ import pytest
 
 from napari_medseg import io
 from napari_medseg.preprocess import Preprocess
-from napari_medseg.training.findings import findings, inspect, report
-from napari_medseg.training.reading import entries
-from napari_medseg.training.sources import Entry, Source
+from napari_medseg.training.data.findings import findings, inspect, report
+from napari_medseg.training.data.reading import entries
+from napari_medseg.training.data.sources import Entry, Source
 from napari_medseg.volume import LabelClass, Volume
 
 ONE = (LabelClass(1, "liver", "#dd8452"),)

@@ -1,306 +1,183 @@
-"""The training loop: it learns, and an interruption leaves no trace in the result."""
+"""From a person's labels to a run: what was reviewed is learnt, a part of it judges, nothing else counts."""
 
-import errno
-import itertools
 import json
-import subprocess
-import sys
 from dataclasses import replace
-from unittest.mock import Mock
 
 import numpy as np
-import psutil
 import pytest
-import torch
 
-from napari_medseg import io, models
-from napari_medseg.errors import FileError, JobError, MedsegError, SettingsError
-from napari_medseg.preprocess import Preprocess
+from napari_medseg import models
+from napari_medseg.errors import MedsegError, SettingsError
 from napari_medseg.progress import run
-from napari_medseg.training import running, segmentation
-from napari_medseg.training.augment import Augment
-from napari_medseg.training.fine_tune import train_job
-from napari_medseg.training.planning import plan
-from napari_medseg.training.settings import Phase, Schedule, read_settings
-from napari_medseg.training.sources import Source
-from napari_medseg.volume import Volume
+from napari_medseg.training.data.dataset import load, on_working_grid
+from napari_medseg.training.fine_tune import (
+    HELD_BACK,
+    Annotation,
+    Comparison,
+    FineTuneSettings,
+    before_and_after,
+    prepare,
+    prepare_folder,
+)
+from napari_medseg.training.loop import train_job
+from napari_medseg.training.settings import read_settings
+from napari_medseg.volume import LabelClass, Volume
+
+CAVITY = LabelClass(1, "left-ventricular cavity", "#e64b35")
+MUSCLE = LabelClass(2, "myocardium", "#4dbbd5")
+SETTINGS = FineTuneSettings(base="litenext-heart", name="mine", classes=(CAVITY,), seconds=1, device="cpu", threads=1)
 
 
-def result(folder):
-    """Everything a run leaves, without the time of day."""
-    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    best = (folder / "discs.safetensors").read_bytes(), (folder / "discs.json").read_text()
-    return torch.load(folder / "last.pt", weights_only=True), [{**line, "time": 0} for line in log], best
+@pytest.fixture(autouse=True)
+def own_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("NAPARI_MEDSEG_HOME", str(tmp_path / "home"))
 
 
-def flat(state):
-    if isinstance(state, dict):
-        return {f"{key}.{inner}": value for key, part in state.items() for inner, value in flat(part).items()}
-    if isinstance(state, list | tuple):
-        return flat(dict(enumerate(state)))
-    return {"": state}
+@pytest.fixture
+def annotation(discs):
+    """Callable: reviewed slices, labels to add -> an image of twelve slices with rings around its discs."""
+
+    def make(reviewed, rings=False):
+        image, labels = discs(12)
+        if rings:
+            labels[:, 2:4, 2:12] = 2
+        affine = np.diag([2.74, 2.74, 8.0, 1.0])
+        return Annotation("heart", Volume(image, "zyx", affine), Volume(labels, "zyx", affine), tuple(reviewed))
+
+    return make
 
 
-def assert_same(folder, other):
-    (last, *rest), (last_other, *rest_other) = result(folder), result(other)
-    assert rest == rest_other
-    last, last_other = flat(last), flat(last_other)
-    assert last.keys() == last_other.keys()
-    for key, value in last.items():
-        equal = torch.equal(value, last_other[key]) if isinstance(value, torch.Tensor) else value == last_other[key]
-        assert equal, key
-
-
-def interrupt(job, steps):
-    for _ in range(steps + 1):  # the first tells how many there are
-        next(job)
-    job.close()
+def slices(recipe, sources, folder):
+    return load(sources, recipe.preprocess, folder, len(recipe.classes))
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {"serp": 0.1},
-        {"optimizer": "adamw", "loss": "dice-mwl", "ema": 0.0, "balance": 0.5},
-        {"schedule": Schedule("plateau", gamma=0.5)},
-    ],
+    ("reviewed", "learnt", "judging"),
+    [((3, 1, 4, 7, 9), [1, 3, 7, 9], [4]), ((5, 2), [2], [5]), ((6,), [6], []), (range(12), None, [2, 7])],
 )
-def test_interrupted_and_resumed_run_ends_bit_equal(data, settings, tmp_path, changes):
-    settings = settings(**changes)
-    whole = tmp_path / "whole"
-    run(train_job(settings, whole, root=data))
-    for steps in range(1, settings.steps + 1):  # checkpoints lie at 2, 4 and 6
-        parts = tmp_path / f"parts{steps}"
-        interrupt(train_job(settings, parts, root=data), steps)
-        torch.rand(3)  # the state of torch's own generator must not matter
-        run(train_job(settings, parts, root=data))
-        assert_same(whole, parts)
+def test_reviewed_slices_are_learnt_and_every_fifth_judges(annotation, tmp_path, reviewed, learnt, judging):
+    given = annotation(reviewed)
+    recipe = prepare([given], SETTINGS, tmp_path / "run")
+    assert read_settings(tmp_path / "run" / "recipe.json").trains_like(recipe)
+    learnt = [z for z in range(12) if z not in judging] if learnt is None else learnt
+    # so few decide nothing: the best weights are those for all
+    parts = [(recipe.train, learnt), (recipe.val, sorted({*learnt, *judging}))]
+    for sources, expected in parts + [((HELD_BACK,), judging)] * bool(judging):
+        found = slices(recipe, sources, tmp_path / "run")
+        np.testing.assert_array_equal([s.labels.numpy() for s in found], given.labels.data[expected])
 
 
-def test_interruption_while_files_are_written_leaves_no_trace(data, settings, tmp_path):
-    settings, whole, parts = settings(), tmp_path / "whole", tmp_path / "parts"
-    run(train_job(settings, whole, root=data))
-    interrupt(train_job(settings, parts, root=data), 3)
-    with (parts / "log.jsonl").open("a") as log:
-        log.write('{"step": 4, "lo')  # killed in the middle of the next validation
-    (parts / "last.pt.part").write_bytes(b"half")
-    run(train_job(settings, parts, root=data))
-    assert_same(whole, parts)
+def test_many_slices_that_are_held_back_decide(annotation, tmp_path):
+    recipe = prepare([annotation(range(12)), annotation(range(12))], SETTINGS, tmp_path / "run")
+    assert recipe.val == (HELD_BACK,) and len(slices(recipe, recipe.val, tmp_path / "run")) == 5
 
 
-def test_loss_falls_and_dice_rises_on_an_easy_task(data, settings, tmp_path):
-    settings = settings(
-        phases=(Phase(1.0, 32, 3),), steps=60, validate_every=20, options={"channels": 8}, learning_rate=1e-2
+def test_a_run_begins_with_the_base_and_ends_with_a_card_and_a_comparison(annotation, tmp_path):
+    recipe = prepare([annotation((1, 3, 4, 7, 9))], SETTINGS, tmp_path / "run")
+    recipe = replace(recipe, seconds=0, steps=2, validate_every=1)
+    lines = []
+    card = run(
+        train_job(recipe, tmp_path / "run", root=tmp_path / "run"), lambda p: p.partial and lines.append(p.partial)
     )
-    lines = []
-    card = run(train_job(settings, tmp_path / "run", root=data), lambda p: p.partial and lines.append(p.partial))
-    assert [line["step"] for line in lines] == [20, 40, 60]
-    assert lines[-1]["loss"] < 0.5 * lines[0]["loss"]
-    assert card.metrics["val"]["dice"] > 0.9
-    assert card == models.load(tmp_path / "run" / "discs.safetensors").card
+    assert [line["step"] for line in lines] == [0, 1, 2] and lines[0]["loss"] is None
+    found = before_and_after(tmp_path / "run")
+    best = max(line["val"] for line in lines)
+    assert card.metrics["val"]["dice"] == pytest.approx(best, abs=1e-4)
+    assert found.slices == 1 and found.held_back and found.before.keys() == found.after.keys() == {CAVITY.name}
+    prepare([annotation((4,))], SETTINGS, tmp_path / "one")
+    (tmp_path / "run" / "mine.safetensors").rename(tmp_path / "one" / "mine.safetensors")
+    (tmp_path / "run" / "mine.json").rename(tmp_path / "one" / "mine.json")
+    assert not before_and_after(tmp_path / "one").held_back
+    base = models.load_card(models.find("litenext-heart"))
+    assert base.licence in card.licence and base.name in card.data and card.preprocess == base.preprocess
+    assert card.turns == base.turns and card.certainty == base.certainty
 
 
-def test_exported_model_is_the_network_alone_and_its_card_tells_the_rest(data, settings, tmp_path):
-    settings = settings(serp=0.1, test=(Source("test.npz", case="patient"),), card={"task": "discs", "objects": True})
-    card = run(train_job(settings, tmp_path / "run", root=data))
-    path = tmp_path / "run" / "discs.safetensors"
-    published = models.to_published("litenext", models.build("litenext"))
-    assert models.read_checkpoint(path).keys() == published.keys() and len(published) == 120
-    loaded = models.load(path)
-    assert loaded.network.mixers[0].far.conv.dilation == (2, 2)  # no tensor tells this
-    assert (card.task, card.objects, card.options) == ("discs", True, settings.options)
-    assert card.metrics["test"]["images"] == 4 and card.metrics["test"]["cases"] == 2
-    assert json.loads((tmp_path / "run" / "discs.json").read_text())["metrics"] == card.metrics
+def test_a_class_is_added_and_the_old_one_goes_on(annotation, tmp_path):
+    settings = replace(SETTINGS, classes=(CAVITY, MUSCLE))
+    recipe = prepare([annotation((1, 2, 3), rings=True)], settings, tmp_path / "run")
+    run(train_job(replace(recipe, seconds=0, steps=1), tmp_path / "run", root=tmp_path / "run"))
+    tuned, base = (models.load(p) for p in (tmp_path / "run" / "mine.safetensors", models.find("litenext-heart")))
+    assert [row.name for row in tuned.card.classes] == [CAVITY.name, MUSCLE.name]
+    old, new = base.network.state_dict(), tuned.network.state_dict()
+    (head,) = {name for name in new if new[name].shape != old[name].shape and name.endswith("weight")}
+    assert (new[head][0] - old[head][0]).abs().max() < 0.01 < (new[head][1] - old[head][0]).abs().max()
+    found = before_and_after(tmp_path / "run")
+    assert found.before.keys() == {CAVITY.name} and found.after.keys() == {CAVITY.name, MUSCLE.name}
 
 
-def test_training_happens_at_the_pixel_size_of_inference(settings, discs, tmp_path, monkeypatch):
-    for part, stack in zip(("images", "labels"), discs(4), strict=True):
-        (tmp_path / part).mkdir()
-        io.write(Volume(stack, "zyx", np.diag([2.0, 1.0, 8.0, 1.0])), tmp_path / part / "a.nii.gz")
-    seen = set()
-
-    class Recorder(Augment):
-        def __call__(self, image, *rest):
-            seen.add(tuple(image.shape))
-            return super().__call__(image, *rest)
-
-    monkeypatch.setattr(segmentation, "Augment", Recorder)
-    settings = settings(train=(Source("."),), val=(Source("."),), preprocess=Preprocess(spacing=2.0))
-    interrupt(train_job(settings, tmp_path / "run", root=tmp_path), 2)
-    assert seen == {(3, 16, 32)}
+def test_a_comparison_looks_at_what_both_models_know():
+    for before, after, change, better in (
+        ({"a": 0.5}, {"a": 0.6}, 0.1, True),
+        ({"a": 0.5}, {"a": 0.5}, 0.0, False),
+        ({"a": 0.5}, {"a": 0.495, "b": 0.9}, -0.005, True),
+        ({"a": 0.5}, {"a": 0.4, "b": 0.9}, -0.1, False),
+        ({"a": 0.5, "b": None}, {"a": 0.6, "b": 0.2}, 0.1, True),
+        ({}, {"b": 0.9}, None, True),
+        ({"a": None}, {"a": None}, None, False),
+    ):
+        found = Comparison(before, after, 3)
+        assert found.change == (None if change is None else pytest.approx(change)) and found.better == better
 
 
-def test_without_self_embedding_the_branch_changes_nothing(data, settings, tmp_path):
-    plain, weak = (settings(serp=serp, steps=2) for serp in (0.0, 1e-12))
-    run(train_job(plain, tmp_path / "plain", root=data))
-    run(train_job(weak, tmp_path / "weak", root=data))
-    first, second = (torch.load(tmp_path / name / "last.pt", weights_only=True) for name in ("plain", "weak"))
-    assert "branch" not in first and second["branch"]
-    for key, value in first["network"].items():
-        torch.testing.assert_close(value, second["network"][key], rtol=0, atol=1e-6)
+def test_voxels_to_ignore_are_not_learnt(annotation, tmp_path):
+    given = annotation((1, 2, 3))
+    given.labels.data[3, :16] = 9
+    recipe = prepare([given], replace(SETTINGS, ignore=9), tmp_path / "run")
+    (held_back,) = slices(recipe, (HELD_BACK,), tmp_path / "run")
+    np.testing.assert_array_equal(held_back.labels, np.where(given.labels.data[3] == 9, 255, given.labels.data[3]))
 
 
-def test_teacher_follows_and_is_never_trained(data, settings, tmp_path):
-    run(train_job(settings(serp=0.5, steps=2), tmp_path / "run", root=data))
-    torch.manual_seed(0)
-    start = models.build("litenext", channels=4, width=8).state_dict()
-    state = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
-    key = "mixers.0.local.conv.weight"
-    teacher, student = state["branch"][f"teacher.{key}"], state["network"][key]
-    assert 0 < (teacher - start[key]).abs().max() < 0.1 * (student - start[key]).abs().max()
+def test_a_folder_with_splits_is_taken_as_it_is(annotation, tmp_path):
+    prepare([annotation((1, 3, 4, 7, 9))], SETTINGS, tmp_path / "first")
+    recipe = prepare_folder(tmp_path / "first" / "data", SETTINGS, tmp_path / "second")
+    assert len(slices(recipe, recipe.train, tmp_path / "second")) == 4
+    assert len(slices(recipe, recipe.val, tmp_path / "second")) == 1
+    path = tmp_path / "first" / "data" / "dataset.json"
+    whole = json.loads(path.read_text())
+    del whole["cases"][0]["held_back"]
+    path.write_text(json.dumps(whole))
+    with pytest.raises(SettingsError, match="held_back"):
+        prepare_folder(tmp_path / "first" / "data", SETTINGS, tmp_path / "third")
 
 
-def test_run_folder_of_other_settings_is_refused_and_kept(data, settings, tmp_path):
-    folder = tmp_path / "run"
-    interrupt(train_job(settings(), folder, root=data), 2)
-    before = (folder / "last.pt").read_bytes(), (folder / "settings.json").read_text()
-    with pytest.raises(SettingsError, match="other settings"):
-        run(train_job(settings(learning_rate=1e-3), folder, root=data))
-    assert before == ((folder / "last.pt").read_bytes(), (folder / "settings.json").read_text())
-    run(train_job(settings(card={"task": "only a text"}), folder, root=data))  # texts do not change the weights
+def test_the_old_data_are_rehearsed(annotation, tmp_path):
+    recipe = prepare([annotation((1, 3))], SETTINGS, tmp_path / "run")
+    found = slices(recipe, recipe.replay, tmp_path / "run")
+    assert recipe.replay_share == 0.5 and len(found) == 100 and {s.spacing for s in found} == {(2.74, 2.74)}
+    assert {tuple(on_working_grid(s, recipe.preprocess).labels.shape) for s in found} == {(128, 128)}
+    recipe = prepare([annotation((1, 3))], replace(SETTINGS, replay=str(tmp_path)), tmp_path / "all")
+    assert recipe.replay_share == 0.5 and recipe.replay[0].path == str(tmp_path / "sunnybrook" / "train.npz")
 
 
-@pytest.mark.parametrize("content", [b"", b"no checkpoint"])
-def test_damaged_checkpoint_is_refused(data, settings, tmp_path, content):
-    interrupt(train_job(settings(), tmp_path / "run", root=data), 2)
-    (tmp_path / "run" / "last.pt").write_bytes(content)
-    with pytest.raises(FileError, match="Delete it to begin anew"):
-        run(train_job(settings(), tmp_path / "run", root=data))
+def test_old_data_that_do_not_hold_a_new_class_are_not_rehearsed(annotation, tmp_path):
+    settings = replace(SETTINGS, classes=(CAVITY, MUSCLE))
+    assert prepare([annotation((1, 3))], settings, tmp_path / "run").replay == ()
+    with pytest.raises(SettingsError, match="new classes"):
+        prepare([annotation((1, 3))], replace(settings, replay=str(tmp_path)), tmp_path / "other")
 
 
 @pytest.mark.parametrize(
-    ("changes", "sentence"),
+    ("reviewed", "changes", "sentence"),
     [
-        ({"optimizer": "lion"}, "choose one of nadam"),
-        ({"loss": "focal"}, "choose one of dice-bce"),
-        ({"architecture": "alexnet"}, "choose one of litenext"),
-        ({"device": "abacus"}, "choose auto, cpu"),
-        ({"options": {"depth": 3}}, "depth"),
-        ({"train": (Source("absent.npz"),)}, "no data set"),
-        ({"train": (Source("train.npz", select={"patient": ["nobody"]}),)}, "holds no slices"),
+        ((), {}, "reviewed"),
+        ((12,), {}, "12 slices"),
+        ((1,), {"name": "litenext-heart"}, "already"),
+        ((1,), {"name": "No Name"}, "no model name"),
+        ((1,), {"base": "conditional-swin-mri-dc"}, "reconstructs"),
+        ((1,), {"base": "nothing"}, "does not exist"),
+        ((1,), {"classes": (replace(MUSCLE, id=2),)}, "1, 2, ..."),
+        ((1,), {"seconds": 0}, "more than 0"),
+        ((1,), {"name": "recipe"}, "other than settings, recipe"),
+        ((1,), {"ignore": 1}, "neither 0 nor that of a class"),
     ],
 )
-def test_impossible_settings_stop_a_run_before_it_starts(data, settings, tmp_path, changes, sentence):
+def test_what_cannot_be_is_refused_before_anything_is_written(annotation, tmp_path, reviewed, changes, sentence):
     with pytest.raises(MedsegError, match=sentence):
-        next(train_job(settings(**changes), tmp_path / "run", root=data))
+        prepare([annotation(reviewed)], replace(SETTINGS, **changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
-def test_run_begins_with_the_weights_of_another(data, settings, tmp_path):
-    run(train_job(settings(), tmp_path / "first", root=data))
-    begun = settings(start="../first/discs.safetensors", steps=1, learning_rate=1e-12, ema=0.0)
-    run(train_job(begun, tmp_path / "second", root=data))
-    first, second = (models.load(tmp_path / name / "discs.safetensors").network for name in ("first", "second"))
-    for one, other in zip(first.parameters(), second.parameters(), strict=True):
-        torch.testing.assert_close(one, other, rtol=0, atol=1e-9)
-    wider = settings(start="../first/discs.safetensors", options={"channels": 8, "width": 8})
-    with pytest.raises(SettingsError, match="other layers"):
-        run(train_job(wider, tmp_path / "third", root=data))
-
-
-def test_the_run_ends_when_nothing_gets_better(data, settings, tmp_path):
-    settings = settings(learning_rate=1e-12, ema=0.0, steps=20, early_stop=2)
-    lines = []
-    run(train_job(settings, tmp_path / "run", root=data), lambda p: p.partial and lines.append(p.partial["step"]))
-    assert lines == [2, 4, 6]
-
-
-@pytest.mark.parametrize(("done", "validated"), [(0, [0]), (1, [1]), (2, [])])
-def test_a_run_that_is_asked_to_stop_keeps_its_best_weights(data, settings, tmp_path, done, validated):
-    job, folder = train_job(settings(), tmp_path / "run", root=data), tmp_path / "run"
-    for _ in range(done + 1):
-        next(job)
-    (folder / "stop").touch()
-    assert [step.partial["step"] for step in job] == validated
-    assert models.load(folder / "discs.safetensors").card.metrics["val"]["step"] == done
-    if done == 2:  # it goes on as if nothing had been
-        run(train_job(settings(), folder, root=data))
-        run(train_job(settings(), tmp_path / "whole", root=data))
-        assert_same(tmp_path / "whole", folder)
-
-
-def test_findings_are_told_before_training(data, settings, tmp_path, caplog):
-    with caplog.at_level("INFO", "napari_medseg.training"):
-        interrupt(train_job(settings(), tmp_path / "run", root=data), 0)
-    assert "train" in caplog.text and "discs" not in caplog.text
-
-
-def test_what_is_left_to_plan_is_planned_once(data, settings, tmp_path):
-    given = settings(seconds=0.5, steps=1)
-    interrupt(train_job(given, tmp_path / "run", root=data), 5)
-    planned = read_settings(tmp_path / "run" / "settings.json")
-    assert planned.seconds == 0 and planned.steps >= 20 and planned.phases == (Phase(1.0, 32, 6),)
-    run(train_job(given, tmp_path / "run", root=data))
-    assert read_settings(tmp_path / "run" / "settings.json") == planned
-
-
-def test_mixed_precision_trains(data, settings, tmp_path):
-    lines = []
-    settings = settings(mixed_precision=True, deterministic=True)
-    run(train_job(settings, tmp_path / "run", root=data), lambda p: p.partial and lines.append(p.partial["loss"]))
-    torch.use_deterministic_algorithms(False)
-    plain = []
-    settings = replace(settings, mixed_precision=False, deterministic=False)
-    run(train_job(settings, tmp_path / "plain", root=data), lambda p: p.partial and plain.append(p.partial["loss"]))
-    assert lines != plain
-    np.testing.assert_allclose(lines, plain, rtol=0.05)
-
-
-def test_weights_are_not_written_over_by_other_settings(data, settings, tmp_path):
-    run(train_job(settings(), tmp_path / "run", root=data))
-    (tmp_path / "run" / "last.pt").unlink()  # as when a model was accepted
-    before = (tmp_path / "run" / "discs.safetensors").read_bytes()
-    with pytest.raises(SettingsError, match="other settings"):
-        run(train_job(settings(seed=1), tmp_path / "run", root=data))
-    assert (tmp_path / "run" / "discs.safetensors").read_bytes() == before
-
-
-def test_a_folder_that_cannot_be_written_to_gets_a_sentence(data, settings, tmp_path, monkeypatch):
-    (tmp_path / "file").touch()
-    with pytest.raises(FileError, match="cannot be written to"):
-        run(train_job(settings(), tmp_path / "file", root=data))
-    job = train_job(settings(), tmp_path / "run", root=data)
-    next(job)
-    with monkeypatch.context() as full, pytest.raises(FileError, match="No space left"):
-        full.setattr(torch, "save", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
-        run(job)
-    whole = tmp_path / "whole"
-    run(train_job(settings(), whole, root=data))
-    run(train_job(settings(), tmp_path / "run", root=data))
-    assert_same(whole, tmp_path / "run")
-
-
-def test_a_folder_where_another_process_trains_is_left_alone(data, settings, tmp_path):
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
-        (tmp_path / "run").mkdir()
-        running.note(tmp_path / "run", psutil.Process(other.pid))
-        with pytest.raises(JobError, match=f"Process {other.pid} is training"):
-            run(train_job(settings(), tmp_path / "run", root=data))
-    assert [path.name for path in (tmp_path / "run").iterdir()] == ["process.json"]
-    run(train_job(settings(), tmp_path / "run", root=data))  # it has ended
-    assert not (tmp_path / "run" / "process.json").exists()
-
-
-def test_a_loss_that_is_no_number_ends_the_run_with_a_sentence(data, settings, tmp_path):
-    with pytest.raises(SettingsError, match="Lower learning_rate"):
-        run(train_job(settings(learning_rate=1e30, warmup_steps=0), tmp_path / "run", root=data))
-
-
-def test_a_single_small_slice_is_planned_large_enough_for_batch_statistics(data, settings):
-    settings = settings(train=(Source("train.npz", select={"patient": ["p0"]}),), preprocess=Preprocess(multiple=32))
-    planned = plan(replace(settings, seconds=1e-3), data, torch.device("cpu"))
-    assert planned.phases[0].size == 64
-
-
-def test_kept_weights_are_drawn_towards_those_the_run_began_with(data, settings, tmp_path, monkeypatch):
-    run(train_job(settings(steps=2), tmp_path / "base", root=data))
-    old = models.load(tmp_path / "base" / "discs.safetensors").network.state_dict()
-    rising = itertools.count()
-    monkeypatch.setattr(segmentation.Segmentation, "score", lambda self, network: next(rising))
-    changed = settings(start=str(tmp_path / "base" / "discs.safetensors"), anchor=0.75, ema=0.0, seed=1)
-    run(train_job(changed, tmp_path / "run", root=data))
-    kept = models.load(tmp_path / "run" / "discs.safetensors").network.state_dict()
-    last = torch.load(tmp_path / "run" / "last.pt", weights_only=True)["network"]
-    for key, value in kept.items():
-        torch.testing.assert_close(value, torch.lerp(last[key], old[key], 0.75), msg=key)
-    assert any(not torch.equal(value, old[key]) for key, value in kept.items())
+def test_labels_of_no_class_are_named(annotation, tmp_path):
+    with pytest.raises(MedsegError, match="labels 2"):
+        prepare([annotation((1,), rings=True)], SETTINGS, tmp_path / "run")

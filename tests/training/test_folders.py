@@ -10,10 +10,10 @@ from PIL import Image
 
 from napari_medseg.errors import FileError, SettingsError, VolumeError
 from napari_medseg.preprocess import Preprocess
-from napari_medseg.training.dataset import IGNORE, load
-from napari_medseg.training.folders import DatasetFile, LabelledImage, read_dataset_file, write_dataset
-from napari_medseg.training.reading import entries
-from napari_medseg.training.sources import Source
+from napari_medseg.training.data.dataset import IGNORE, load
+from napari_medseg.training.data.folders import DatasetFile, LabelledImage, read_dataset_file, write_dataset
+from napari_medseg.training.data.reading import entries
+from napari_medseg.training.data.sources import Source
 from napari_medseg.volume import LabelClass, Volume
 
 CLASSES = (LabelClass(1, "liver", "#dd8452"), LabelClass(2, "tumour", "#c44e52"))

@@ -13,10 +13,10 @@ from napari_medseg import samples as bundled
 from napari_medseg.errors import FileError, MedsegError, SettingsError
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.recon import fft2c
-from napari_medseg.training.dataset import IGNORE, load, read_images
-from napari_medseg.training.layouts import LAYOUTS
-from napari_medseg.training.reading import entries
-from napari_medseg.training.sources import Source
+from napari_medseg.training.data.dataset import IGNORE, load, read_images
+from napari_medseg.training.data.layouts import LAYOUTS
+from napari_medseg.training.data.reading import entries
+from napari_medseg.training.data.sources import Source
 
 RNG = np.random.default_rng(0)
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from napari_medseg import metrics
 from napari_medseg.errors import SettingsError
-from napari_medseg.training.dataset import IGNORE
+from napari_medseg.training.data.dataset import IGNORE
 from napari_medseg.training.losses import (
     MARGIN_PRESETS,
     SegmentationLoss,

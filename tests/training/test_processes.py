@@ -12,7 +12,7 @@ import torch
 from napari_medseg.errors import SettingsError
 from napari_medseg.progress import run
 from napari_medseg.training.augment import AugmentSettings
-from napari_medseg.training.fine_tune import train_job
+from napari_medseg.training.loop import train_job
 from napari_medseg.training.settings import Phase
 from napari_medseg.volume import LabelClass
 

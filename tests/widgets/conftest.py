@@ -7,11 +7,12 @@ from qtpy.QtCore import QThreadPool
 from qtpy.QtWidgets import QApplication
 from torch import nn
 
-from napari_medseg import consensus, inference, models
+from napari_medseg import models
 from napari_medseg.models.registry import ARCHITECTURES, Architecture
 from napari_medseg.preprocess import Preprocess
+from napari_medseg.segmentation import consensus, inference
 from napari_medseg.volume import LabelClass
-from napari_medseg.widgets.segment import SegmentWidget
+from napari_medseg.widgets.segment.dock import SegmentWidget
 
 CLASSES = (LabelClass(1, "everything", "#e64b35"),)
 

@@ -18,17 +18,18 @@ from napari_medseg import io, models, samples
 from napari_medseg.errors import SettingsError, VolumeError
 from napari_medseg.io.contributions import layer_tuple
 from napari_medseg.record import Record, UsedModel
-from napari_medseg.training import annotated
-from napari_medseg.training.folders import LabelledImage, write_dataset
+from napari_medseg.training import fine_tune
+from napari_medseg.training.data.folders import LabelledImage, write_dataset
 from napari_medseg.volume import LabelClass, Volume
-from napari_medseg.widgets import _fine_tune_jobs, _training
-from napari_medseg.widgets._fine_tune_data import parse_slices, slices_text
-from napari_medseg.widgets._fine_tune_form import new_name, plan_text
-from napari_medseg.widgets._records import put_record, record_of
-from napari_medseg.widgets._training import Run, runs_folder, training
-from napari_medseg.widgets._training_view import doubtful, verdict_text
-from napari_medseg.widgets.fine_tune import FineTuneWidget
-from napari_medseg.widgets.segment import SegmentWidget
+from napari_medseg.widgets.fine_tune import work
+from napari_medseg.widgets.fine_tune.data import parse_slices, slices_text
+from napari_medseg.widgets.fine_tune.dock import FineTuneWidget
+from napari_medseg.widgets.fine_tune.form import new_name, plan_text
+from napari_medseg.widgets.fine_tune.view import doubtful, verdict_text
+from napari_medseg.widgets.kit import tuning
+from napari_medseg.widgets.kit.records import put_record, record_of
+from napari_medseg.widgets.kit.tuning import Run, runs_folder, training
+from napari_medseg.widgets.segment.dock import SegmentWidget
 
 SLICES = 8
 CHILD = textwrap.dedent(
@@ -139,15 +140,15 @@ def prepared(monkeypatch):
         folder.mkdir(parents=True)
         (folder / "recipe.json").write_text(json.dumps(recipe))
 
-    monkeypatch.setattr(_fine_tune_jobs, "prepare", prepare)
+    monkeypatch.setattr(work, "prepare", prepare)
     return seen
 
 
 @pytest.fixture
 def figures(monkeypatch):
     """What the comparison says: Dice before and after."""
-    found = annotated.Comparison({"everything": 0.7}, {"everything": 0.9}, 2)
-    monkeypatch.setattr(annotated, "before_and_after", lambda folder: found)
+    found = fine_tune.Comparison({"everything": 0.7}, {"everything": 0.9}, 2)
+    monkeypatch.setattr(fine_tune, "before_and_after", lambda folder: found)
     return found
 
 
@@ -171,7 +172,7 @@ def dock(make_napari_viewer, model, qtbot, monkeypatch, tmp_path, prepared, figu
     script = tmp_path / "child.py"
     script.write_text(CHILD)
     words = [sys.executable, str(script)]
-    monkeypatch.setattr(_training, "command", lambda folder, tied: [*words, str(folder), *(["tied"] if tied else [])])
+    monkeypatch.setattr(tuning, "command", lambda folder, tied: [*words, str(folder), *(["tied"] if tied else [])])
     docks = []
 
     def make(shape=(SLICES, 40, 48), **options):
@@ -352,7 +353,7 @@ def test_folder_brings_its_own_classes(dock, monkeypatch, tmp_path):
         seen.append((source, settings.classes))
         raise VolumeError("That is enough.")
 
-    monkeypatch.setattr(_fine_tune_jobs, "prepare_folder", prepare_folder)
+    monkeypatch.setattr(work, "prepare_folder", prepare_folder)
     d.form.start.click()
     d.settle()
     assert seen == [(tmp_path / "set", classes)]
@@ -427,7 +428,7 @@ def test_curves_status_and_verdict(dock):
 def test_verdict_where_nothing_could_be_measured(dock):
     d = dock()
     d.labels(z3=1, z4=1)
-    run, found = d.start(), annotated.Comparison({"everything": None}, {"everything": None}, 1)
+    run, found = d.start(), fine_tune.Comparison({"everything": None}, {"everything": None}, 1)
     d.finish(run)
     assert verdict_text(found, run).startswith("Nothing that both models know could be measured on 1 held-out slice")
     assert doubtful(found)

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_medseg.errors import VolumeError
 from napari_medseg.progress import Progress
-from napari_medseg.widgets import _job
+from napari_medseg.widgets.kit import jobs
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def run(owner):
 
     def drive(job, **options):
         heard = []
-        worker = _job.start(
+        worker = jobs.start(
             job,
             owner=owner,
             title="Test",
@@ -102,9 +102,9 @@ def test_told_shows_expected_errors_only():
     seen = []
     notification_manager.notification_ready.connect(seen.append)
     try:
-        with _job.told():
+        with jobs.errors_shown():
             raise VolumeError("The image is empty.")
-        with pytest.raises(KeyError), _job.told():
+        with pytest.raises(KeyError), jobs.errors_shown():
             raise KeyError("bug")
     finally:
         notification_manager.notification_ready.disconnect(seen.append)
@@ -128,7 +128,7 @@ def test_nothing_keeps_a_form_whose_job_has_ended(make_napari_viewer, qtbot):
     make_napari_viewer()
     form, heard = QWidget(), []
     seen = weakref.ref(form)
-    _job.start(counting(2), owner=form, title="Test", on_done=heard.append, on_end=lambda: heard.append("end"))
+    jobs.start(counting(2), owner=form, title="Test", on_done=heard.append, on_end=lambda: heard.append("end"))
     qtbot.waitUntil(lambda: heard == ["result", "end"])
     QApplication.processEvents()
     del form
@@ -138,7 +138,7 @@ def test_nothing_keeps_a_form_whose_job_has_ended(make_napari_viewer, qtbot):
 
 def test_queue_runs_one_job_at_a_time_most_urgent_first(owner, qtbot):
     order = []
-    queue = _job.Queue(owner, ("run", "plan"), lambda: None)
+    queue = jobs.Queue(owner, ("run", "plan"), lambda: None)
 
     def job(name):
         def begin():
@@ -155,4 +155,4 @@ def test_queue_runs_one_job_at_a_time_most_urgent_first(owner, qtbot):
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.2, "1 s"), (80, "80 s"), (180, "3 min"), (7300, "2 h")])
 def test_duration_reads_well(seconds, text):
-    assert _job.duration(seconds) == text
+    assert jobs.duration(seconds) == text

@@ -4,10 +4,10 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 
 from napari_medseg import io, samples
-from napari_medseg.inference import Part
 from napari_medseg.io.contributions import layer_tuple
+from napari_medseg.segmentation.inference import Part
 from napari_medseg.volume import LabelClass, Volume
-from napari_medseg.widgets import _layers
+from napari_medseg.widgets.kit import layer_volumes
 
 CLASSES = (LabelClass(1, "nucleus", "#4dbbd5"),)
 OBLIQUE = np.array([[1.2, -0.3, 0.5, -40], [0.4, 1.1, -0.2, 12], [-0.5, 0.3, 7.9, 33], [0, 0, 0, 1]])
@@ -27,20 +27,20 @@ def add(viewer, shape, **options):
     [("zyx", np.diag([2, 3, 8, 1.0])), ("tyx", np.diag([2, 3, 1, 1.0])), ("cyx", np.diag([2, 3, 1, 1.0]))],
 )
 def test_scale_becomes_affine_of_spatial_axes_only(viewer, axes, affine):
-    volume = _layers.to_volume(add(viewer, (4, 8, 9), scale=(8, 3, 2)), axes)
+    volume = layer_volumes.to_volume(add(viewer, (4, 8, 9), scale=(8, 3, 2)), axes)
     assert volume.axes == axes
     np.testing.assert_allclose(volume.affine, affine)
 
 
 def test_image_is_not_copied(viewer):
     layer = add(viewer, (4, 8, 9))
-    assert _layers.to_volume(layer, "zyx").data is layer.data
+    assert layer_volumes.to_volume(layer, "zyx").data is layer.data
 
 
 def test_axes_are_asked_for_only_where_the_file_does_not_say(viewer):
-    assert _layers.axes_choices(add(viewer, (2, 4, 8, 9))) == ("tzyx", "czyx", "tcyx")
+    assert layer_volumes.axes_choices(add(viewer, (2, 4, 8, 9))) == ("tzyx", "czyx", "tcyx")
     data, options, _ = layer_tuple(Volume(np.zeros((2, 4, 8, 9)), "czyx"), "known")
-    assert _layers.axes_choices(viewer.add_image(data, **options)) == ("czyx",)
+    assert layer_volumes.axes_choices(viewer.add_image(data, **options)) == ("czyx",)
 
 
 @pytest.mark.parametrize(
@@ -57,30 +57,30 @@ def test_slice_in_view(viewer, axes, shape, step, index):
     layer = add(viewer, shape, rgb=axes.endswith("c"), scale=np.arange(2, 2 + len(axes.removesuffix("c"))))
     for axis, position in enumerate(step):
         viewer.dims.set_current_step(axis, position)
-    assert _layers.shown_index(viewer, layer, axes) == index
+    assert layer_volumes.shown_index(viewer, layer, axes) == index
     lead = [n for n, a in zip(shape, axes, strict=True) if a in index]
     flat = int(np.ravel_multi_index(list(index.values()), lead)) if index else 0
-    assert _layers.shown_slice(viewer, layer, axes) == flat
+    assert layer_volumes.shown_slice(viewer, layer, axes) == flat
 
 
 def test_slice_in_view_beside_a_layer_in_other_units(viewer):
     layer = add(viewer, (12, 8, 9), scale=(10, 1, 1), units=["mm"] * 3)
     add(viewer, (4, 8, 9), units=["um"] * 3)
     viewer.dims.set_point(0, 50_000)
-    assert _layers.shown_index(viewer, layer, "zyx") == {"z": 5}
+    assert layer_volumes.shown_index(viewer, layer, "zyx") == {"z": 5}
 
 
 @pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")
 @pytest.mark.parametrize("options", [{}, {"rotate": (10, 20, 30)}, {"shear": (0.1, 0, 0.2)}, {"affine": OBLIQUE}])
 def test_preview_lies_on_its_slice_of_a_turned_image(viewer, options):
     image = add(viewer, (4, 8, 9), scale=(8, 3, 2), translate=(1, 2, 3), **options)
-    preview = _layers.Preview(viewer)
-    preview.show(Volume(np.ones((8, 9), np.uint8), "yx", classes=CLASSES), (2,), _layers.Grid.of(image, "zyx"))
+    preview = layer_volumes.Preview(viewer)
+    preview.show(Volume(np.ones((8, 9), np.uint8), "yx", classes=CLASSES), (2,), layer_volumes.Grid.of(image, "zyx"))
     np.testing.assert_allclose(preview.layer.data_to_world((0, 5, 6)), image.data_to_world((2, 5, 6)))
 
 
 def result(viewer, image, axes, labels, classes=CLASSES):
-    made = _layers.Result(viewer, image, _layers.to_volume(image, axes), "model", classes)
+    made = layer_volumes.Result(viewer, image, layer_volumes.to_volume(image, axes), "model", classes)
     made.show(Part(labels, None, [0]))
     return made
 
@@ -108,7 +108,7 @@ def test_other_planes_are_drawn_anew_a_few_times_a_second(viewer, monkeypatch):
     image = add(viewer, (4, 8, 9))
     labels = np.zeros((4, 8, 9), np.uint8)
     now = [100.0]
-    monkeypatch.setattr(_layers.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(layer_volumes.time, "monotonic", lambda: now[0])
     viewer.dims.order = (1, 0, 2)
     made = result(viewer, image, "zyx", labels)
     drawn = refreshed(made.labels)
@@ -121,7 +121,7 @@ def test_labels_of_a_multichannel_series_are_saved_without_channels(viewer):
     data, options, _ = layer_tuple(Volume(np.zeros((2, 3, 4, 8, 9), np.uint8), "tczyx", OBLIQUE), "scan")
     image = viewer.add_image(data, **options)
     labels = np.arange(2 * 4 * 8 * 9, dtype=np.uint32).reshape(2, 4, 8, 9)
-    saved = _layers.labels_volume(result(viewer, image, "tczyx", labels).labels, None, None)
+    saved = layer_volumes.labels_volume(result(viewer, image, "tczyx", labels).labels, None, None)
     assert saved.axes == "tzyx" and saved.classes == CLASSES
     np.testing.assert_array_equal(saved.data, labels)
     np.testing.assert_array_equal(saved.affine, OBLIQUE)
@@ -132,7 +132,7 @@ def test_labels_drawn_over_an_image_are_saved_on_its_grid(viewer, fits):
     data, options, _ = layer_tuple(Volume(np.zeros((4, 8, 9), np.uint8), "zyx", OBLIQUE), "scan")
     image = viewer.add_image(data, **options)
     drawn = Labels(np.ones((4, 8, 9), np.uint8), scale=image.scale, translate=image.translate + (not fits))
-    saved = _layers.labels_volume(drawn, image, "zyx")
+    saved = layer_volumes.labels_volume(drawn, image, "zyx")
     assert np.array_equal(saved.affine, OBLIQUE) == fits
     drawn.data[:] = 2
     assert (saved.data == 1).all(), "what is painted while the file is written does not change it"
@@ -141,10 +141,10 @@ def test_labels_drawn_over_an_image_are_saved_on_its_grid(viewer, fits):
 @pytest.mark.parametrize(("spacing", "name"), [(True, "scan 1_labels.nii.gz"), (False, "scan 1_labels.tif")])
 def test_labels_are_suggested_beside_their_image(tmp_path, spacing, name):
     metadata = {"source": str(tmp_path / "scan 1.nii.gz"), "has_spacing": spacing}
-    assert _layers.suggested_path(Volume(np.zeros((3, 4)), "yx", metadata=metadata), "x") == tmp_path / name
+    assert layer_volumes.suggested_path(Volume(np.zeros((3, 4)), "yx", metadata=metadata), "x") == tmp_path / name
 
 
 def test_labels_are_not_suggested_inside_the_package():
     source = samples.path("sunnybrook_SC-HF-I-01_ED.nii.gz")
-    path = _layers.suggested_path(io.read(source), "x")
+    path = layer_volumes.suggested_path(io.read(source), "x")
     assert path.name == "sunnybrook_SC-HF-I-01_ED_labels.nii.gz" and not path.is_relative_to(source.parent)

@@ -5,7 +5,7 @@ from napari.layers import Labels
 
 from napari_medseg import io, samples
 from napari_medseg.volume import LabelClass, Volume
-from napari_medseg.widgets.segment import SegmentWidget
+from napari_medseg.widgets.segment.dock import SegmentWidget
 
 
 def commands(menu):

@@ -15,8 +15,8 @@ from napari_medseg.io.contributions import layer_tuple
 from napari_medseg.progress import Progress
 from napari_medseg.recon.reconstruct import CONVENTION
 from napari_medseg.volume import Volume
-from napari_medseg.widgets import _recon_view
-from napari_medseg.widgets.reconstruct import ReconstructWidget
+from napari_medseg.widgets.reconstruct import view as slice_view
+from napari_medseg.widgets.reconstruct.dock import ReconstructWidget
 
 MRI = Path(__file__).parents[1] / "reference" / "mri"
 SINGLE, MULTI, UNDER = (MRI / "fastmri_like" / f"file17_{kind}.h5" for kind in ("sc", "mc", "test"))
@@ -87,7 +87,7 @@ def dock(make_napari_viewer, qtbot):
 @pytest.fixture
 def gate(monkeypatch):
     """Holds every reconstruction after its first slice until it is set."""
-    opened, whole = threading.Event(), _recon_view.reconstruct_job
+    opened, whole = threading.Event(), slice_view.reconstruct_job
 
     def held(*arguments, **options):
         job = whole(*arguments, **options)
@@ -100,7 +100,7 @@ def gate(monkeypatch):
             while step.partial is not None and not opened.wait(0.05):
                 yield Progress(step.done, step.total)
 
-    monkeypatch.setattr(_recon_view, "reconstruct_job", held)
+    monkeypatch.setattr(slice_view, "reconstruct_job", held)
     yield opened
     opened.set()
 

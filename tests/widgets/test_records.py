@@ -7,14 +7,14 @@ from napari.layers import Layer
 from napari.layers._source import layer_source
 
 from napari_medseg import io
-from napari_medseg.inference import Part
 from napari_medseg.io.contributions import get_reader, layer_tuple
 from napari_medseg.progress import run
 from napari_medseg.record import Record, UsedModel
+from napari_medseg.segmentation.inference import Part
 from napari_medseg.volume import LabelClass, Volume
-from napari_medseg.widgets import _layers
-from napari_medseg.widgets._fine_tune_data import Reviews, look_job
-from napari_medseg.widgets._records import (
+from napari_medseg.widgets.fine_tune.data import Reviews, look_job
+from napari_medseg.widgets.kit import layer_volumes
+from napari_medseg.widgets.kit.records import (
     follow_strokes,
     is_made_by_model,
     put_record,
@@ -44,7 +44,7 @@ def segmented(viewer):
     metadata = {"series_uid": "1.2.3", "modality": "MR", "source": "scan.dcm", "format": "DICOM"}
     volume = Volume(np.zeros((5, 16, 16), np.uint8), "zyx", np.diag([1, 2, 8, 1.0]), metadata=metadata)
     image = viewer.add_layer(Layer.create(*layer_tuple(volume, "scan")))
-    result = _layers.Result(viewer, image, volume, "tiny", CLASSES)
+    result = layer_volumes.Result(viewer, image, volume, "tiny", CLASSES)
     result.show(Part(np.ones((5, 16, 16), np.uint8), None, list(range(5))))
     assert reviewed(result.labels) == ()
     result.finish(RECORD)
@@ -61,7 +61,7 @@ def test_segment_correct_one_slice_save_open(viewer, tmp_path, ending):
     layer = segmented(viewer)
     layer.paint((3, 8, 8), 0)
     assert reviewed(layer) == (3,)
-    path = io.write(_layers.labels_volume(layer, None, None), tmp_path / f"labels{ending}")
+    path = io.write(layer_volumes.labels_volume(layer, None, None), tmp_path / f"labels{ending}")
     again = opened(ViewerModel(), path)
     assert reviewed(again) == (3,) and is_made_by_model(again)
     assert record_of(again) == RECORD.with_reviewed([3])
@@ -101,7 +101,7 @@ def test_drawn_labels_keep_the_grid_of_their_image_and_what_was_reviewed(viewer,
     image = viewer.add_layer(Layer.create(*layer_tuple(volume, "scan")))
     layer = viewer.add_labels(np.ones((4, 8, 9), np.uint8), scale=image.scale, translate=image.translate)
     say_reviewed(layer, [1])
-    back = io.read(io.write(_layers.labels_volume(layer, image, "zyx"), tmp_path / "a.nii.gz"))
+    back = io.read(io.write(layer_volumes.labels_volume(layer, image, "zyx"), tmp_path / "a.nii.gz"))
     np.testing.assert_array_equal(back.affine, affine)
     assert back.metadata["series_uid"] == "1.2"
     assert (back.record.what, back.record.reviewed) == ("draw", (1,))

@@ -10,12 +10,13 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QThreadPool
 from qtpy.QtWidgets import QApplication, QFileDialog, QTextBrowser
 
-from napari_medseg import inference, io
+from napari_medseg import io
 from napari_medseg.errors import VolumeError
 from napari_medseg.io.contributions import layer_tuple
+from napari_medseg.segmentation import inference
 from napari_medseg.volume import Volume
-from napari_medseg.widgets._card import CardDialog
-from napari_medseg.widgets._records import record_of
+from napari_medseg.widgets.kit.card import CardDialog
+from napari_medseg.widgets.kit.records import record_of
 
 SLICES = 10  # three batches
 OBLIQUE = np.array([[1.2, -0.3, 0.5, -40], [0.4, 1.1, -0.2, 12], [-0.5, 0.3, 7.9, 33], [0, 0, 0, 1]])

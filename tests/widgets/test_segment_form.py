@@ -3,10 +3,10 @@ import math
 import numpy as np
 from qtpy.QtCore import Qt
 
-from napari_medseg.inference import Plan, Segmentation
+from napari_medseg.segmentation.inference import Plan, Segmentation
 from napari_medseg.volume import LabelClass, Volume
-from napari_medseg.widgets._controls import choice, fill, hint_text, switch_off
-from napari_medseg.widgets._segment_form import plan_text, result_text
+from napari_medseg.widgets.kit.controls import choice, fill, hint_text, switch_off
+from napari_medseg.widgets.segment.form import plan_text, result_text
 
 ROWS = [{"id": 1, "name": "cavity", "voxels": 1200, "volume_mm3": 4321.0}]
 

@@ -1,7 +1,7 @@
 from napari.settings import get_plugin_settings
 from npe2 import PluginManifest
 
-from napari_medseg.widgets._settings import Preferences, preferences
+from napari_medseg.widgets.kit.preferences import Preferences, preferences
 
 
 def test_preferences_page_is_napari_s_and_keeps_what_is_chosen(plugin_settings, npe2pm):

@@ -5,7 +5,7 @@ import pytest
 from qtpy.QtCore import QThreadPool
 from qtpy.QtWidgets import QApplication, QFileDialog
 
-from napari_medseg.widgets.study import StudyWidget
+from napari_medseg.widgets.study.dock import StudyWidget
 
 
 @pytest.fixture

@@ -18,17 +18,17 @@ from ..errors import MedsegError, ModelError, SettingsError
 from . import terminal
 
 if TYPE_CHECKING:
-    from ..cohort import Failure, Item
-    from ..inference import InferenceSettings
     from ..models import TrainedModel
     from ..progress import Progress
+    from ..runs.cohort import Failure, Item
+    from ..segmentation.inference import InferenceSettings
     from ..volume import Volume
     from .report import Report
 
 
 def inference_settings(args: Namespace) -> InferenceSettings:
     """Settings of a parsed ``segment`` command; what was not given keeps its default."""
-    from ..inference import InferenceSettings
+    from ..segmentation.inference import InferenceSettings
 
     given = {field.name: getattr(args, field.name) for field in fields(InferenceSettings) if field.name in args}
     return InferenceSettings(**given | {"uncertainty": args.uncertainty is not None})
@@ -36,9 +36,10 @@ def inference_settings(args: Namespace) -> InferenceSettings:
 
 def segment(args: Namespace) -> int:
     """``napari-medseg segment``."""
-    from .. import cohort, models
+    from .. import models
     from ..io import formats
     from ..io.notes import side_file
+    from ..runs import cohort
     from .report import Report, write_json
 
     settings, weights = inference_settings(args), _find_models(args)
@@ -83,7 +84,7 @@ def _segment_one(
     axes: str | None,
     report: Report,
 ) -> None:
-    from .. import cohort
+    from ..runs import cohort
 
     try:
         with terminal.Meter(title, "slice") as meter:
@@ -102,7 +103,8 @@ def _find_models(args: Namespace) -> list[Path]:
         raise SettingsError("One model has nobody to disagree with. Name another --model, or ask for --uncertainty.")
     if len(args.models) > 1 and args.uncertainty:
         raise SettingsError("Several models have no uncertainty in common. Ask for --disagreement instead.")
-    from .. import consensus, models
+    from .. import models
+    from ..segmentation import consensus
 
     weights = [_find_model(name) for name in args.models]
     if len(weights) > 1:
@@ -122,7 +124,8 @@ def _find_model(name: str) -> Path:
 
 def evaluate(args: Namespace) -> int:
     """``napari-medseg evaluate``."""
-    from .. import cohort, io, metrics
+    from .. import io, metrics
+    from ..runs import cohort
     from .report import write_json
 
     pairs, failures = cohort.find_pairs(args.prediction, args.reference)
@@ -147,8 +150,8 @@ def evaluate(args: Namespace) -> int:
 
 def train(args: Namespace) -> int:
     """``napari-medseg train``."""
-    from ..progress import heard, run
-    from ..training.fine_tune import train_job
+    from ..progress import log_messages, run
+    from ..training.loop import train_job
     from ..training.settings import read_settings
 
     if args.tied:
@@ -162,7 +165,7 @@ def train(args: Namespace) -> int:
             loss = "" if step.partial["loss"] is None else "loss {loss:.4f}, ".format(**step.partial)
             meter.say("step {step}: {0}{figure} on val {val:.4f}, best {best:.4f}".format(loss, **step.partial))
 
-    with terminal.Meter(settings.name, "step") as meter, heard("napari_medseg.training", meter.say):
+    with terminal.Meter(settings.name, "step") as meter, log_messages("napari_medseg.training", meter.say):
         card = run(train_job(settings, folder, root=args.root), show)
     weights = folder / f"{card.name}.safetensors"
     if weights.exists():  # of several processes only the first one writes
@@ -197,7 +200,8 @@ def _recipe(name: str) -> Path:
 
 def show_models(args: Namespace) -> int:
     """``napari-medseg models``."""
-    from .. import cohort, models
+    from .. import models
+    from ..runs import cohort
     from .report import to_json
 
     if args.name:
@@ -220,7 +224,8 @@ def show_models(args: Namespace) -> int:
 
 def verify_models(args: Namespace) -> int:
     """``napari-medseg models verify``."""
-    from .. import cohort, models
+    from .. import models
+    from ..runs import cohort
 
     failures, paths = [], models.available()
     for name, path in paths.items():
@@ -290,7 +295,8 @@ def _facts(path: Path, volume: Volume) -> dict[str, Any]:
 
 def convert(args: Namespace) -> int:
     """``napari-medseg convert``."""
-    from .. import cohort, io
+    from .. import io
+    from ..runs import cohort
 
     cohort.refuse_conflicts([args.source], [args.target])
     terminal.say(str(io.write(io.read(args.source, axes=args.axes), args.target)))

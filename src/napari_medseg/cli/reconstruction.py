@@ -12,7 +12,7 @@ from ..errors import FileError, ModelError, SettingsError
 from . import terminal
 
 if TYPE_CHECKING:
-    from ..acquisition import KSpace
+    from ..kspace import KSpace
     from ..recon.reconstruct import ReconSettings, Reconstruction
     from ..recon.sampling import Sampling
 
@@ -123,10 +123,10 @@ def _given(args: Namespace, kind: type) -> Any:
 
 def reconstruct(args: Namespace) -> int:
     """``napari-medseg reconstruct``."""
-    from ..cohort import refuse_conflicts
     from ..progress import run
     from ..recon.methods import model_of
     from ..recon.reconstruct import ReconSettings, reconstruct_job
+    from ..runs.cohort import refuse_conflicts
 
     refuse_conflicts([args.input], [args.output])
     refuse_conflicts([args.input, args.output], [args.report] if args.report else [])
@@ -219,12 +219,12 @@ def _number(value: float | None) -> str:
 def study(args: Namespace) -> int:
     """``napari-medseg study acceleration``."""
     from .. import io, models
-    from ..cohort import refuse_conflicts
     from ..progress import run
     from ..recon.export import save_plot, save_table
     from ..recon.methods import model_of
     from ..recon.reconstruct import ReconSettings
-    from ..study import StudySettings, acceleration_job, plot
+    from ..runs.cohort import refuse_conflicts
+    from ..runs.study import StudySettings, acceleration_job, plot
 
     outputs = [path for path in (args.output, args.plot, args.report) if path]
     for place, path in enumerate(outputs):
@@ -257,12 +257,12 @@ def study(args: Namespace) -> int:
 
 def compare_methods(args: Namespace) -> int:
     """``napari-medseg study methods``."""
-    from ..cohort import refuse_conflicts
     from ..progress import run
     from ..recon.export import save_table
-    from ..recon.hidden import hint_job
     from ..recon.methods import model_of
     from ..recon.reconstruct import ReconSettings
+    from ..recon.suggest import hint_job
+    from ..runs.cohort import refuse_conflicts
 
     refuse_conflicts([args.input], [args.output])
     refuse_conflicts([args.input, args.output], [args.report] if args.report else [])

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..cohort import Failure
 from ..errors import FileError, SettingsError
 from ..io.notes import KEY
 from ..record import plain
+from ..runs.cohort import Failure
 
 
 @dataclass

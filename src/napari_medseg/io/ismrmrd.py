@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import fft
 
-from ..acquisition import KSpace
 from ..errors import FileError, SettingsError
+from ..kspace import KSpace
 from . import checks, kspace_hdf5
 from .kspace_header import Header, parse_header
 

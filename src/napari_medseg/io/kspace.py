@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..acquisition import KSpace
 from ..errors import FileError, SettingsError, VolumeError
+from ..kspace import KSpace
 from . import arrays, bart, checks, ismrmrd, kspace_hdf5
 from .kspace_hdf5 import AXES, arranged
 from .kspace_header import Header, parse_header

@@ -8,15 +8,7 @@ from torch.nn import functional as F
 
 from ..errors import ModelError
 from .routers import Router, Routing, score, select, take
-from .window_attention import (
-    SHIFT,
-    WINDOW,
-    ConditionalAttention,
-    WindowAttention,
-    from_windows,
-    shift_mask,
-    to_windows,
-)
+from .window_attention import SHIFT, WINDOW, ConditionalAttention, WindowAttention, from_windows, shift_mask, to_windows
 
 WIDTH = 128  # channels of a token at the finest level, as published
 PATCH = 4  # pixels along a side of a token

@@ -13,7 +13,7 @@ from torch import nn
 
 from ..errors import FileError, ModelError, SettingsError
 from ..preprocess import Preprocess
-from ..progress import heard
+from ..progress import log_messages
 from ..volume import LabelClass
 from . import published
 from .card import CHANNELS, ModelCard
@@ -137,7 +137,7 @@ def import_checkpoint(path: Path, name: str, settings: ImportSettings) -> Import
     if path.suffix == ".safetensors" and path.with_suffix(".json").is_file():
         model = _with_card(path, settings)
     elif settings.architecture:
-        with heard(__package__, notes.append):
+        with log_messages(__package__, notes.append):
             model = _published(path, settings)
     else:
         raise SettingsError(f"'{path.name}' has no card beside it. Say with --architecture what network it is of.")

@@ -11,7 +11,7 @@ from scipy import fft
 from ..errors import SettingsError, VolumeError
 from ..progress import Job, Progress, run
 from .consistency import data_consistency
-from .kspace import ifft2c
+from .transforms import ifft2c
 
 # rho / strength: 40 iterations then come within 0.2 % of the lowest objective at the strengths in use
 PENALTY = 10

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .. import shell
+from .. import options
 from .reconstruct import ReconSettings
 from .sampling import Sampling
 
@@ -39,19 +39,19 @@ def command(
     simulate : bool
         Whether `source` is an image.
     """
-    words = ["napari-medseg", "reconstruct", shell.operand(source), "--output", shell.operand(output)]
-    words += ["--method", settings.method, *shell.options(replace(settings, method=ReconSettings.method))]
+    words = ["napari-medseg", "reconstruct", options.operand(source), "--output", options.operand(output)]
+    words += ["--method", settings.method, *options.options(replace(settings, method=ReconSettings.method))]
     if sampling:
-        words += ["--mask", sampling.kind, *shell.options(replace(sampling, kind=Sampling.kind))]
+        words += ["--mask", sampling.kind, *options.options(replace(sampling, kind=Sampling.kind))]
     if mask_file:
-        words += ["--mask-file", shell.operand(mask_file)]
+        words += ["--mask-file", options.operand(mask_file)]
     words += ["--axes", axes] if axes else []
     words += [option for option, given in (("--conjugate", conjugate), ("--simulate", simulate)) if given]
-    return shell.join(words)
+    return options.join(words)
 
 
 def study_command(source: Path, output: Path, model: str, method: str, settings: Any) -> str:
     """The ``study acceleration`` command with the options of `StudySettings`, quoted for the shell."""
-    words = ["napari-medseg", "study", "acceleration", shell.operand(source), "--output", shell.operand(output)]
-    words += ["--model", model, "--method", method, *shell.options(settings, kind="mask")]
-    return shell.join(words)
+    words = ["napari-medseg", "study", "acceleration", options.operand(source), "--output", options.operand(output)]
+    words += ["--model", model, "--method", method, *options.options(settings, kind="mask")]
+    return options.join(words)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import metrics
-from ..acquisition import KSpace
+from ..kspace import KSpace
 from ..progress import Job, Progress
 from .contributions import magnitude
 from .export import save_table

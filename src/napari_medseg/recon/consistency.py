@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import SettingsError
-from .kspace import fft2c, ifft2c
+from .transforms import fft2c, ifft2c
 
 
 def data_consistency(

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import samples
-from ..acquisition import KSpace
 from ..errors import VolumeError
 from ..io.contributions import LayerData, layer_tuple
 from ..io.kspace import is_kspace, read_kspace
-from .kspace import centre_crop, ifft2c, rss
+from ..kspace import KSpace
 from .reconstruct import image_volume
+from .transforms import centre_crop, ifft2c, rss
 
 if TYPE_CHECKING:
     import dask.array

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..acquisition import KSpace
 from ..errors import SettingsError
+from ..kspace import KSpace
 from ..progress import Job, Progress
 from . import classical, sense
 from .consistency import data_consistency
-from .kspace import combine, ifft2c, rss
+from .transforms import combine, ifft2c, rss
 
 if TYPE_CHECKING:
     from ..models import ModelCard, TrainedModel
@@ -127,7 +127,7 @@ def _with_maps(measured: np.ndarray, mask: np.ndarray, *, settings: ReconSetting
 def _learned(kspace: KSpace, settings: ReconSettings, model: TrainedModel) -> Method:
     if model.card.design not in ("cascade", "image"):
         raise SettingsError(f"The model '{model.card.name}' segments, it does not reconstruct. Choose another one.")
-    from ..engine import choose_device
+    from ..models.devices import choose_device
     from . import learned
 
     model.network.to(choose_device(settings.device))

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import __version__
-from ..acquisition import KSpace
 from ..errors import SettingsError, VolumeError
+from ..kspace import KSpace
 from ..progress import Job, Progress, within
 from ..volume import Volume
 from . import methods
-from .outer import cannot_thin, thinned
+from .hidden_lines import cannot_thin, thinned
 from .reconstruct import ReconSettings, chosen_slices, describe, image_volume, shown
 
 if TYPE_CHECKING:

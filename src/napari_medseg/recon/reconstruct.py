@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import __version__, metrics
-from ..acquisition import KSpace
 from ..errors import SettingsError, VolumeError
+from ..kspace import KSpace
 from ..progress import Job, Progress, run, within
 from ..volume import Volume
 from . import methods
 from .consistency import data_residual
-from .kspace import centre_crop, ifft2c, rss
 from .sampling import Sampling, effective_acceleration
+from .transforms import centre_crop, ifft2c, rss
 
 if TYPE_CHECKING:
     from ..models import ModelCard, TrainedModel

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..acquisition import KSpace
 from ..errors import SettingsError, VolumeError
+from ..kspace import KSpace
 from ..progress import Job
 from ..volume import Volume
 from .reconstruct import ReconSettings, image_volume, shown
@@ -43,7 +43,7 @@ def router_map_job(kspace: KSpace, settings: ReconSettings, model: TrainedModel,
     """
     if not model.card.design or not hasattr(model.network, "router_maps"):
         raise SettingsError(f"'{model.card.name}' is no conditional network that reconstructs: it has no router map.")
-    from ..engine import choose_device
+    from ..models.devices import choose_device
     from . import learned
 
     model.network.to(choose_device(settings.device))

@@ -12,7 +12,7 @@ from scipy import fft
 from ..errors import SettingsError, VolumeError
 from ..progress import Job, Progress, run
 from .classical import PENALTY, TVSplitting, add_differences, adjoint_differences, check_settings, zero_filled
-from .kspace import combine
+from .transforms import combine
 
 _KERNEL, _SMALL_KERNEL = 6, 4  # width of the windows, and what is left of it where the centre is small
 _WIDE = 12  # rows and columns of the centre from which the wide kernel gives the better maps

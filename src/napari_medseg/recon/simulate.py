@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 
-from ..acquisition import KSpace
 from ..errors import SettingsError, VolumeError
+from ..kspace import KSpace
 from ..volume import Volume
-from .kspace import fft2c
+from .transforms import fft2c
 
 _EMPTY = 1e-4  # share of the energy below which columns count as empty
 _PHASE = 1.2  # rad, at a coefficient of 1

@@ -14,8 +14,8 @@ import torch
 from .. import metrics, models
 from ..labels import from_logits, split_objects
 from ..preprocess import Preprocess
-from .dataset import IGNORE, Sample, load
-from .sources import Source
+from .data.dataset import IGNORE, Sample, load
+from .data.sources import Source
 
 _BATCH = 8
 _FEW = 10  # cases that are named one by one

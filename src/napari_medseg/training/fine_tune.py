@@ -1,349 +1,297 @@
-"""The training loop: deterministic, resumable, driven as a job, whatever is learnt."""
+"""From images that a person has labelled, in part, to a run that makes a model of theirs better."""
 
 from __future__ import annotations
 
-import copy
-import json
-import logging
-import math
-import os
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from .. import models
-from ..errors import FileError, ModelError, SettingsError
-from ..io.checks import short
-from ..models.card import replace_file
-from ..progress import Job, Progress
-from . import processes, running, start
-from .planning import plan
-from .reconstruction import Reconstruction
-from .segmentation import Segmentation
-from .settings import ReconTrainSettings, RunSettings, TrainSettings, read_settings
+from ..errors import FileError, SettingsError, VolumeError
+from ..io.verified import replace as replace_file
+from ..models.library import check_new_name
+from ..volume import LabelClass, Volume
+from .augment import AugmentSettings
+from .data.dataset import load
+from .data.folders import LabelledImage, read_dataset_file, write_dataset
+from .data.sources import Source
+from .evaluate import dice_by_class, score_images
+from .settings import Phase, TrainSettings, read_settings
 
-_log = logging.getLogger(__name__)
-
-SETTINGS = "settings.json"
-LOG = "log.jsonl"
-LAST = "last.pt"
-STOP = "stop"
-_NUMBERS = ("step", "best", "stale", "lines")  # of the state of a run
-_OPTIMIZERS = {"nadam": torch.optim.NAdam, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-
-
-class Task(Protocol):
-    """What is learnt.
-
-    Everything random is drawn from the seed and the number of the step, so that a task has no state of its own but
-    that of its modules.
-    """
-
-    network: nn.Module
-    """What is trained and kept."""
-    branch: nn.Module | None
-    """What is trained beside it and not kept."""
-    figure: str
-    """Name of the figure that `score` returns."""
-
-    def findings(self, root: Path) -> list[str]:
-        """Sentences on the data, from `root` on, for the person who trains."""
-
-    def load(self, root: Path) -> None:
-        """Read the data, from `root` on."""
-
-    def loss(self, step: int) -> torch.Tensor:
-        """Loss of the network in training mode on what `step` (from 0) draws."""
-
-    def follow(self) -> None:
-        """What is to be done after a step."""
-
-    def score(self, network: nn.Module) -> float:
-        """Figure of `network` on `val`; higher is better."""
-
-    def card(self) -> models.ModelCard:
-        """Card of the network, without figures."""
-
-    def held_out(self, path: Path, root: Path) -> dict[str, Any]:
-        """Figures of the weights file `path` that belong on its card at the end, by the name of the data."""
+DATA = "data"
+HELD_BACK = Source(DATA, split="val")
+RECIPE = "recipe.json"
+_HARDLY_WORSE = 0.01  # Dice
+_EVERY = 5  # reviewed slice is held back
+_ENOUGH = 5  # slices to choose weights by
+_LEARNING: dict[str, Any] = {"optimizer": "nadam", "ema": 0.9, "balance": 0.5, "clip": 1.0}
+_RATE = 5e-5  # higher ones fit the reviewed slices better and those beside them worse
+_RATE_ANEW = 1e-3  # where classes begin anew
+_ANCHOR = 0.5  # gains half as much on the images learnt from, and loses little elsewhere (measured on `val`)
+_REPLAYED = 0.5  # share of the views
 
 
-def train_job(settings: TrainSettings | ReconTrainSettings, run: Path, *, root: Path = Path()) -> Job[models.ModelCard]:
-    """Train a network, or go on with a run that was interrupted.
-
-    Everything random is drawn from the seed and the step number, so that a resumed run ends with the same weights.
+@dataclass(frozen=True, eq=False)
+class Annotation:
+    """An image and what a person said about it.
 
     Parameters
     ----------
-    settings : TrainSettings or ReconTrainSettings
-    run : pathlib.Path
-        Folder of the run. Receives ``settings.json``, ``log.jsonl`` (one JSON object per validation),
-        ``last.pt`` (everything needed to go on) and ``NAME.safetensors`` with its card (the best weights). A file
-        ``stop`` in it ends the run before its next step, with the best weights so far.
-    root : pathlib.Path
-        Folder that relative data paths start from.
+    name : str
+    image, labels : Volume
+        On the same grid.
+    reviewed : tuple of int
+        Slices along z whose labels are right, and complete but for voxels with the label to ignore; 0 of a 2-D image.
+    """
 
-    Yields
-    ------
-    Progress
-        Steps; `partial` is the line of the log after each validation.
+    name: str
+    image: Volume
+    labels: Volume
+    reviewed: tuple[int, ...]
 
-    Returns
-    -------
-    ModelCard
-        Of the best weights, with the figures on `test` if there is such data.
+
+@dataclass(frozen=True, kw_only=True)
+class FineTuneSettings:
+    """How a model is to be made better.
+
+    Parameters
+    ----------
+    base, name : str
+        The model to begin with, and the name of the one that comes out.
+    classes : tuple of LabelClass
+        Numbered 1, 2, ... as in the labels. Those that the model knows by name go on, the others are new.
+    seconds : float
+        Time to train, about.
+    ignore : int or None
+        Label of voxels that nobody said anything about.
+    device, threads
+        See `RunSettings`.
+    replay : str
+        Folder with the data that the base model was trained on, where its recipe finds them. They are rehearsed, so
+        that less of them is forgotten. Empty: the few slices that come with the model, if any do and the classes are
+        its own.
+    """
+
+    base: str
+    name: str
+    classes: tuple[LabelClass, ...]
+    seconds: float = 60.0
+    ignore: int | None = None
+    device: str = "auto"
+    threads: int = 0
+    replay: str = ""
+
+
+def prepare(annotations: Sequence[Annotation], settings: FineTuneSettings, folder: Path) -> TrainSettings:
+    """Write the data set and the recipe of a run into `folder`.
+
+    Every fifth reviewed slice, at least one where there are two, is held back: it is not learnt from and tells whether
+    the model got better, see `before_and_after`. Which weights are the best is decided on these slices too; as long as
+    they are fewer than five, which say little, on all that were reviewed.
 
     Raises
     ------
     MedsegError
-        If settings or data do not fit, the folder holds another run or cannot be written to, another process is at work
-        in it, or the loss is no finite number any more.
+        If nothing was reviewed, labels and image do not fit, or the settings are impossible.
     """
-    device = _device(settings.device)
-    with processes.joined(device):
-        settings = _planned(settings, run, root, device)
-        with nullcontext() if processes.rank() else running.alone(run):
-            trainer = _Trainer(settings, run, root, device)
-            yield Progress(trainer.step, settings.steps)
-            if trainer.resume():
-                yield Progress(trainer.step, settings.steps, trainer.checkpoint())
-            while trainer.goes_on():
-                trainer.advance()
-                due = trainer.step % settings.validate_every == 0
-                yield Progress(trainer.step, settings.steps, trainer.checkpoint() if due else None)
-            if trainer.losses or not trainer.lines:  # steps since the last validation, or none at all
-                yield Progress(trainer.step, settings.steps, trainer.checkpoint())
-            return trainer.finish(root)
-
-
-@contextmanager
-def _writing(run: Path) -> Iterator[None]:
-    """Turn a full disk, or a folder that cannot be written to, into one sentence."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:  # the second by PyTorch
-        raise FileError(
-            f"The folder '{run}' cannot be written to ({getattr(error, 'strerror', None) or short(error)}). Make room "
-            "or choose another folder; the same command goes on from the last checkpoint."
-        ) from error
-
-
-def _begun(settings: RunSettings, run: Path) -> bool:
-    """Whether the folder holds a checkpoint, or weights, of a run."""
-    return any((run / name).exists() for name in (LAST, f"{settings.name}.safetensors"))
-
-
-def _planned(settings: RunSettings, run: Path, root: Path, device: torch.device) -> RunSettings:
-    """The settings with what is left to be planned; those of a run that has begun."""
-    if not getattr(settings, "seconds", 0):
-        return settings
-    if processes.count() > 1:
-        raise SettingsError("A run on several processes cannot be planned. Give steps and phases instead of seconds.")
-    if _begun(settings, run):
-        begun = read_settings(run / SETTINGS)
-        left_open = {
-            name: getattr(begun, name) for name in ("seconds", "phases", "steps", "warmup_steps", "validate_every")
-        }
-        return replace(settings, **left_open)
-    return plan(settings, root, device)
-
-
-class _Trainer:
-    """State of a run between two steps."""
-
-    def __init__(self, settings: RunSettings, run: Path, root: Path, device: torch.device):
-        if settings.optimizer not in _OPTIMIZERS:
-            choices = ", ".join(_OPTIMIZERS)
-            raise SettingsError(f"The optimizer '{settings.optimizer}' does not exist; choose one of {choices}.")
-        if settings.threads:
-            torch.set_num_threads(settings.threads)
-        torch.use_deterministic_algorithms(settings.deterministic)
-        self.settings, self.run, self.device = settings, run, device
-        self.last, self.best_path = run / LAST, run / f"{settings.name}.safetensors"
-        torch.manual_seed(settings.seed)
-        task = Segmentation if isinstance(settings, TrainSettings) else Reconstruction
-        self.task: Task = task(settings, device)
-        self.network = self.task.network
-        if settings.start:
-            for note in start.take_over(self.network, settings, start.find(settings.start, run)):
-                _log.info(note)
-        self.begun_with = copy.deepcopy(self.network).eval().requires_grad_(False) if settings.anchor else None
-        self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
-        trained = [self.network, self.task.branch] if self.task.branch else [self.network]
-        for module in trained:
-            processes.share_statistics(module)
-        self.parameters = [p for module in trained for p in module.parameters() if p.requires_grad]
-        self.optimizer = _OPTIMIZERS[settings.optimizer](
-            self.parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay
+    if not any(annotation.reviewed for annotation in annotations):
+        raise SettingsError("No slice is marked as reviewed, so there is nothing to learn from. Mark the right ones.")
+    recipe = _recipe(settings)
+    for annotation in annotations:
+        _check(annotation, settings)
+    places = [(number, z) for number, annotation in enumerate(annotations) for z in sorted(set(annotation.reviewed))]
+    apart = set(places[_EVERY // 2 :: _EVERY] or places[1:2])
+    images = [
+        LabelledImage(
+            annotation.image,
+            annotation.labels,
+            annotation.name,
+            "train",
+            tuple(sorted(set(annotation.reviewed))),
+            held_back=tuple(z for other, z in sorted(apart) if other == number),
         )
-        schedule, self.plateau = settings.schedule, None
-        if schedule.kind == "plateau":
-            self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
-                self.optimizer,
-                mode="max",
-                factor=schedule.gamma,
-                patience=schedule.patience,
-                min_lr=schedule.final_share * settings.learning_rate,
-            )
-        self.step, self.best, self.stale, self.lines, self.losses = 0, -math.inf, 0, 0, []
-        if processes.rank() == 0:
-            self._prepare_run()
-            for note in self.task.findings(root):
-                _log.info(note)
-        self.task.load(root)
-
-    def _prepare_run(self) -> None:
-        path = self.run / SETTINGS
-        if _begun(self.settings, self.run) and not self.settings.trains_like(read_settings(path)):
-            raise SettingsError(f"The folder '{self.run}' holds a run with other settings. Choose a new folder.")
-        with _writing(self.run):
-            replace_file(path, self.settings.to_json().encode())
-            (self.run / STOP).unlink(missing_ok=True)
-
-    def goes_on(self) -> bool:
-        """Whether there is a further step, for all that is known now."""
-        patience = self.settings.early_stop
-        ends = self.step >= self.settings.steps or (patience and self.stale >= patience)
-        return not ends and not processes.told((self.run / STOP).exists(), self.device)
-
-    def advance(self) -> None:
-        """One optimizer step."""
-        if self.plateau is None or self.step < self.settings.warmup_steps:
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.settings.rate(self.step)
-        self.network.train()
-        # of dropout; a resumed run draws the same
-        torch.manual_seed(self.settings.seed + self.step * processes.count() + processes.rank())
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.mixed_precision):
-            loss = self.task.loss(self.step)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        processes.sum_gradients(self.parameters)
-        if self.settings.clip:
-            nn.utils.clip_grad_norm_(self.parameters, self.settings.clip)
-        self.optimizer.step()
-        self.losses.append(loss.item())
-        self.step += 1
-        if not math.isfinite(self.losses[-1]):
-            raise SettingsError(
-                f"The loss of step {self.step} is no finite number. Lower learning_rate or set clip; the best weights "
-                "so far are kept."
-            )
-        self._follow()
-
-    def _follow(self) -> None:
-        # the average warms up, so that the first validations do not show the random start
-        decay = min(self.settings.ema, (1 + self.step) / (10 + self.step)) if self.settings.ema else 0.0
-        with torch.no_grad():
-            for mean, now in zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True):
-                if mean.is_floating_point():
-                    mean.lerp_(now, 1 - decay)
-                else:
-                    mean.copy_(now)
-        self.task.follow()
-
-    def checkpoint(self) -> dict[str, Any]:
-        """Score the averaged weights on `val`, keep them if they are the best so far, write all that a resume needs.
-
-        Returns the line of the log.
-        """
-        first = processes.rank() == 0
-        kept = self._kept()
-        value = processes.told(self.task.score(kept) if first else 0.0, self.device)
-        better = value > self.best
-        self.best, self.stale = (value, 0) if better else (self.best, self.stale + 1)
-        if self.plateau is not None:
-            self.plateau.step(value)
-        line = {
-            "step": self.step,
-            "loss": round(float(np.mean(self.losses)), 5) if self.losses else None,
-            "figure": self.task.figure,
-            "val": round(value, 5),
-            "best": round(self.best, 5),
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
-            "time": round(time.time(), 1),
-        }
-        self.losses = []
-        self.lines += 1
-        if first:
-            with _writing(self.run):
-                self._write(line, kept if better else None)
-        return line
-
-    def _kept(self) -> nn.Module:
-        """The averaged weights, drawn towards those that the run began with."""
-        if self.begun_with is None:
-            return self.average
-        kept = copy.deepcopy(self.average)
-        for mean, old in zip(kept.state_dict().values(), self.begun_with.state_dict().values(), strict=True):
-            if mean.is_floating_point():
-                mean.lerp_(old, self.settings.anchor)
-        return kept
-
-    def _write(self, line: dict[str, Any], best: nn.Module | None) -> None:
-        if best is not None:
-            figures = {"val": {self.task.figure: round(self.best, 4), "step": self.step}}
-            models.save(self.best_path, best, replace(self.task.card(), metrics=figures))
-        with (self.run / LOG).open("a", encoding="utf-8") as log:
-            log.write(json.dumps(line) + "\n")
-        beside = self.run / f"{LAST}.part"
-        numbers = {name: getattr(self, name) for name in _NUMBERS}
-        torch.save(numbers | {name: part.state_dict() for name, part in self._parts().items()}, beside)
-        os.replace(beside, self.last)
-
-    def _parts(self) -> dict[str, Any]:
-        """What has a state of its own."""
-        parts = {"network": self.network, "average": self.average, "optimizer": self.optimizer}
-        parts |= {"branch": self.task.branch, "plateau": self.plateau}
-        return {name: part for name, part in parts.items() if part is not None}
-
-    def resume(self) -> bool:
-        """Go on from ``last.pt``; without one, whether the weights that the run begins with are to be scored."""
-        begun = self.last.exists()
-        if begun:
-            self._restore()
-        log = self.run / LOG
-        if processes.rank() == 0 and log.exists():
-            with _writing(self.run):
-                lines = log.read_bytes().splitlines(keepends=True)
-                replace_file(log, b"".join(lines[: self.lines]))
-        return bool(self.settings.start) and not begun
-
-    def _restore(self) -> None:
-        try:
-            state = models.read_checkpoint(self.last)
-            for name in _NUMBERS:
-                setattr(self, name, state[name])
-            for name, part in self._parts().items():
-                part.load_state_dict(state[name])
-        except (ModelError, KeyError, ValueError, RuntimeError) as error:
-            raise FileError(
-                f"'{self.last}' is damaged or no checkpoint of this run. Delete it to begin anew, or restore it."
-            ) from error
-
-    def finish(self, root: Path) -> models.ModelCard:
-        """Put the last figures onto the card of the best weights, unless they are there."""
-        if processes.rank() > 0:
-            return self.task.card()
-        card = models.load_card(self.best_path)
-        if len(card.metrics) == 1:  # that on `val` which chose them
-            card = replace(card, metrics={**card.metrics, **self.task.held_out(self.best_path, root)})
-            with _writing(self.run):
-                models.save_card(self.best_path, card)
-        return card
+        for number, annotation in enumerate(annotations)
+        if annotation.reviewed
+    ]
+    write_dataset(folder / DATA, images, settings.classes, settings.ignore)
+    judging = HELD_BACK if len(apart) >= _ENOUGH else Source(DATA)
+    return _written(replace(recipe, train=(Source(DATA, split="train"),), val=(judging,)), folder)
 
 
-def _device(name: str) -> torch.device:
-    present = torch.cuda.is_available()
-    if name not in ("auto", "cpu", "cuda") or (name == "cuda" and not present):
-        raise SettingsError(f"The device '{name}' is not available; choose auto, cpu{' or cuda' if present else ''}.")
-    if name == "cpu" or not present:
-        return torch.device("cpu")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))  # torchrun gives each process a GPU
+def prepare_folder(source: Path, settings: FineTuneSettings, folder: Path) -> TrainSettings:
+    """Write the recipe of a run into `folder` that learns from the data set in the folder `source`.
+
+    Raises
+    ------
+    MedsegError
+        If there is no ``dataset.json``, it has nothing to validate on, or the settings are impossible.
+    """
+    found = read_dataset_file(source)
+    if [row.id for row in found.classes] != [row.id for row in settings.classes]:
+        raise SettingsError(f"'{source.name}' has {len(found.classes)} classes, the settings {len(settings.classes)}.")
+    if not any(case.split == "val" or case.held_back for case in found.cases):
+        raise SettingsError(
+            f"'{source.name}' has nothing to validate on. Give some of its cases the split val, or list slices as "
+            "held_back."
+        )
+    train, val = (Source(str(source.resolve()), split=split) for split in ("train", "val"))
+    return _written(replace(_recipe(settings), train=(train,), val=(val,)), folder)
+
+
+def _written(recipe: TrainSettings, folder: Path) -> TrainSettings:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"'{folder}' cannot be made ({error.strerror}). Choose another folder.") from error
+    replace_file(folder / RECIPE, lambda path: path.write_text(recipe.to_json(), "utf-8"), lambda path: None)
+    return recipe
+
+
+def _check(annotation: Annotation, settings: FineTuneSettings) -> None:
+    labels, count = annotation.labels, 1 if annotation.labels.axes == "yx" else len(annotation.labels.data)
+    if beyond := [z for z in annotation.reviewed if not 0 <= z < count]:
+        raise SettingsError(
+            f"'{annotation.name}' has {count} slices, 0 to {count - 1}; slice {beyond[0]} cannot be reviewed."
+        )
+    known = {0, settings.ignore, *(row.id for row in settings.classes)}
+    if unknown := sorted(set(np.unique(labels.data).tolist()) - known):
+        raise VolumeError(
+            f"'{annotation.name}' holds the labels {', '.join(map(str, unknown[:5]))}, which are no classes. "
+            "Add them to the classes, or erase them."
+        )
+
+
+def _recipe(settings: FineTuneSettings) -> TrainSettings:
+    check_new_name(settings.name)
+    if not settings.seconds > 0:
+        raise SettingsError(f"The time to train is {settings.seconds} s; needed is more than 0.")
+    if settings.ignore in (0, *(row.id for row in settings.classes)):
+        raise SettingsError(f"The label to ignore is {settings.ignore}; needed is neither 0 nor that of a class.")
+    path = models.find(settings.base)
+    card = models.load_card(path)
+    if card.design:
+        raise SettingsError(f"'{card.name}' reconstructs; only models that segment can learn from labels.")
+    same = [row.name for row in settings.classes] == [row.name for row in card.classes]
+    return TrainSettings(
+        name=settings.name,
+        architecture=card.architecture,
+        options=models.options_of(path),
+        start=str(path),
+        train=(Source(DATA),),
+        val=(Source(DATA),),
+        replay=(replay := _replay(settings, path, same)),
+        replay_share=_REPLAYED if replay else 0.0,
+        classes=settings.classes,
+        preprocess=card.preprocess,
+        seconds=settings.seconds,
+        phases=(Phase(1.0, 16, 1),),
+        steps=1,
+        learning_rate=_RATE if same else _RATE_ANEW,
+        anchor=_ANCHOR if same else 0.0,
+        **_LEARNING,
+        loss="dice-ce" if models.architecture(card.architecture).background else "dice-bce",
+        augment=AugmentSettings(quarter_turns=False, rotate=15.0, zoom=(0.85, 1.2)),
+        threads=settings.threads,
+        device=settings.device,
+        card=_texts(card, settings, same),
+    )
+
+
+def _replay(settings: FineTuneSettings, path: Path, same: bool) -> tuple[Source, ...]:
+    """Data of the base model: all of them, by its recipe, or the slices that lie beside its weights."""
+    card, beside = models.load_card(path), path.with_suffix(".replay.npz")
+    if not settings.replay:
+        spacing = (card.preprocess.spacing,) * 2 if card.preprocess.spacing else None
+        return (Source(str(beside), case="case", spacing=spacing),) if same and beside.exists() else ()
+    if not same:
+        raise SettingsError(
+            "The old data do not hold the new classes, so they cannot be rehearsed. Leave out the replay folder."
+        )
+    recipe = Path(__file__).parent / "recipes" / card.recipe
+    if not card.recipe or not recipe.is_file():
+        raise SettingsError(f"The recipe of '{card.name}' is not known, nor are its data. Leave out the replay folder.")
+    folder = Path(settings.replay).resolve()
+    return tuple(replace(source, path=str(folder / source.path)) for source in read_settings(recipe).train)
+
+
+def _texts(card: models.ModelCard, settings: FineTuneSettings, same: bool) -> dict[str, Any]:
+    """Texts of the new card."""
+    names = ", ".join(row.name for row in settings.classes)
+    return {
+        "task": card.task if same else names,
+        "modality": card.modality,
+        "data": f"{card.name}, fine-tuned on slices annotated by its user. Before that: {card.data}",
+        "licence": f"of {card.name}: {card.licence}; of the annotations: their author's",
+        "split": "every fifth annotated slice for validation, none for a test",
+        "limits": f"Measured on slices of the images it learnt from only. {card.limits}",
+        "spacing_mm": card.spacing_mm,
+        "dicom_modality": card.dicom_modality,
+        "orientation": card.orientation,
+        "turns": card.turns,
+        "certainty": card.certainty,
+        "objects": card.objects,
+    }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The model that a run began with and its best one, on the slices that were held back.
+
+    Parameters
+    ----------
+    before, after : mapping of str to (float or None)
+        Mean Dice by class, None where none could be measured. `before` has the classes that both models know.
+    slices : int
+    held_back : bool
+        False where the run has learnt from the only slice that was reviewed, and this is it.
+    """
+
+    before: Mapping[str, float | None]
+    after: Mapping[str, float | None]
+    slices: int
+    held_back: bool = True
+
+    @property
+    def change(self) -> float | None:
+        """Mean difference of the classes that both know; None without any."""
+        both = [(old, self.after[name]) for name, old in self.before.items()]
+        known = [new - old for old, new in both if old is not None and new is not None]
+        return sum(known) / len(known) if known else None
+
+    @property
+    def better(self) -> bool:
+        """Whether the classes that both know are found better, or hardly worse where others are new; or all are new."""
+        if self.change is None:
+            return not self.before
+        return self.change > (0 if self.before.keys() == self.after.keys() else -_HARDLY_WORSE)
+
+
+def before_and_after(folder: Path) -> Comparison:
+    """Score a run's first and best model on the slices that were held back, or if there is but one, on that one.
+
+    Raises
+    ------
+    MedsegError
+        If the run has not made a model yet, or a file cannot be read.
+    """
+    recipe = read_settings(folder / RECIPE)
+    path = folder / f"{recipe.name}.safetensors"
+    if not path.exists():
+        raise SettingsError(f"'{folder.name}' has not made a model yet. Let it run until its first validation.")
+    before, after = models.load(Path(recipe.start)), models.load(path)
+    own = (folder / DATA).exists()
+    apart = not own or any(case.held_back for case in read_dataset_file(folder / DATA).cases)
+    sources = (HELD_BACK,) if own and apart else recipe.val
+    samples = load(sources, recipe.preprocess, folder, len(recipe.classes), context=after.context)
+    names = [row.name for row in recipe.classes]
+    known = {row.name: row.id for row in before.card.classes if row.name in names}
+    number = torch.arange(256, dtype=torch.uint8)  # IGNORE stays
+    number[1 : len(names) + 1] = torch.tensor([known.get(name, 0) for name in names], dtype=torch.uint8)
+    renamed = [replace(sample, labels=number[sample.labels.long()]) for sample in samples]
+    old, new = dice_by_class(score_images(before, renamed)), dice_by_class(score_images(after, samples))
+    shared = {name: old[known[name] - 1] for name in names if name in known}
+    return Comparison(shared, dict(zip(names, new, strict=True)), len(samples), apart)

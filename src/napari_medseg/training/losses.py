@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..errors import SettingsError
-from .dataset import IGNORE
+from .data.dataset import IGNORE
 
 MARGIN_PRESETS = {
     "boundary": {"background": 1.0, "object_": 3.0, "margin": 6.0, "kernel": 9},

@@ -75,7 +75,7 @@ def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
         distributed.all_reduce(parameter.grad)
 
 
-def told(value: float, device: torch.device) -> float:
+def broadcast(value: float, device: torch.device) -> float:
     """What the first process says."""
     if count() == 1:
         return value

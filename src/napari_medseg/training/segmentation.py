@@ -12,14 +12,14 @@ from torch import nn
 from .. import models
 from . import processes
 from .augment import NOTHING, Augment, AugmentSettings
-from .dataset import Sample, load, on_working_grid
-from .deck import Deck
+from .data.dataset import Sample, load, on_working_grid
+from .data.deck import Deck
+from .data.findings import findings
+from .data.sources import Source
 from .evaluate import evaluate, mean_dice, score_images
-from .findings import findings
 from .losses import SegmentationLoss
 from .serp import SelfEmbedding
 from .settings import TrainSettings
-from .sources import Source
 
 
 class Segmentation:

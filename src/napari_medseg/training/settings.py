@@ -17,8 +17,8 @@ from ..preprocess import Preprocess
 from ..volume import LabelClass
 from . import types_of_fields
 from .augment import AugmentSettings
-from .dataset import IGNORE
-from .sources import Source
+from .data.dataset import IGNORE
+from .data.sources import Source
 
 T = TypeVar("T")
 

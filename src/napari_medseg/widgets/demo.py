@@ -19,8 +19,8 @@ from qtpy.QtWidgets import QApplication
 from .. import io
 from ..errors import JobError, MedsegError
 from ..volume import Volume
-from . import _layers
-from .segment import SegmentWidget
+from .kit import layer_volumes
+from .segment.dock import SegmentWidget
 
 _PATIENCE_SECONDS = 300
 
@@ -60,7 +60,7 @@ def _save(viewer: napari.Viewer, dock: SegmentWidget, folder: Path) -> None:
     if dock.labels is None:
         raise JobError(f"The demo made no labels. The Segment form says: {dock.form.status.text()}")
     image = dock.form.image.currentData()
-    labels = _layers.labels_volume(dock.labels, image, dock.form.axes.currentData())
+    labels = layer_volumes.labels_volume(dock.labels, image, dock.form.axes.currentData())
     folder.mkdir(parents=True, exist_ok=True)
     io.write(labels, folder / "labels.nii.gz")
     _close_notes()

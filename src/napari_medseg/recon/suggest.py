@@ -1,0 +1,209 @@
+"""Which method suits a scan without a reference: the one that best predicts measured lines that were hidden from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import __version__
+from ..errors import SettingsError, VolumeError
+from ..kspace import KSpace
+from ..progress import Job, Progress, within
+from . import methods
+from .hidden_lines import FAR, HIDDEN, cannot_thin, thinned
+from .reconstruct import ReconSettings, chosen_slices, describe
+from .sampling import effective_acceleration
+from .transforms import fft2c
+
+if TYPE_CHECKING:
+    from ..models import TrainedModel
+
+CLOSE = 0.05
+"""Smaller differences of errors mean nothing: the hint is then right as often as a coin, see `recon_hint.py` among the
+benchmarks. It is twice the standard deviation of a difference over one slice and 4 repeats."""
+Candidate = tuple[ReconSettings, "TrainedModel | None"]
+"""Settings of a method, and the model where the method is one."""
+
+
+@dataclass(frozen=True)
+class HiddenSettings:
+    """Options of a comparison by hidden lines.
+
+    Parameters
+    ----------
+    share : float
+        Share of the lines outside of the full centre that is hidden.
+    repeats : int
+        Choices of hidden lines whose errors are pooled.
+    seed : int
+        Of the choices; repeat by repeat, and slice by slice, the same for every method.
+
+    Raises
+    ------
+    SettingsError
+        If a value is out of its range.
+    """
+
+    share: float = HIDDEN
+    repeats: int = 4
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share < 1:
+            raise SettingsError(f"The share of hidden lines is {self.share}; needed is a number between 0 and 1.")
+        if self.repeats < 1:
+            raise SettingsError(f"There are to be {self.repeats} choices of hidden lines; needed is 1 or more.")
+        if self.seed < 0:
+            raise SettingsError(f"The seed is {self.seed}; needed is a whole number from 0 up.")
+
+
+@dataclass(frozen=True)
+class Hint:
+    """Result of a comparison by hidden lines.
+
+    Parameters
+    ----------
+    rows : tuple of (str, float)
+        Method and its error, the best first: ``||F x - y|| / ||y||`` over the hidden samples of all coils, slices and
+        repeats. Zero filling predicts nothing there, so its error is 1.
+    acceleration : float
+        Effective, of the mask of the scan.
+    report : dict
+        JSON-able: the same, with settings, mask and slices.
+    """
+
+    rows: tuple[tuple[str, float], ...]
+    acceleration: float
+    report: dict[str, Any]
+
+    @property
+    def verdict(self) -> str:
+        """The hint in one sentence."""
+        best = self.rows[0][1]
+        if best > 1 - CLOSE:
+            return "No method predicts the hidden samples better than zero filling, which predicts nothing."
+        *others, last = (name for name, error in self.rows if error < best + CLOSE)
+        if others:
+            return (
+                f"{', '.join(others)} and {last} predict the hidden samples equally well: differences under "
+                f"{100 * CLOSE:.0f} percentage points mean nothing."
+            )
+        return f"{last} predicts the hidden samples best."
+
+    @property
+    def figures(self) -> str:
+        """The errors, for reading."""
+        return f"Errors: {', '.join(f'{name} {error:.1%}' for name, error in self.rows)}; zero-filled 100%."
+
+    @property
+    def caution(self) -> str:
+        """What a person should know before trusting the hint."""
+        far = f"; above about {FAR:g}x (here {self.acceleration:.2f}x) it is unreliable"
+        return f"A hint, no proof{far if self.acceleration > FAR else ''}."
+
+
+def hint_job(
+    kspace: KSpace,
+    candidates: Sequence[Candidate],
+    hidden: HiddenSettings | None = None,
+    *,
+    indices: Sequence[int] | None = None,
+) -> Job[Hint]:
+    """Hide some of the measured lines, reconstruct from the others, and compare what methods predict with the measured.
+
+    Parameters
+    ----------
+    kspace : KSpace
+        With its mask.
+    candidates : sequence of (ReconSettings, TrainedModel or None)
+        What to compare.
+    hidden : HiddenSettings, optional
+    indices : sequence of int, optional
+        Slices to look at; all of them if left out.
+
+    Yields
+    ------
+    Progress
+        Over the reconstructions, also between the iterations of one.
+
+    Returns
+    -------
+    Hint
+
+    Raises
+    ------
+    VolumeError, SettingsError
+        If k-space, mask, methods and settings do not fit, or there is nothing to hide.
+
+    Notes
+    -----
+    Each reconstruction has fewer samples than the scan, so that all errors are a little too high; only their order
+    counts. Samples that are exactly 0 in all coils count as not measured.
+
+    References
+    ----------
+    The idea is cross-validation: Stone, J R Stat Soc B 36:111, 1974.
+    """
+    hidden = hidden or HiddenSettings()
+    if why_not := cannot_thin(kspace.mask):
+        raise SettingsError(why_not)
+    if not candidates:
+        raise SettingsError("No method was given to compare; needed is at least one.")
+    prepared = [methods.prepare(kspace, settings, model) for settings, model in candidates]
+    chosen = chosen_slices(kspace, indices)
+    total = len(chosen) * hidden.repeats * len(prepared)
+    done, energy, wrong = 0, np.zeros(len(chosen)), np.zeros((len(prepared), len(chosen)))
+    for row, index in enumerate(chosen):
+        measured = np.where(kspace.mask, kspace.slice(index), 0)
+        for repeat in range(hidden.repeats):
+            mask = thinned(kspace.mask, hidden.share, np.random.default_rng((hidden.seed, index, repeat)))
+            compared = measured.any(0) & kspace.mask & ~mask
+            truth, left = measured[:, compared], np.where(mask, measured, 0)
+            energy[row] += _energy(truth)
+            for place, method in enumerate(prepared):
+                _, coils = yield from within(method(left, mask), done, total)
+                wrong[place, row] += _energy(fft2c(coils)[:, compared] - truth)
+                done += 1
+                yield Progress(done, total)
+        if not energy[row]:
+            raise VolumeError(
+                f"All hidden samples of slice {index} are 0: no method can be judged by them. Leave it out."
+            )
+    errors, by_slice = np.sqrt(wrong.sum(1) / energy.sum()), np.sqrt(wrong / energy)
+    return _hint(kspace, candidates, hidden, chosen, errors, by_slice)
+
+
+def _energy(samples: np.ndarray) -> float:
+    return float(np.sum(np.abs(samples).astype(np.float64) ** 2))
+
+
+def _hint(
+    kspace: KSpace,
+    candidates: Sequence[Candidate],
+    hidden: HiddenSettings,
+    chosen: Sequence[int],
+    errors: np.ndarray,
+    by_slice: np.ndarray,
+) -> Hint:
+    order = np.argsort(errors, kind="stable")
+    rows = tuple((candidates[i][0].method, float(errors[i])) for i in order)
+    report = {
+        "version": __version__,
+        "hidden": asdict(hidden),
+        "methods": [
+            {
+                "settings": asdict(settings),
+                "model": model and {"name": model.card.name, "sha256": model.card.sha256},
+                "error": float(errors[i]),
+                "error_by_slice": by_slice[i].tolist(),
+            }
+            for i, (settings, model) in ((i, candidates[i]) for i in order)
+        ],
+        "slices": list(chosen),
+        "mask": describe(kspace.mask, kspace.mask_origin),
+        "simulated": kspace.simulated,
+    }
+    return Hint(rows, effective_acceleration(kspace.mask), report)

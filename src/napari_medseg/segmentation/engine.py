@@ -1,0 +1,207 @@
+"""Slices through a network: device, batches, tiles and neighbours, within the memory there is."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+
+import torch
+
+from .. import models
+from ..errors import JobError
+from ..models import TrainedModel
+from ..preprocess import Undo
+from ..progress import Job, Progress
+from .slices import Slices
+from .tiling import Tile, tiles
+
+_CPU_BUDGET = 160e6  # bytes; a larger batch is not faster on a CPU
+_TILE_BUDGET = 2e9  # bytes that a piece of a slice may take
+_WHOLE_PIXELS = 1024 * 1024  # slices above this are cut into tiles
+_SMALLEST_SIDE = 160
+_TRIAL = 128  # height and width of the image that times a network
+
+Encoding = list[list[list[torch.Tensor]]]
+"""What a network with context made of one slice: per tile what `TrainedModel.encode` returned."""
+
+
+class Engine:
+    """Turns slices into logits, and gives way when the memory runs out: smaller batch, smaller tiles, then the CPU.
+
+    Parameters
+    ----------
+    model : TrainedModel
+    source : Slices
+    device : str
+        ``cpu``, ``cuda`` or ``mps``.
+    batch : int
+        Slices per pass.
+    """
+
+    def __init__(self, model: TrainedModel, source: Slices, device: str, batch: int):
+        self._model, self._source = model, source
+        self.batch = batch
+        self._side = tile_side(model)
+        self._move(device)
+        grid = source.size, source.spacing
+        self._size = model.card.preprocess.padded_size(*grid)
+        self._undo = Undo(source.size, model.card.preprocess.working_size(*grid))
+
+    def logits(self, indices: list[int], progress: Progress) -> Job[torch.Tensor]:
+        """Logits (n, c, y, x) of slices on their own grid; yields `progress` between passes, to be cancelled there."""
+        while True:
+            try:
+                return (yield from self._attempt(indices, progress))
+            except (MemoryError, RuntimeError) as error:
+                if not _out_of_memory(error):
+                    raise
+            self._give_way()
+
+    def _attempt(self, indices: list[int], progress: Progress) -> Job[torch.Tensor]:
+        tensor, whole = self._read(indices), self._empty(len(indices))
+        batches = [slice(first, first + self.batch) for first in range(0, len(indices), self.batch)]
+        for number, (images, tile) in enumerate(itertools.product(batches, self._tiles())):
+            if number:
+                yield progress
+            with torch.inference_mode():
+                piece = self._placed.logits(tile.cut(tensor[images]).to(self.device))
+            tile.paste(piece.float().cpu(), whole[images])
+        return self._undo(whole)
+
+    def _read(self, indices: list[int]) -> torch.Tensor:
+        return self._model.card.preprocess.apply(self._source.read(indices), self._source.spacing)[0]
+
+    def _empty(self, count: int) -> torch.Tensor:
+        return torch.empty(count, len(self._model.card.classes), *self._size)
+
+    def _tiles(self) -> list[Tile]:
+        return tiles(self._size, self._side, self._model.card.preprocess.multiple)
+
+    def _move(self, device: str) -> None:
+        self.device = device
+        network = self._model.network if device == "cpu" else copy.deepcopy(self._model.network).to(device)
+        self._placed = replace(self._model, network=network)
+
+    def _give_way(self) -> None:
+        if self.device == "cuda":
+            torch.cuda.empty_cache()
+        if self.batch > 1:
+            self.batch //= 2
+        elif self._side >= 2 * _SMALLEST_SIDE:
+            self._side //= 2
+        elif self.device != "cpu":
+            self._move("cpu")
+        else:
+            raise JobError(
+                "The memory does not suffice to segment even a small piece of a slice. "
+                "Close other programs or layers and run again."
+            )
+
+
+class ContextEngine(Engine):
+    """An engine for networks that see three slices: each slice is encoded once and serves its neighbours too.
+
+    The encodings of at most three slices are kept: those that the slice at hand needs.
+    """
+
+    def __init__(self, model: TrainedModel, source: Slices, device: str):
+        super().__init__(model, source, device, batch=1)
+        self._encodings: dict[int, Encoding] = {}
+
+    def _attempt(self, indices: list[int], progress: Progress) -> Job[torch.Tensor]:
+        (index,) = indices
+        before, after = self._source.around(index)
+        self._encodings = {k: codes for k, codes in self._encodings.items() if k in (before, index, after)}
+        for number in (before, index, after):
+            if number not in self._encodings:
+                self._encodings[number] = yield from self._encode(number, progress)
+                yield progress
+        whole = self._empty(1)
+        trio = (self._encodings[number] for number in (before, index, after))
+        for number, (tile, *codes) in enumerate(zip(self._tiles(), *trio, strict=True)):
+            if number:
+                yield progress
+            with torch.inference_mode():
+                piece = self._placed.fuse(*(_to(code, self.device) for code in codes))
+            tile.paste(piece.float().cpu(), whole)
+        return self._undo(whole)
+
+    def _encode(self, index: int, progress: Progress) -> Job[Encoding]:
+        tensor, pieces = self._read([index]), self._tiles()
+        # whole slices in pieces are the ones too large for a graphics card
+        home = self.device if len(pieces) == 1 else "cpu"
+        encoding: Encoding = []
+        for tile in pieces:
+            if encoding:
+                yield progress
+            with torch.inference_mode():
+                encoding.append(_to(self._placed.encode(tile.cut(tensor).to(self.device)), home))
+        return encoding
+
+    def _give_way(self) -> None:
+        self._encodings.clear()
+        super()._give_way()
+
+
+def engine_for(model: TrainedModel, source: Slices, device: str, batch: int) -> Engine:
+    """The engine that `model` needs."""
+    return ContextEngine(model, source, device) if model.context else Engine(model, source, device, batch)
+
+
+def plan_batch(model: TrainedModel, device: str, pixels: int, wanted: int = 0) -> int:
+    """How many slices of that many pixels go through the network together: `wanted`, or for 0 what the memory allows.
+
+    With context it is one, whatever was wanted: its neighbours would have to be kept for every slice of a batch.
+    """
+    if model.context:
+        return 1
+    if wanted:
+        return wanted
+    budget = torch.cuda.mem_get_info()[0] / 2 if device == "cuda" else _CPU_BUDGET
+    return int(min(max(budget // (_bytes_per_pixel(model) * pixels), 1), 32 if device == "cuda" else 4))
+
+
+def memory_needed(model: TrainedModel, pixels: int, batch: int, kept: float) -> float:
+    """Bytes that a pass takes, given the size of slices and what `try_out` said of an encoding."""
+    side = tile_side(model)
+    # the memory of a pass counts the encodings of what it sees; those of slices in pieces are kept whole
+    more = 3 * kept * pixels if pixels > side**2 else 0
+    return _bytes_per_pixel(model) * min(pixels, side**2) * batch + more
+
+
+def try_out(model: TrainedModel) -> tuple[float, float]:
+    """Run a small image on the CPU: seconds per pixel, and bytes per pixel of an encoding (0 without context)."""
+    multiple = model.card.preprocess.multiple
+    side = -(-_TRIAL // multiple) * multiple
+    image = torch.zeros(1, 3, side, side)
+    for _ in range(2):  # the first pass warms up; a slow network need not
+        began = time.perf_counter()
+        with torch.inference_mode():
+            encoding = model.encode(image) if model.context else []
+            _ = model.fuse(encoding, encoding, encoding) if model.context else model.logits(image)
+        seconds = time.perf_counter() - began
+        if seconds > 1:
+            break
+    return seconds / side**2, sum(part.nbytes for code in encoding for part in code) / side**2
+
+
+def tile_side(model: TrainedModel) -> int:
+    """Largest side of the squares that a large slice is cut into."""
+    return int(math.sqrt(min(_WHOLE_PIXELS, _TILE_BUDGET / _bytes_per_pixel(model))))
+
+
+def _bytes_per_pixel(model: TrainedModel) -> int:
+    return models.architecture(model.card.architecture).bytes_per_pixel
+
+
+def _to(codes: Iterable[list[torch.Tensor]], device: str) -> list[list[torch.Tensor]]:
+    return [[part.to(device) for part in code] for code in codes]
+
+
+def _out_of_memory(error: Exception) -> bool:
+    text = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "memory" in text

@@ -1,0 +1,277 @@
+"""From a volume and a model to labels: settings, plan, result; the job behind every segmentation."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import __version__, labels
+from ..errors import SettingsError, VolumeError
+from ..models import TrainedModel
+from ..models.devices import choose_device
+from ..progress import Job, Progress
+from ..record import Item, Record, UsedModel, now, software
+from ..volume import Volume
+from . import engine
+from .slices import Canvas, Slices, planes
+
+_CONTEXTS = ("auto", "z", "t", "none")
+_MAX_PIXELS = 2**27
+
+
+@dataclass(frozen=True)
+class InferenceSettings:
+    """Options of a segmentation run.
+
+    Parameters
+    ----------
+    device : {"auto", "cpu", "cuda", "mps"}
+        ``auto`` takes the fastest one present.
+    batch : int
+        Slices per batch; 0 plans it from the memory. Models that see neighbouring slices take one after the other.
+    channel : int or None
+        Which channel to use where the image has a channel axis that is not RGB.
+    uncertainty : bool
+        Also return an 8-bit image: 0 sure, 255 undecided.
+    split_objects : bool
+        Number touching objects one by one instead of by class.
+    context : {"auto", "z", "t", "none"}
+        Where a model that sees three slices finds the neighbours: ``auto`` takes z, without it time; with ``none`` the
+        slice stands for its neighbours. Other models do not use it.
+    """
+
+    device: str = "auto"
+    batch: int = 0
+    channel: int | None = None
+    uncertainty: bool = False
+    split_objects: bool = False
+    context: str = "auto"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will take: slices, slices per batch, device, seconds, extra memory in MB, and what to be warned of."""
+
+    slices: int
+    batch: int
+    device: str
+    seconds: float
+    memory_mb: float
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What a running job has so far.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        The whole label array, axes of the image without channels; still being filled.
+    uncertainty : numpy.ndarray or None
+        Likewise.
+    indices : list of int
+        Slices finished since the last part, counted over all axes before y and x.
+    disagreement : numpy.ndarray or None
+        As `uncertainty`; of several models only.
+    """
+
+    labels: np.ndarray
+    uncertainty: np.ndarray | None
+    indices: list[int]
+    disagreement: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """Result of a run.
+
+    Parameters
+    ----------
+    labels : Volume
+        With its class table.
+    uncertainty : Volume or None
+        If asked for, uint8: 0 sure, 255 undecided.
+    report : dict
+        JSON-able.
+    disagreement : Volume or None
+        Of several models, uint8: 0 where all agree, 255 where no two do.
+    """
+
+    labels: Volume
+    uncertainty: Volume | None
+    report: dict[str, Any]
+    disagreement: Volume | None = None
+
+
+def plan(volume: Volume, model: TrainedModel, settings: InferenceSettings, *, trial: bool = True) -> Plan:
+    """Check that a run is possible and say what it will take.
+
+    Parameters
+    ----------
+    volume, model, settings
+        As of `segment_job`.
+    trial : bool
+        Run the network on a small image to estimate seconds and memory; else, and on a graphics card, seconds are NaN.
+
+    Raises
+    ------
+    VolumeError, SettingsError
+        If image, model and settings do not fit.
+    """
+    if model.card.design:
+        raise SettingsError(f"The model '{model.card.name}' reconstructs, it does not segment. Choose another one.")
+    along = _context_axis(volume, model, settings.context)
+    source = Slices(volume, settings.channel, along)
+    device = choose_device(settings.device)
+    size = model.card.preprocess.padded_size(source.size, source.spacing)
+    _check_size(source.size, size)
+    pixels = size[0] * size[1]
+    batch = engine.plan_batch(model, device, pixels, settings.batch)
+    seconds, kept = engine.try_out(model) if trial and (device == "cpu" or model.context) else (math.nan, 0)
+    seconds = seconds * pixels * source.count if device == "cpu" else math.nan
+    memory = engine.memory_needed(model, pixels, batch, kept)
+    arrays = source.count * math.prod(source.size) * ((4 if settings.split_objects else 1) + settings.uncertainty)
+    return Plan(source.count, batch, device, seconds, (memory + arrays) / 1e6, _warnings(volume, model, along))
+
+
+def segment_job(
+    volume: Volume, model: TrainedModel, settings: InferenceSettings, *, start: int = 0
+) -> Job[Segmentation]:
+    """Segment every slice of `volume`.
+
+    Parameters
+    ----------
+    volume : Volume
+        Grey or RGB, two-dimensional or a stack over z, time or both. Stays untouched.
+    model : TrainedModel
+    settings : InferenceSettings
+    start : int
+        Slice to begin with, counted over all axes before y and x; the run wraps around.
+
+    Yields
+    ------
+    Progress
+        After each pass through the network; `partial` is a `Part` when slices were finished.
+
+    Returns
+    -------
+    Segmentation
+
+    Raises
+    ------
+    VolumeError, SettingsError
+        If image, model and settings do not fit.
+    JobError
+        If the memory does not suffice even for the smallest step.
+    """
+    began = time.monotonic()
+    what = plan(volume, model, settings, trial=False)
+    source = Slices(volume, settings.channel, _context_axis(volume, model, settings.context))
+    runner = engine.engine_for(model, source, what.device, what.batch)
+    canvas = Canvas(volume, model.card.classes, settings.split_objects)
+    doubt = np.zeros(canvas.array.shape, np.uint8) if settings.uncertainty else None
+    order = iter(source.order(start))
+    done = 0
+    while indices := list(itertools.islice(order, runner.batch)):
+        logits = yield from runner.logits(indices, Progress(done, source.count))
+        canvas.put(indices, labels.from_logits(logits, model.card.certainty))
+        if doubt is not None:
+            planes(doubt)[indices] = labels.uncertainty(logits)
+        done += len(indices)
+        yield Progress(done, source.count, Part(canvas.array, doubt, indices))
+    report = {
+        "version": __version__,
+        "model": {"name": model.card.name, "sha256": model.card.sha256},
+        "settings": asdict(settings),
+        "device": runner.device,
+        "slices": source.count,
+        "seconds": round(time.monotonic() - began, 3),
+        "warnings": list(what.warnings),
+        **canvas.report(),
+    }
+    record = describe("segment", volume, [model], settings, runner.batch, report)
+    uncertainty = None if doubt is None else volume.like(doubt).made_by(record)
+    return Segmentation(canvas.volume().made_by(record), uncertainty, report)
+
+
+def describe(
+    what: str,
+    volume: Volume,
+    models: Sequence[TrainedModel],
+    settings: InferenceSettings,
+    batch: int,
+    report: Mapping[str, Any],
+) -> Record:
+    """The record of a run over `volume`, of which `report` says what came of it."""
+    figures = {name: report[name] for name in ("slices", "objects", "agreement") if name in report}
+    cards = [model.card for model in models]
+    return Record(
+        what=what,
+        time=now(),
+        software=software(),
+        models=tuple(UsedModel(card.name, card.sha256, card.architecture) for card in cards),
+        settings=asdict(settings),
+        place={"device": report["device"], "batch": batch},
+        outputs=(Item("labels", classes=tuple(report["classes"])),),
+        seconds=report["seconds"],
+        warnings=tuple(report["warnings"]),
+        figures=figures,
+        parents=(volume.record.id,) if volume.record and volume.record.id else (),
+    )
+
+
+def _check_size(size: tuple[int, int], working: tuple[int, int]) -> None:
+    if working[0] * working[1] > _MAX_PIXELS:
+        raise VolumeError(
+            f"A slice of {size[0]} x {size[1]} pixels would become {working[0]} x {working[1]} for this model; "
+            f"at most {_MAX_PIXELS} pixels are possible. Crop the image, or check its pixel size."
+        )
+
+
+def _context_axis(volume: Volume, model: TrainedModel, context: str) -> str:
+    """The axis on which a model finds neighbouring slices; empty if on none."""
+    if context not in _CONTEXTS:
+        raise SettingsError(f"The context '{context}' does not exist; choose one of {', '.join(_CONTEXTS)}.")
+    if not model.context or context == "none":
+        return ""
+    if context == "auto":
+        return next((axis for axis in "zt" if axis in volume.axes), "")
+    if context not in volume.axes:
+        raise SettingsError(
+            f"Neighbouring slices were asked for along '{context}', but the image has the axes '{volume.axes}'. "
+            "Choose another context: auto or none."
+        )
+    return context
+
+
+def _warnings(volume: Volume, model: TrainedModel, along: str) -> tuple[str, ...]:
+    card, found = model.card, []
+    if model.context and (not along or volume.data.shape[volume.axes.index(along)] == 1):
+        found.append(f"{card.name} also looks at the slices before and after; here it sees none.")
+    if card.spacing_mm and volume.has_spacing:
+        low, high = card.spacing_mm
+        if not all(low <= mm <= high for mm in volume.spacing[-2:]):
+            seen = " x ".join(f"{mm:.3g}" for mm in volume.spacing[-2:])
+            found.append(f"Pixels are {seen} mm; {card.name} was trained for {low:g} to {high:g} mm.")
+    elif card.preprocess.assumed_spacing:
+        found.append(f"The pixel size is not known; {card.name} assumes {card.preprocess.assumed_spacing:g} mm.")
+    elif "z" in volume.axes and not model.context:
+        found.append(f"{card.name} was trained on single images; a stack is segmented slice by slice.")
+    modality = volume.metadata.get("modality")
+    if modality and card.dicom_modality and modality != card.dicom_modality:
+        found.append(f"The image is {modality}; {card.name} was trained on {card.dicom_modality}.")
+    if card.orientation and volume.spatial_axes == "zyx" and volume.orientation != card.orientation:
+        found.append(
+            f"The volume lies as {volume.orientation}; {card.name} was trained on {card.orientation} and may take one "
+            "end for the other. Reorient it first."
+        )
+    if card.dicom_modality and volume.axes.endswith("c"):
+        found.append(f"The image is in colour; {card.name} was trained on grey {card.dicom_modality} images.")
+    return tuple(found)

@@ -1,0 +1,61 @@
+"""Where a conditional Swin network spends its heavy attention: its routers as an image beside the scan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from ..errors import VolumeError
+from ..models import TrainedModel
+from ..volume import Volume
+from .engine import tile_side
+from .slices import Slices, label_shape
+
+ARCHITECTURES = frozenset({"conditional-swin-iterative", "conditional-swin-light"})
+"""Those with routers."""
+
+
+def router_map(volume: Volume, model: TrainedModel, index: Mapping[str, int], *, channel: int | None = None) -> Volume:
+    """Gates of the query routers for one slice, averaged over the blocks of the network.
+
+    Parameters
+    ----------
+    volume : Volume
+    model : TrainedModel
+        Its architecture is one of `ARCHITECTURES`.
+    index : mapping of str to int
+        Position along every axis of the image that is time or slices, in the order of its axes.
+    channel : int, optional
+        Which channel to use where the image has a channel axis that is not RGB.
+
+    Returns
+    -------
+    Volume, axes ``yx``, float32
+        0 to 1: the share of its heavy attention that a token gets, on the grid of the slice. With light routers the
+        gates of the 64 tokens of a window sum to 1. A model that is averaged over quarter turns shows the unturned one.
+
+    Raises
+    ------
+    VolumeError, SettingsError
+        If the slice is too large to go through the network in one piece, or the channel does not exist.
+    """
+    source = Slices(volume, channel)
+    spec, limit = model.card.preprocess, tile_side(model) ** 2
+    height, width = spec.padded_size(source.size, source.spacing)
+    if height * width > limit:
+        raise VolumeError(
+            f"A slice becomes {height} x {width} pixels for this model and is cut into pieces, each with its own "
+            f"routing; a router map needs at most {limit} pixels. Crop the image first."
+        )
+    lead = label_shape(volume)[:-2]
+    number = int(np.ravel_multi_index(tuple(index.values()), lead)) if lead else 0
+    tensor, undo = spec.apply(source.read([number]), source.spacing)
+    with torch.inference_mode():
+        maps = model.network.router_maps(tensor)
+        gates = torch.stack([gate for name, gate in maps.items() if name.endswith(".query")]).mean(0)
+        overlay = undo(gates[:, None])[0, 0].numpy()
+    for axis, position in index.items():
+        volume = volume.select(axis, position)
+    return volume.like(overlay)

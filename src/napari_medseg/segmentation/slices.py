@@ -1,0 +1,138 @@
+"""A volume as a sequence of two-dimensional slices: `Slices` to read them, `Canvas` to fill with their labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from .. import labels
+from ..errors import SettingsError, VolumeError
+from ..preprocess import neighbours
+from ..volume import LabelClass, Volume
+
+
+class Slices:
+    """The slices of an image, numbered over all axes before y and x.
+
+    Parameters
+    ----------
+    volume : Volume
+        Grey or RGB, any number of slices.
+    channel : int or None
+        Which channel to read where the image has a channel axis that is not RGB.
+    along : str
+        Axis on which neighbouring slices lie, ``z`` or ``t``; empty where a slice stands for its neighbours.
+
+    Raises
+    ------
+    VolumeError, SettingsError
+        If the values are not real numbers or the channel does not exist.
+    """
+
+    def __init__(self, volume: Volume, channel: int | None, along: str = ""):
+        dtype = np.dtype(volume.data.dtype)
+        if dtype.kind not in "biuf":
+            raise VolumeError(f"The image holds values of type {dtype}; needed are real numbers. Convert it first.")
+        rgb = volume.axes.endswith("c") and volume.data.shape[-1] == 3 and channel is None
+        if volume.channel_axis is not None and not rgb:
+            volume = volume.select("c", _channel(volume, channel))
+        elif channel is not None and volume.channel_axis is None:
+            raise SettingsError(f"Channel {channel} was asked for, but the image has no channels. Leave it out.")
+        self._data = volume.data
+        *self._shape, height, width = label_shape(volume)
+        self._along = volume.axes.index(along) if along else None
+        self.size = height, width
+        self.spacing = volume.spacing[-2:] if volume.has_spacing else None
+        self.count = math.prod(self._shape)
+
+    def read(self, indices: Sequence[int]) -> np.ndarray:
+        """Slices (n, y, x) or (n, y, x, 3)."""
+        where = [np.unravel_index(i, self._shape) for i in indices]
+        return np.stack([np.asarray(self._data[tuple(int(k) for k in w)]) for w in where])
+
+    def order(self, start: int) -> list[int]:
+        """All slices once, neighbours after each other, from `start` on and around the end."""
+        numbers = np.arange(self.count)
+        if self._along is not None:
+            numbers = np.moveaxis(numbers.reshape(self._shape), self._along, -1).ravel()
+        return np.roll(numbers, -int(np.flatnonzero(numbers == start % self.count)[0])).tolist()
+
+    def around(self, index: int) -> tuple[int, int]:
+        """The slices before and after slice `index`."""
+        if self._along is None:
+            return index, index
+        stride = math.prod(self._shape[self._along + 1 :])
+        count = self._shape[self._along]
+        place = index // stride % count
+        before, after = neighbours(place, count)
+        return index + (before - place) * stride, index + (after - place) * stride
+
+
+class Canvas:
+    """The label array of a run, filled slice by slice: classes as they are found, or objects numbered one by one.
+
+    Parameters
+    ----------
+    volume : Volume
+        The image.
+    classes : tuple of LabelClass
+    split : bool
+        Number touching objects, slice after slice, instead of keeping their classes.
+    """
+
+    def __init__(self, volume: Volume, classes: tuple[LabelClass, ...], split: bool):
+        self._volume, self._classes, self._split = volume, classes, split
+        self.array = np.zeros(label_shape(volume), np.uint32 if split else np.uint8)
+        self._flat = planes(self.array)
+        self._voxels = np.zeros(len(classes) + 1, np.int64)
+        self._objects = 0
+
+    def put(self, indices: Sequence[int], found: np.ndarray) -> None:
+        """Write and count the class numbers (n, y, x) of slices."""
+        self._voxels += np.bincount(found.ravel(), minlength=len(self._voxels))
+        for index, plane in zip(indices, found, strict=True):
+            self._flat[index] = self._numbered(plane) if self._split else plane
+
+    def _numbered(self, plane: np.ndarray) -> np.ndarray:
+        objects = labels.split_objects(plane > 0).astype(np.uint32)
+        objects[objects > 0] += self._objects
+        self._objects = max(self._objects, int(objects.max()))
+        return objects
+
+    def volume(self) -> Volume:
+        """The labels on the grid of the image."""
+        # numbered objects have no class table that would mark them as labels
+        found = self._volume.like(self.array, () if self._split else self._classes)
+        return replace(found, metadata={**found.metadata, "labels": True})
+
+    def report(self) -> dict[str, Any]:
+        """Voxels per class, with the voxel size known also volume (mm3) or area (mm2), and how many objects."""
+        unit = {3: "volume_mm3", 2: "area_mm2"}[len(self._volume.spatial_axes)]
+        size = math.prod(self._volume.spacing) if self._volume.has_spacing else None
+        rows = []
+        for row in self._classes:
+            voxels = int(self._voxels[row.id])
+            measured = {} if size is None else {unit: round(voxels * size, 3)}
+            rows.append({"id": row.id, "name": row.name, "voxels": voxels, **measured})
+        return {"classes": rows, **({"objects": self._objects} if self._split else {})}
+
+
+def label_shape(volume: Volume) -> tuple[int, ...]:
+    """Shape of the labels of an image: its own without channels."""
+    return tuple(n for n, axis in zip(volume.data.shape, volume.axes, strict=True) if axis != "c")
+
+
+def planes(array: np.ndarray) -> np.ndarray:
+    """A view of an array (..., y, x) as (n, y, x)."""
+    return array.reshape(-1, *array.shape[-2:])
+
+
+def _channel(volume: Volume, channel: int | None) -> int:
+    count = volume.data.shape[volume.channel_axis]
+    if channel is None and count > 1:
+        raise SettingsError(f"The image has {count} channels and the model takes one. Choose channel 0 to {count - 1}.")
+    return channel or 0

@@ -1,0 +1,1 @@
+"""What the loop learns from: sources, layouts of public data sets, folders, findings, views."""

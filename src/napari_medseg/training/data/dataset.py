@@ -1,0 +1,211 @@
+"""Training slices with their labels, as networks see them, from the entries of a data set."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from ...errors import SettingsError
+from ...io.checks import check_size
+from ...preprocess import Preprocess, neighbours
+from .reading import entries
+from .sources import Entry, Source
+
+IGNORE = 255
+"""Number in `Sample.labels` of voxels that nobody said anything about: they count in no loss and no score."""
+
+_CONTEXT = 3  # slices that a network with neighbours sees
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One slice on its own grid.
+
+    Parameters
+    ----------
+    image : torch.Tensor, shape (3, y, x) or (9, y, x), float32
+        Normalised to [0, 1]; nine channels are those of the slice before, the slice and the slice after.
+    labels : torch.Tensor, shape (y, x), uint8
+        0 background, i + 1 the class of logit map i, `IGNORE` where nobody said anything.
+    case, group : str
+        Whose slice it is, and the group it is reported in.
+    repeat : int
+        Share of an epoch.
+    spacing : (float, float) or None
+        Pixel size (y, x) in mm where it is known.
+    objects : numpy.ndarray, shape (y, x), or None
+        Object numbers, 0 background.
+    volume : str
+        Which volume it is a slice of; the slices of a volume follow each other from the first to the last. Empty for
+        single slices.
+    thickness : float or None
+        Distance to the next slice of the volume in mm; None where it is not known, or slices between are left out.
+    """
+
+    image: torch.Tensor
+    labels: torch.Tensor
+    case: str
+    group: str = ""
+    repeat: int = 1
+    spacing: tuple[float, float] | None = None
+    objects: np.ndarray | None = None
+    volume: str = ""
+    thickness: float | None = None
+
+
+def load(
+    sources: Iterable[Source],
+    preprocess: Preprocess,
+    root: Path,
+    classes: int = 1,
+    *,
+    context: bool = False,
+) -> list[Sample]:
+    """Read and normalise all slices of `sources`; those of which nobody said anything serve as neighbours only.
+
+    Parameters
+    ----------
+    sources : iterable of Source
+    preprocess : Preprocess
+        Intensity scaling, the same as in inference.
+    root : pathlib.Path
+        Folder that relative paths start from.
+    classes : int
+        Number of classes without background. With one, every label above 0 means it (masks of 0 and 255 too); with
+        more, labels must be 0 to `classes`. `Source.ignore` stands beside them.
+    context : bool
+        Whether images get their neighbours, see `Sample`.
+
+    Raises
+    ------
+    FileError, SettingsError
+        If a source is missing, damaged or too large, or image and labels do not fit.
+    """
+    samples = [sample for source in sources for sample in _samples(source, preprocess, root, classes, context)]
+    if not samples:
+        raise SettingsError(
+            "The data set holds no slices that anybody labelled. Check the paths and the entries 'select' and 'split' "
+            "of its sources."
+        )
+    return samples
+
+
+def _samples(
+    source: Source,
+    preprocess: Preprocess,
+    root: Path,
+    classes: int,
+    context: bool,
+) -> Iterator[Sample]:
+    """The slices of one source, single ones of a series after the others if they are looked at together."""
+    series: dict[tuple[str, int | str], list[tuple[int, Sample]]] = {}
+    for entry in entries(source, root):
+        stack = list(_slices(entry, preprocess, classes, _CONTEXT if context else 1))
+        if entry.stack is not None and (context or source.inner):
+            series.setdefault(entry.stack, []).append((entry.frame, stack[0]))
+        else:
+            for _, volume in itertools.groupby(stack, key=lambda sample: sample.volume):
+                yield from _chosen(list(volume), context, source.inner and entry.labels.ndim > 2)
+    for members in series.values():
+        stack = [sample for _, sample in sorted(members, key=lambda member: member[0])]
+        yield from _chosen(stack, context, source.inner)
+
+
+def _chosen(stack: list[Sample], context: bool, inner: bool) -> list[Sample]:
+    """The slices of a stack that anybody labelled, with neighbours that may be others."""
+    if context:
+        stack = _with_neighbours(stack)
+    stack = stack[1:-1] if inner else stack
+    known = [index for index, sample in enumerate(stack) if (sample.labels != IGNORE).any()]
+    if known and known[-1] - known[0] >= len(known):
+        return [replace(stack[index], thickness=None) for index in known]
+    return [stack[index] for index in known]
+
+
+def _with_neighbours(stack: list[Sample]) -> list[Sample]:
+    images = [sample.image for sample in stack]
+    around = (neighbours(index, len(stack)) for index in range(len(stack)))
+    return [
+        replace(sample, image=torch.cat([images[before], sample.image, images[after]]))
+        for sample, (before, after) in zip(stack, around, strict=True)
+    ]
+
+
+def _slices(entry: Entry, preprocess: Preprocess, classes: int, shown: int) -> Iterator[Sample]:
+    """The slices of an entry; `shown` of them will be kept for each."""
+    check_size(Path(entry.name or entry.case), entry.labels.shape, 3 * 4 * shown + 1)
+    if entry.labels.ndim > 3:
+        for time in range(len(entry.labels)):
+            objects = None if entry.objects is None else entry.objects[time]
+            name = f"{entry.name or entry.case}-{time}"
+            part = replace(entry, image=entry.image[time], labels=entry.labels[time], objects=objects, name=name)
+            yield from _slices(part, preprocess, classes, shown)
+        return
+    numbers = torch.from_numpy(class_numbers(entry, classes))
+    plane = {"repeat": entry.repeat, "spacing": entry.spacing[-2:] if entry.spacing else None}
+    if numbers.ndim == 2:
+        image = torch.from_numpy(preprocess.normalise(entry.image))
+        yield Sample(image, numbers, entry.case, entry.group, objects=entry.objects, **plane)
+        return
+    whole = {"volume": entry.name or entry.case, "thickness": entry.spacing[0] if entry.spacing else None}
+    for z in range(len(numbers)):
+        image = torch.from_numpy(preprocess.normalise(entry.image[z]))
+        objects = None if entry.objects is None else entry.objects[z]
+        yield Sample(image, numbers[z], entry.case, entry.group, objects=objects, **plane, **whole)
+
+
+def class_numbers(entry: Entry, classes: int) -> np.ndarray:
+    """The labels of `entry` as in `Sample.labels`, shape of its labels.
+
+    Raises
+    ------
+    SettingsError
+        If there are several classes and a label is of none of them.
+    """
+    ignored = entry.ignored()
+    if classes > 1 and (unknown := np.setdiff1d(entry.labels[~ignored], np.arange(classes + 1))).size:
+        raise SettingsError(
+            f"Case '{entry.case}' has the labels {', '.join(map(str, unknown[:5]))}, but the classes are 0 to "
+            f"{classes}. Renumber the labels, add the classes to the settings, or name the label to ignore."
+        )
+    labels = np.where(ignored, 0, entry.labels)
+    numbers = (labels > 0 if classes == 1 else labels).astype(np.uint8)
+    numbers[ignored] = IGNORE
+    return numbers
+
+
+def read_images(source: Source, root: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """Case and image (y, x) of each slice of `source`; its labels are not needed.
+
+    Raises
+    ------
+    SettingsError
+        If an image has colours.
+    """
+    for entry in entries(replace(source, label=""), root):
+        if entry.image.ndim != entry.labels.ndim:
+            raise SettingsError(f"Case '{entry.case}' has colours; reconstruction learns from grey images only.")
+        for image in entry.image.reshape(-1, *entry.image.shape[-2:]):
+            yield entry.case, image
+
+
+def on_working_grid(sample: Sample, preprocess: Preprocess) -> Sample:
+    """`sample` at the pixel size that the network sees in inference."""
+    tensor, undo = preprocess.fit(sample.image[None], sample.spacing)
+    height, width = undo.inner
+    if undo.inner == undo.size:
+        return sample
+    labels = F.interpolate(sample.labels[None, None].float(), undo.inner, mode="nearest-exact")
+    return replace(
+        sample,
+        image=tensor[0, :, :height, :width],
+        labels=labels[0, 0].to(torch.uint8),
+        spacing=(preprocess.spacing, preprocess.spacing),
+        objects=None,
+    )

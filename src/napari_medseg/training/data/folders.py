@@ -1,0 +1,306 @@
+"""Data sets in a folder: image and label files, and the ``dataset.json`` that lists them."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import FileError, SettingsError, VolumeError
+from ...io import write
+from ...io.checks import short
+from ...io.verified import replace as replace_file
+from ...volume import LabelClass, Volume
+from .sources import Case, Entry, Source, read_pair
+
+NAME = "dataset.json"
+"""The file that lists the cases of a folder."""
+
+SPLITS = ("train", "val", "test")
+"""The parts of a data set."""
+
+_MAX_BYTES = 2**26
+_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+
+
+@dataclass(frozen=True)
+class DatasetCase:
+    """An image and its labels.
+
+    Parameters
+    ----------
+    image, label : str
+        Files, seen from the folder of the data set.
+    case : str
+        Whose image it is. All images of a patient belong into one split.
+    split : {"train", "val", "test"}
+    reviewed : tuple of int or None
+        The slices (along z) that a person has looked at; what the others hold counts as not labelled. None: all.
+    spacing : tuple of float or None
+        Voxel size (y, x) or (z, y, x) in mm, only where the image file has none.
+    held_back : tuple of int
+        Slices that are not learnt from: those of a case for training are the ones that it has for validation.
+    """
+
+    image: str
+    label: str
+    case: str
+    split: str
+    reviewed: tuple[int, ...] | None = None
+    spacing: tuple[float, ...] | None = None
+    held_back: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        texts = all(isinstance(text, str) and text for text in (self.image, self.label, self.case))
+        _require(texts, "image, label and case must be texts that are not empty")
+        _require(self.split in SPLITS, f"the split is {self.split!r}; needed is one of {', '.join(SPLITS)}")
+        for name in ("reviewed", "held_back"):
+            if (listed := getattr(self, name)) is not None or name == "held_back":
+                numbers = isinstance(listed, list | tuple) and all(type(z) is int and z >= 0 for z in listed)
+                _require(numbers, f"{name} must be a list of slice numbers from 0 on")
+                object.__setattr__(self, name, tuple(listed))
+        apart = not self.held_back or self.split == "train"
+        _require(apart, "only a case for training can have slices held_back")
+        if self.spacing is not None:
+            listed = isinstance(self.spacing, list | tuple) and len(self.spacing) in (2, 3)
+            sizes = listed and all(type(mm) in (int, float) and 0 < mm < math.inf for mm in self.spacing)
+            _require(sizes, "spacing must be two or three sizes in mm above 0")
+            object.__setattr__(self, "spacing", tuple(map(float, self.spacing)))
+
+
+@dataclass(frozen=True)
+class DatasetFile:
+    """What stands in a ``dataset.json``.
+
+    Parameters
+    ----------
+    classes : tuple of LabelClass
+    cases : tuple of DatasetCase
+    ignore : int or None
+        Label for voxels that nobody said anything about.
+    """
+
+    classes: tuple[LabelClass, ...]
+    cases: tuple[DatasetCase, ...]
+    ignore: int | None = None
+
+    def __post_init__(self) -> None:
+        ids = [row.id for row in self.classes]
+        _require(ids == list(range(1, len(ids) + 1)) and ids, "the classes must be numbered 1, 2, ... in order")
+        free = self.ignore is None or (type(self.ignore) is int and self.ignore not in (0, *ids))
+        _require(free, "ignore must be a number that is neither 0 nor that of a class")
+        _require(self.cases, "there are no cases")
+        images = [case.image for case in self.cases]
+        _require(len(set(images)) == len(images), "an image is listed twice")
+
+    def to_json(self) -> str:
+        """As indented JSON; what is not given is left out."""
+        content = {key: value for key, value in asdict(self).items() if value is not None}
+        given = [{k: v for k, v in asdict(case).items() if v is not None} for case in self.cases]
+        content["cases"] = [{k: v for k, v in case.items() if k != "held_back" or v} for case in given]
+        return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledImage:
+    """An image with labels that is to become a case of a new data set.
+
+    Parameters
+    ----------
+    image, labels : Volume
+        On the same grid; axes yx, zyx or one of them with colours.
+    case, split, reviewed, held_back
+        See `DatasetCase`.
+    name : str
+        What its files are called, as far as the file system allows; `case` if empty.
+    """
+
+    image: Volume
+    labels: Volume
+    case: str
+    split: str
+    reviewed: tuple[int, ...] | None = None
+    held_back: tuple[int, ...] = ()
+    name: str = ""
+
+
+def read_dataset_file(folder: Path) -> DatasetFile:
+    """Read and check the ``dataset.json`` of a folder; the images are not opened.
+
+    Raises
+    ------
+    FileError
+        If it is missing, damaged, names a file that is missing or outside the folder, or holds something unknown.
+    """
+    path = folder / NAME
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise ValueError(f"more than {_MAX_BYTES} bytes")
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise FileError(f"'{path}' cannot be read as JSON ({short(error)}). Write it anew.") from error
+    try:
+        given = _known(DatasetFile, raw)
+        given["classes"] = tuple(_label_class(row) for row in _list(given, "classes"))
+        given["cases"] = tuple(DatasetCase(**_known(DatasetCase, row)) for row in _list(given, "cases"))
+        found = DatasetFile(**given)
+        for case in found.cases:
+            _inside(folder, case.image), _inside(folder, case.label)
+    except (FileError, TypeError, ValueError, OSError) as error:  # of names that no file can have, too
+        raise FileError(f"'{path}' does not describe a data set: {error}. Correct it.") from error
+    return found
+
+
+def write_dataset(
+    folder: Path, images: Iterable[LabelledImage], classes: tuple[LabelClass, ...], ignore: int | None = None
+) -> DatasetFile:
+    """Write a data set as NIfTI files and a ``dataset.json``, which comes last.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Made if need be; must hold no data set yet.
+    images : iterable of LabelledImage
+        Taken one at a time.
+    classes, ignore
+        See `DatasetFile`.
+
+    Raises
+    ------
+    FileError
+        If the folder holds a data set already, or a file cannot be written.
+    VolumeError
+        If an image and its labels do not fit, or have a time axis.
+    """
+    if (folder / NAME).exists():
+        raise FileError(f"'{folder}' holds a data set already. Choose another folder.")
+    try:
+        for part in ("images", "labels"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"'{folder}' cannot be made ({error.strerror}). Choose another folder.") from error
+    cases: list[DatasetCase] = []
+    for item in images:
+        _check_fit(item)
+        name = _free_name(folder / "images", item.name or item.case)
+        write(item.image, folder / "images" / name)
+        flags = {**item.labels.metadata, "labels": True}
+        write(replace(item.labels, classes=classes, metadata=flags), folder / "labels" / name)
+        slices = {"reviewed": item.reviewed, "held_back": item.held_back}
+        cases.append(DatasetCase(f"images/{name}", f"labels/{name}", item.case, item.split, **slices))
+    found = DatasetFile(classes, tuple(cases), ignore)
+    replace_file(folder / NAME, lambda path: path.write_text(found.to_json(), "utf-8"), lambda path: None)
+    return found
+
+
+def _check_fit(item: LabelledImage) -> None:
+    axes = item.image.axes
+    if axes.removesuffix("c") not in ("yx", "zyx") or item.labels.axes != axes.removesuffix("c"):
+        raise VolumeError(
+            f"'{item.case}' has an image with the axes '{axes}' and labels with '{item.labels.axes}'; needed are yx or "
+            "zyx, and the image may have colours. Select one time point or channel first."
+        )
+    if item.image.data.shape[: len(item.labels.axes)] != item.labels.data.shape:
+        raise VolumeError(
+            f"'{item.case}' has an image of {item.image.data.shape} and labels of {item.labels.data.shape} voxels; "
+            "both must have the same."
+        )
+
+
+def _free_name(folder: Path, wanted: str) -> str:
+    stem = re.sub(r"[^\w.-]+", "_", wanted).strip("._")[:80] or "image"
+    name, number = f"{stem}.nii.gz", 1
+    while (folder / name).exists():
+        number += 1
+        name = f"{stem}-{number}.nii.gz"
+    return name
+
+
+def listed(folder: Path, source: Source) -> Iterator[Case]:
+    """The cases that the ``dataset.json`` of `folder` lists under the split of `source`."""
+    found = read_dataset_file(folder)
+    if source.split not in ("", *SPLITS):
+        raise SettingsError(f"The split is '{source.split}'; choose one of {', '.join(SPLITS)}, or none for all.")
+    for case in found.cases:
+        if source.split in ("", case.split):
+            yield Case(case.case, "", lambda case=case: _read_case(folder, case, found.ignore, source.split))
+        elif source.split == "val" and case.held_back:
+            yield Case(case.case, "", lambda case=case: _read_case(folder, case, found.ignore, "val"))
+
+
+def _read_case(folder: Path, case: DatasetCase, ignore: int | None, split: str) -> Entry:
+    entry = read_pair(folder / case.image, folder / case.label, case.case)
+    last = max((*(case.reviewed or ()), *case.held_back), default=0)
+    if last >= entry.slices:
+        raise FileError(
+            f"'{NAME}' lists slice {last} of '{case.image}', but the last one is {entry.slices - 1}. Correct it."
+        )
+    if case.spacing and len(case.spacing) != entry.labels.ndim:
+        raise FileError(
+            f"'{NAME}' gives '{case.image}' a spacing of {len(case.spacing)} numbers for its {entry.labels.ndim} axes. "
+            "Correct it."
+        )
+    if case.spacing and entry.spacing and not np.allclose(entry.spacing, case.spacing, rtol=0.01):
+        raise FileError(
+            f"'{NAME}' gives '{case.image}' voxels of {case.spacing} mm, but the file itself says {entry.spacing}. "
+            "Leave out the spacing, or correct the file."
+        )
+    spacing = entry.spacing or case.spacing
+    reviewed = case.reviewed
+    if case.held_back and split:
+        learnt = set(range(entry.slices) if reviewed is None else reviewed) - set(case.held_back)
+        reviewed = tuple(sorted(learnt)) if split == "train" else case.held_back
+    return replace(entry, ignore=ignore, reviewed=reviewed, spacing=spacing)
+
+
+def paired(folder: Path, source: Source) -> Iterator[Case]:
+    """The files in ``images`` with those of the same name in ``labels``; if nothing is labelled, just the images."""
+    images, labels = folder / "images", folder / "labels"
+    if not images.is_dir() or (source.label and not labels.is_dir()):
+        raise FileError(f"'{folder}' is no data set; needed are the subfolders images/ and labels/ with files.")
+    if source.split:
+        raise SettingsError(f"'{folder}' has no splits. Add a {NAME}, or leave out 'split'.")
+    # a .json beside an image holds notes of this package
+    for image in sorted(p for p in images.iterdir() if not p.name.startswith(".") and p.suffix != ".json"):
+        label = labels / image.name if source.label else None
+        if label is not None and not label.exists():
+            raise FileError(f"'{image.name}' has no partner in '{labels}'. Give both the same name.")
+        yield Case(image.name, "", lambda image=image, label=label: read_pair(image, label, image.name))
+
+
+def _inside(folder: Path, name: str) -> None:
+    path = (folder / name).resolve()
+    _require(path.is_relative_to(folder.resolve()), f"'{name}' lies outside the folder")
+    _require(path.exists(), f"the file '{name}' is missing")
+
+
+def _require(fulfilled: Any, sentence: str) -> None:
+    if not fulfilled:
+        raise FileError(sentence)
+
+
+def _known(kind: type, raw: Any) -> dict[str, Any]:
+    names = [f.name for f in fields(kind)]
+    _require(isinstance(raw, dict), f"{short(ValueError(repr(raw)))} stands in place of an object")
+    unknown = sorted(set(raw) - set(names))
+    _require(not unknown, f"{', '.join(unknown)} is not known among {', '.join(names)}")
+    return dict(raw)
+
+
+def _list(content: dict[str, Any], key: str) -> list[Any]:
+    _require(isinstance(content.get(key), list), f"'{key}' must be a list")
+    return content[key]
+
+
+def _label_class(raw: Any) -> LabelClass:
+    row = _known(LabelClass, raw)
+    named = type(row.get("id")) is int and isinstance(row.get("name"), str) and row["name"]
+    coloured = isinstance(row.get("colour"), str) and _COLOUR.fullmatch(row["colour"])
+    _require(named and coloured, 'a class needs a number "id", a "name" and a "colour" like #4dbbd5')
+    return LabelClass(**row)

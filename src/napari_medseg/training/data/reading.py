@@ -1,0 +1,151 @@
+"""`entries`: everything that a `Source` names, one case at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import FileError, SettingsError
+from . import folders
+from .layouts import LAYOUTS
+from .sources import Entry, Source, npz_arrays, unlabelled
+
+
+def entries(source: Source, root: Path) -> Iterator[Entry]:
+    """Read `source`; files are opened one after the other, and those that `Source.select` leaves out not at all.
+
+    Parameters
+    ----------
+    source : Source
+    root : pathlib.Path
+        Folder that relative paths start from.
+
+    Raises
+    ------
+    FileError, SettingsError
+        If it is missing or damaged, an option does not fit, or image and labels do not.
+    """
+    for entry in _found(root / source.path, source):
+        _check_fit(entry)
+        yield entry
+
+
+def _found(path: Path, source: Source) -> Iterator[Entry]:
+    if source.layout and source.layout not in LAYOUTS:
+        raise SettingsError(f"The layout '{source.layout}' does not exist; choose one of {', '.join(LAYOUTS)}.")
+    if path.is_dir():
+        yield from _from_folder(path, source)
+    elif path.suffix == ".npz" and path.is_file() and not source.layout:
+        if source.split:
+            raise SettingsError(f"'{path.name}' has no splits. Use 'select' in place of 'split'.")
+        yield from _from_npz(path, source)
+    else:
+        needed = "a folder" if source.layout else "an .npz file or a folder with images/ and labels/"
+        raise FileError(f"'{path}' is no data set; needed is {needed}.")
+
+
+def _from_folder(path: Path, source: Source) -> Iterator[Entry]:
+    if unknown := {*source.select, *source.repeat} - {"case", "group"}:
+        raise SettingsError(
+            f"'{path}' is a folder, which 'select' and 'repeat' know by case and group, not by {', '.join(unknown)}."
+        )
+    listed = (path / folders.NAME).exists()
+    find = LAYOUTS[source.layout] if source.layout else folders.listed if listed else folders.paired
+    for case in find(path, source):
+        values = {"case": case.name, "group": case.group}
+        if any(values[key] not in chosen for key, chosen in source.select.items()):
+            continue
+        entry = case.read()
+        if not source.label:
+            entry = replace(entry, labels=unlabelled(entry.labels.shape), reviewed=None, ignore=None)
+        ignore = source.ignore if entry.ignore is None else entry.ignore
+        spacing = entry.spacing or _fitting(source.spacing, entry)
+        yield replace(entry, group=case.group, repeat=_repeat(source.repeat, values), ignore=ignore, spacing=spacing)
+
+
+def _fitting(spacing: tuple[float, ...] | None, entry: Entry) -> tuple[float, ...] | None:
+    return tuple(spacing[-entry.labels.ndim :]) if spacing else None
+
+
+def _repeat(tables: Mapping[str, Mapping[str, int]], values: Mapping[str, Any]) -> int:
+    return max([1, *(table.get(str(values[key]), 1) for key, table in tables.items())])
+
+
+def _from_npz(path: Path, source: Source) -> Iterator[Entry]:
+    single = {source.image, source.label, source.case, source.group, source.objects, source.shape, source.frame}
+    arrays = npz_arrays(path, (single | {*source.select, *source.repeat}) - {""})
+    images = arrays[source.image]
+    for name, array in arrays.items():
+        if array.ndim < 1 or len(array) != len(images):
+            raise SettingsError(
+                f"'{path.name}': the array {name} {array.shape} does not fit the images {images.shape}."
+            )
+    for index in range(len(images)):
+        row = {name: array[index] for name, array in arrays.items()}
+        if not any(row[key] not in values for key, values in source.select.items()):
+            yield _from_row(row, source, path, index)
+
+
+def _from_row(row: Mapping[str, Any], source: Source, path: Path, index: int) -> Entry:
+    """Entry `index` of the npz file `path`, of which `row` holds all arrays at that place."""
+    image, objects = row[source.image], row[source.objects] if source.objects else None
+    label = row[source.label] if source.label else unlabelled(_plane(image))
+    if source.beside:
+        part = _beside(label > 0, source.beside)
+        image, label = image[part], np.zeros_like(label[part])
+        if not label.size:
+            raise SettingsError(f"'{path.name}': entry {index} has no room beside its objects. Lower 'beside'.")
+    if source.shape:
+        inner = tuple(slice(0, int(n)) for n in row[source.shape])
+        image, label, objects = image[inner], label[inner], None if objects is None else objects[inner]
+    if source.axes == "xyz":
+        image, label, objects = image.T, label.T, None if objects is None else objects.T
+    case = str(row[source.case]) if source.case else f"{path.stem}-{index}"
+    frame = int(row[source.frame]) if source.frame else 0
+    return Entry(
+        image,
+        label,
+        case,
+        group=str(row[source.group]) if source.group else "",
+        name=f"{path}-{index}",
+        repeat=_repeat(source.repeat, row),
+        spacing=tuple(source.spacing) if source.spacing else None,
+        objects=objects,
+        stack=(case, frame % source.stride) if source.frame else None,
+        frame=frame,
+        ignore=source.ignore,
+    )
+
+
+def _check_fit(entry: Entry) -> None:
+    image, labels, objects = entry.image, entry.labels, entry.objects
+    if labels.ndim < 2 or image.shape not in (labels.shape, (*labels.shape, 3)):
+        raise SettingsError(
+            f"Case '{entry.case}': image {image.shape} and labels {labels.shape} do not fit; "
+            "needed are equal shapes, or three colours at the end of the image's."
+        )
+    if objects is not None and objects.shape != labels.shape:
+        raise SettingsError(f"Case '{entry.case}': labels {labels.shape} and objects {objects.shape} do not fit.")
+
+
+def _beside(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
+    """The largest rectangle of a slice that lies above, below, left or right of the objects of `mask` (y, x)."""
+    whole = slice(None)
+    if not mask.any():
+        return whole, whole
+    (top, bottom), (left, right) = (np.flatnonzero(mask.any(axis))[[0, -1]] for axis in (1, 0))
+    parts = [
+        (slice(0, max(top - margin, 0)), whole),
+        (slice(bottom + 1 + margin, None), whole),
+        (whole, slice(0, max(left - margin, 0))),
+        (whole, slice(right + 1 + margin, None)),
+    ]
+    return max(parts, key=lambda part: mask[part].size)
+
+
+def _plane(image: np.ndarray) -> tuple[int, ...]:
+    return image.shape[:-1] if image.shape[-1] == 3 else image.shape

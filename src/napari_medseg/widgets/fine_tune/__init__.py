@@ -1,0 +1,5 @@
+"""The Fine-tune dock."""
+
+from .dock import FineTuneWidget
+
+__all__ = ["FineTuneWidget"]

@@ -1,0 +1,89 @@
+"""The table of classes in the Fine-tune form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QAbstractItemView, QTableWidgetItem
+
+from ..kit.tables import fit, table
+from .data import ClassRow
+
+_HEAD = ("Learn", "Label", "Model")
+_TOOLTIP = (
+    "What the new model is to find. Double-click on a name to change it; two labels of one name become one class, "
+    "and one called background is learnt as background. Voxels of a class that is not ticked do not count."
+)
+
+
+class ClassTable(QObject):
+    """Classes with their labels; which are learnt can be ticked, and what is painted can be named.
+
+    Attributes
+    ----------
+    widget : QTableWidget
+    renamed : dict of str to str
+        What the person calls a class, by its first name.
+    dropped : set of (str, bool)
+        Keys of the rows that are not to be learnt.
+    """
+
+    changed = Signal()
+
+    def __init__(self, parent: QObject):
+        super().__init__(parent)
+        self.renamed: dict[str, str] = {}
+        self.dropped: set[tuple[str, bool]] = set()
+        self._rows: Sequence[ClassRow] = ()
+        self._shown: tuple[Sequence[ClassRow], str, bool] | None = None
+        self.widget = table(_HEAD, _TOOLTIP)
+        triggers = QAbstractItemView.EditTrigger
+        self.widget.setEditTriggers(triggers.DoubleClicked | triggers.EditKeyPressed | triggers.AnyKeyPressed)
+        self.widget.itemChanged.connect(self._edited)
+
+    def show(self, rows: Sequence[ClassRow], model: str, fixed: bool) -> None:
+        """Show what is to be learnt.
+
+        Parameters
+        ----------
+        rows : sequence of ClassRow
+        model : str
+            Name of the model to begin with.
+        fixed : bool
+            Show names and ticks as they are, for a data set that brings its own classes.
+        """
+        shown = tuple(rows), model, fixed
+        if shown == self._shown or self.widget.state() == QAbstractItemView.State.EditingState:
+            return  # the next look comes after the person has typed a name
+        self._rows, self._shown = rows, shown
+        self.widget.blockSignals(True)
+        self.widget.setRowCount(len(rows))
+        for place, row in enumerate(rows):
+            labels = ", ".join(map(str, row.labels)) or "-"
+            words = "known" if row.known else "new"
+            tips = {True: f"{model} finds this class.", False: f"{model} does not know this class; it is learnt anew."}
+            for column, text in enumerate((row.name, labels, words)):
+                item = QTableWidgetItem(text)
+                item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable)
+                item.setToolTip(tips[row.known] if column == 2 else f"{row.name}\n{_TOOLTIP}")
+                self.widget.setItem(place, column, item)
+            name = self.widget.item(place, 0)
+            name.setData(Qt.ItemDataRole.DecorationRole, QColor(row.colour))
+            if not fixed:
+                name.setFlags(name.flags() | Qt.ItemFlag.ItemIsUserCheckable)
+                name.setCheckState(Qt.CheckState.Checked if row.learn else Qt.CheckState.Unchecked)
+            if row.labels and not fixed:
+                name.setFlags(name.flags() | Qt.ItemFlag.ItemIsEditable)
+        self.widget.blockSignals(False)
+        fit(self.widget)
+
+    def _edited(self, item: QTableWidgetItem) -> None:
+        row = self._rows[item.row()]
+        if item.text().strip() != row.name:
+            self.renamed[row.first] = item.text().strip() or row.first
+        self._shown = None
+        ticked = item.checkState() == Qt.CheckState.Checked
+        (self.dropped.discard if ticked else self.dropped.add)(row.key)
+        self.changed.emit()

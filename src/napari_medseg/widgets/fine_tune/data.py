@@ -1,0 +1,364 @@
+"""What Fine-tune learns from: reviewed slices of labels layers, and the classes that are painted on them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from napari.layers import Image, Labels
+
+from ...errors import MedsegError, SettingsError, VolumeError
+from ...progress import Job, Progress
+from ...volume import LabelClass, Volume
+from ..kit import layer_volumes
+from ..kit.records import is_judged, noted, record_of, say_reviewed
+
+if TYPE_CHECKING:
+    from ...models import ModelCard
+    from ...training.data.folders import DatasetFile
+
+_PART = re.compile(r"(\d+)(?:\s*-\s*(\d+))?")
+
+
+def parse_slices(text: str, count: int) -> tuple[int, ...]:
+    """The numbers that a text such as ``3-6, 9`` names, rising.
+
+    Raises
+    ------
+    SettingsError
+        If it is none, or names slices that the `count` slices do not have.
+    """
+    found: set[int] = set()
+    for part in filter(None, map(str.strip, text.split(","))):
+        match = _PART.fullmatch(part)
+        if match is None:
+            raise SettingsError(f"The reviewed slices are '{text}'; needed are numbers such as 3-6, 9.")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first or last >= count:
+            raise SettingsError(
+                f"The reviewed slices name {part}; the labels have {count} slices, numbered 0 to {count - 1}."
+            )
+        found.update(range(first, last + 1))
+    return tuple(sorted(found))
+
+
+def slices_text(numbers: Iterable[int]) -> str:
+    """The text that `parse_slices` reads, as short as can be."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+
+
+def look_job(data: Any, slices: Sequence[int]) -> Job[dict[int, frozenset[int]]]:
+    """The labels on each of the `slices` of an array (z, y, x), or (y, x) with the single slice 0."""
+    found = {}
+    for done, number in enumerate(slices):
+        yield Progress(done, len(slices))
+        plane = np.asarray(data[number] if data.ndim == 3 else data)
+        found[number] = frozenset(np.unique(plane).tolist())
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What a look found: labels by layer and slice, or what a folder holds and what is wrong with it."""
+
+    labels: dict[Labels, dict[int, frozenset[int]]]
+    path: str = ""
+    data: DatasetFile | None = None
+    problem: str = ""
+
+
+def layers_job(stale: Sequence[tuple[Labels, Any, Sequence[int]]]) -> Job[Seen]:
+    """Look at slices of the arrays of layers, see `look_job`."""
+    found = {}
+    for layer, data, slices in stale:
+        found[layer] = yield from look_job(data, slices)
+    return Seen(found)
+
+
+def folder_job(path: str) -> Job[Seen]:
+    """Read what the folder `path` holds, without its images."""
+    from ...training.data.folders import read_dataset_file
+
+    yield Progress(0, 1)
+    try:
+        return Seen({}, path, read_dataset_file(Path(path)))
+    except MedsegError as error:
+        return Seen({}, path, None, str(error))
+
+
+@dataclass(eq=False)
+class _Look:
+    """Labels by slice as last seen, None before the first look; and the slices that have changed since, None: all."""
+
+    labels: dict[int, frozenset[int]] | None = None
+    stale: set[int] | None = None
+
+
+class Reviews:
+    """Which slices of the labels layers a person has looked at, and what is on them.
+
+    A slice counts as reviewed if a person says so or paints on it, or if the file says so that the labels were opened
+    from. Of labels that were drawn in this session, those that hold labels do until the person says which.
+    """
+
+    def __init__(self) -> None:
+        self._looks: WeakKeyDictionary[Labels, _Look] = WeakKeyDictionary()
+
+    def count(self, layer: Labels) -> int:
+        """Number of slices."""
+        return layer.data.shape[0] if layer.data.ndim == 3 else 1
+
+    def stale(self, layer: Labels) -> list[int]:
+        """Slices that were not looked at since they changed."""
+        changed = self._look(layer).stale
+        return sorted(range(self.count(layer)) if changed is None else changed)
+
+    def look(self, layer: Labels) -> list[int]:
+        """The stale slices, which are going to be looked at."""
+        slices = self.stale(layer)
+        self._look(layer).stale = set()
+        return slices
+
+    def saw(self, layer: Labels, found: Mapping[int, frozenset[int]]) -> None:
+        """Take down what `look_job` found."""
+        look = self._look(layer)
+        look.labels = {**(look.labels or {}), **found}
+
+    def known(self, layer: Labels) -> bool:
+        """Whether a look has found what there is."""
+        return self._look(layer).labels is not None
+
+    def change(self, layer: Labels, slices: Iterable[int] | None) -> None:
+        """Some or all slices may have changed."""
+        look = self._look(layer)
+        if slices is None:
+            look.labels, look.stale = None, None
+        elif look.stale is not None:
+            look.stale |= set(slices)
+
+    def reviewed(self, layer: Labels) -> tuple[int, ...]:
+        """The slices that count."""
+        if not is_judged(layer):
+            return self.filled(layer)
+        record = record_of(layer)
+        said = record.reviewed if record else ()
+        return tuple(number for number in said if 0 <= number < self.count(layer))
+
+    def filled(self, layer: Labels) -> tuple[int, ...]:
+        """The slices that hold labels, as far as they were looked at."""
+        return tuple(sorted(number for number, labels in self._seen(layer).items() if labels - {0}))
+
+    def labels(self, layer: Labels) -> list[int]:
+        """The labels on reviewed slices, without 0."""
+        seen = self._seen(layer)
+        return sorted(frozenset().union(*(seen.get(number, ()) for number in self.reviewed(layer))) - {0})
+
+    def say(self, layer: Labels, slices: Iterable[int]) -> None:
+        """Note in the layer which slices were reviewed."""
+        say_reviewed(layer, slices)
+
+    def paint(self, layer: Labels, slices: set[int]) -> None:
+        """A person has painted: these slices are reviewed."""
+        said = is_judged(layer) or self.known(layer)
+        self.change(layer, slices)
+        if said:  # else the first look finds them, and what was painted before
+            self.say(layer, {*self.reviewed(layer), *slices})
+
+    def _seen(self, layer: Labels) -> Mapping[int, frozenset[int]]:
+        return self._look(layer).labels or {}
+
+    def _look(self, layer: Labels) -> _Look:
+        return self._looks.setdefault(layer, _Look())
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """A class that is painted, or that the model knows.
+
+    Parameters
+    ----------
+    first : str
+        What it was called before the person renamed it.
+    name, colour : str
+    labels : tuple of int
+        Its numbers in the layers; empty if it is on no reviewed slice.
+    known : bool
+        Whether the model to begin with finds it.
+    learn : bool
+        Whether the new model is to find it. What is painted and not learnt does not count.
+    """
+
+    first: str
+    name: str
+    colour: str
+    labels: tuple[int, ...]
+    known: bool
+    learn: bool = True
+
+    @property
+    def key(self) -> tuple[str, bool]:
+        """What tells it from the others: its first name, and whether it is painted."""
+        return self.first, bool(self.labels)
+
+
+def class_names(layer: Labels, card: ModelCard | None) -> dict[int, str]:
+    """Names of the labels of a layer: its own, else those that the model gives these numbers."""
+    mine = noted(layer).get("classes", ())
+    return {row.id: row.name for row in mine or (card.classes if card else ())}
+
+
+def class_rows(
+    layers: Sequence[Labels],
+    reviews: Reviews,
+    card: ModelCard | None,
+    renamed: Mapping[str, str],
+    dropped: set[tuple[str, bool]],
+) -> list[ClassRow]:
+    """The classes of the model to begin with, then those that are new.
+
+    Parameters
+    ----------
+    renamed : mapping of str to str
+        What the person calls a class that is painted, by its first name.
+    dropped : set of (str, bool)
+        Keys of the rows that are not to be learnt.
+    """
+    theirs = {row.name: row.colour for row in card.classes} if card else {}
+    painted: dict[str, ClassRow] = {}
+    for layer in layers:
+        names = class_names(layer, card)
+        for label in reviews.labels(layer):
+            first = names.get(label) or f"class {label}"
+            name = renamed.get(first, first)
+            labels = {*painted[first].labels, label} if first in painted else {label}
+            colour = theirs.get(name) or _colour(layer, label)
+            learn = (first, True) not in dropped
+            painted[first] = ClassRow(first, name, colour, tuple(sorted(labels)), name in theirs, learn)
+    rows = list(painted.values())
+    absent = theirs.keys() - {row.name for row in rows}
+    rows += [
+        ClassRow(name, name, theirs[name], (), True, (name, False) not in dropped) for name in theirs if name in absent
+    ]
+    order = list(theirs)
+    return sorted(rows, key=lambda row: order.index(row.name) if row.known else len(order))
+
+
+def final_classes(rows: Sequence[ClassRow]) -> tuple[LabelClass, ...]:
+    """The classes to learn, numbered from 1; one called background is none.
+
+    Raises
+    ------
+    SettingsError
+        If there is none, or one has no name.
+    """
+    learnt = [row for row in rows if row.learn and row.name != "background"]
+    if not learnt or not all(row.name for row in learnt):
+        raise SettingsError("There is no class to learn. Paint some labels, name them, and tick what to learn.")
+    colours = {row.name: row.colour for row in reversed(learnt)}
+    names = list(dict.fromkeys(row.name for row in learnt))
+    return tuple(LabelClass(number, name, colours[name]) for number, name in enumerate(names, start=1))
+
+
+def _colour(layer: Labels, label: int) -> str:
+    colour = layer.get_color(label)
+    red, green, blue = (0.5, 0.5, 0.5) if colour is None else colour[:3]
+    return "#{:02x}{:02x}{:02x}".format(*(round(255 * float(part)) for part in (red, green, blue)))
+
+
+@dataclass(frozen=True, eq=False)
+class Marked:
+    """What is taken of an image and its labels when a training begins; the layers may change afterwards.
+
+    Parameters
+    ----------
+    name : str
+    image : Volume
+    labels : numpy.ndarray
+        On the grid of the image without colours; copied where reviewed, 0 elsewhere.
+    reviewed : tuple of int
+    table : mapping of int to int
+        From the numbers in the layer to those of the classes to learn; what is missing stands for 0.
+    """
+
+    name: str
+    image: Volume
+    labels: np.ndarray
+    reviewed: tuple[int, ...]
+    table: Mapping[int, int]
+
+    def translated(self) -> np.ndarray:
+        """The labels as numbers of the classes, 8 bit.
+
+        Raises
+        ------
+        VolumeError
+            If there are labels that are not in the table.
+        """
+        found = np.zeros(self.labels.shape, np.uint8)
+        planes, old = (array.reshape(-1, *array.shape[-2:]) for array in (found, self.labels))
+        for number in self.reviewed:
+            if unknown := set(np.unique(old[number]).tolist()) - self.table.keys() - {0}:
+                raise VolumeError(
+                    f"Slice {number} of '{self.name}' has labels that came up a moment ago: {sorted(unknown)}. "
+                    "Look at the classes, and start again."
+                )
+            for before, after in self.table.items():
+                planes[number][old[number] == before] = after
+        return found
+
+
+def mark(layer: Labels, image: Image, axes: str, reviews: Reviews, table: Mapping[int, int]) -> Marked:
+    """Take down the reviewed slices of `layer`.
+
+    Raises
+    ------
+    MedsegError
+        If layer and image do not fit.
+    """
+    if why_not := misfit(layer, image, axes):
+        raise VolumeError(why_not)
+    volume, reviewed = stack(layer_volumes.to_volume(image, axes)), reviews.reviewed(layer)
+    copy = np.zeros(layer.data.shape, layer.data.dtype)
+    if copy.ndim == 2:
+        copy[:] = layer.data
+    else:
+        copy[list(reviewed)] = layer.data[list(reviewed)]
+    return Marked(f"{image.name} {layer.name}", volume, copy, reviewed, table)
+
+
+def stack(volume: Volume) -> Volume:
+    """A time series of single slices as a pile of them: to learn from, each counts alone."""
+    return replace(volume, axes=volume.axes.replace("t", "z")) if volume.axes.startswith("ty") else volume
+
+
+def misfit(layer: Labels, image: Image, axes: str | None) -> str:
+    """Why `layer` cannot hold labels of `image`; empty if it can."""
+    if axes is None or axes.removesuffix("c") not in ("yx", "zyx", "tyx"):
+        return (
+            f"'{image.name}' has the axes {', '.join(axes or '') or 'not known'}; needed are single images or stacks "
+            "of slices, grey or in colour. Select one time point or channel as a layer of its own first."
+        )
+    shape = tuple(image.data.shape[: len(axes.removesuffix("c"))])
+    if tuple(layer.data.shape) != shape:
+        return f"'{layer.name}' has {layer.data.shape} voxels, '{image.name}' has {shape}. Choose labels of this image."
+    if not _same_place(layer, image):
+        return f"'{layer.name}' lies elsewhere than '{image.name}'. Choose labels that were drawn on this image."
+    return ""
+
+
+def _same_place(layer: Labels, image: Image) -> bool:
+    mine, theirs = (noted(each).get("affine") for each in (layer, image))
+    if mine is not None and theirs is not None:
+        return np.allclose(mine, theirs, atol=1e-3)
+    return np.allclose(layer.scale, image.scale) and np.allclose(layer.translate, image.translate)

@@ -1,0 +1,398 @@
+"""The Fine-tune dock: corrected slices make a model better while the person goes on; a form over a child process."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox, QWidget
+
+from ... import options
+from ...errors import MedsegError, SettingsError
+from ...io import verified
+from ...models.library import check_new_name, remove
+from ...progress import Job, Progress
+from ..kit import jobs, layer_volumes
+from ..kit.card import CardDialog
+from ..kit.controls import allow, fill, hint_text, hold, switch_off
+from ..kit.offers import offer_devices
+from ..kit.preferences import preferences
+from ..kit.shelf import Shelf
+from ..kit.tuning import RECIPE, Run, runs_folder, training, was_tuned
+from .form import FineTuneForm, new_name
+from .sources import Sources
+from .view import doubtful, status_text, verdict_text
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+    from ...models import ModelCard
+    from ...training.fine_tune import Comparison, FineTuneSettings
+
+# PyTorch is imported by the first job, in its thread; what needs it is imported where it is used.
+
+
+class FineTuneWidget(QWidget):
+    """Train a model on corrected slices in a child process, compare it with the one before, accept or discard it.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+
+    Attributes
+    ----------
+    comparison : Comparison or None
+        Of the run that has ended and waits for a decision.
+    """
+
+    def __init__(self, napari_viewer: Viewer):
+        super().__init__()
+        self.comparison: Comparison | None = None
+        self._viewer = napari_viewer
+        self._training = training()
+        self._shelf = Shelf()
+        self._ready = False
+        self._problem = ""
+        self._queue = jobs.Queue(
+            self, ("models", "accept", "discard", "remove", "look", "prepare", "difference", "compare"), self._update
+        )
+        self.form = FineTuneForm()
+        self._sources = Sources(self.form, napari_viewer, self._data_changed)
+        hold(self, self.form)
+        self._connect()
+        self._sources.offer()
+        self._read_models()
+        self._show_run()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job is under way or about to start; the training itself is none."""
+        return self._queue.busy
+
+    def _connect(self) -> None:
+        form = self.form
+        form.model.currentIndexChanged.connect(self._model_chosen)
+        form.name.textChanged.connect(self._update)
+        for box in (form.time, form.device):
+            box.currentIndexChanged.connect(self._update)
+        form.card.clicked.connect(lambda: CardDialog(self._card(), self).show())
+        form.roll_back.clicked.connect(self._ask_to_roll_back)
+        form.browse.clicked.connect(self._browse)
+        form.start.clicked.connect(self.start)
+        form.stop.clicked.connect(self.stop)
+        form.resume.clicked.connect(lambda: self._begin(self._training.run))
+        form.difference.clicked.connect(lambda: self._queue.want("difference", self._start_difference))
+        form.accept.clicked.connect(self._ask_to_accept)
+        form.discard.clicked.connect(self._ask_to_discard)
+        form.copy.clicked.connect(self._copy_command)
+        form.save.clicked.connect(self._save_settings)
+        self._training.changed.connect(self._show_run)
+        self._training.models_changed.connect(self._read_models)
+
+    # ---- what can be chosen ----
+
+    def _read_models(self) -> None:
+        def read() -> Job[None]:
+            # in the thread, because they take seconds to load
+            import matplotlib.backends.backend_qtagg  # noqa: F401
+
+            from . import work  # noqa: F401
+
+            yield from self._shelf.read_job()
+
+        start = {"title": "Read models", "quiet": True, "on_done": self._list_models}
+        self._queue.want("models", lambda: self._queue.start("models", read(), **start))
+
+    def _list_models(self, _: None) -> None:
+        form, cards = self.form, self._shelf.cards
+        known = form.model.currentData() or preferences().model
+        fill(form.model, [(name, name) for name in cards], known if known in cards else next(iter(cards), None))
+        if not self._ready:
+            offer_devices(form.device, self._shelf, preferences())
+            if self._shelf.devices.get("mps"):
+                switch_off(form.device, "mps", "no training there")
+        self._ready = True
+        self._model_chosen()
+
+    def _model_chosen(self) -> None:
+        runs = {path.name for path in runs_folder().glob("*")}
+        card = self._card()
+        if card is not None:
+            self.form.name.setText(new_name(card.name, self._shelf.cards.keys() | runs))
+        self._data_changed()
+
+    def _name(self) -> str:
+        return self.form.model.currentData() or ""
+
+    def _card(self) -> ModelCard | None:
+        return self._shelf.cards.get(self._name())
+
+    def _browse(self) -> None:
+        path = QFileDialog.getExistingDirectory(self, "Folder of a data set", self.form.path.text() or str(Path.home()))
+        if path:
+            self.form.path.setText(path)
+
+    def _data_changed(self) -> None:
+        """Other layers, slices or labels are to be learnt from, or another model."""
+        if self._sources.stale():
+            self._queue.want("look", self._start_look)
+        self._sources.show_classes(self._card())
+        self._update()
+
+    def _start_look(self) -> None:
+        if self._sources.stale():
+            start = {"title": "Look at labels", "quiet": True, "on_done": self._sources.saw}
+            self._queue.start("look", self._sources.look_job(), **start)
+
+    def _settings(self) -> FineTuneSettings:
+        """What the form says.
+
+        Raises
+        ------
+        MedsegError
+            If something is missing or impossible.
+        """
+        from ...training.fine_tune import FineTuneSettings
+
+        form, card = self.form, self._card()
+        if card is None:
+            raise SettingsError("There is no model to start from. Choose one.")
+        name = form.name.text().strip()
+        check_new_name(name)
+        if (runs_folder() / name).exists():
+            raise SettingsError(f"There was a training called '{name}' already. Choose another name.")
+        classes, ignore = self._sources.classes()
+        return FineTuneSettings(
+            base=card.name,
+            name=name,
+            classes=classes,
+            seconds=form.time.currentData(),
+            ignore=ignore,
+            device=form.device.currentData(),
+        )
+
+    # ---- what is possible now, and why the rest is not ----
+
+    def _why_not(self) -> str:
+        if not self._ready:
+            return "the models are being read."
+        if self._queue.kind == "prepare":
+            return "the data are being written."
+        try:
+            self._sources.check()
+            self._settings()
+        except MedsegError as error:
+            return str(error)
+        return ""
+
+    def _update(self, event: Any = None) -> None:
+        form, train, kind = self.form, self._training, self._queue.kind
+        run, running, preparing = train.run, train.running, kind == "prepare"
+        ended = run is not None and not running
+        why_not = "" if run else self._why_not()
+        self._sources.update()
+        form.options.setVisible(run is None and not preparing)
+        form.plan.setVisible(run is None and bool(form.plan.text()))
+        form.show_row(form.roll_back, was_tuned(self._name()))
+        form.start.setVisible(run is None and not preparing)
+        form.stop.setVisible(running or preparing)
+        form.stop.setText("S&top" if not train.stopping else "End a&t once")
+        form.resume.setVisible(ended and not run.complete)
+        form.bar.setVisible(running or kind in ("prepare", "compare", "difference"))
+        for button in (form.difference, form.accept, form.discard):
+            button.setVisible(ended)
+        in_use = f"{run.name} begins with it; decide about that first." if run and run.base == self._name() else ""
+        allow(form.roll_back, in_use, "Take this model from your own models; its files are kept.")
+        allow(form.card, "" if self._card() else "No model is chosen.", "What it is for, from what data, and how good.")
+        allow(form.start, why_not, "Train in the background; go on painting meanwhile.")
+        stop = "End the training now, at once; figures since the last ones are lost."
+        allow(form.stop, "", stop if train.stopping else "End the training with the best weights so far.")
+        busy = f"{'the difference is being made' if kind == 'difference' else 'figures are being made'}."
+        busy = busy if kind in ("difference", "compare", "accept", "discard") else ""
+        allow(form.resume, busy, "Go on with the training where it was interrupted.")
+        no_model = busy or ("" if run and run.weights.exists() else "it ended before there was a model.")
+        no_image = no_model or ("" if self._sources.image()[0] else "open an image first.")
+        allow(form.difference, no_image, "Segment the image with both models and show in a new layer what has changed.")
+        no_accept = no_model or ("" if self.comparison else "there are no figures yet.")
+        allow(form.accept, no_accept, "Add the new model to your models; the model before it stays.")
+        allow(form.discard, busy, "Delete the new model and its training data.")
+        doubt = run is not None and self.comparison is not None and doubtful(self.comparison)
+        form.accept.setText("&Accept all the same…" if doubt else "&Accept")
+        no_copy = "" if run else "the data of open layers are written when you start; copy the command then."
+        allow(form.copy, no_copy, "Copy the command line that trains the same, or goes on with it, without a window.")
+        no_save = "a training is under way." if run else why_not
+        allow(form.save, no_save, "Save what is chosen here as JSON.")
+        reasons = {"Start": why_not, "Show difference": no_image if ended else "", "Accept": no_accept if ended else ""}
+        form.hint.say(hint_text(reasons))
+
+    # ---- train ----
+
+    def start(self) -> None:
+        """Write the data of the run, then start the child."""
+        self._queue.want("prepare", self._start_prepare)
+
+    def _start_prepare(self) -> None:
+        from . import work
+
+        if self._sources.stale():  # scrolled or painted since; the look comes first
+            self._queue.want("look", self._start_look)
+            self.start()
+            return
+        with jobs.errors_shown():
+            if self._training.run is not None:
+                raise SettingsError(f"Decide about {self._training.run.name} first: accept or discard it.")
+            self._sources.check()
+            settings = self._settings()
+            folder = runs_folder() / settings.name
+            job = work.prepare_job(*self._sources.take(self._card()), settings, folder)
+            self.form.bar.setRange(0, 0)
+            self.form.status.say("Writing the data to learn from…")
+            begin = partial(self._begin, Run(folder))
+            self._queue.start("prepare", job, title="Prepare", on_done=lambda _: begin(), on_error=self._failed)
+
+    def _begin(self, run: Run) -> None:
+        with jobs.errors_shown():
+            self.comparison = None
+            self._training.begin(run, tied=not self.form.go_on.isChecked())
+
+    def stop(self) -> None:
+        """End the training with the best weights, or give up what is being written for it."""
+        if self._queue.kind == "prepare":
+            self._queue.stop()
+            self.form.status.say("Cancelled; nothing was trained.")
+        self._training.stop()
+
+    def _show_run(self) -> None:
+        form, train = self.form, self._training
+        run = train.run
+        if run is None:
+            self.comparison = None
+        else:
+            form.bar.setRange(0, run.steps)
+            form.bar.setValue(run.step)
+            text = status_text(run, train.running, train.stopping)
+            form.status.say(f"{run.name}, from {run.base}. {text}\n{train.problem}".strip())
+        form.curves.show_lines(run.lines if run else (), run.steps if run else 0)
+        ended = run is not None and not train.running
+        if ended and run.weights.exists() and self.comparison is None:
+            self._queue.want("compare", self._start_compare)
+        self._show_comparison()
+
+    # ---- decide ----
+
+    def _start_compare(self) -> None:
+        from ...training.fine_tune import before_and_after
+
+        run = self._training.run
+        if run is None or self._training.running or self.comparison is not None:
+            return
+
+        def done(found: Comparison) -> None:
+            if self._training.run is run and not self._training.running:
+                self.comparison = found
+                self._show_comparison()
+
+        self.form.bar.setRange(0, 0)
+        job = jobs.once(before_and_after, run.folder)
+        self._queue.start("compare", job, title="Compare", on_done=done, on_error=self._failed)
+
+    def _show_comparison(self) -> None:
+        run, found = self._training.run, self.comparison
+        self.form.figures.show_figures(found, run.classes if run else ())
+        self.form.verdict.say(verdict_text(found, run) if found and run else "")
+        self._update()
+
+    def _start_difference(self) -> None:
+        from . import work
+
+        run, (image, axes) = self._training.run, self._sources.image()
+        with jobs.errors_shown():
+            if run is None or image is None:
+                return
+            name, device = f"{image.name} {run.name} changes", self.form.device.currentData()
+            job = work.difference_job(layer_volumes.to_volume(image, axes), run.base, run.weights, device)
+            show = partial(self._sources.add_changes, name, layer_volumes.Grid.of(image, axes))
+            start = {"title": name, "on_step": self._show_step, "on_done": show, "on_error": self._failed}
+            self.form.bar.setRange(0, 0)
+            self._queue.start("difference", job, **start)
+
+    def _show_step(self, step: Progress) -> None:
+        self.form.bar.setRange(0, step.total)
+        self.form.bar.setValue(step.done)
+
+    def _ask_to_accept(self) -> None:
+        run, found = self._training.run, self.comparison
+        text = f"{verdict_text(found, run)} Add {run.name} to your models all the same?"
+        if not doubtful(found) or self._sure("Accept", text):
+            self._finish_with("accept", run, f"{run.name} is one of your models now. To take it back, choose it above.")
+
+    def _ask_to_discard(self) -> None:
+        run = self._training.run
+        if self._sure("Discard", f"Delete {run.name} and the copy of the data it was trained on? Your layers stay."):
+            self._finish_with("discard", run, f"{run.name} is discarded; nothing else has changed.")
+
+    def _sure(self, title: str, text: str) -> bool:
+        answers = QMessageBox.StandardButton
+        return QMessageBox.question(self, title, text, answers.Yes | answers.No, answers.No) == answers.Yes
+
+    def _finish_with(self, what: str, run: Run, words: str) -> None:
+        from . import work
+
+        def done(_: None) -> None:
+            self._training.forget()
+            self._training.models_changed.emit()
+            self.form.status.say(words)
+
+        step = {"accept": work.accept, "discard": work.discard}[what]
+        start = {"title": what.capitalize(), "on_done": done, "on_error": self._failed}
+        self._queue.want(what, lambda: self._queue.start(what, jobs.once(step, run), **start))
+
+    def _ask_to_roll_back(self) -> None:
+        name = self._name()
+        if not self._sure("Roll back", f"Take {name} from your models? Its files move to the folder 'removed' there."):
+            return
+
+        def done(path: Path) -> None:
+            self._training.models_changed.emit()
+            self.form.status.say(f"{name} is none of your models any more. Importing '{path}' brings it back.")
+
+        start = {"title": f"Remove {name}", "on_done": done, "on_error": self._failed}
+        self._queue.want("remove", lambda: self._queue.start("remove", jobs.once(remove, name), **start))
+
+    def _failed(self, why: str) -> None:
+        self.form.status.say(why)
+        show_error(why)
+        self._update()
+
+    # ---- copy and save ----
+
+    def _copy_command(self) -> None:
+        folder = str(self._training.run.folder)
+        words = ["napari-medseg", "train", str(Path(folder, RECIPE)), "--run", folder, "--root", folder]
+        QApplication.clipboard().setText(options.join(words))
+        self.form.status.say("The command is on the clipboard. It goes on from the last figures.")
+
+    def _save_settings(self) -> None:
+        with jobs.errors_shown():
+            settings = self._settings()
+            suggested = str(Path.home() / f"{settings.name}.json")
+            path, _ = QFileDialog.getSaveFileName(self, "Save settings", suggested, "JSON (*.json)")
+            if path:
+                text = json.dumps(asdict(settings), indent=2, ensure_ascii=False) + "\n"
+                verified.replace(Path(path), lambda part: part.write_text(text, "utf-8"), lambda part: None)
+                self.form.status.say(f"Saved {Path(path).name}.")
+
+    # ---- what happens around the form ----
+
+    def event(self, event: QEvent) -> bool:
+        """Let the training go on when the dock is closed; napari takes its widget out of it and keeps it."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self._queue.forget("prepare", "difference", "compare", "models", "look")
+            if self._queue.kind in ("prepare", "difference", "compare", "look"):
+                self._queue.stop()
+        return super().event(event)

@@ -1,0 +1,175 @@
+"""The controls of the Fine-tune dock and where they stand; what they do is in `fine_tune.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from ..kit.controls import Page, Paragraph, beside, button, check, choice, fill, line, progress_bar
+from ..kit.ticks import Ticks
+from .classes import ClassTable
+from .data import ClassRow, slices_text
+from .view import Curves, Verdict
+
+LAYERS, FOLDER = "layers", "folder"
+"""Where the data come from."""
+
+_TIMES = {"30 s": 30.0, "1 min": 60.0, "3 min": 180.0, "10 min": 600.0, "30 min": 1800.0, "2 h": 7200.0, "8 h": 28800.0}
+_EVERY = 5  # reviewed slice is held back
+
+
+class FineTuneForm(Page):
+    """Controls as attributes; every one has a tooltip, and one that is off says why."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._data()
+        self._options()
+        self._run()
+        self._lay_out()
+
+    def _data(self) -> None:
+        self.model = choice("The model to begin with. It stays as it is; the training makes a new one.")
+        self.model.setMinimumContentsLength(14)
+        self.card = button("Car&d", "What the model is for, from what data, and how good.")
+        self.roll_back = button("Roll &back…", "Take this model from your own models; its files are kept.")
+        self.source = choice("Open layers, or a folder with a data set: images, labels and a dataset.json.")
+        fill(self.source, [("open layers", LAYERS), ("a folder", FOLDER)], LAYERS)
+        self.path = line("Folder with a dataset.json that lists images, labels and classes.")
+        self.path.setPlaceholderText("folder with a dataset.json")
+        self.browse = button("&Open…", "Choose the folder of a data set.")
+        self.image = choice("The image that the labels were drawn on.")
+        self.axes = choice("What the axes of this image mean; its file does not say.")
+        self.labels = choice("The labels to learn from; only their reviewed slices count.")
+        self.others = Ticks(
+            "With other layers…",
+            "Tick further labels to learn from them as well. A layer comes up here once it was chosen above with its "
+            "image and has reviewed slices.",
+        )
+        self.reviewed = line(
+            "Numbers of the slices whose labels are right, such as 3-6, 9; only these are learnt. Slices that you "
+            "paint on while this dock is open are added."
+        )
+        self.reviewed.setPlaceholderText("none yet: paint, or add slices")
+        self.add = button("Add slice")
+
+    def _options(self) -> None:
+        self.classes = ClassTable(self)
+        self.painted_only = check(
+            "Only &painted voxels count",
+            "Learn nothing from voxels without a label, for scribbles. Then some background must be painted too, as a "
+            "class called background.",
+        )
+        self.time = choice("How long to train, about.")
+        fill(self.time, list(_TIMES.items()), 60.0)
+        self.device = choice("Where to train. Automatic takes a CUDA device where there is one.")
+        self.name = line("Name of the new model: small letters, digits, '-', '_' and '.'.")
+        self.go_on = check(
+            "Go on when napari &closes",
+            "Let the training go on alone; this dock finds it again. Otherwise it ends with napari, and can be "
+            "continued.",
+        )
+
+    def _run(self) -> None:
+        self.plan = Paragraph()
+        self.start = button("&Start")
+        self.stop = button("S&top")
+        self.resume = button("Co&ntinue")
+        self.bar = progress_bar()
+        self.status = Paragraph()
+        self.curves = Curves()
+        self.verdict = Paragraph()
+        self.figures = Verdict()
+        self.difference = button("S&how difference")
+        self.accept = button("&Accept")
+        self.discard = button("Disca&rd")
+        self.copy = button("Cop&y as command")
+        self.save = button("Save settin&gs…")
+        self.hint = Paragraph()
+
+    def _lay_out(self) -> None:
+        sources = self.rows(
+            ("St&art from", self.model, beside(self.model, self.card)),
+            ("", self.roll_back, self.roll_back),
+            ("L&earn from", self.source, self.source),
+            ("Folder", self.path, beside(self.path, self.browse)),
+            ("&Image", self.image, self.image),
+            ("A&xes", self.axes, self.axes),
+            ("&Labels", self.labels, self.labels),
+            ("", self.others, self.others),
+            ("Re&viewed", self.reviewed, beside(self.reviewed, self.add)),
+        )
+        options = self.rows(
+            ("&Time", self.time, self.time),
+            ("Device", self.device, self.device),
+            ("New na&me", self.name, self.name),
+        )
+        self.options = QWidget()
+        column = QVBoxLayout(self.options)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.classes.widget)
+        column.addWidget(self.painted_only)
+        column.addLayout(options)
+        column.addWidget(self.go_on)
+        self.stack(
+            sources,
+            self.options,
+            self.plan,
+            beside(self.start, self.stop, self.resume),
+            self.bar,
+            self.status,
+            self.curves,
+            self.verdict,
+            self.figures,
+            self.difference,
+            beside(self.accept, self.discard),
+            beside(self.copy, self.save),
+            self.hint,
+        )
+
+
+def plan_text(rows: Sequence[ClassRow], reviewed: int, empty: Sequence[int], left_out: Sequence[int]) -> str:
+    """What is going to be learnt, and what to be warned of.
+
+    Parameters
+    ----------
+    rows : sequence of ClassRow
+    reviewed : int
+        Number of reviewed slices in all layers.
+    empty, left_out : sequence of int
+        Slices of the chosen layer that are reviewed and hold no label, and that hold labels and are not reviewed.
+    """
+    if not reviewed:
+        return ""
+    held = len(range(_EVERY // 2, reviewed, _EVERY)) or int(reviewed > 1)
+    lines = [
+        f"{_slices(reviewed)}; {held} of them {'is' if held == 1 else 'are'} held back to measure."
+        if held
+        else "1 slice: none can be held back to measure what the model is worth. Review a second one."
+    ]
+    if empty:
+        lines.append(f"No label on {slices_text(empty)}: the model learns that nothing is there.")
+    if left_out:
+        lines.append(f"Labels on {slices_text(left_out)} are not reviewed and do not count.")
+    if absent := [row.name for row in rows if row.learn and not row.labels]:
+        lines.append(
+            f"⚠ {', '.join(absent)}: on no reviewed slice, so the model would learn that it is never there. Paint it, "
+            "or untick it."
+        )
+    return "\n".join(lines)
+
+
+def new_name(base: str, taken: Collection[str]) -> str:
+    """A name for a model made of `base`: ``base-tuned``, and with a number if that is taken."""
+    head, _, tail = base.rpartition("-tuned")
+    stem = f"{head if head and not tail.strip('-0123456789') else base}-tuned"
+    number, name = 1, stem
+    while name in taken:
+        number += 1
+        name = f"{stem}-{number}"
+    return name
+
+
+def _slices(count: int) -> str:
+    return "1 reviewed slice" if count == 1 else f"{count} reviewed slices"

@@ -1,0 +1,382 @@
+"""The rows of the Fine-tune form that say what is learnt from: layers and their reviewed slices, or a folder."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image, Labels
+
+from ...errors import FileError, SettingsError
+from ...io.contributions import layer_tuple
+from ...progress import Job
+from ...volume import LabelClass, Volume
+from ..kit import layer_volumes
+from ..kit.controls import allow, fill, switch_off
+from ..kit.offers import axes_text, offer_images
+from ..kit.records import is_judged, is_made_by_model, touched
+from .data import (
+    ClassRow,
+    Marked,
+    Reviews,
+    Seen,
+    class_names,
+    class_rows,
+    final_classes,
+    folder_job,
+    layers_job,
+    mark,
+    misfit,
+    parse_slices,
+    slices_text,
+)
+from .form import FOLDER, LAYERS, FineTuneForm, plan_text
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+    from ...models import ModelCard
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Labels, and the image they were drawn on."""
+
+    labels: Labels
+    image: Image
+    axes: str
+
+
+class Sources:
+    """What the form offers to learn from, and what is chosen of it.
+
+    Parameters
+    ----------
+    form : FineTuneForm
+    viewer : napari.Viewer
+    changed : callable
+        Called when something else is to be learnt from.
+    """
+
+    def __init__(self, form: FineTuneForm, viewer: Viewer, changed: Callable[[], None]):
+        self.reviews = Reviews()
+        self._form, self._viewer, self._changed = form, viewer, changed
+        self._images: weakref.WeakKeyDictionary[Labels, tuple[weakref.ref, str]] = weakref.WeakKeyDictionary()
+        self._rows: list[ClassRow] = []
+        self._folder = Seen({})
+        self._connect()
+
+    def _connect(self) -> None:
+        form, layers = self._form, self._viewer.layers
+        form.source.currentIndexChanged.connect(self._chosen)
+        form.path.textChanged.connect(self._chosen)
+        form.image.currentIndexChanged.connect(self._image_chosen)
+        for box in (form.axes, form.labels):
+            box.currentIndexChanged.connect(self._chosen)
+        form.others.changed.connect(self._changed)
+        form.reviewed.textEdited.connect(self._typed)
+        form.add.clicked.connect(self._add_or_remove)
+        form.classes.changed.connect(self._changed)
+        form.painted_only.toggled.connect(self._changed)
+        layers.events.inserted.connect(self._layer_added)
+        layers.events.removed.connect(self._layer_removed)
+        layers.events.reordered.connect(self.offer)
+        self._viewer.dims.events.current_step.connect(self.show_slice)
+        for layer in layers:
+            self._follow(layer)
+
+    # ---- layers ----
+
+    def offer(self, event: Any = None) -> None:
+        """List images and labels; what is chosen stays where it can."""
+        if offer_images(self._form.image, self._viewer):
+            self._offer_axes()
+        self._offer_labels()
+        self._chosen()
+
+    def _offer_axes(self) -> None:
+        image = self._form.image.currentData()
+        choices = layer_volumes.axes_choices(image) if image else ()
+        fill(self._form.axes, [(axes_text(axes), axes) for axes in choices], next(iter(choices), None))
+
+    def _offer_labels(self, wanted: Labels | None = None) -> None:
+        """List the labels; those that cannot belong to the image say why."""
+        form, image = self._form, self._form.image.currentData()
+        layers = [layer for layer in self._viewer.layers if _is_annotation(layer)]
+        why_not = {layer: misfit(layer, image, form.axes.currentData()) if image else "" for layer in layers}
+        fitting = [layer for layer in layers if not why_not[layer]]
+        active = self._viewer.layers.selection.active
+        likely = [*reversed(fitting), *reversed([layer for layer in fitting if not is_made_by_model(layer)])]
+        likely += [layer for layer in fitting if is_judged(layer) and self.reviews.reviewed(layer)]
+        order = [wanted, form.labels.currentData(), active, *reversed(likely)]
+        current = next((layer for layer in order if layer in fitting), None)
+        fill(form.labels, [(layer.name, layer) for layer in layers], current)
+        for layer in layers:
+            if why_not[layer]:
+                switch_off(form.labels, layer, why_not[layer])
+
+    def _image_chosen(self) -> None:
+        self._offer_axes()
+        self._offer_labels()
+        self._chosen()
+
+    def _chosen(self) -> None:
+        pair = self._pair()
+        if pair is not None:
+            self._images[pair.labels] = weakref.ref(pair.image), pair.axes
+        others = [layer for layer in self._images if pair is None or layer is not pair.labels]
+        others = [layer for layer in others if self._pair_of(layer) and self.reviews.reviewed(layer)]
+        self._form.others.offer({layer.name: "" for layer in others})
+        for action in self._form.others.menu().actions():
+            action.setToolTip(f"Learn from {action.text()} as well.")
+        self._changed()
+
+    def _pair(self) -> Pair | None:
+        """What is chosen above, if it fits."""
+        labels, image, axes = (box.currentData() for box in (self._form.labels, self._form.image, self._form.axes))
+        if labels is None or image is None or misfit(labels, image, axes):
+            return None
+        return Pair(labels, image, axes)
+
+    def _pair_of(self, layer: Labels) -> Pair | None:
+        """Labels that were chosen earlier, if they and their image are still there."""
+        image, axes = self._images[layer][0](), self._images[layer][1]
+        if layer not in self._viewer.layers or image not in self._viewer.layers or misfit(layer, image, axes):
+            return None
+        return Pair(layer, image, axes)
+
+    def pairs(self) -> list[Pair]:
+        """All labels that are learnt from."""
+        pair, ticked = self._pair(), self._form.others.ticked()
+        others = [self._pair_of(layer) for layer in self._images if layer.name in ticked]
+        return [found for found in (pair, *others) if found is not None]
+
+    def image(self) -> tuple[Image, str | None]:
+        """The chosen image and its axes."""
+        return self._form.image.currentData(), self._form.axes.currentData()
+
+    # ---- what is on them ----
+
+    def stale(self) -> bool:
+        """Whether there is something to look at before `classes` is right."""
+        if self._form.source.currentData() == FOLDER:
+            return self._folder.path != self._form.path.text()
+        return any(self.reviews.stale(pair.labels) for pair in self.pairs())
+
+    def look_job(self) -> Job[Seen]:
+        """Look at it."""
+        if self._form.source.currentData() == FOLDER:
+            return folder_job(self._form.path.text())
+        return layers_job([(pair.labels, pair.labels.data, self.reviews.look(pair.labels)) for pair in self.pairs()])
+
+    def saw(self, found: Seen) -> None:
+        """Take down what the job found."""
+        if found.path:
+            self._folder = found
+        for layer, labels in found.labels.items():
+            self.reviews.saw(layer, labels)
+        self._chosen()
+
+    def show_classes(self, card: ModelCard | None) -> None:
+        """Show what is to be learnt, which the model of `card` may know, and how much of it there is."""
+        form, pair = self._form, self._pair()
+        folder = form.source.currentData() == FOLDER
+        layers = [each.labels for each in self.pairs()]
+        if folder:
+            known = {row.name for row in card.classes} if card else set()
+            data = self._folder.data.classes if self._folder.data else ()
+            self._rows = [ClassRow(row.name, row.name, row.colour, (row.id,), row.name in known) for row in data]
+        else:
+            table = form.classes
+            self._rows = class_rows(layers, self.reviews, card, table.renamed, table.dropped)
+        form.classes.show(self._rows, card.name if card else "the model", folder)
+        reviewed = {layer: self.reviews.reviewed(layer) for layer in layers}
+        mine, filled = set(reviewed[pair.labels] if pair else ()), set(self.reviews.filled(pair.labels) if pair else ())
+        count = sum(map(len, reviewed.values()))
+        left_out = filled - mine if pair and not is_made_by_model(pair.labels) else ()
+        form.plan.say("" if folder else plan_text(self._rows, count, sorted(mine - filled), sorted(left_out)))
+
+    def check(self) -> None:
+        """Make sure that there is something to learn from.
+
+        Raises
+        ------
+        SettingsError, FileError
+            If not.
+        """
+        form, image = self._form, self._form.image.currentData()
+        if form.source.currentData() == FOLDER:
+            if not form.path.text():
+                raise SettingsError("choose the folder of a data set first.")
+            if self._folder.path != form.path.text():
+                raise SettingsError("the folder is being read.")
+            if self._folder.problem:
+                raise FileError(self._folder.problem)
+            return
+        if image is None:
+            raise SettingsError("open an image first, and draw labels on it.")
+        if form.labels.currentData() is None:
+            raise SettingsError(f"there is no labels layer for {image.name}. Add one and paint on some slices.")
+        if why_not := misfit(form.labels.currentData(), image, form.axes.currentData()):
+            raise SettingsError(why_not)
+        parse_slices(form.reviewed.text(), self.reviews.count(form.labels.currentData()))
+        if not all(self.reviews.known(pair.labels) for pair in self.pairs()):
+            raise SettingsError("the labels are being looked at.")
+        if not any(self.reviews.reviewed(pair.labels) for pair in self.pairs()):
+            raise SettingsError("no slice is reviewed. Paint on some, or add those whose labels are right.")
+
+    def classes(self) -> tuple[tuple[LabelClass, ...], int | None]:
+        """The classes to learn, and the label of voxels that do not count.
+
+        Raises
+        ------
+        SettingsError
+            If there is nothing to learn.
+        """
+        if self._folder.data and self._form.source.currentData() == FOLDER:
+            return self._folder.data.classes, self._folder.data.ignore
+        found = final_classes(self._rows)
+        ignoring = self._form.painted_only.isChecked() or any(row.labels and not row.learn for row in self._rows)
+        return found, len(found) + 1 if ignoring else None
+
+    def take(self, card: ModelCard | None) -> tuple[list[Marked], Path | None]:
+        """What a run gets: copies of reviewed slices, or the path of a folder.
+
+        Raises
+        ------
+        MedsegError
+            If layers do not fit.
+        """
+        if self._form.source.currentData() == FOLDER:
+            return [], Path(self._form.path.text())
+        classes, ignore = self.classes()
+        numbers = {row.name: row.id for row in classes} | {"background": 0}
+        final = {row.first: numbers[row.name] if row.learn else ignore for row in self._rows if row.labels}
+        found = []
+        for pair in self.pairs():
+            names, reviews = class_names(pair.labels, card), self.reviews
+            table = {label: final[names.get(label) or f"class {label}"] for label in reviews.labels(pair.labels)}
+            if self._form.painted_only.isChecked():
+                table[0] = ignore
+            reviews.say(pair.labels, reviews.reviewed(pair.labels))
+            found.append(mark(pair.labels, pair.image, pair.axes, reviews, table))
+        return found, None
+
+    # ---- what is shown ----
+
+    def update(self) -> None:
+        """Show the rows that there is something to choose in."""
+        form, layers = self._form, self._form.source.currentData() == LAYERS
+        labels = form.labels.currentData()
+        for box in (form.image, form.labels, form.reviewed):
+            form.show_row(box, layers)
+        form.show_row(form.axes, layers and form.axes.count() > 1)
+        form.show_row(form.others, layers and bool(form.others.menu().actions()))
+        form.show_row(form.path, not layers)
+        form.painted_only.setVisible(layers)
+        form.reviewed.setEnabled(labels is not None)
+        self.show_slice()
+        if labels is not None:
+            self._show_reviewed(labels)
+
+    def _show_reviewed(self, labels: Labels) -> None:
+        box, text = self._form.reviewed, slices_text(self.reviews.reviewed(labels))
+        try:
+            same = parse_slices(box.text(), self.reviews.count(labels)) == self.reviews.reviewed(labels)
+        except SettingsError:
+            same = box.hasFocus()  # the person is about to type the rest
+        if not same:
+            box.setText(text)
+
+    def show_slice(self, event: Any = None) -> None:
+        """Offer to add or take out the slice in view."""
+        labels, button = self._form.labels.currentData(), self._form.add
+        if labels is None:
+            allow(button, "Choose labels first.", "")
+            return
+        number = self._shown(labels)
+        known = number in self.reviews.reviewed(labels)
+        button.setText(f"{'Remove' if known else 'Add'} slice {number}")
+        allow(
+            button,
+            "",
+            "Do not learn from the slice in view." if known else "The labels of the slice in view are right.",
+        )
+
+    def _shown(self, labels: Labels) -> int:
+        return layer_volumes.shown_index(self._viewer, labels, "zyx"[-labels.ndim :]).get("z", 0)
+
+    def _typed(self, text: str) -> None:
+        labels = self._form.labels.currentData()
+        with suppress(SettingsError):  # `check` tells it
+            self.reviews.say(labels, parse_slices(text, self.reviews.count(labels)))
+        self._chosen()
+
+    def _add_or_remove(self) -> None:
+        labels = self._form.labels.currentData()
+        self.reviews.say(labels, {*self.reviews.reviewed(labels)} ^ {self._shown(labels)})
+        self._chosen()
+
+    def add_changes(self, name: str, grid: layer_volumes.Grid, found: Volume) -> None:
+        """Show what changed in a layer that is looked at; what is selected stays so."""
+        layers = self._viewer.layers
+        if name in layers:
+            layers.remove(name)
+        chosen, active = set(layers.selection), layers.selection.active
+        _, options, _ = layer_tuple(layer_volumes.as_labels(found), name)
+        options = {**options, **grid.options, "metadata": {layer_volumes.SIGHT: True}}
+        self._viewer.add_labels(grid.view(found.data), **options)
+        layers.selection = chosen
+        layers.selection.active = active
+
+    # ---- what happens in the viewer ----
+
+    def _follow(self, layer: Any) -> None:
+        layer.events.name.connect(self.offer)
+        if isinstance(layer, Labels):
+            layer.events.paint.connect(self._painted)
+            layer.events.data.connect(self._replaced)
+            layer.events.set_data.connect(self._redrawn)
+
+    def _layer_added(self, event: Any) -> None:
+        self._follow(event.value)
+        self.offer()
+
+    def _layer_removed(self, event: Any) -> None:
+        layer = event.value
+        layer.events.name.disconnect(self.offer)
+        if isinstance(layer, Labels):
+            layer.events.paint.disconnect(self._painted)
+            layer.events.data.disconnect(self._replaced)
+            layer.events.set_data.disconnect(self._redrawn)
+        self.offer()
+
+    def _painted(self, event: Any) -> None:
+        layer = event.source
+        if _is_annotation(layer):
+            self.reviews.paint(layer, touched(event.value, layer.data.ndim))
+            current = self._form.labels.currentData()
+            if current is None or (current is not layer and not self.reviews.reviewed(current)):
+                self._offer_labels(layer)
+            self._chosen()
+
+    def _replaced(self, event: Any) -> None:
+        self.reviews.change(event.source, None)
+        self._chosen()
+
+    def _redrawn(self, event: Any) -> None:
+        """Another slice is shown, or an undo has changed this one."""
+        layer = event.source
+        if _is_annotation(layer) and layer in self._viewer.layers:
+            self.reviews.change(layer, {self._shown(layer)})
+            if any(pair.labels is layer for pair in self.pairs()):
+                self._changed()
+
+
+def _is_annotation(layer: Any) -> bool:
+    fits = isinstance(layer, Labels) and not layer.multiscale and layer.ndim in (2, 3)
+    return fits and not layer.metadata.get(layer_volumes.SIGHT)

@@ -1,0 +1,203 @@
+"""Controls that the docks have in common: lists, boxes, text that tells why something is off, a page that scrolls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from qtpy.QtCore import QEvent, QObject, QSize, Qt
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFrame,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+
+class Page(QScrollArea):
+    """A column of controls that scrolls when there is no room for all of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rows: dict[QWidget, tuple[QLabel, QWidget]] = {}
+
+    def stack(self, *parts: QWidget | QGridLayout | None) -> None:
+        """Put `parts` below each other; None is a gap."""
+        page = QWidget()
+        column = QVBoxLayout(page)
+        for part in parts:
+            if part is None:
+                column.addSpacing(8)
+            elif isinstance(part, QGridLayout):
+                column.addLayout(part)
+            else:
+                column.addWidget(part)
+        column.addStretch()
+        self.setWidget(page)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+
+    def minimumSizeHint(self) -> QSize:
+        """As wide as the controls need with a scroll bar beside them; the height is free."""
+        hint = super().minimumSizeHint()
+        if self.widget() is not None:
+            bar = self.verticalScrollBar().sizeHint().width()
+            hint.setWidth(self.widget().minimumSizeHint().width() + bar)
+        return hint
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Ask for another width when rows appear or the style changes."""
+        if watched is self.widget() and event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return super().eventFilter(watched, event)
+
+    def rows(self, *rows: tuple[str, QWidget, QWidget]) -> QGridLayout:
+        """A grid of rows: title, the control that its underlined letter leads to, and what stands beside it."""
+        # a form layout would leave gaps for hidden rows
+        grid = QGridLayout()
+        for title, control, field in rows:
+            label = QLabel(title)
+            label.setBuddy(control)
+            self._rows[control] = label, field
+            grid.addWidget(label, grid.rowCount(), 0)
+            grid.addWidget(field, grid.rowCount() - 1, 1)
+        return grid
+
+    def show_row(self, control: QWidget, shown: bool) -> None:
+        """Show or hide the row of `control`."""
+        for part in self._rows[control]:
+            part.setVisible(shown)
+
+
+def choice(tooltip: str) -> QComboBox:
+    """A drop-down list that long entries do not widen."""
+    box = QComboBox()
+    box.setToolTip(tooltip)
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(10)
+    box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    return box
+
+
+def fill(box: QComboBox, entries: Sequence[tuple[str, Any]], current: Any) -> None:
+    """Replace the entries (text, value) of `box` without a signal; choose the one whose value is `current`."""
+    box.blockSignals(True)
+    box.clear()
+    for index, (title, value) in enumerate(entries):
+        box.addItem(title, value)
+        box.setItemData(index, title, Qt.ItemDataRole.ToolTipRole)  # long ones are cut off
+    box.setCurrentIndex(next((i for i, (_, value) in enumerate(entries) if value is current or value == current), -1))
+    box.blockSignals(False)
+
+
+def switch_off(box: QComboBox, value: Any, why: str) -> None:
+    """Make one entry of `box` impossible to choose, and say why."""
+    index = box.findData(value)
+    box.setItemText(index, f"{box.itemText(index)}: {why}")
+    box.setItemData(index, why, Qt.ItemDataRole.ToolTipRole)
+    box.model().item(index).setEnabled(False)
+
+
+def check(title: str, tooltip: str) -> QCheckBox:
+    """A box to tick."""
+    box = QCheckBox(title)
+    box.setToolTip(tooltip)
+    return box
+
+
+class Paragraph(QLabel):
+    """Text that can be selected, takes no more width than there is, and no room when empty."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWordWrap(True)
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
+        )
+        self.setVisible(False)
+
+    def say(self, text: str) -> None:
+        """Show `text`."""
+        self.setText(text)
+        self.setVisible(bool(text))
+
+
+def beside(*controls: QWidget) -> QWidget:
+    """Controls in one row."""
+    row = QWidget()
+    layout = QHBoxLayout(row)
+    layout.setContentsMargins(0, 0, 0, 0)
+    for control in controls:
+        layout.addWidget(control)
+    return row
+
+
+def allow(control: QWidget, why_not: str, tooltip: str) -> None:
+    """Enable `control` if there is nothing against it; its tooltip says what it does or why it cannot."""
+    control.setEnabled(not why_not)
+    control.setToolTip(why_not or tooltip)
+
+
+def hold(owner: QWidget, form: QWidget) -> None:
+    """Let `owner` show `form` and nothing else."""
+    layout = QVBoxLayout(owner)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.addWidget(form)
+
+
+def button(title: str, tooltip: str = "") -> QPushButton:
+    """A button to press."""
+    found = QPushButton(title)
+    found.setToolTip(tooltip)
+    return found
+
+
+def progress_bar() -> QProgressBar:
+    """A bar without figures: the status line has them."""
+    bar = QProgressBar()
+    bar.setTextVisible(False)
+    bar.setVisible(False)
+    return bar
+
+
+def hint_text(reasons: Mapping[str, str]) -> str:
+    """Why controls are off, one line per reason: ``Run, Preview: open an image first.``"""
+    lines = []
+    for reason in dict.fromkeys(reasons.values()):
+        if reason:
+            lines.append(f"{', '.join(name for name, why in reasons.items() if why == reason)}: {reason}")
+    return "\n".join(lines)
+
+
+def line(tooltip: str) -> QLineEdit:
+    """A field for a line of text."""
+    field = QLineEdit()
+    field.setToolTip(tooltip)
+    return field
+
+
+def number(
+    low: float, high: float, value: float, step: float, tooltip: str, unit: str, decimals: int = 2
+) -> QDoubleSpinBox:
+    """A field for a number."""
+    field = QDoubleSpinBox()
+    field.setDecimals(decimals)
+    field.setRange(low, high)
+    field.setSingleStep(step)
+    field.setValue(value)
+    field.setSuffix(unit)
+    field.setToolTip(tooltip)
+    field.setKeyboardTracking(False)
+    return field

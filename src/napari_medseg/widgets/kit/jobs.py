@@ -1,0 +1,209 @@
+"""Threads: drive a headless job beside the window and hand its steps and its result to the form."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from napari.qt.threading import GeneratorWorker, create_worker
+from napari.utils.notifications import show_error
+from qtpy.compat import isalive
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QWidget
+
+from ...errors import JobError, MedsegError
+from ...progress import Job, Progress
+
+T = TypeVar("T")
+
+
+def _ignore(_: Any) -> None:
+    pass
+
+
+def start(
+    job: Job[T],
+    *,
+    owner: QWidget,
+    title: str,
+    quiet: bool = False,
+    on_step: Callable[[Progress], None] = _ignore,
+    on_done: Callable[[T], None] = _ignore,
+    on_error: Callable[[str], None] = show_error,
+    on_end: Callable[[], None] = lambda: None,
+) -> GeneratorWorker:
+    """Drive `job` in a thread; ``quit()`` of the worker cancels it at its next step.
+
+    Parameters
+    ----------
+    job : Job
+        Touches no layer and no widget.
+    owner : QWidget
+        The form; once it is gone the job is cancelled and nothing is called any more.
+    title : str
+        Name of the work in napari's activity list.
+    quiet : bool
+        Leave the work out of the activity list.
+    on_step, on_done, on_error : callable
+        Called in the GUI thread with each `Progress`, with the result, and with the text of a `MedsegError`; not any
+        more once cancelled.
+    on_end : callable
+        Called last, whether the job succeeded, failed or was cancelled.
+
+    Returns
+    -------
+    GeneratorWorker
+        Running.
+    """
+
+    def drive() -> Job[T]:
+        try:
+            return (yield from job)
+        except RuntimeError as error:
+            # napari's generator worker drops these without a word and never finishes
+            raise JobError(f"{title} failed: {error}") from error
+
+    drive.__qualname__ = title  # napari shows it when a window with running work is closed
+    # napari's bar stays indeterminate: it runs the event loop inside of every update, so that steps would overtake
+    # each other; forms show their own
+    worker = create_worker(
+        drive, _progress=False if quiet else {"desc": title}, _start_thread=False, _ignore_errors=True
+    )
+
+    def wanted() -> bool:
+        # steps and results may still be queued when Cancel is pressed or the window closed
+        if not isalive(owner):
+            worker.quit()
+        return not worker.abort_requested
+
+    def step(progress: Progress) -> None:
+        if wanted():
+            on_step(progress)
+
+    def done(result: T) -> None:
+        if wanted():
+            on_done(result)
+
+    def tell(error: Exception) -> None:
+        if not isinstance(error, MedsegError):
+            raise error
+        if wanted():
+            on_error(str(error))
+
+    def end() -> None:
+        # napari keeps every worker as long as its window: let go of the form and of the images it was given
+        for signal in (worker.yielded, worker.returned, worker.errored, worker.aborted, worker.finished):
+            signal.disconnect()
+        if isalive(owner):
+            on_end()
+
+    worker.yielded.connect(step)
+    worker.returned.connect(done)
+    worker.errored.connect(tell)
+    worker.aborted.connect(job.close)  # frees model and arrays at once
+    worker.finished.connect(end)
+    worker.start()
+    return worker
+
+
+def once(work: Callable[..., T], *given: Any) -> Job[T]:
+    """A call as a job of one step."""
+    yield Progress(0, 1)
+    return work(*given)
+
+
+class Queue:
+    """The jobs of one form, one at a time: of those wanted, the most urgent goes first.
+
+    Parameters
+    ----------
+    owner : QWidget
+        The form.
+    kinds : tuple of str
+        Kinds of jobs, the most urgent first; a later wish of a kind replaces an earlier one.
+    on_change : callable
+        Called when a job has started or ended.
+    """
+
+    def __init__(self, owner: QWidget, kinds: tuple[str, ...], on_change: Callable[[], None]):
+        self.kind = ""
+        self._owner = owner
+        self._kinds = kinds
+        self._on_change = on_change
+        self._wanted: dict[str, Callable[[], None]] = {}
+        self._worker: GeneratorWorker | None = None
+        self._timer = QTimer(owner)  # gathers the wishes of several changes in a row
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(100)
+        self._timer.timeout.connect(self._go)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job is under way or wanted."""
+        return self._worker is not None or bool(self._wanted)
+
+    def want(self, kind: str, begin: Callable[[], None]) -> None:
+        """Call `begin`, which may start a job with `start`, as soon as it is its turn."""
+        self._wanted[kind] = begin
+        self._timer.start()
+
+    def forget(self, *kinds: str) -> None:
+        """Drop wishes."""
+        for kind in kinds:
+            self._wanted.pop(kind, None)
+
+    def start(self, kind: str, job: Job[Any], **options: Any) -> None:
+        """Start `job` with the `options` of the function of this name."""
+        self.kind = kind
+        self._worker = start(job, owner=self._owner, on_end=self._ended, **options)
+        self._on_change()
+
+    def stop(self) -> None:
+        """Cancel the job under way."""
+        if self._worker is not None:
+            self._worker.quit()
+
+    def _go(self) -> None:
+        kind = next((kind for kind in self._kinds if kind in self._wanted), None)
+        if kind is not None and self._worker is None:
+            self._wanted.pop(kind)()
+            self._timer.start()
+
+    def _ended(self) -> None:
+        self._worker, self.kind = None, ""
+        self._on_change()
+        self._timer.start()
+
+
+@contextmanager
+def errors_shown() -> Iterator[None]:
+    """Show a `MedsegError` raised inside to the person at the screen."""
+    try:
+        yield
+    except MedsegError as error:
+        show_error(str(error))
+
+
+class Clock:
+    """Says how far a job is and how long it will still take."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    def text(self, progress: Progress, unit: str) -> str:
+        """For example ``12 of 160 slices, about 40 s left``."""
+        text = f"{progress.done} of {progress.total} {unit}"
+        if 0 < progress.done < progress.total:
+            seconds = (time.monotonic() - self._began) / progress.done * (progress.total - progress.done)
+            text += f", about {duration(seconds)} left"
+        return text
+
+
+def duration(seconds: float) -> str:
+    """Rounded for reading: ``8 s``, ``3 min``, ``2 h``."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = seconds / 60
+    return f"{round(minutes)} min" if minutes < 90 else f"{round(minutes / 60)} h"

@@ -1,0 +1,351 @@
+"""Layers and volumes: what a job gets of a layer, and the layers its result becomes."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Labels, Layer
+from napari.utils.colormaps import Colormap
+from napari.utils.transforms import Affine
+
+from ...errors import VolumeError
+from ...io.contributions import layer_tuple, volume_from_layer_data
+from ...io.formats import stem
+from ...record import Record, UsedModel
+from ...volume import LabelClass, Volume
+from .records import follow_strokes, noted, put_record, record_of
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+    from ...segmentation.inference import Part
+
+SIGHT = "medseg_sight"
+"""Key in the metadata of layers that are only looked at, such as log k-space and error images."""
+
+_REFRESH_SECONDS = 0.25
+_RGB_AXES = {2: ("yxc",), 3: ("zyxc", "tyxc"), 4: ("tzyxc",)}
+_GREY_AXES = {2: ("yx",), 3: ("zyx", "tyx", "cyx"), 4: ("tzyx", "czyx", "tcyx"), 5: ("tczyx",)}
+_DOUBT = Colormap([[1, 0.8, 0, 0], [1, 0.8, 0, 1]], name="uncertainty")  # sure is transparent, on any image
+_DOUBT_LOOK = {"colormap": _DOUBT, "contrast_limits": (0, 255), "blending": "translucent"}
+_PACKAGE = Path(__file__).parents[1]
+
+
+def axes_choices(layer: Image) -> tuple[str, ...]:
+    """What the axes of `layer` can mean; a single choice where its file says or nothing else is possible."""
+    known = noted(layer).get("axes", "")
+    if len(known) == layer.data.ndim:
+        return (known,)
+    return (_RGB_AXES if layer.rgb else _GREY_AXES).get(layer.ndim, ())
+
+
+def to_volume(layer: Image, axes: str | None) -> Volume:
+    """What a job gets of an image layer; shares its array.
+
+    Parameters
+    ----------
+    axes : str or None
+        One of `axes_choices`; None if it has none.
+
+    Raises
+    ------
+    VolumeError
+        If the layer is multiscale or has too many axes.
+    """
+    if layer.multiscale:
+        raise VolumeError(
+            f"The layer '{layer.name}' holds an image at {len(layer.data)} resolutions; needed is a single one. "
+            "Open the resolution you want to segment as a layer of its own."
+        )
+    if axes is None:
+        raise VolumeError(
+            f"The layer '{layer.name}' has {layer.ndim} axes; needed are at most five: time, channel, slice, row and "
+            "column. Select one position along the others first."
+        )
+    volume = _volume(layer, layer.data[..., :3] if layer.rgb else layer.data)
+    if axes == volume.axes:
+        return volume
+    affine = volume.affine.copy()
+    if "z" not in axes:  # what looked like slices is time or channels
+        affine[2], affine[:, 2] = np.eye(4)[2], np.eye(4)[2]
+    return replace(volume, axes=axes, affine=affine)
+
+
+def labels_volume(layer: Labels, image: Image | None, axes: str | None) -> Volume:
+    """What is saved of a labels layer: a copy of its voxels, on the grid of the image it was made from.
+
+    Parameters
+    ----------
+    image : napari.layers.Image or None
+        Lends its grid to labels that were drawn by hand over it: same shape, scale and place.
+    axes : str or None
+        Axes of `image`.
+
+    Raises
+    ------
+    VolumeError
+        If the layer has too many axes.
+    """
+    data = layer.data.copy()  # the person may go on painting
+    if not noted(layer).get("axes") and image is not None and axes is not None and _lies_on(layer, image, axes):
+        volume = to_volume(image, axes).like(data).made_by(record_of(layer))
+    else:
+        volume = _volume(layer, data)
+    if "c" in volume.axes:  # of length one, see `Grid`
+        volume = volume.select("c", 0)
+    return as_labels(volume)
+
+
+def as_labels(volume: Volume) -> Volume:
+    """The same volume, marked as one that holds class or object numbers."""
+    return replace(volume, metadata={**volume.metadata, "labels": True})
+
+
+def source_path(layer: Image) -> Path | None:
+    """File or folder that `layer` was read from, if any."""
+    source = noted(layer).get("source") or layer.source.path
+    return Path(source) if source else None
+
+
+def suggested_path(volume: Volume, name: str) -> Path:
+    """Where to save labels made from `volume`: beside its file, or at home where that cannot be written."""
+    source = Path(volume.metadata.get("source") or Path.home() / name)
+    return beside(source, f"labels{'.nii.gz' if volume.has_spacing else '.tif'}")
+
+
+def beside(source: Path, ending: str) -> Path:
+    """Where to save what was made of the file `source`: beside it, or at home where that cannot be written."""
+    folder = source.parent if os.access(source.parent, os.W_OK) and _PACKAGE not in source.parents else Path.home()
+    name = stem(source)
+    return folder / f"{source.stem if name == source.name else name}_{ending}"
+
+
+def _volume(layer: Layer, data: Any) -> Volume:
+    meta = {name: getattr(layer, name) for name in ("metadata", "scale", "translate", "units")}
+    return volume_from_layer_data(data, {**meta, "rgb": getattr(layer, "rgb", False)})
+
+
+def _lies_on(layer: Labels, image: Image, axes: str) -> bool:
+    grid = Grid.of(image, axes)
+    shape = [n for n, axis in zip(image.data.shape, axes, strict=True) if axis != "c"]
+    return (
+        list(layer.data.shape) == shape
+        and np.allclose(layer.scale, grid.options["scale"])
+        and np.allclose(layer.translate, grid.options["translate"])
+    )
+
+
+def shown_index(viewer: Viewer, layer: Layer, axes: str) -> dict[str, int]:
+    """Position of the slice of `layer` in view along time and slices.
+
+    Parameters
+    ----------
+    axes : str
+        Axes of the layer, for example ``tzyx``; a trailing ``c`` (RGB) is no axis of a layer.
+    """
+    point, units = viewer.dims.point[-layer.ndim :], viewer.dims.units
+    if units is not None:  # those of the viewer, when its layers have different ones
+        pairs = zip(point, units[-layer.ndim :], layer.units, strict=True)
+        point = [(value * theirs).to(ours).magnitude for value, theirs, ours in pairs]
+    point = layer.world_to_data(point)
+    return {
+        axis: int(np.clip(round(float(point[i])), 0, layer.data.shape[i] - 1))
+        for i, axis in enumerate(axes.removesuffix("c"))
+        if axis in "tz"
+    }
+
+
+def shown_slice(viewer: Viewer, layer: Layer, axes: str) -> int:
+    """Number of the slice in view, counted over time and slices."""
+    index = shown_index(viewer, layer, axes)
+    shape = [layer.data.shape[axes.index(axis)] for axis in index]
+    return int(np.ravel_multi_index(list(index.values()), shape)) if index else 0
+
+
+def shows_slices(viewer: Viewer) -> bool:
+    """Whether the canvas shows one slice (y, x) after the other rather than another plane or a rendering."""
+    return viewer.dims.ndisplay == 2 and tuple(viewer.dims.displayed) == (viewer.dims.ndim - 2, viewer.dims.ndim - 1)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the labels of an image lie in the viewer.
+
+    Parameters
+    ----------
+    options : mapping
+        Arguments of a new layer: scale, translate and the like.
+    channel : int or None
+        Position of a length-one axis that stands for the channels, where they are not the first axis.
+    """
+
+    options: Mapping[str, Any]
+    channel: int | None = None
+
+    @classmethod
+    def of(cls, layer: Image, axes: str) -> Grid:
+        """The grid of `layer`, whose axes are `axes`, without its channels."""
+        where = axes.removesuffix("c").find("c")
+        if where <= 0:
+            keep = slice(where + 1, None)
+            options = {name: getattr(layer, name)[keep] for name in ("scale", "translate", "units", "axis_labels")}
+            if where < 0:  # the viewer lines up last axes, so only here nothing is cut off a matrix
+                options |= {name: getattr(layer, name) for name in ("rotate", "shear", "affine")}
+            return cls(options)
+        # one long voxel along the channels: the labels belong to all of them
+        count, scale, translate = layer.data.shape[where], layer.scale.copy(), layer.translate.copy()
+        translate[where] += scale[where] * (count - 1) / 2
+        scale[where] *= count
+        place = {"scale": scale, "translate": translate, "units": layer.units, "axis_labels": layer.axis_labels}
+        return cls(place, where)
+
+    def view(self, array: np.ndarray) -> np.ndarray:
+        """`array` (axes of the image without channels) with the axes of the layer; shares its memory."""
+        return array if self.channel is None else np.expand_dims(array, self.channel)
+
+    def at(self, index: tuple[int, ...]) -> Mapping[str, Any]:
+        """`options` for a single slice that lies at `index` along the axes before y and x."""
+        ndim = len(self.options["scale"])
+        step = np.zeros(ndim)
+        step[[i for i in range(ndim - 2) if i != self.channel]] = index
+        turn = {name: self.options[name] for name in ("rotate", "shear") if name in self.options}
+        linear = Affine(scale=self.options["scale"], **turn).linear_matrix
+        return {**self.options, "translate": self.options["translate"] + linear @ step}
+
+
+class Result:
+    """The layers of one run: they appear with its first slices and vanish when it is given up.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    image : napari.layers.Image
+        The layer that the run starts from; it may change or vanish afterwards.
+    volume : Volume
+        What the run gets of it.
+    model : str
+        Name of the model, or ``consensus`` of several.
+    classes : tuple of LabelClass
+        Class table of the labels; empty when they number objects.
+    """
+
+    def __init__(self, viewer: Viewer, image: Image, volume: Volume, model: str, classes: tuple[LabelClass, ...]):
+        self.labels: Labels | None = None
+        self._doubts: list[Image] = []
+        self._viewer = viewer
+        self._volume = volume
+        self._classes = classes
+        self._image = image.name
+        self._model = model
+        self._grid = Grid.of(image, volume.axes)
+        self._axes = volume.axes.removesuffix("c") if self._grid.channel else volume.axes.replace("c", "")
+        self._selection = set(viewer.layers.selection), viewer.layers.selection.active
+        self._refreshed = 0.0
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers of the run that are in the viewer."""
+        return [layer for layer in (self.labels, *self._doubts) if layer is not None and layer in self._viewer.layers]
+
+    def show(self, part: Part) -> None:
+        """Show what is finished; the layers share the arrays of the job."""
+        if self.labels is None:
+            self._add(part)
+        elif self._in_view(part.indices):
+            self._refreshed = time.monotonic()
+            for layer in self.layers:
+                layer.refresh(extent=False, highlight=False, thumbnail=False)
+
+    def finish(self, record: Record | None = None) -> None:
+        """Hand the finished layers over to the person, with the record of the run."""
+        for layer in self.layers:
+            if record is not None:
+                put_record(layer, record)
+            follow_strokes(layer)
+            layer.editable = True
+            layer.refresh()
+
+    def discard(self) -> None:
+        """Leave the viewer as it was before the run."""
+        for layer in self.layers:
+            self._viewer.layers.remove(layer)
+        chosen, active = self._selection
+        self._viewer.layers.selection = chosen & set(self._viewer.layers)
+        self._viewer.layers.selection.active = active if active in self._viewer.layers else None
+
+    def _add(self, part: Part) -> None:
+        name = f"{self._image} {self._model}"
+        if part.uncertainty is not None:
+            self._add_doubt(part.uncertainty, f"{name} uncertainty")
+        unfinished = Record("segment", models=(UsedModel(self._model),))
+        labels = self._layer_volume(part.labels, self._classes).made_by(unfinished)
+        data, options, _ = layer_tuple(as_labels(labels), name)
+        self.labels = self._viewer.add_labels(data, **{**options, **self._grid.options})
+        self.labels.editable = False  # strokes made while slices arrive would be overwritten
+        if part.disagreement is not None:
+            # above the labels, or their colours would hide where most models but not all found them
+            self._add_doubt(part.disagreement, f"{name} disagreement", opacity=0.7)
+            self._viewer.layers.selection.active = self.labels
+
+    def _add_doubt(self, array: np.ndarray, name: str, **look: float) -> None:
+        data, options, _ = layer_tuple(self._layer_volume(array), name)
+        self._doubts.append(self._viewer.add_image(data, **{**options, **self._grid.options, **_DOUBT_LOOK, **look}))
+
+    def _layer_volume(self, array: np.ndarray, classes: tuple[LabelClass, ...] = ()) -> Volume:
+        volume = self._volume.like(array, classes)
+        if self._grid.channel is None:
+            return volume
+        return replace(volume, data=self._grid.view(array), axes=self._volume.axes)
+
+    def _in_view(self, indices: list[int]) -> bool:
+        if self._viewer.dims.ndisplay == 3:
+            return False  # a rendering is redrawn once, at the end
+        if shows_slices(self._viewer):
+            return bool(self.layers) and shown_slice(self._viewer, self.labels, self._axes) in indices
+        return time.monotonic() - self._refreshed > _REFRESH_SECONDS
+
+
+def add_router_map(viewer: Viewer, place: Mapping[str, Any], name: str, gates: Volume) -> None:
+    """Show the gates of one slice, axes ``yx``, at the `place` that `Grid.at` says; what is selected stays so."""
+    data = gates.data.reshape((1,) * (len(place["scale"]) - 2) + gates.data.shape)
+    chosen = set(viewer.layers.selection)
+    viewer.add_image(data, **place, name=f"{name} router map", colormap="inferno", blending="additive", opacity=0.7)
+    viewer.layers.selection = chosen
+
+
+class Preview:
+    """One layer with the labels of the slice in view, used again for every slice."""
+
+    def __init__(self, viewer: Viewer):
+        self._viewer = viewer
+        self.layer: Labels | None = None
+        self._look: tuple[Any, ...] = ()
+
+    def show(self, labels: Volume, index: tuple[int, ...], grid: Grid) -> None:
+        """Show the labels of one slice, axes ``yx``, at its `index` along the axes before y and x."""
+        data = labels.data.reshape((1,) * (len(grid.options["scale"]) - 2) + labels.data.shape)
+        place = grid.at(index)
+        look = (place["scale"].tolist(), labels.classes)
+        if self.layer in self._viewer.layers and look == self._look:
+            self.layer.data = data
+            self.layer.translate = place["translate"]
+        else:
+            self.clear()
+            chosen = set(self._viewer.layers.selection)
+            _, options, _ = layer_tuple(as_labels(labels), "preview (not saved)")
+            self.layer = self._viewer.add_labels(data, **{**options, **place, "metadata": {SIGHT: True}})
+            self._viewer.layers.selection = chosen
+            self._look = look
+        self.layer.editable = False
+
+    def clear(self) -> None:
+        """Remove the layer."""
+        if self.layer in self._viewer.layers:
+            self._viewer.layers.remove(self.layer)
+        self.layer = None

@@ -1,0 +1,56 @@
+"""What several forms offer in their boxes: image layers, meanings of axes, devices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image
+
+from . import layer_volumes
+from .controls import fill, switch_off
+
+if TYPE_CHECKING:
+    from napari import Viewer
+    from qtpy.QtWidgets import QComboBox
+
+    from .preferences import Preferences
+    from .shelf import Shelf
+
+
+def axes_text(axes: str) -> str:
+    """What the axes of an image mean, for example ``time, slices (t, z, y, x)``."""
+    words = {"t": "time", "c": "channels", "z": "slices"}
+    lead = ", ".join(words[axis] for axis in axes.removesuffix("c") if axis in words)
+    return f"{lead} ({', '.join(axes)})"
+
+
+def offer_images(
+    box: QComboBox,
+    viewer: Viewer,
+    lead: Sequence[tuple[str, Any]] = (),
+    fits: Callable[[Image], bool] = lambda layer: True,
+) -> bool:
+    """List in `box` the image layers that fit, after the entries `lead`; the chosen one stays where it can.
+
+    Layers that a form made to look at are not listed. Returns whether another one is chosen now.
+    """
+    images = [
+        layer for layer in viewer.layers if isinstance(layer, Image) and not layer.metadata.get(layer_volumes.SIGHT)
+    ]
+    images = [layer for layer in images if fits(layer)]
+    before = current = box.currentData()
+    if current not in images and (current is None or current not in [value for _, value in lead]):
+        active = viewer.layers.selection.active
+        newest = next(iter(reversed(images)), next((value for _, value in lead), None))
+        current = active if active in images else newest
+    fill(box, [*lead, *((layer.name, layer) for layer in images)], current)
+    return current is not before
+
+
+def offer_devices(box: QComboBox, shelf: Shelf, wanted: Preferences) -> None:
+    """List in `box` where to compute; what the shelf did not find cannot be chosen."""
+    devices = [("Automatic", "auto"), ("CPU", "cpu"), ("CUDA", "cuda"), ("MPS", "mps")]
+    fill(box, devices, wanted.device if shelf.devices.get(wanted.device, True) else "auto")
+    for device in (name for name, present in shelf.devices.items() if not present):
+        switch_off(box, device, "not found on this computer")

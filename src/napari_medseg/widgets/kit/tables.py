@@ -1,0 +1,41 @@
+"""Tables that are read, not edited, as high as their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
+
+_MOST_ROWS = 8  # shown without scrolling
+
+
+def table(head: Sequence[str], tooltip: str) -> QTableWidget:
+    """An empty table that is read, not edited."""
+    found = QTableWidget(0, len(head))
+    found.setHorizontalHeaderLabels(list(head))
+    found.setToolTip(tooltip)
+    found.verticalHeader().setVisible(False)
+    found.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+    found.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+    found.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+    found.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+    found.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+    return found
+
+
+def fill_table(target: QTableWidget, rows: Sequence[Sequence[str]]) -> None:
+    """Replace the rows of a table by these texts."""
+    target.clearSpans()
+    target.setRowCount(len(rows))
+    for place, texts in enumerate(rows):
+        for column, text in enumerate(texts):
+            item = QTableWidgetItem(text)
+            item.setToolTip(text)  # long names are cut off
+            target.setItem(place, column, item)
+    fit(target)
+
+
+def fit(target: QTableWidget) -> None:
+    """As high as the rows are, up to `_MOST_ROWS`."""
+    rows = min(max(target.rowCount(), 1), _MOST_ROWS) * target.verticalHeader().defaultSectionSize()
+    target.setFixedHeight(target.horizontalHeader().sizeHint().height() + rows + 4)

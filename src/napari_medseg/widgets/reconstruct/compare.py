@@ -1,0 +1,248 @@
+"""The Compare page of the Reconstruct dock: figures against a reference, and where results differ."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image
+from qtpy.QtWidgets import QFileDialog, QHeaderView
+
+from ...errors import MedsegError
+from ...io.contributions import KEY
+from ...kspace import KSpace
+from ...recon.comparison import ERROR_SHARE, FIELDS, Row, Source, compare_job, residuals_only, view_job, write_csv
+from ...recon.contributions import FILE
+from ...recon.reconstruct import CONVENTION
+from ..kit import jobs
+from ..kit.controls import Page, Paragraph, allow, beside, button, choice, fill, number, switch_off
+from ..kit.layer_volumes import SIGHT
+from ..kit.tables import fill_table, table
+from ..kit.ticks import Ticks
+from .differences import Differences
+from .result import report_of
+from .scans import Scan
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+_SCAN = "scan"
+_HEAD = ("NMSE", "PSNR\n(dB)", "SSIM", "MAE /\nmax", "Data\nresidual")
+_VIEWS = {"error": "Error (absolute)", "difference": "Difference (signed)", "ssim": "SSIM map"}
+_STABILITY = (
+    "Two things can still be judged: the data residual below, and how far the image moves with noise and lost lines "
+    "(Sensitivity on the Reconstruct page). Neither proves that the image is true."
+)
+
+
+class ComparePage(Page):
+    """Choose a reference and results; see their figures.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    queue : jobs.Queue
+        Of the dock.
+    """
+
+    def __init__(self, viewer: Viewer, queue: jobs.Queue):
+        super().__init__()
+        self.rows_found: list[Row] = []
+        self._viewer, self._queue = viewer, queue
+        self._scan: Scan | None = None
+        self._kspace: KSpace | None = None
+        self._known: tuple[Any, ...] = ()
+        self._differences = Differences(viewer)
+        self.reference = choice("What the results are held against.")
+        self.results = Ticks("Choose results…", "Tick the results to compare.", "results")
+        self.table = table(_HEAD, "Figures of the whole volume. Choose a line to see its slices.")
+        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        self.slices = table(("Slice", *_HEAD), "Figures of every slice. Click on a line to go to the slice.")
+        self.title = Paragraph()
+        self.view = choice(
+            "Error: |result - reference|. Difference: result - reference, red where the result is too bright, blue "
+            "where it is too dark. SSIM map: structural similarity, 1 where nothing differs."
+        )
+        fill(self.view, [(title, name) for name, title in _VIEWS.items()], "error")
+        self.times = number(1, 20, 1, 1, "", "x", 0)
+        self.times.setToolTip(
+            "How many times stronger errors and differences are shown, in all layers at once: 1x ends at "
+            f"{ERROR_SHARE:.0%} of the largest value of the reference, 20x at 1%."
+        )
+        self.show_view = button("Show &layers")
+        self.export = button("Export CS&V…")
+        self.status = Paragraph()
+        self.caption = Paragraph()
+        self.caption.say(CONVENTION[0].upper() + CONVENTION[1:] + ".")
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        self.stack(
+            self.rows(("Re&ference", self.reference, self.reference), ("Res&ults", self.results, self.results)),
+            self.status,
+            self.table,
+            self.caption,
+            self.rows(("Vie&w", self.view, beside(self.view, self.times))),
+            beside(self.show_view, self.export),
+            self.title,
+            self.slices,
+        )
+        self.reference.currentIndexChanged.connect(self._changed)
+        self.results.changed.connect(self._changed)
+        self.table.itemSelectionChanged.connect(self._show_slices)
+        self.slices.cellClicked.connect(lambda row, _: self._go_to(row))
+        self.view.currentIndexChanged.connect(self.update_controls)
+        self.times.valueChanged.connect(self._differences.intensify)
+        self.show_view.clicked.connect(self._start_view)
+        self.export.clicked.connect(self._ask_where_to_export)
+        self.update_controls()
+
+    def offer(self, scan: Scan | None, kspace: KSpace | None) -> None:
+        """List what can be compared for `scan`; `kspace` is what its mask leaves."""
+        self._scan, self._kspace = scan, kspace
+        layers = [layer for layer in self._viewer.layers if isinstance(layer, Image) and not layer.rgb]
+        layers = [layer for layer in layers if not layer.metadata.get(SIGHT)] if scan else []
+        # zero-filled images of raw data are no truth to hold a result against
+        entries = [
+            (layer.name, layer)
+            for layer in layers
+            if report_of(layer) is None and FILE not in layer.metadata.get(KEY, {})
+        ]
+        if scan and (scan.kspace.reference is not None or scan.kspace.mask is None):
+            entries = [("Image in the file" if scan.kspace.reference is not None else "Full k-space", _SCAN), *entries]
+        fitting = [value for _, value in entries if not isinstance(value, Image) or value.data.shape == scan.shape]
+        current = self.reference.currentData()
+        fill(self.reference, entries, current if current in fitting else next(iter(fitting), None))
+        for _, value in entries:
+            if value not in fitting:
+                switch_off(self.reference, value, f"its shape is {value.data.shape}, needed is {scan.shape}")
+        results = [layer for layer in layers if report_of(layer) is not None]
+        self.results.offer({layer.name: self._why_not(layer) for layer in results})
+        self._changed()
+
+    def tick(self, name: str) -> None:
+        """Tick a result."""
+        for action in self.results.menu().actions():
+            if action.data() == name and action.isEnabled():
+                action.setChecked(True)
+
+    def _why_not(self, layer: Image) -> str:
+        if layer.data.shape != self._scan.shape:
+            return f"Its shape is {layer.data.shape}; the scan gives {self._scan.shape}. Crop it first."
+        return "The run was cancelled; some slices are missing." if report_of(layer).get("partial") else ""
+
+    def _sources(self) -> list[Source]:
+        found = []
+        for name in self.results.ticked():
+            layer = next((layer for layer in self._viewer.layers if layer.name == name), None)
+            if layer is not None:
+                report = report_of(layer)
+                images = np.asarray(layer.data).reshape(-1, *self._scan.size)
+                method = report["settings"]["method"]
+                found.append(Source(name, method, images, report.get("residual"), report["residual_by_slice"]))
+        return found
+
+    def _reference(self) -> np.ndarray | None:
+        chosen = self.reference.currentData()
+        return chosen.data if isinstance(chosen, Image) else None  # Qt hands back a copy of a text
+
+    def _problem(self) -> str:
+        if self._scan is None:
+            return "open data first."
+        if self.reference.currentData() is None:
+            return (
+                "there is no reference: the scan was undersampled when it was measured, and no other image has the "
+                f"shape {self._scan.shape}. {_STABILITY}"
+            )
+        return "" if self.results.ticked() else "tick a result; Run makes them."
+
+    def _changed(self) -> None:
+        known = (self._scan, self._kspace, self.reference.currentData(), *self.results.ticked())
+        if known == self._known:
+            return
+        self._known = known
+        self.rows_found = []
+        if self._problem():
+            # without a reference there is still the data residual
+            self._show(residuals_only(self._sources()) if self._scan else [])
+        else:
+            self._queue.want("compare", self._start_compare)
+        self.update_controls()
+
+    def _start_compare(self) -> None:
+        if self._problem():
+            return
+        sources = self._sources()
+        kspace = None if any(source.method == "zero-filled" for source in sources) else self._kspace
+        job = compare_job(self._scan.kspace, self._reference(), sources, kspace)
+        self._queue.start("compare", job, title="Compare", quiet=True, on_done=self._show, on_error=self.status.say)
+
+    def _show(self, rows: list[Row]) -> None:
+        self.rows_found = rows
+        self.status.say("")
+        lead = f"{self._scan.name} " if self._scan else ""
+        fill_table(self.table, [cells for row in rows for cells in ([row.name.removeprefix(lead)], _texts(row.volume))])
+        for place in range(0, 2 * len(rows), 2):
+            self.table.setSpan(place, 0, 1, len(_HEAD))
+        self.table.selectRow(2 * len(rows) - 1)
+        self._show_slices()
+        self.update_controls()
+
+    def _show_slices(self) -> None:
+        chosen = self.table.currentRow() // 2  # a name, and the figures below it
+        row = self.rows_found[chosen] if 0 <= chosen < len(self.rows_found) else None
+        self.title.say(f"Slices of {row.name}" if row else "")
+        fill_table(
+            self.slices, [[str(index), *_texts(figures)] for index, figures in enumerate(row.slices)] if row else []
+        )
+        self.slices.setVisible(bool(row))
+
+    def _go_to(self, number: int) -> None:
+        if self._scan is not None and "z" in self._scan.axes:
+            place = self._scan.grid.at((number,))["translate"][-3]
+            self._viewer.dims.set_point(self._viewer.dims.ndim - 3, float(place))
+
+    def _start_view(self) -> None:
+        scan, sources, view = self._scan, self._sources(), self.view.currentData()
+        job = view_job(view, scan.kspace, self._reference(), sources)
+
+        def show(found: tuple[float, list[np.ndarray]]) -> None:
+            largest, images = found
+            self._differences.show(view, scan, largest, dict(zip((s.name for s in sources), images, strict=True)))
+            self.status.say(f"{_VIEWS[view]}: all on one scale. The grid of napari shows layers side by side.")
+
+        start = {"title": "Difference layers", "quiet": True, "on_done": show, "on_error": self.status.say}
+        self._queue.want("view", lambda: self._queue.start("view", job, **start))
+
+    def _ask_where_to_export(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(self, "Export the table", str(Path.home() / "metrics.csv"), "CSV (*.csv)")
+        if path:
+            try:
+                write_csv(Path(path), self.rows_found)
+                self.status.say(f"Saved {Path(path).name}.")
+            except MedsegError as error:
+                self.status.say(str(error))
+
+    def update_controls(self, event: Any = None) -> None:
+        """Say what is possible."""
+        problem = self._problem()
+        allow(self.show_view, problem, "Show where the ticked results differ, as layers that share one scale.")
+        self.times.setVisible(self.view.currentData() != "ssim")
+        no_figures = "" if self.rows_found else problem or "there are no figures yet."
+        allow(self.export, no_figures, "Save the figures as CSV.")
+        self.results.setEnabled(self._scan is not None)
+        if problem:
+            self.status.say(problem[0].upper() + problem[1:])
+
+
+def _texts(figures: Mapping[str, float | None]) -> list[str]:
+    return [_text(figures[field]) for field in FIELDS]
+
+
+def _text(value: float | None) -> str:
+    if value is None or math.isnan(value):
+        return "-"
+    return "∞" if math.isinf(value) else f"{value:.2f}" if value >= 10 else f"{value:.4f}"

@@ -1,0 +1,377 @@
+"""The Reconstruct dock: raw or simulated k-space, mask, method, run, compare; a thin form over headless jobs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QApplication, QTabWidget, QVBoxLayout, QWidget
+
+from ...errors import SettingsError
+from ...progress import Progress
+from ...recon.command import command
+from ...recon.methods import METHODS, unfit
+from ...recon.reconstruct import ReconSettings, Reconstruction, warnings
+from ...recon.sampling import KINDS, effective_acceleration
+from ..kit import jobs, layer_volumes
+from ..kit.card import CardDialog
+from ..kit.controls import allow, fill, hint_text, switch_off
+from ..kit.offers import offer_devices
+from ..kit.preferences import preferences
+from ..kit.shelf import Shelf
+from . import scans
+from .compare import ComparePage
+from .form import FILE, GIVEN, ReconstructForm
+from .maps import SliceMaps, has_routers
+from .result import Result, report_of
+from .rows import DataRows, MaskRows
+from .view import Input, SliceView
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+    from ...models import ModelCard
+
+_KINDS = ("open", "mask", "run", "probe", "hint", "routers", "preview", "picture", "compare", "view")
+_BUSY = {
+    "run": "a run is under way.",
+    "probe": "the sensitivity is being found.",
+    "hint": "the methods are being compared.",
+}
+
+
+class ReconstructWidget(QWidget):
+    """Reconstruct raw k-space, or simulated k-space of an image layer; every result is a new layer.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+
+    Attributes
+    ----------
+    result : napari.layers.Image or None
+        What the last run made, while it is in the viewer.
+    """
+
+    def __init__(self, napari_viewer: Viewer):
+        super().__init__()
+        self.result: Image | None = None
+        self._viewer = napari_viewer
+        self._shelf = Shelf()
+        self._running: Result | None = None
+        self._clock = jobs.Clock()
+        self._queue = jobs.Queue(self, _KINDS, self._job_changed)
+        self.form = ReconstructForm()
+        self.compare = ComparePage(napari_viewer, self._queue)
+        self._data = DataRows(self.form, napari_viewer, self._queue, self._data_changed)
+        self._mask = MaskRows(self.form, self._queue, self._mask_changed)
+        self._view = SliceView(self.form, napari_viewer, self._queue, self._slice_input, self._painted)
+        self._maps = SliceMaps(self.form, napari_viewer, self._queue, self._input, self._view.number)
+        self.tabs = QTabWidget()
+        self.tabs.addTab(self.form, "Reconstruct")
+        self.tabs.addTab(self.compare, "Compare")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 6, 0, 0)  # else the bar above cuts the tabs
+        layout.addWidget(self.tabs)
+        self._connect()
+        self._list_methods()
+        self._list_sources()
+        self._queue.start("models", self._shelf.read_job(), title="Read models", quiet=True, on_done=self._list_methods)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job is under way or about to start."""
+        return self._queue.busy
+
+    def _connect(self) -> None:
+        form, layers = self.form, self._viewer.layers
+        for box in (form.method, form.consistency, form.device):
+            box.currentIndexChanged.connect(self._method_changed)
+        form.weight.valueChanged.connect(self._method_changed)
+        form.card.clicked.connect(lambda: CardDialog(self._card(), self).show())
+        form.run.clicked.connect(self.run)
+        form.cancel.clicked.connect(self.cancel)
+        form.copy.clicked.connect(self._copy_command)
+        form.segment.clicked.connect(self._segment_result)
+        layers.events.inserted.connect(self._layer_added)
+        layers.events.removed.connect(self._layer_removed)
+        layers.events.reordered.connect(self._list_sources)
+        for layer in layers:
+            layer.events.name.connect(self._list_sources)
+
+    # ---- data and mask ----
+
+    def open(self, path: Path) -> None:
+        """Open a file of raw data, as if its path had been typed."""
+        self._data.open(path)
+
+    def _list_sources(self, event: Any = None) -> None:
+        self._data.offer()
+        self._offer_results()
+        self._update()
+
+    def _data_changed(self) -> None:
+        """Other data were chosen, or have been opened, or cannot be."""
+        self._mask.of(self._data.scan)
+        self._list_methods()
+        self._offer_results()
+
+    def _mask_changed(self) -> None:
+        """Another mask was chosen, or has been drawn, or cannot be."""
+        if not self._mask.pending:
+            self._offer_results()
+            self._view.update()
+        self._update()
+
+    def _painted(self, mask: np.ndarray) -> None:
+        self._mask.give(mask, None)
+        # what a stroke does to the image is what one paints for
+        self.form.preview.setChecked(self._queue.kind != "run")
+
+    def _offer_results(self) -> None:
+        self.compare.offer(self._data.scan, self._mask.kspace)
+
+    # ---- method ----
+
+    def _list_methods(self, _: Any = None) -> None:
+        form, kspace = self.form, self._data.scan.kspace if self._data.scan else None
+        current = form.method.currentData() or ReconSettings.method
+        cards = self._shelf.reconstructors
+        entries = [(words.split(" (")[0], name) for name, words in METHODS.items()]
+        fill(form.method, [*entries, *((name, name) for name in cards)], current)
+        for name in (*METHODS, *cards) if kspace is not None else ():
+            if why_not := unfit(name, kspace.coils, cards.get(name)):
+                switch_off(form.method, name, why_not)
+        if not form.method.model().item(form.method.currentIndex()).isEnabled():
+            form.method.setCurrentIndex(form.method.findData(ReconSettings.method))
+        offer_devices(form.device, self._shelf, preferences())
+        self._method_changed()
+
+    def _method_changed(self, _: Any = None) -> None:
+        self._view.update()
+        self._update()
+
+    def _card(self) -> ModelCard | None:
+        return self._shelf.reconstructors.get(self.form.method.currentData())
+
+    def _input(self) -> Input:
+        """What the form says.
+
+        Raises
+        ------
+        SettingsError
+            If there is nothing to reconstruct.
+        """
+        form = self.form
+        if self._data.scan is None or self._mask.kspace is None:
+            raise SettingsError(self._why_not() or "The data are still being read.")
+        settings = ReconSettings(
+            form.method.currentData(),
+            form.consistency.currentData(),
+            form.weight.value() if form.consistency.currentData() == "soft" else ReconSettings.dc_weight,
+            device=form.device.currentData() if self._card() else ReconSettings.device,
+        )
+        return Input(self._data.scan, self._mask.kspace, settings, self._card(), self._shelf)
+
+    def _slice_input(self) -> Input | None:
+        return None if self._why_not() else self._input()
+
+    def _warnings(self) -> list[str]:
+        if self._data.scan is None or self._mask.kspace is None:
+            return []
+        sampling = self._mask.sampling()
+        found = warnings(self._mask.kspace, ReconSettings(self.form.method.currentData()), self._card(), sampling)
+        share = self._data.scan.empty.get(sampling.direction if sampling else "x", 0)
+        if share > scans.MANY_EMPTY:
+            found.append(
+                f"{share:.0%} of the outer k-space of the image is empty: it has fewer details than pixels, so "
+                "undersampling looks easier than it is."
+            )
+        return found
+
+    # ---- what is possible now, and why the rest is not ----
+
+    def _job_changed(self) -> None:
+        if not self._queue.kind:
+            self._keep()
+        self._update()
+
+    def _why_not(self) -> str:
+        reading = "" if self._mask.kspace is not None else "the data are being read."
+        return self._data.problem or self._mask.problem or reading
+
+    def _update(self, event: Any = None) -> None:
+        form, source, card = self.form, self.form.source.currentData(), self._card()
+        no_data = self._why_not()
+        busy = _BUSY.get(self._queue.kind, "")
+        no_run, raw = no_data or busy, self._data.raw_file()
+        no_save = no_data or ("" if self._mask.kspace.mask is not None else "everything is measured, there is no mask.")
+        no_result = "" if self._finished() else "there is no result yet; press Run."
+        is_kind = form.mask.currentData() in KINDS
+        for row in (form.acceleration, form.centre, form.seed, form.direction):
+            form.show_row(row, is_kind)
+        form.show_row(form.path, source == FILE)
+        suffix = raw.suffix.lower() if raw else ""
+        form.show_row(form.axes, suffix in (".npy", ".npz", ".cfl", ".hdr", ".ra"))
+        form.show_row(form.conjugate, suffix in (".h5", ".hdf5", ".mrd"))
+        form.show_row(form.device, card is not None)
+        form.weight.setVisible(form.consistency.currentData() == "soft")
+        form.card.setVisible(card is not None)
+        form.routers.setVisible(has_routers(card))
+        form.cancel.setVisible(bool(busy))
+        form.bar.setVisible(bool(busy))
+        form.warnings.say("\n".join(f"⚠ {text}" for text in self._warnings()))
+        for box in (form.mask, form.load):
+            allow(box, self._data.problem or ("" if self._data.scan else "the data are being read."), box.toolTip())
+        allow(form.save_mask, no_save, "Save the mask as .npy, to load it again here or to give it to --mask-file.")
+        allow(
+            form.view, no_data, form.view.toolTip() if form.view.isEnabled() else "Show k-space and mask to paint on."
+        )
+        allow(form.preview, no_run, "Reconstruct the slice in view, again while you scroll or paint.")
+        allow(form.routers, no_run, "Show where the network spends its heavy attention in the slice in view.")
+        no_probe = no_run or self._maps.why_no_probe()
+        allow(
+            form.probe,
+            no_probe,
+            "Show how far the slice in view moves with noise of the measured level and with a tenth of the outer lines "
+            "left out: the standard deviation over 8 reconstructions. No probability, and no proof where it is small.",
+        )
+        allow(
+            form.suggest,
+            no_probe,
+            "Say which method suits the slice in view: every method that can be chosen reconstructs it without a sixth "
+            "of the outer lines, four times with other lines, and the one that best predicts them is named. A hint "
+            "for scans without a reference, no proof.",
+        )
+        allow(form.run, no_run, "Reconstruct all slices in a new layer, beginning with the one in view.")
+        stopping = "" if self._running or self._queue.kind in ("probe", "hint") else "Stopping."
+        allow(form.cancel, stopping, "Stop; finished slices of a run stay.")
+        no_copy = no_data or self._why_not_copy()
+        allow(form.copy, no_copy, "Copy the command line that does the same without a window.")
+        allow(form.segment, no_result, "Open the Segment dock with the newest result chosen.")
+        form.hint.say(hint_text({"Run": no_run, "Preview": no_run, "Copy": no_copy, "Segment": no_result}))
+
+    def _why_not_copy(self) -> str:
+        if self.form.mask.currentData() == GIVEN and self._mask.file is None:
+            return "save the mask first, the command needs its file."
+        return "" if self._data.file() else "the image was not opened from a file."
+
+    # ---- run ----
+
+    def run(self) -> None:
+        """Reconstruct all slices; a preview ends."""
+        self.form.preview.setChecked(False)
+        if self._queue.kind not in ("open", "mask"):
+            self._queue.stop()
+        self._queue.want("run", self._start_run)
+
+    def cancel(self) -> None:
+        """Stop the run; finished slices stay in a layer that says so."""
+        self._queue.stop()
+        count = self._running.count if self._running else 0
+        self._keep()
+        self.form.status.say(
+            f"Cancelled; {count} finished slice{'' if count == 1 else 's'} kept." if count else "Cancelled."
+        )
+        self._update()
+
+    def _keep(self) -> None:
+        running, self._running = self._running, None
+        if running is not None:
+            running.keep()
+
+    def _start_run(self) -> None:
+        with jobs.errors_shown():
+            given = self._input()
+            self._running = Result(self._viewer, given.scan, given.settings.method, given.card is not None)
+            self._clock = jobs.Clock()
+            self.form.bar.setRange(0, 0)
+            self.form.status.say(f"Starting with {given.scan.name}…")
+            self._queue.start(
+                "run",
+                given.job(start=self._view.number(given.scan)),
+                title=f"Reconstruct {given.scan.name}",
+                on_step=self._show_step,
+                on_done=self._show_result,
+                on_error=self._failed,
+            )
+
+    def _show_step(self, step: Progress) -> None:
+        self.form.bar.setRange(0, step.total if step.total > 1 else 0)
+        self.form.bar.setValue(step.done)
+        self.form.status.say(self._clock.text(step, "slices"))
+        if step.partial is not None:
+            self._running.show(step.partial)
+
+    def _show_result(self, found: Reconstruction) -> None:
+        running, self._running = self._running, None
+        running.finish(found)
+        self.result = running.layer
+        report = found.report
+        acceleration = 1.0 if found.mask is None else effective_acceleration(found.mask)
+        text = f"Done in {jobs.duration(report['seconds'])}: {acceleration:.2f}x, data residual {found.residual:.3f}."
+        differs = [f"⚠ {note}" for note in report["warnings"] if note.startswith("The result differs")]
+        self.form.status.say("\n".join([text, *differs]))
+        self._offer_results()
+        self.compare.tick(self.result.name)
+
+    def _failed(self, why: str) -> None:
+        self.form.status.say(why)
+        show_error(why)
+
+    def _finished(self) -> Image | None:
+        """The newest result in the viewer that has all its slices."""
+        layers = [layer for layer in self._viewer.layers if isinstance(layer, Image) and report_of(layer)]
+        return next((layer for layer in reversed(layers) if not report_of(layer).get("partial")), None)
+
+    # ---- what comes after ----
+
+    def _segment_result(self) -> None:
+        layer = self._finished()
+        _, dock = self._viewer.window.add_plugin_dock_widget("napari-medseg", "Segment", tabify=True)
+        dock.choose(layer)
+
+    def _copy_command(self) -> None:
+        with jobs.errors_shown():
+            given, source = self._input(), self._data.file()
+            text = command(
+                source,
+                layer_volumes.beside(source, f"{given.settings.method}.nii.gz"),
+                given.settings,
+                sampling=self.form.sampling(),
+                mask_file=self._mask.file if self.form.mask.currentData() == GIVEN else None,
+                axes=self.form.axes.text().strip(),
+                conjugate=self.form.conjugate.isChecked(),
+                simulate=given.scan.kspace.simulated,
+            )
+            QApplication.clipboard().setText(text)
+            self.form.status.say("The command is on the clipboard.")
+
+    # ---- what happens around the form ----
+
+    def _layer_added(self, event: Any) -> None:
+        event.value.events.name.connect(self._list_sources)
+        self._list_sources()
+
+    def _layer_removed(self, event: Any) -> None:
+        layer = event.value
+        layer.events.name.disconnect(self._list_sources)
+        if self._running is not None and layer is self._running.layer:
+            self.cancel()
+        self._view.removed(layer)
+        if layer is self.result:
+            self.result = None
+        self._list_sources()
+
+    def event(self, event: QEvent) -> bool:
+        """Stop when the dock is closed: napari takes its widget out of it and keeps it."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self._queue.forget(*_KINDS)
+            self._queue.stop()
+            self._keep()
+            self._view.clear()
+        return super().event(event)

@@ -1,0 +1,161 @@
+"""The controls of the Reconstruct dock and where they stand; what they do is in `reconstruct.py`."""
+
+from __future__ import annotations
+
+from ...errors import SettingsError
+from ...recon.reconstruct import CONSISTENCY
+from ...recon.sampling import KINDS, Sampling
+from ..kit.controls import Page, Paragraph, beside, button, check, choice, fill, line, number, progress_bar
+
+FILE, OWN, GIVEN = "file", "own", "given"
+"""Entries of the lists: raw data from a file; the mask of the scan; a mask that was painted or loaded."""
+
+_CENTRE = 0.32  # share of the measured columns in the centre: 8 % at 4x, 4 % at 8x
+_HEAVY = 0.8
+_CONSISTENCY = {
+    "none": "none",
+    "soft": "soft (weighted)",
+    "hard": "hard (put back)",
+}
+
+
+class ReconstructForm(Page):
+    """Controls as attributes; every one has a tooltip, and one that is off says why."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._data()
+        self._sampling()
+        self._method()
+        self._lay_out()
+
+    def _data(self) -> None:
+        self.source = choice("Raw data from a file, or an image layer whose measurement is simulated.")
+        self.path = line("Path of a file of raw data: fastMRI or ISMRMRD .h5, BART .cfl or .ra, complex .npy or .npz.")
+        self.path.setPlaceholderText("path of raw k-space")
+        self.browse = button("&Open…", "Choose a file of raw k-space.")
+        self.axes = line("Axes of the array in the order of the file: s slice, c coil, y readout, x phase encoding.")
+        self.axes.setPlaceholderText("for example cyx; empty: as the file says")
+        self.conjugate = check("Con&jugate k-space", "For data with the other sign of the phase: unmirrors them.")
+        self.facts = Paragraph()
+
+    def _sampling(self) -> None:
+        self.mask = choice("Which samples count as measured: the scan's own mask, or one that undersamples it.")
+        self.acceleration = number(1, 64, 4, 1, "How many times fewer columns are measured.", "x")
+        self.centre = number(0, 1, 0.08, 0.01, "Share of the columns that form the fully measured centre.", "", 3)
+        self.seed = line("Seed of the mask, a whole number; left empty, the name of the file is the seed.")
+        self.seed.setPlaceholderText("from the name")
+        self.direction = choice("Axis of the phase encoding, along which columns or rows are left out.")
+        fill(self.direction, [("columns (x)", "x"), ("rows (y)", "y")], "x")
+        self.read_out = Paragraph()
+        self.view = check(
+            "Show &k-space",
+            "Show log magnitude, mask and zero-filled image of the slice in view. Paint on the mask with 1 to measure, "
+            "erase to leave out: of a mask of columns whole columns change.",
+        )
+        self.load = button("&Load…", "Take a mask from a .npy file.")
+        self.save_mask = button("Sa&ve…")
+        self._chosen_centre = False
+        self.centre.valueChanged.connect(self._centre_chosen)
+        self.acceleration.valueChanged.connect(self.offer_centre)
+
+    def _method(self) -> None:
+        self.method = choice("How the image is made of the measured samples.")
+        self.card = button("Car&d", "What the model is for, from what data, and how good.")
+        self.consistency = choice(
+            "What happens to the measured samples after the method. Hard puts them back, soft takes a weighted mean of "
+            "them and the result, none leaves the result as it is."
+        )
+        fill(self.consistency, [(_CONSISTENCY[name], name) for name in CONSISTENCY], "hard")
+        self.weight = number(0, 1e6, 1, 0.5, "Weight of the measured samples against the result.", "")
+        self.device = choice("Where a network computes. Automatic takes the fastest device present.")
+        self.warnings = Paragraph()
+        self.preview = check("Preview &slice", "Reconstruct the slice in view, again while you scroll or paint.")
+        self.routers = button("Ro&uter map")
+        self.probe = button("Sensi&tivity")
+        self.suggest = button("Suggest met&hod")
+        self.run = button("&Run")
+        self.cancel = button("&Cancel")
+        self.bar = progress_bar()
+        self.status = Paragraph()
+        self.copy = button("Cop&y as command")
+        self.segment = button("Se&gment result")
+        self.hint = Paragraph()
+
+    def methods(self) -> list[str]:
+        """Methods that can be chosen for the data."""
+        entries = range(self.method.count())
+        return [self.method.itemData(i) for i in entries if self.method.model().item(i).isEnabled()]
+
+    def _lay_out(self) -> None:
+        self.stack(
+            self.rows(
+                ("&Data", self.source, self.source),
+                ("&File", self.path, beside(self.path, self.browse)),
+                ("A&xes", self.axes, self.axes),
+                ("", self.conjugate, self.conjugate),
+            ),
+            self.facts,
+            None,
+            self.rows(
+                ("&Mask", self.mask, self.mask),
+                ("&Acceleration", self.acceleration, self.acceleration),
+                ("C&entre share", self.centre, self.centre),
+                ("Se&ed", self.seed, self.seed),
+                ("Undersampled", self.direction, self.direction),
+            ),
+            self.read_out,
+            beside(self.view, self.load, self.save_mask),
+            None,
+            self.rows(
+                ("M&ethod", self.method, beside(self.method, self.card)),
+                ("Co&nsistency", self.consistency, beside(self.consistency, self.weight)),
+                ("Device", self.device, self.device),
+            ),
+            self.warnings,
+            None,
+            beside(self.preview, self.routers),
+            beside(self.probe, self.suggest),
+            beside(self.run, self.cancel),
+            self.bar,
+            self.status,
+            beside(self.segment, self.copy),
+            self.hint,
+        )
+
+    def offer_centre(self) -> None:
+        """Put in the usual share for the acceleration, unless the person chose one."""
+        if not self._chosen_centre:
+            heavy = self.mask.currentData() == "center_heavy"
+            self.centre.blockSignals(True)
+            self.centre.setValue(_HEAVY if heavy else _CENTRE / self.acceleration.value())
+            self.centre.blockSignals(False)
+
+    def forget_centre(self) -> None:
+        """Another kind of mask was chosen, for which the share means something else."""
+        self._chosen_centre = False
+        self.offer_centre()
+
+    def _centre_chosen(self) -> None:
+        self._chosen_centre = True
+
+    def sampling(self) -> Sampling | None:
+        """The rules for the mask; None where a mask is there already.
+
+        Raises
+        ------
+        SettingsError
+            If they cannot be met.
+        """
+        kind, seed = self.mask.currentData(), self.seed.text().strip()
+        if kind not in KINDS:
+            return None
+        if seed and not seed.isdecimal():
+            raise SettingsError(f"The seed is '{seed}'; needed is a whole number from 0 up, or nothing.")
+        return Sampling(
+            kind,
+            self.acceleration.value(),
+            self.centre.value(),
+            int(seed) if seed else None,
+            direction=self.direction.currentData(),
+        )

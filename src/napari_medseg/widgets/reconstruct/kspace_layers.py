@@ -1,0 +1,153 @@
+"""Layers that follow the slice in view: k-space beside its image, the mask to paint on, zero-filled image, preview."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Labels
+
+from ...recon.sampling import direction
+from ..kit.layer_volumes import SIGHT
+from .scans import Picture, Scan
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+_GAP = 1.05  # k-space stands to the right of its image, so many widths away
+_MASK_COLOURS = {None: "transparent", 0: "transparent", 1: "#00c8ff"}
+
+
+class SliceImage:
+    """One image layer that shows the slice in view, used again for every slice.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    colormap : str
+    """
+
+    def __init__(self, viewer: Viewer, colormap: str = "gray"):
+        self.layer: Image | None = None
+        self._viewer = viewer
+        self._colormap = colormap
+
+    def show(self, image: np.ndarray, place: Mapping[str, Any], name: str, limits: tuple[float, float]) -> None:
+        """Show `image` (y, x) at a `place` that `Grid.at` says."""
+        data = image.reshape((1,) * (len(place["scale"]) - 2) + image.shape)
+        layer = self.layer if self.layer in self._viewer.layers else None
+        if layer is not None and layer.data.shape == data.shape and np.allclose(layer.scale, place["scale"]):
+            layer.data, layer.name = data, name
+            layer.translate = place["translate"]
+            layer.contrast_limits = limits
+            return
+        self.clear()
+        chosen = set(self._viewer.layers.selection)
+        look = {"contrast_limits": limits, "colormap": self._colormap, "metadata": {SIGHT: True}}
+        self.layer = self._viewer.add_image(data, **place, name=name, **look)
+        self._viewer.layers.selection = chosen
+
+    def clear(self) -> None:
+        """Remove the layer."""
+        layer, self.layer = self.layer, None
+        if layer in self._viewer.layers:
+            self._viewer.layers.remove(layer)
+
+
+class KSpaceView:
+    """Log magnitude of k-space beside its image, the sampling mask over it, and the zero-filled image.
+
+    A mask of whole columns (or rows) stays one: a column in which a pixel is painted is measured, one in which a pixel
+    is erased is not. Other masks change pixel by pixel.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    edited : callable
+        Called with the new mask, (x,) or (y, x), after each stroke.
+    """
+
+    def __init__(self, viewer: Viewer, edited: Callable[[np.ndarray], None]):
+        self.mask: Labels | None = None
+        self._viewer = viewer
+        self._edited = edited
+        self._kspace, self._zero_filled = SliceImage(viewer, "magma"), SliceImage(viewer)
+        self._painted: np.ndarray | None = None
+        self._way = ""
+
+    @property
+    def layers(self) -> list[Image | Labels]:
+        """Those in the viewer."""
+        found = (self._kspace.layer, self._zero_filled.layer, self.mask)
+        return [layer for layer in found if layer is not None and layer in self._viewer.layers]
+
+    def show(self, scan: Scan, mask: np.ndarray | None, picture: Picture, number: int) -> None:
+        """Show the slice of this `number` under `mask`; None measures everything."""
+        new = not self.layers
+        place = scan.grid.at(scan.index(number))
+        self._zero_filled.show(picture.zero_filled, place, f"{scan.name} zero-filled slice", scan.limits)
+        beside = _beside(scan, place)
+        self._kspace.show(picture.log, beside, f"{scan.name} k-space (log)", picture.limits)
+        self._show_mask(np.ones(scan.kspace.matrix[1], bool) if mask is None else mask, beside, scan)
+        if new:
+            self._viewer.reset_view()
+
+    def clear(self) -> None:
+        """Remove the layers."""
+        mask, self.mask = self.mask, None
+        if mask in self._viewer.layers:
+            self._viewer.layers.remove(mask)
+        self._kspace.clear()
+        self._zero_filled.clear()
+
+    def _show_mask(self, mask: np.ndarray, place: Mapping[str, Any], scan: Scan) -> None:
+        self._way = direction(mask)
+        self._painted = np.broadcast_to(mask, scan.kspace.matrix).astype(np.uint8)
+        data = self._painted.reshape((1,) * (len(place["scale"]) - 2) + self._painted.shape)
+        layer = self.mask
+        if layer in self._viewer.layers and layer.data.shape == data.shape:
+            if not np.array_equal(layer.data, data):
+                layer.data = data.copy()
+            layer.translate = place["translate"]
+            return
+        chosen = set(self._viewer.layers.selection)
+        name = f"{scan.name} sampling mask"
+        look = {"opacity": 0.35, "colormap": _MASK_COLOURS, "metadata": {SIGHT: True}}
+        self.mask = self._viewer.add_labels(data.copy(), **place, name=name, **look)
+        self._viewer.layers.selection = chosen
+        self.mask.events.paint.connect(self._read)
+        self.mask.events.set_data.connect(self._read)  # undo and redo tell nothing else
+
+    def _read(self, event: Any = None) -> None:
+        if self.mask is None or self._painted is None:
+            return
+        now = (np.asarray(self.mask.data).reshape(self._painted.shape) > 0).astype(np.uint8)
+        changed = now != self._painted
+        if not changed.any():
+            return
+        if self._way:
+            along = 0 if self._way == "x" else 1
+            lines = self._painted.any(along)
+            touched = changed.any(along)
+            # pixels of a line that changed all went the same way
+            lines[touched] = ~lines[touched]
+            now = np.repeat(np.expand_dims(lines, along), now.shape[along], along).astype(np.uint8)
+        self._painted = now
+        self.mask.data[...] = now.reshape(self.mask.data.shape)
+        self.mask.refresh()
+        self._edited(now[0] > 0 if self._way == "x" else now > 0)
+
+
+def _beside(scan: Scan, place: Mapping[str, Any]) -> dict[str, Any]:
+    """Place of k-space: a rectangle as large as the image, to the right of it."""
+    scale, translate = np.array(place["scale"], float), np.array(place["translate"], float)
+    image, matrix = np.array(scan.size), np.array(scan.kspace.matrix)
+    new = scale[-2:] * image / matrix
+    translate[-2:] += (new - scale[-2:]) / 2
+    translate[-1] += _GAP * image[1] * scale[-1]
+    scale[-2:] = new
+    return {**{name: place[name] for name in ("units", "axis_labels") if name in place}} | {
+        "scale": scale,
+        "translate": translate,
+    }

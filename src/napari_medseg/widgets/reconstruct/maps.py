@@ -1,0 +1,147 @@
+"""What the Reconstruct dock tells of a slice on request: routers of a network, stability, the method that suits it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_error
+
+from ...errors import MedsegError
+from ...progress import Job, Progress
+from ...recon.hidden_lines import cannot_thin
+from ...recon.probe import NAME, Probe
+from ...recon.suggest import Hint
+from ...volume import Volume
+from ..kit import jobs
+from ..kit.layer_volumes import SIGHT, add_router_map
+from .view import Input
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+    from ...models import ModelCard
+    from .form import ReconstructForm
+    from .scans import Scan
+
+_BRIGHTEST = 0.05  # of the scale of the images: where that of the sensitivity ends, for every method alike
+
+
+def has_routers(card: ModelCard | None) -> bool:
+    """Whether the network of a model that reconstructs is a conditional one."""
+    if card is None:
+        return False
+    from ...segmentation.router_map import ARCHITECTURES  # imports PyTorch; whoever read the card has done that already
+
+    return card.architecture in ARCHITECTURES
+
+
+class SliceMaps:
+    """New layers over the slice in view, and which method suits it.
+
+    Parameters
+    ----------
+    form : ReconstructForm
+    viewer : napari.Viewer
+    queue : Queue
+        Runs jobs of the kinds ``routers``, ``probe`` and ``hint``.
+    given : callable
+        Says what is reconstructed how.
+    number : callable
+        Says the number of the slice in view of a scan.
+    """
+
+    def __init__(
+        self,
+        form: ReconstructForm,
+        viewer: Viewer,
+        queue: jobs.Queue,
+        given: Callable[[], Input],
+        number: Callable[[Scan], int],
+    ):
+        self._form, self._viewer, self._queue, self._given, self._number = form, viewer, queue, given, number
+        self._clock = jobs.Clock()
+        form.routers.clicked.connect(lambda: queue.want("routers", self._start_routers))
+        form.probe.clicked.connect(lambda: queue.want("probe", self._start_probe))
+        form.suggest.clicked.connect(lambda: queue.want("hint", self._start_hint))
+
+    def why_no_probe(self) -> str:
+        """Why no lines of the data under their mask can be left out; empty if some can."""
+        try:
+            return cannot_thin(self._given().kspace.mask)
+        except MedsegError as error:
+            return str(error)
+
+    def _start_routers(self) -> None:
+        with jobs.errors_shown():
+            given = self._given()
+            number = self._number(given.scan)
+            place = given.scan.grid.at(given.scan.index(number))
+
+            def show(gates: Volume) -> None:
+                add_router_map(self._viewer, place, f"{given.scan.name} {given.settings.method}", gates)
+
+            start = {"title": "Router map", "on_done": show, "on_error": self._failed}
+            self._queue.start("routers", given.router_job(number), **start)
+
+    def _start_probe(self) -> None:
+        with jobs.errors_shown():
+            given = self._given()
+            number = self._number(given.scan)
+            self._start_counted(
+                "probe",
+                given.probe_job(number),
+                "Repeating the reconstruction…",
+                title=f"Sensitivity of {given.scan.name}",
+                on_done=lambda found: self._show_probe(given, number, found),
+            )
+
+    def _start_hint(self) -> None:
+        with jobs.errors_shown():
+            given = self._given()
+            number = self._number(given.scan)
+            names = [name for name in self._form.methods() if name != "zero-filled"]
+            self._start_counted(
+                "hint",
+                given.hint_job(number, names),
+                "Hiding lines…",
+                title=f"Methods for {given.scan.name}",
+                on_done=lambda found: self._show_hint(number, found),
+            )
+
+    def _start_counted(self, kind: str, job: Job[Any], words: str, **options: Any) -> None:
+        self._clock = jobs.Clock()
+        self._form.bar.setRange(0, 0)
+        self._form.status.say(words)
+        self._queue.start(kind, job, on_step=self._show_step, on_error=self._failed, **options)
+
+    def _show_step(self, step: Progress) -> None:
+        self._form.bar.setRange(0, step.total)
+        self._form.bar.setValue(step.done)
+        self._form.status.say(self._clock.text(step, "reconstructions"))
+
+    def _show_probe(self, given: Input, number: int, found: Probe) -> None:
+        place = given.scan.grid.at(given.scan.index(number))
+        image = found.sensitivity.data[0]
+        data = image.reshape((1,) * (len(place["scale"]) - 2) + image.shape)
+        chosen = set(self._viewer.layers.selection)
+        self._viewer.add_image(
+            data,
+            **place,
+            name=f"{given.scan.name} {given.settings.method} {NAME}",
+            contrast_limits=(0, _BRIGHTEST * given.scan.limits[1]),
+            colormap="inferno",
+            metadata={SIGHT: True, "probe": found.report},
+        )
+        self._viewer.layers.selection = chosen
+        self._form.status.say(
+            f"Sensitivity of slice {number}: the image moves by {found.report['share']:.2%} of its maximum (root mean "
+            "square) with noise and lost lines. Errors that all repeats share do not show."
+        )
+
+    def _show_hint(self, number: int, found: Hint) -> None:
+        self._form.status.say(f"Slice {number}: {found.verdict}\n⚠ {found.caution}\n{found.figures}")
+
+    def _failed(self, why: str) -> None:
+        self._form.status.say(why)
+        show_error(why)

@@ -1,0 +1,92 @@
+"""The layer that a reconstruction becomes, slice by slice, and what it remembers of its making."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image
+
+from ... import __version__
+from ...io.contributions import KEY
+from ...recon.reconstruct import Part, Reconstruction
+from ..kit.layer_volumes import shown_slice, shows_slices
+from .scans import Scan
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+REPORT = "reconstruction"
+"""Key in the metadata of a volume: the report of the reconstruction that made it."""
+
+
+def report_of(layer: Image) -> dict[str, Any] | None:
+    """The report of the run that made a layer, if it is a reconstruction."""
+    return layer.metadata.get(KEY, {}).get(REPORT)
+
+
+class Result:
+    """The layer of one run: it appears with its first slice; what is finished stays when the run is cancelled.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    scan : Scan
+    method : str
+    learned : bool
+        Whether a network estimates it.
+    """
+
+    def __init__(self, viewer: Viewer, scan: Scan, method: str, learned: bool):
+        self.layer: Image | None = None
+        self._viewer, self._scan, self._method = viewer, scan, method
+        signs = (" (simulated)", scan.kspace.simulated), (" (estimated)", learned)
+        self._name = f"{scan.name} {method}" + "".join(sign for sign, applies in signs if applies)
+        self._images = np.zeros((scan.kspace.slices, *scan.size), np.float32)
+        self._residuals: dict[int, float] = {}
+
+    def show(self, part: Part) -> None:
+        """Add a finished slice."""
+        self._images[part.index] = part.image
+        self._residuals[part.index] = part.residual
+        if self.layer is None:
+            notes = {"simulated": self._scan.kspace.simulated, REPORT: self._unfinished()}
+            data, options = self._scan.layer(self._images, self._name, notes)
+            self.layer = self._viewer.add_image(data, **options)
+            self.layer.editable = False
+        elif self.layer in self._viewer.layers and self._in_view(part.index):
+            self.layer.refresh(extent=False, highlight=False, thumbnail=False)
+
+    def finish(self, found: Reconstruction) -> None:
+        """Hand the finished layer over to the person."""
+        if self.layer in self._viewer.layers:
+            self.layer.metadata[KEY][REPORT] = found.report
+            self.layer.editable = True
+            self.layer.refresh()
+
+    def keep(self) -> None:
+        """The run ended early: say so in the name."""
+        if self.layer in self._viewer.layers:
+            self.layer.name = f"{self._name} (partial)"
+            self.layer.metadata[KEY][REPORT] = self._unfinished()
+            self.layer.editable = True
+            self.layer.refresh()
+
+    @property
+    def count(self) -> int:
+        """Number of finished slices."""
+        return len(self._residuals)
+
+    def _unfinished(self) -> dict[str, Any]:
+        done = sorted(self._residuals)
+        return {
+            "version": __version__,
+            "settings": {"method": self._method},
+            "partial": True,
+            "simulated": self._scan.kspace.simulated,
+            "slices": done,
+            "residual_by_slice": [self._residuals[index] for index in done],
+        }
+
+    def _in_view(self, index: int) -> bool:
+        return shows_slices(self._viewer) and shown_slice(self._viewer, self.layer, self._scan.axes) == index

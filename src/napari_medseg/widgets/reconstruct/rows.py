@@ -1,0 +1,270 @@
+"""The rows of the Reconstruct form that decide what is reconstructed: the data, and the mask over them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image
+from napari.utils.notifications import show_error
+from qtpy.QtWidgets import QFileDialog
+
+from ...errors import MedsegError
+from ...io.contributions import KEY
+from ...kspace import KSpace
+from ...recon.contributions import FILE as KSPACE_FILE
+from ...recon.sampling import KINDS, Sampling, load_mask, save_mask
+from ..kit import layer_volumes
+from ..kit.controls import fill
+from ..kit.offers import offer_images
+from . import scans
+from .form import FILE, GIVEN, OWN, ReconstructForm
+from .result import report_of
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+    from ..kit.jobs import Queue
+
+_FILTERS = "Raw k-space (*.h5 *.hdf5 *.mrd *.cfl *.hdr *.ra *.npy *.npz);;All files (*)"
+
+
+class DataRows:
+    """Where the k-space comes from.
+
+    Parameters
+    ----------
+    form : ReconstructForm
+    viewer : napari.Viewer
+    queue : Queue
+        Opens the data as jobs of the kind ``open``.
+    changed : callable
+        Called when other data were chosen, have been opened, or cannot be.
+
+    Attributes
+    ----------
+    scan : Scan or None
+        The data, once they are open.
+    problem : str
+        Why there are none.
+    """
+
+    def __init__(self, form: ReconstructForm, viewer: Viewer, queue: Queue, changed: Callable[[], None]):
+        self.scan: scans.Scan | None = None
+        self.problem = ""
+        self._form, self._viewer, self._queue, self._tell = form, viewer, queue, changed
+        self._opened: tuple[Any, ...] = ()
+        form.source.currentIndexChanged.connect(self._chosen)
+        form.conjugate.toggled.connect(self._chosen)
+        for field in (form.path, form.axes):
+            field.editingFinished.connect(self._typed)
+        form.browse.clicked.connect(self._ask)
+
+    def offer(self) -> None:
+        """List the image layers."""
+        box, files = self._form.source, [("Raw k-space from a file", FILE)]
+        if box.currentData() == FILE and self.raw_file() is None:
+            fill(box, [], None)  # no file was chosen yet, so an image may take its place
+        if offer_images(box, self._viewer, files, lambda layer: report_of(layer) is None):
+            self._chosen()
+
+    def open(self, path: Path) -> None:
+        """Open a file of raw data."""
+        self._form.path.setText(str(path))
+        self._form.source.blockSignals(True)
+        self._form.source.setCurrentIndex(self._form.source.findData(FILE))
+        self._form.source.blockSignals(False)
+        self._chosen()
+
+    def raw_file(self) -> Path | None:
+        """The file of raw data that is chosen: typed, or remembered by a layer."""
+        source, typed = self._form.source.currentData(), self._form.path.text().strip()
+        if isinstance(source, Image):
+            typed = source.metadata.get(KEY, {}).get(KSPACE_FILE)
+        return Path(typed) if typed else None
+
+    def file(self) -> Path | None:
+        """The file that the data come from, raw or image."""
+        source = self._form.source.currentData()
+        return self.raw_file() or (layer_volumes.source_path(source) if isinstance(source, Image) else None)
+
+    def _ask(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self._form, "Open raw k-space", self._form.path.text(), _FILTERS)
+        if path:
+            self._form.axes.clear()
+            self.open(Path(path))
+
+    def _says(self) -> tuple[Any, ...]:
+        form = self._form
+        return form.source.currentData(), form.path.text(), form.axes.text(), form.conjugate.isChecked()
+
+    def _typed(self) -> None:
+        if self._says() != self._opened:  # leaving a field is no change
+            self._chosen()
+
+    def _chosen(self, _: Any = None) -> None:
+        self._opened = self._says()
+        self.scan, self.problem = None, ""
+        self._form.facts.say("")
+        self._queue.forget("mask", "preview", "picture")
+        if self._queue.kind in ("open", "mask", "preview", "picture"):
+            self._queue.stop()
+        source, raw = self._form.source.currentData(), self.raw_file()
+        if raw is not None or isinstance(source, Image):
+            self._queue.want("open", partial(self._start, source, raw))
+        else:
+            self._queue.forget("open")
+            self.problem = "open raw k-space or an image first."
+        self._tell()
+
+    def _start(self, source: Any, raw: Path | None) -> None:
+        form = self._form
+        try:
+            if raw is not None:
+                grid = layer_volumes.Grid.of(source, "zyx") if isinstance(source, Image) else None
+                job = scans.open_job(raw, form.axes.text().strip(), form.conjugate.isChecked(), grid)
+            else:
+                axes = next(iter(layer_volumes.axes_choices(source)), None)
+                volume = layer_volumes.to_volume(source, axes)
+                job = scans.simulate_job(volume, source.name, layer_volumes.Grid.of(source, axes))
+        except MedsegError as error:
+            self._failed(str(error))
+            return
+        self._queue.start("open", job, title="Open k-space", quiet=True, on_done=self._done, on_error=self._failed)
+
+    def _done(self, scan: scans.Scan) -> None:
+        self.scan = scan
+        self._form.facts.say(scans.facts(scan))
+        self._tell()
+
+    def _failed(self, why: str) -> None:
+        self.problem = why
+        self._tell()
+
+
+class MaskRows:
+    """Which samples of a scan count as measured.
+
+    Parameters
+    ----------
+    form : ReconstructForm
+    queue : Queue
+        Draws masks as jobs of the kind ``mask``.
+    changed : callable
+        Called when another mask was chosen, has been drawn, or cannot be.
+
+    Attributes
+    ----------
+    kspace : KSpace or None
+        What the mask leaves, once it is drawn.
+    problem : str
+        Why there is none.
+    pending : bool
+        Whether a mask is yet to be drawn.
+    file : pathlib.Path or None
+        Where the mask lies that was loaded, or painted and saved.
+    """
+
+    def __init__(self, form: ReconstructForm, queue: Queue, changed: Callable[[], None]):
+        self.kspace: KSpace | None = None
+        self.problem = ""
+        self.pending = False
+        self.file: Path | None = None
+        self._form, self._queue, self._tell = form, queue, changed
+        self._scan: scans.Scan | None = None
+        self._given: np.ndarray | None = None
+        form.mask.currentIndexChanged.connect(self._kind_chosen)
+        for field in (form.acceleration, form.centre):
+            field.valueChanged.connect(self._chosen)
+        form.seed.editingFinished.connect(self._chosen)
+        form.direction.currentIndexChanged.connect(self._chosen)
+        form.load.clicked.connect(self._ask_for_file)
+        form.save_mask.clicked.connect(self._ask_where_to_save)
+
+    def of(self, scan: scans.Scan | None) -> None:
+        """Offer masks for other data."""
+        self._scan, self._given, self.file = scan, None, None
+        self.kspace = None
+        if scan is not None:
+            self._offer(OWN)
+        self._chosen()
+
+    def give(self, mask: np.ndarray, path: Path | None) -> None:
+        """Take a mask that was painted or loaded."""
+        self._given, self.file = mask, path
+        self._offer(GIVEN)
+        self._chosen()
+
+    def sampling(self) -> Sampling | None:
+        """The rules for the mask, if there are any that can be met."""
+        try:
+            return self._form.sampling()
+        except MedsegError:  # the form says so
+            return None
+
+    def _offer(self, wanted: str) -> None:
+        own = "of the scan: all measured" if self._scan.kspace.mask is None else "of the scan"
+        given = [("as painted or loaded", GIVEN)] if self._given is not None else []
+        fill(self._form.mask, [(own, OWN), *given, *((kind.replace("_", " "), kind) for kind in KINDS)], wanted)
+
+    def _kind_chosen(self) -> None:
+        self._form.forget_centre()
+        self._chosen()
+
+    def _chosen(self, _: Any = None) -> None:
+        self.problem = ""
+        if self._queue.kind in ("mask", "preview", "picture"):
+            self._queue.stop()  # the newest wish wins
+        self.pending = self._scan is not None
+        if self.pending:
+            self._queue.want("mask", self._start)
+        else:
+            self._form.read_out.say("")
+        self._tell()
+
+    def _start(self) -> None:
+        given = self._given if self._form.mask.currentData() == GIVEN else None
+        try:
+            job = scans.mask_job(self._scan, self._form.sampling(), given)
+        except MedsegError as error:
+            self._failed(str(error))
+            return
+        self._queue.start("mask", job, title="Mask", quiet=True, on_done=self._done, on_error=self._failed)
+
+    def _done(self, kspace: KSpace) -> None:
+        self.kspace, self.pending = kspace, False
+        self._form.read_out.say(scans.mask_text(kspace))
+        self._tell()
+
+    def _failed(self, why: str) -> None:
+        self.kspace, self.pending, self.problem = None, False, why
+        self._form.read_out.say("")
+        self._tell()
+
+    def _ask_for_file(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self._form, "Load a sampling mask", "", "Masks (*.npy)")
+        if path:
+            self._with_file(lambda: self.give(load_mask(Path(path)), Path(path)))
+
+    def _ask_where_to_save(self) -> None:
+        suggested = str(Path.home() / f"{self._scan.name}_mask.npy")
+        path, _ = QFileDialog.getSaveFileName(self._form, "Save the sampling mask", suggested, "Masks (*.npy)")
+        if path:
+            self._with_file(lambda: self._save(Path(path).with_suffix(".npy")))
+
+    def _save(self, path: Path) -> None:
+        save_mask(self.kspace.mask, path)
+        if self._form.mask.currentData() == GIVEN:
+            self.file = path
+        self._form.status.say(f"Saved {path.name}.")
+        self._tell()
+
+    def _with_file(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except MedsegError as error:
+            self._form.status.say(str(error))
+            show_error(str(error))

@@ -1,0 +1,182 @@
+"""What the Reconstruct form works on: k-space and its place in the viewer; its jobs, and words for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...io.contributions import layer_tuple
+from ...io.kspace import read_kspace
+from ...kspace import KSpace
+from ...progress import Job, Progress
+from ...recon.contributions import magnitude
+from ...recon.reconstruct import image_volume, sampled
+from ...recon.sampling import Sampling, centre_lines, direction, effective_acceleration
+from ...recon.sense import calibration_region
+from ...recon.simulate import outer_share, scan
+from ...recon.transforms import fft2c, rss
+from ...volume import Volume
+from ..kit.layer_volumes import Grid
+
+MANY_EMPTY = 0.25
+"""Share of empty outer k-space that is worth a warning."""
+
+_EPSILON = 1e-6  # share of the maximum; k-space values themselves may be tiny
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """k-space, and where its images lie in the viewer.
+
+    Parameters
+    ----------
+    kspace : KSpace
+        As it was read or simulated, with no mask but its own.
+    name : str
+        Of the file or layer.
+    image : Volume
+        Grid of the images: one slice of theirs, or the layer that k-space was simulated of.
+    grid : Grid
+        Place of the layers.
+    limits : (float, float)
+        Contrast limits that all images of the scan share.
+    empty : mapping of str to float
+        Share of outer k-space that is empty, by direction of the phase encoding; of simulated data.
+    """
+
+    kspace: KSpace
+    name: str
+    image: Volume
+    grid: Grid
+    limits: tuple[float, float]
+    empty: Mapping[str, float]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of the images."""
+        return self.kspace.crop or self.kspace.matrix
+
+    @property
+    def axes(self) -> str:
+        """Of the layers."""
+        return self.image.axes
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the layers with all slices."""
+        return ((self.kspace.slices,) if "z" in self.axes else ()) + self.size
+
+    def index(self, number: int) -> tuple[int, ...]:
+        """Position of a slice along the axes before y and x."""
+        return (number,) if "z" in self.axes else ()
+
+    def layer(self, images: np.ndarray, name: str, notes: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
+        """Data and arguments of a layer with `images` (slice, y, x), whose memory it shares."""
+        data = images.reshape(self.shape)
+        flags = {key: self.image.metadata[key] for key in ("has_spacing",) if key in self.image.metadata}
+        volume = replace(self.image, data=data, metadata={**flags, **notes})
+        _, options, _ = layer_tuple(volume, name)
+        return data, {**options, **self.grid.options, "contrast_limits": self.limits}
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One slice to look at: log magnitude of k-space (y, x), its contrast limits, and the zero-filled image."""
+
+    log: np.ndarray
+    limits: tuple[float, float]
+    zero_filled: np.ndarray
+
+
+def open_job(path: Path, axes: str, conjugate: bool, grid: Grid | None = None) -> Job[Scan]:
+    """Open a file of raw data.
+
+    Parameters
+    ----------
+    grid : Grid, optional
+        Of the layer that shows its zero-filled images.
+    """
+    yield Progress(0, 1)
+    kspace = read_kspace(path, axes=axes or None, conjugate=conjugate)
+    first = magnitude(kspace, kspace.slices // 2)
+    image = image_volume(kspace, first[None])
+    if grid is None:
+        _, options, _ = layer_tuple(image, path.stem)
+        grid = Grid({name: options[name] for name in ("scale", "translate", "axis_labels", "units") if name in options})
+    return Scan(kspace, path.name.removesuffix(path.suffix), image, grid, _limits(first), {})
+
+
+def simulate_job(volume: Volume, name: str, grid: Grid) -> Job[Scan]:
+    """Simulate the measurement of an image."""
+    yield Progress(0, 1)
+    kspace = scan(volume)
+    middle = np.asarray(volume.data).reshape(-1, *volume.data.shape[-2:])[kspace.slices // 2]
+    clean = fft2c(middle.astype(np.complex64))
+    empty = {"x": outer_share(clean), "y": outer_share(clean.T)} if middle.any() else {}
+    return Scan(kspace, name, volume, grid, _limits(magnitude(kspace, kspace.slices // 2)), empty)
+
+
+def mask_job(of: Scan, sampling: Sampling | None, mask: np.ndarray | None) -> Job[KSpace]:
+    """The k-space of a scan under a mask: its own, a drawn or a given one."""
+    yield Progress(0, 1)
+    return sampled(of.kspace, sampling, mask)
+
+
+def picture_job(kspace: KSpace, index: int) -> Job[Picture]:
+    """What is to see of one slice."""
+    yield Progress(0, 2)
+    size = rss(kspace.slice(index), 0)
+    log = np.log10(size + _EPSILON * size.max()).astype(np.float32)
+    low, high = np.percentile(log[size > 0], (1, 99.9))  # what was not measured stays black
+    yield Progress(1, 2)
+    return Picture(log, (float(low), float(max(high, low + _EPSILON))), magnitude(kspace, index))
+
+
+def facts(of: Scan) -> str:
+    """What was recognised of a scan."""
+    kspace, meta = of.kspace, of.kspace.metadata
+    first = "Simulated from an image" if kspace.simulated else meta.get("format", "Raw data")
+    rows, columns = kspace.matrix
+    lines = [f"{first}: {_count(kspace.slices, 'slice')}, {_count(kspace.coils, 'coil')}, matrix {rows} x {columns}"]
+    if kspace.crop and kspace.crop != kspace.matrix:
+        lines[0] += ", image {} x {}".format(*kspace.crop)
+    if kspace.acquired:
+        lines.append(f"Measured: columns {kspace.acquired[0]} to {kspace.acquired[1] - 1}, the others are filling")
+    lines += [f"Acquisition {meta['acquisition']}"] if meta.get("acquisition") else []
+    lines += [f"Taken: {meta['taken']}"] if meta.get("taken") else []
+    if kspace.spacing:
+        lines.append("Voxel {:.3g} x {:.3g} x {:.3g} mm (z, y, x)".format(*kspace.spacing))
+    else:
+        lines.append("Voxel size unknown")
+    words = {"file": "mask in the file", "inferred": "mask inferred from its zeros"}
+    sampling = "Fully sampled"
+    if kspace.mask is not None:
+        sampling = f"Undersampled {effective_acceleration(kspace.mask):.2f}x, {words.get(kspace.mask_origin, 'masked')}"
+    return "\n".join([*lines, sampling + (", reference image in the file" if kspace.reference is not None else "")])
+
+
+def mask_text(kspace: KSpace) -> str:
+    """How much a mask measures."""
+    if kspace.mask is None:
+        return f"All {kspace.matrix[1]} columns measured"
+    mask, way = kspace.mask, direction(kspace.mask)
+    end = f"; effective acceleration {effective_acceleration(mask):.2f}x"
+    if way:
+        lines = mask if way == "x" else mask[:, 0]
+        first, last = centre_lines(lines)
+        words = "columns" if way == "x" else "rows"
+        return f"{np.count_nonzero(lines)} of {lines.size} {words}, {last - first} of them in the full centre{end}"
+    centre = " x ".join(str(part.stop - part.start) for part in calibration_region(mask, len(mask)))
+    return f"{np.count_nonzero(mask)} of {mask.size} samples, full centre {centre}{end}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _limits(image: np.ndarray) -> tuple[float, float]:
+    return 0.0, float(np.percentile(image, 99.8)) or 1.0

@@ -1,0 +1,180 @@
+"""What the Reconstruct dock shows of the slice in view, anew after each change: k-space with its mask, a preview."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Layer
+from napari.utils.notifications import show_error
+
+from ...kspace import KSpace
+from ...progress import Job
+from ...recon.probe import Probe, probe_job
+from ...recon.reconstruct import ReconSettings, Reconstruction, reconstruct_job
+from ...recon.router_map import router_map_job
+from ...recon.suggest import Hint, hint_job
+from ...volume import Volume
+from ..kit.shelf import Shelf
+from . import scans
+from .kspace_layers import KSpaceView, SliceImage
+from .scans import Scan
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+    from ...models import ModelCard, TrainedModel
+    from ..kit.jobs import Queue
+    from .form import ReconstructForm
+
+
+@dataclass(frozen=True, eq=False)
+class Input:
+    """What the form says, taken down when a job starts."""
+
+    scan: Scan
+    kspace: KSpace
+    settings: ReconSettings
+    card: ModelCard | None
+    shelf: Shelf
+
+    def job(self, **where: Any) -> Job[Reconstruction]:
+        """Reconstruct, after the network was loaded; `where` are options of `reconstruct_job`."""
+        return self.shelf.job(
+            [self.card] if self.card else [],
+            lambda models: reconstruct_job(self.kspace, self.settings, model=next(iter(models), None), **where),
+        )
+
+    def router_job(self, number: int) -> Job[Volume]:
+        """Where the network spends its heavy attention in the slice of this number."""
+        return self.shelf.job([self.card], lambda models: router_map_job(self.kspace, self.settings, models[0], number))
+
+    def probe_job(self, number: int) -> Job[Probe]:
+        """How far the slice of this number moves with noise and lost lines."""
+        return self.shelf.job(
+            [self.card] if self.card else [],
+            lambda models: probe_job(self.kspace, self.settings, model=next(iter(models), None), indices=[number]),
+        )
+
+    def hint_job(self, number: int, names: Sequence[str]) -> Job[Hint]:
+        """Which of the methods of these names best predicts samples that are hidden in the slice of this number."""
+        learned = [name for name in names if name in self.shelf.reconstructors]
+
+        def work(models: list[TrainedModel]) -> Job[Hint]:
+            known = dict(zip(learned, models, strict=True))
+            candidates = [(replace(self.settings, method=name), known.get(name)) for name in names]
+            return hint_job(self.kspace, candidates, indices=[number])
+
+        return self.shelf.job([self.shelf.reconstructors[name] for name in learned], work)
+
+
+class SliceView:
+    """Layers of the slice in view.
+
+    Parameters
+    ----------
+    form : ReconstructForm
+    viewer : napari.Viewer
+    queue : Queue
+        Runs jobs of the kinds ``picture`` and ``preview``.
+    given : callable
+        Says what to show; None while nothing can be shown.
+    painted : callable
+        Called with a mask that was painted.
+    """
+
+    def __init__(
+        self,
+        form: ReconstructForm,
+        viewer: Viewer,
+        queue: Queue,
+        given: Callable[[], Input | None],
+        painted: Callable[[np.ndarray], None],
+    ):
+        self._form, self._viewer, self._queue, self._given = form, viewer, queue, given
+        self._preview = SliceImage(viewer)
+        self._kspace = KSpaceView(viewer, painted)
+        form.view.toggled.connect(self._view_toggled)
+        form.preview.toggled.connect(self._preview_toggled)
+        viewer.dims.events.current_step.connect(self.update)
+
+    def update(self, event: Any = None) -> None:
+        """Something that is shown has changed: the slice, the mask, the method."""
+        for box, kind, begin in (
+            (self._form.view, "picture", self._start_picture),
+            (self._form.preview, "preview", self._start_preview),
+        ):
+            if box.isChecked():
+                if self._queue.kind == kind:
+                    self._queue.stop()  # the newest wish wins
+                self._queue.want(kind, begin)
+
+    def number(self, scan: Scan) -> int:
+        """Of the slice in view; the middle one while the viewer shows no layers along slices."""
+        if "z" not in scan.axes:
+            return 0
+        dims, place = self._viewer.dims, scan.grid.options
+        if dims.ndim < 3 or not len(self._viewer.layers):
+            return scan.kspace.slices // 2
+        index = (dims.point[-3] - place["translate"][-3]) / place["scale"][-3]
+        return int(np.clip(round(float(index)), 0, scan.kspace.slices - 1))
+
+    def removed(self, layer: Layer) -> None:
+        """A layer was taken out of the viewer."""
+        if layer is self._preview.layer:
+            self._form.preview.setChecked(False)
+        if layer is self._kspace.mask:
+            self._form.view.setChecked(False)
+
+    def clear(self) -> None:
+        """Remove the layers."""
+        self._preview.clear()
+        self._kspace.clear()
+
+    def _view_toggled(self, ticked: bool) -> None:
+        if ticked:
+            self.update()
+        else:
+            self._queue.forget("picture")
+            self._kspace.clear()
+
+    def _preview_toggled(self, ticked: bool) -> None:
+        if ticked:
+            self.update()
+        else:
+            self._queue.forget("preview")
+            self._preview.clear()
+
+    def _start_picture(self) -> None:
+        if (given := self._given()) is None:
+            return
+        number = self.number(given.scan)
+
+        def show(picture: scans.Picture) -> None:
+            if self._form.view.isChecked():
+                self._kspace.show(given.scan, given.kspace.mask, picture, number)
+
+        job = scans.picture_job(given.kspace, number)
+        self._queue.start("picture", job, title="k-space", quiet=True, on_done=show, on_error=self._failed)
+
+    def _start_preview(self) -> None:
+        if (given := self._given()) is None:
+            return
+        number = self.number(given.scan)
+        place = given.scan.grid.at(given.scan.index(number))
+
+        def show(found: Reconstruction) -> None:
+            if self._form.preview.isChecked():
+                name = f"preview {given.settings.method} (not saved)"
+                self._preview.show(found.image.data[0], place, name, given.scan.limits)
+                seconds = found.report["seconds"]
+                self._form.status.say(f"Preview: data residual {found.residual:.3f}, {seconds:.1f} s.")
+
+        job = given.job(indices=[number])
+        self._queue.start("preview", job, title="Preview", quiet=True, on_done=show, on_error=self._failed)
+
+    def _failed(self, why: str) -> None:
+        self._form.status.say(why)
+        show_error(why)

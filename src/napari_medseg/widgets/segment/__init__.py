@@ -1,0 +1,5 @@
+"""The Segment dock."""
+
+from .dock import SegmentWidget
+
+__all__ = ["SegmentWidget"]

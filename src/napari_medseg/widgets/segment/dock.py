@@ -1,0 +1,403 @@
+"""The Segment dock: choose an image and models, preview, run, save; a thin form over the jobs in `_runs`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image, Labels
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QApplication, QFileDialog, QWidget
+
+from ... import io
+from ...errors import MedsegError, SettingsError
+from ...progress import Progress
+from ...volume import Volume
+from ..kit import jobs, layer_volumes
+from ..kit.card import CardDialog
+from ..kit.controls import allow, hint_text, hold
+from ..kit.preferences import preferences
+from ..kit.records import follow_strokes
+from ..kit.shelf import Shelf
+from ..kit.tuning import training
+from .form import SegmentForm, plan_text, result_text
+from .rows import ImageRows, ModelRows
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+    from ...models import ModelCard
+    from ...segmentation.inference import InferenceSettings, Plan, Segmentation
+
+# PyTorch is imported by the first job, in its thread; what needs it is imported where it is used.
+
+_FILTERS = "NIfTI (*.nii.gz *.nii);;TIFF (*.tif *.tiff);;NumPy (*.npz)"
+
+
+@dataclass(frozen=True)
+class _Input:
+    """What the form says, taken down when a job starts."""
+
+    image: Image
+    volume: Volume
+    cards: list[ModelCard]
+    settings: InferenceSettings
+
+
+class SegmentWidget(QWidget):
+    """Segment an image layer with a model, or with several that vote; labels appear slice by slice in a new layer.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+
+    Attributes
+    ----------
+    labels : napari.layers.Labels or None
+        What the last finished run made, while it is in the viewer.
+    """
+
+    def __init__(self, napari_viewer: Viewer):
+        super().__init__()
+        self.labels: Labels | None = None
+        self._viewer = napari_viewer
+        self._shelf = Shelf()
+        self._ready, self._problem = False, "the models are being read."
+        self._result: layer_volumes.Result | None = None
+        self._preview = layer_volumes.Preview(napari_viewer)
+        self._clock = jobs.Clock()
+        self._queue = jobs.Queue(self, ("models", "run", "save", "routers", "preview", "plan"), self._job_changed)
+        self.form = SegmentForm()
+        self._images = ImageRows(self.form, napari_viewer)
+        self._models = ModelRows(self.form, self._shelf)
+        hold(self, self.form)
+        self._connect()
+        self._list_images()
+        self._read_models()
+        training().models_changed.connect(self._read_models)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job is under way or about to start."""
+        return self._queue.busy
+
+    def choose(self, image: Image) -> None:
+        """Choose an image layer."""
+        self.form.image.setCurrentIndex(self.form.image.findText(image.name))
+
+    def _connect(self) -> None:
+        form, layers = self.form, self._viewer.layers
+        form.image.currentIndexChanged.connect(self._list_axes)
+        for box in (form.axes, form.channel, form.context, form.device):
+            box.currentIndexChanged.connect(self._changed)
+        form.model.currentIndexChanged.connect(self._model_chosen)
+        form.others.changed.connect(self._changed)
+        for box in (form.uncertainty, form.split):
+            box.toggled.connect(self._changed)
+        form.preview.toggled.connect(self._preview_toggled)
+        form.card.clicked.connect(self._show_card)
+        form.routers.clicked.connect(lambda: self._queue.want("routers", self._start_routers))
+        form.run.clicked.connect(self.run)
+        form.cancel.clicked.connect(self.cancel)
+        form.save.clicked.connect(self._ask_where_to_save)
+        form.copy.clicked.connect(self._copy_command)
+        layers.events.inserted.connect(self._layer_added)
+        layers.events.removed.connect(self._layer_removed)
+        layers.events.reordered.connect(self._list_images)
+        layers.selection.events.active.connect(self._update)
+        self._viewer.dims.events.current_step.connect(self._scrolled)
+        for layer in layers:
+            layer.events.name.connect(self._list_images)
+            follow_strokes(layer)
+
+    # ---- what can be chosen ----
+
+    def _list_images(self, event: Any = None) -> None:
+        if self._images.offer_images():
+            self._list_axes()
+        self._update()
+
+    def _list_axes(self) -> None:
+        self._images.offer_axes()
+        self._changed()
+
+    def _read_models(self) -> None:
+        self._queue.want("models", partial(self._shelf.start_reading, self._queue, self._list_models))
+
+    def _list_models(self, _: None) -> None:
+        self._models.fill(preferences())
+        self._ready, self._problem = True, ""
+        self._model_chosen()
+
+    def _model_chosen(self) -> None:
+        self._models.offer_others()
+        self._changed()
+
+    def _show_card(self) -> None:
+        CardDialog(self._models.chosen()[0], self).show()
+
+    def _input(self) -> _Input:
+        """What the form says.
+
+        Raises
+        ------
+        MedsegError
+            If there is no image or model, or the layer cannot be segmented.
+        """
+        from ...segmentation.inference import InferenceSettings
+
+        form, image, cards = self.form, self.form.image.currentData(), self._models.chosen()
+        if image is None or not cards:
+            raise SettingsError("There is no image or no model. Open an image and choose a model first.")
+        volume = layer_volumes.to_volume(image, form.axes.currentData())
+        settings = InferenceSettings(
+            device=form.device.currentData(),
+            channel=form.channel.currentData(),
+            uncertainty=form.uncertainty.isChecked() and len(cards) == 1,
+            split_objects=cards[0].objects and form.split.isChecked(),
+            context="auto" if form.context.isHidden() else form.context.currentData(),
+        )
+        return _Input(image, volume, cards, settings)
+
+    # ---- what is possible now, and why the rest is not ----
+
+    def _changed(self) -> None:
+        """Something that a run depends on was chosen anew."""
+        self._images.offer_channels()
+        self._models.offer_context(self.form.axes.currentData() or "")
+        if self._ready:
+            self._queue.want("plan", self._start_plan)
+            self._scrolled()
+        self._update()
+
+    def _job_changed(self) -> None:
+        if not self._queue.kind:
+            self._give_up()
+        self._update()
+
+    def _update(self, event: Any = None) -> None:
+        form, kind = self.form, self._queue.kind
+        image, cards, target = form.image.currentData(), self._models.chosen(), self._save_target()
+        why_not = self._problem or ("" if image else "open an image first.") or ("" if cards else "choose a model.")
+        busy = {"run": "a run is under way.", "save": "labels are being written."}.get(kind, "")
+        no_run = why_not or busy
+        no_save = busy or ("" if target else "no labels yet; run, or select a labels layer.")
+        no_copy = why_not or ("" if layer_volumes.source_path(image) else "the image was not opened from a file.")
+        form.show_row(form.axes, form.axes.count() > 1)
+        form.show_row(form.channel, form.channel.count() > 1)
+        form.routers.setVisible(bool(cards) and cards[0].name in self._shelf.routed)
+        form.split.setVisible(bool(cards and cards[0].objects))
+        form.cancel.setVisible(kind == "run")
+        form.bar.setVisible(bool(busy))
+        for box in (form.model, form.others, form.device):
+            box.setEnabled(self._ready)
+        allow(form.card, "" if cards else "No model is chosen.", "What the model is for, from what data, and how good.")
+        allow(form.preview, no_run, "Label the slice in view as Run would, and the next ones while you scroll.")
+        allow(
+            form.uncertainty,
+            "" if len(cards) < 2 else "Several models have no uncertainty in common; the disagreement takes its place.",
+            "Also make an image of where the model was undecided (0 to 255).",
+        )
+        allow(form.routers, no_run, "Show where the model spends its heavy attention in the slice in view.")
+        allow(form.run, no_run, "Label the whole image in a new layer; existing layers are left alone.")
+        allow(form.cancel, "" if self._result else "Stopping.", "Stop the run and remove its labels.")
+        allow(form.save, no_save, f"Save '{target.name if target else ''}' with the geometry of its image.")
+        allow(form.copy, no_copy, "Copy the command line that does the same without a window.")
+        form.hint.say(hint_text({"Run": no_run, "Preview": no_run, "Save": no_save, "Copy": no_copy}))
+
+    # ---- plan ----
+
+    def _start_plan(self) -> None:
+        from .work import plan_job
+
+        if not self._models.chosen() or self.form.image.currentData() is None:
+            self.form.plan.say("")
+            return
+        try:
+            given = self._input()
+        except MedsegError as error:
+            self._cannot(str(error))
+            return
+
+        def show(plan: Plan) -> None:
+            self._problem = ""
+            self.form.plan.say(plan_text(plan, len(given.cards)))
+
+        job = self._shelf.job(given.cards, lambda models: plan_job(given.volume, models, given.settings))
+        self._queue.start("plan", job, title="Plan", quiet=True, on_done=show, on_error=self._cannot)
+
+    def _cannot(self, why: str) -> None:
+        self._problem = why
+        self.form.plan.say("")
+        self._update()
+
+    # ---- preview ----
+
+    def _preview_toggled(self, ticked: bool) -> None:
+        if ticked:
+            self._scrolled()
+        else:
+            self._queue.forget("preview")
+            self._preview.clear()
+
+    def _scrolled(self, event: Any = None) -> None:
+        if self.form.preview.isChecked():
+            self._queue.want("preview", self._start_preview)
+
+    def _start_preview(self) -> None:
+        from .work import slice_job
+
+        try:
+            given = self._input()
+        except MedsegError:  # the plan says so
+            self.form.preview.setChecked(False)
+            return
+        index = layer_volumes.shown_index(self._viewer, given.image, given.volume.axes)
+        grid = layer_volumes.Grid.of(given.image, given.volume.axes)
+
+        def show(found: Volume) -> None:
+            if self.form.preview.isChecked() and given.image in self._viewer.layers:
+                self._preview.show(found, tuple(index.values()), grid)
+
+        job = self._shelf.job(given.cards, lambda models: slice_job(given.volume, models, given.settings, index))
+        self._queue.start("preview", job, title="Preview", quiet=True, on_done=show, on_error=self._cannot)
+
+    def _start_routers(self) -> None:
+        from .work import router_job
+
+        with jobs.errors_shown():
+            given = self._input()
+            index = layer_volumes.shown_index(self._viewer, given.image, given.volume.axes)
+            place = layer_volumes.Grid.of(given.image, given.volume.axes).at(tuple(index.values()))
+            show = partial(
+                layer_volumes.add_router_map, self._viewer, place, f"{given.image.name} {given.cards[0].name}"
+            )
+            job = self._shelf.job(given.cards, lambda models: router_job(given.volume, models, given.settings, index))
+            self._queue.start("routers", job, title="Router map", on_done=show, on_error=self._failed)
+
+    # ---- run ----
+
+    def run(self) -> None:
+        """Segment the chosen image; a preview ends, and a plan in the making is dropped."""
+        self.form.preview.setChecked(False)
+        self._queue.stop()
+        self._queue.want("run", self._start_run)
+
+    def cancel(self) -> None:
+        """Stop the run: its layers vanish at once, its thread ends with the slices it is working on."""
+        self._queue.stop()
+        self._give_up()
+        self.form.status.say("Cancelled; nothing was changed.")
+        self._update()
+
+    def _give_up(self) -> None:
+        result, self._result = self._result, None
+        if result is not None:
+            result.discard()
+
+    def _start_run(self) -> None:
+        from .work import run_job
+
+        with jobs.errors_shown():
+            given = self._input()
+            classes = () if given.settings.split_objects else given.cards[0].classes
+            name = given.cards[0].name if len(given.cards) == 1 else "consensus"
+            start = layer_volumes.shown_slice(self._viewer, given.image, given.volume.axes)
+            self._result = layer_volumes.Result(self._viewer, given.image, given.volume, name, classes)
+            self._clock = jobs.Clock()
+            self.form.bar.setRange(0, 0)
+            self.form.status.say(f"Starting with {given.image.name}…")
+            unit = "slices" if len(given.cards) == 1 else f"slices ({len(given.cards)} models)"
+            self._queue.start(
+                "run",
+                self._shelf.job(given.cards, lambda models: run_job(given.volume, models, given.settings, start)),
+                title=f"Segment {given.image.name}",
+                on_step=partial(self._show_step, unit),
+                on_done=self._show_result,
+                on_error=self._failed,
+            )
+
+    def _show_step(self, unit: str, step: Progress) -> None:
+        self.form.bar.setRange(0, step.total)
+        self.form.bar.setValue(step.done)
+        self.form.status.say(self._clock.text(step, unit))
+        if step.partial is not None:
+            self._result.show(step.partial)
+
+    def _show_result(self, found: Segmentation) -> None:
+        result, self._result = self._result, None
+        result.finish(found.labels.record)
+        self.labels = result.labels
+        self.form.status.say(result_text(found))
+
+    def _failed(self, why: str) -> None:
+        self.form.status.say(why)
+        show_error(why)
+
+    # ---- save and copy ----
+
+    def _save_target(self) -> Labels | None:
+        """The labels layer selected in the layer list, or the newest result."""
+        for layer in (self._viewer.layers.selection.active, self.labels):
+            if isinstance(layer, Labels) and layer in self._viewer.layers and layer is not self._preview.layer:
+                return layer
+        return None
+
+    def _ask_where_to_save(self) -> None:
+        layer = self._save_target()
+        with jobs.errors_shown():
+            volume = layer_volumes.labels_volume(layer, self.form.image.currentData(), self.form.axes.currentData())
+            suggested = str(layer_volumes.suggested_path(volume, layer.name))
+            path, _ = QFileDialog.getSaveFileName(self, "Save labels", suggested, _FILTERS)
+            if path:
+                self._queue.want("save", partial(self._start_save, volume, Path(path)))
+
+    def _start_save(self, volume: Volume, path: Path) -> None:
+        def done(written: Path) -> None:
+            self.form.status.say(f"Saved {written.name}; read back and compared voxel by voxel.")
+
+        self.form.bar.setRange(0, 0)
+        job = jobs.once(io.write, volume, path)
+        self._queue.start("save", job, title=f"Save {path.name}", on_done=done, on_error=self._failed)
+
+    def _copy_command(self) -> None:
+        from ...runs.cohort import command
+
+        with jobs.errors_shown():
+            given = self._input()
+            source = layer_volumes.source_path(given.image)
+            output = layer_volumes.suggested_path(given.volume, source.name)
+            axes = given.volume.axes if self.form.axes.count() > 1 else None  # else the file tells them
+            names = [card.name for card in given.cards]
+            QApplication.clipboard().setText(command(given.settings, names, [source], output, axes=axes))
+            self.form.status.say("The command is on the clipboard.")
+
+    # ---- what happens around the form ----
+
+    def _layer_added(self, event: Any) -> None:
+        event.value.events.name.connect(self._list_images)
+        follow_strokes(event.value)
+        self._list_images()
+
+    def _layer_removed(self, event: Any) -> None:
+        layer = event.value
+        layer.events.name.disconnect(self._list_images)
+        if self._result is not None and layer is self._result.labels:
+            self.cancel()
+        if layer is self._preview.layer:
+            self.form.preview.setChecked(False)
+        if layer is self.labels:
+            self.labels = None
+        self._list_images()
+
+    def event(self, event: QEvent) -> bool:
+        """Stop when the dock is closed: napari takes its widget out of it and keeps it."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self._queue.forget("run", "save", "routers", "preview", "plan")
+            self._queue.stop()
+            self._give_up()
+            self._preview.clear()
+        return super().event(event)

@@ -1,0 +1,107 @@
+"""The controls of the Segment dock and where they stand; what they do is in `segment.py`."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QPushButton
+
+from ..kit.controls import Page, Paragraph, beside, check, choice, progress_bar
+from ..kit.jobs import duration
+from ..kit.ticks import Ticks
+
+if TYPE_CHECKING:
+    from ...segmentation.inference import Plan, Segmentation
+
+
+class SegmentForm(Page):
+    """Controls as attributes; every one has a tooltip, and one that is off says why."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.image = choice("The image to segment.")
+        self.axes = choice("What the axes of this image mean; its file does not say.")
+        self.channel = choice("The channel to segment.")
+        self.model = choice("The model to use. Its card says what it was made for.")
+        self.model.setMinimumContentsLength(14)  # room for the names of the bundled ones
+        self.card = QPushButton("Car&d")
+        self.others = Ticks(
+            "Compare with…",
+            "Tick further models to run them as well: each voxel gets the label that most models give it, in a tie "
+            "that of the model above; an image layer shows where the models disagree.",
+        )
+        self.context = choice(
+            "Where the model finds the slices before and after each slice, which it looks at too. "
+            "With None every slice stands alone."
+        )
+        self.device = choice("Where to compute. Automatic takes the fastest one present.")
+        self.uncertainty = check(
+            "&Uncertainty layer", "Also make an image of where the model was undecided (0 to 255)."
+        )
+        self.split = check("Split &touching objects", "Number objects one by one instead of by class, slice by slice.")
+        self.plan = Paragraph()
+        self.preview = check(
+            "Preview &slice", "Label the slice in view as Run would, and the next ones while you scroll."
+        )
+        self.routers = QPushButton("Router map")
+        self.run = QPushButton("&Run")
+        self.cancel = QPushButton("&Cancel")
+        self.bar = progress_bar()
+        self.status = Paragraph()
+        self.save = QPushButton("S&ave labels…")
+        self.copy = QPushButton("C&opy as command")
+        self.hint = Paragraph()
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        # rows without a title belong to the model; the underlined letters are none of napari's menus
+        choices = self.rows(
+            ("&Image", self.image, self.image),
+            ("A&xes", self.axes, self.axes),
+            ("Cha&nnel", self.channel, self.channel),
+            ("&Model", self.model, beside(self.model, self.card)),
+            ("", self.others, self.others),
+            ("", self.context, self.context),
+            ("D&evice", self.device, self.device),
+        )
+        self.stack(
+            choices,
+            self.uncertainty,
+            self.split,
+            self.plan,
+            None,
+            beside(self.preview, self.routers),
+            beside(self.run, self.cancel),
+            self.bar,
+            self.status,
+            None,
+            beside(self.save, self.copy),
+            self.hint,
+        )
+
+
+def plan_text(plan: Plan, models: int = 1) -> str:
+    """What a run of so many models will take, and what to be warned of."""
+    slices = "1 slice" if plan.slices == 1 else f"{plan.slices} slices, {min(plan.batch, plan.slices)} at a time,"
+    if models > 1:
+        slices = f"{models} models, {slices}"
+    time = "" if math.isnan(plan.seconds) else f"about {duration(plan.seconds)}, "
+    first = f"{slices} on {plan.device.upper()}: {time}{max(1, round(plan.memory_mb))} MB of extra memory."
+    return "\n".join([first, *(f"⚠ {warning}" for warning in plan.warnings)])
+
+
+def result_text(found: Segmentation) -> str:
+    """What a run found: one line per class."""
+    report = found.report
+    lines = [f"Done in {duration(report['seconds'])}."]
+    if "objects" in report:
+        return f"{lines[0]} {report['objects']} {'object' if report['objects'] == 1 else 'objects'}."
+    for row in report["classes"]:
+        size = f"{row['voxels']} voxels"
+        if "volume_mm3" in row and "t" not in found.labels.axes:
+            size = f"{row['volume_mm3'] / 1000:.1f} ml"
+        dice = report.get("agreement", {}).get(row["name"])
+        agreement = "" if dice is None else f", agreement {dice:.2f} (Dice)"
+        lines.append(f"{row['name']}: {size}{agreement}")
+    return "\n".join(lines)

@@ -1,0 +1,108 @@
+"""The rows of the Segment form: the image and its axes; the models and where they find neighbouring slices."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..kit import layer_volumes
+from ..kit.controls import fill, switch_off
+from ..kit.offers import axes_text, offer_devices, offer_images
+from .form import SegmentForm
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+    from ...models import ModelCard
+    from ..kit.preferences import Preferences
+    from ..kit.shelf import Shelf
+
+_DIRECTIONS = {"z": "along z", "t": "along time"}
+
+
+class ImageRows:
+    """What the form offers of the layers.
+
+    Parameters
+    ----------
+    form : SegmentForm
+    viewer : napari.Viewer
+    """
+
+    def __init__(self, form: SegmentForm, viewer: Viewer):
+        self._form, self._viewer = form, viewer
+
+    def offer_images(self) -> bool:
+        """List the image layers; the chosen one stays where it can. Returns whether another one is chosen now."""
+        return offer_images(self._form.image, self._viewer)
+
+    def offer_axes(self) -> None:
+        """Offer what the axes of the chosen image can mean."""
+        image = self._form.image.currentData()
+        choices = layer_volumes.axes_choices(image) if image else ()
+        fill(self._form.axes, [(axes_text(axes), axes) for axes in choices], next(iter(choices), None))
+
+    def offer_channels(self) -> None:
+        """Offer the channels of the chosen image."""
+        image, axes = self._form.image.currentData(), self._form.axes.currentData() or ""
+        where = axes.removesuffix("c").find("c")
+        count = image.data.shape[where] if image and where >= 0 else 0
+        if count != self._form.channel.count():
+            fill(self._form.channel, [(str(i), i) for i in range(count)], 0)
+
+
+class ModelRows:
+    """What the form offers of a shelf, and what is chosen of it.
+
+    Parameters
+    ----------
+    form : SegmentForm
+    shelf : Shelf
+    """
+
+    def __init__(self, form: SegmentForm, shelf: Shelf):
+        self._form, self._shelf = form, shelf
+
+    def fill(self, wanted: Preferences) -> None:
+        """List the models and devices once the shelf is filled; what is chosen stays, else `wanted` is chosen."""
+        form, shelf = self._form, self._shelf
+        chosen = form.model.currentData() or wanted.model, form.device.currentData() or wanted.device
+        wanted = replace(wanted, model=chosen[0], device=chosen[1])
+        model = wanted.model if wanted.model in shelf.cards else next(iter(shelf.cards), None)
+        fill(form.model, [(name, name) for name in (*shelf.cards, *shelf.broken)], model)
+        for name, why in shelf.broken.items():
+            switch_off(form.model, name, why)
+        offer_devices(form.device, shelf, wanted)
+
+    def chosen(self) -> list[ModelCard]:
+        """The cards of the model and of those ticked beside it."""
+        names = [self._form.model.currentData(), *self._form.others.ticked()]
+        return [self._shelf.cards[name] for name in names if name in self._shelf.cards]
+
+    def offer_others(self) -> None:
+        """Offer what can vote together with the chosen model; to be called when another one is chosen."""
+        form, cards = self._form, self._shelf.cards
+        card = cards.get(form.model.currentData())
+        others = {name: _why_not(card, other) for name, other in cards.items() if card and other is not card}
+        form.others.offer(others)
+        form.others.setVisible(bool(others))
+
+    def offer_context(self, axes: str) -> None:
+        """Offer where an image of these `axes` has neighbouring slices, to the chosen models that look at them."""
+        box = self._form.context
+        self._form.show_row(box, any(card.name in self._shelf.context for card in self.chosen()))
+        found = [axis for axis in _DIRECTIONS if axis in axes]
+        wanted = box.currentData() if box.currentData() in found else "none" if box.currentData() == "none" else "auto"
+        automatic = f"automatic, {_DIRECTIONS[found[0]]}" if found else "none in this image"
+        entries = [(automatic, "auto"), *((words, axis) for axis, words in _DIRECTIONS.items()), ("none", "none")]
+        fill(box, [(f"Neighbours: {words}", value) for words, value in entries], wanted)
+        for axis in _DIRECTIONS.keys() - found:
+            switch_off(box, axis, "the image has none")
+
+
+def _why_not(card: ModelCard, other: ModelCard) -> str:
+    """Why `other` cannot vote together with the model of `card`; empty if it can."""
+    mine, theirs = (", ".join(row.name for row in each.classes) for each in (card, other))
+    if [row.name for row in card.classes] == [row.name for row in other.classes]:
+        return ""
+    return f"It finds {theirs}; {card.name} finds {mine}. Models can be compared that find the same."

@@ -1,0 +1,72 @@
+"""What the Segment form runs, for one model or several: plan, whole image, slice in view. Imports PyTorch."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ... import labels
+from ...models import TrainedModel
+from ...progress import Job, Progress
+from ...segmentation import consensus, inference, router_map
+from ...segmentation.inference import InferenceSettings, Part, Plan, Segmentation
+from ...segmentation.slices import Canvas, label_shape, planes
+from ...volume import Volume
+
+
+def plan_job(volume: Volume, models: Sequence[TrainedModel], settings: InferenceSettings) -> Job[Plan]:
+    """What a run will take; the parameters are those of `run_job`."""
+    yield Progress(0, 1)
+    if len(models) == 1:
+        return inference.plan(volume, models[0], settings)
+    return consensus.consensus_plan(volume, models, settings)
+
+
+def run_job(
+    volume: Volume, models: Sequence[TrainedModel], settings: InferenceSettings, start: int
+) -> Job[Segmentation]:
+    """Segment `volume` from slice `start` on with one model, or with several that vote."""
+    if len(models) == 1:
+        return inference.segment_job(volume, models[0], settings, start=start)
+    return consensus.consensus_job(volume, models, settings, start=start)
+
+
+def slice_job(
+    volume: Volume, models: Sequence[TrainedModel], settings: InferenceSettings, index: Mapping[str, int]
+) -> Job[Volume]:
+    """Labels (y, x) that a run would give the slice at `index` along time and slices.
+
+    Every model begins a run with that slice, on the whole volume and thus with the neighbours that it has there, and is
+    stopped after it.
+    """
+    single = replace(settings, batch=1, uncertainty=False, split_objects=False)
+    lead = label_shape(volume)[:-2]
+    start = int(np.ravel_multi_index(tuple(index.values()), lead)) if lead else 0
+    opinions = []
+    for model in models:
+        part = yield from _first_part(inference.segment_job(volume, model, single, start=start))
+        opinions.append(planes(part.labels)[start])
+    chosen = labels.vote(np.stack(opinions))[0] if len(models) > 1 else opinions[0]
+    for axis, position in index.items():
+        volume = volume.select(axis, position)
+    canvas = Canvas(volume, models[0].card.classes, settings.split_objects)
+    canvas.put([0], chosen[None])
+    return canvas.volume()
+
+
+def router_job(
+    volume: Volume, models: Sequence[TrainedModel], settings: InferenceSettings, index: Mapping[str, int]
+) -> Job[Volume]:
+    """Where the first of the models, one with routers, spends its heavy attention in the slice at `index`."""
+    yield Progress(0, 1)
+    return router_map.router_map(volume, models[0], index, channel=settings.channel)
+
+
+def _first_part(job: Job[Segmentation]) -> Job[Part]:
+    with contextlib.closing(job):
+        while (step := next(job)).partial is None:
+            yield step
+        return step.partial

@@ -1,0 +1,5 @@
+"""The Acceleration study dock."""
+
+from .dock import StudyWidget
+
+__all__ = ["StudyWidget"]

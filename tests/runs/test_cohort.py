@@ -1,0 +1,174 @@
+import itertools
+import shlex
+from pathlib import Path
+
+import pydicom
+import pytest
+
+from napari_medseg import cli
+from napari_medseg.runs import cohort
+from napari_medseg.cli.commands import inference_settings
+from napari_medseg.errors import SettingsError
+from napari_medseg.segmentation.inference import InferenceSettings
+
+NAMES = ("scan.nii.gz", 'a b\'s "scan" $HOME;*.png', "-x.tif", "--output", "naïve\n[1].npy")
+
+
+def touch(*paths: Path) -> None:
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        InferenceSettings(),
+        InferenceSettings(device="cuda", batch=3, uncertainty=True),
+        InferenceSettings(channel=0, split_objects=True),
+        InferenceSettings("cpu", 1, 2, True, True, "none"),
+    ],
+)
+def test_a_command_gives_back_what_it_was_made_from(settings):
+    for name, output in itertools.product(NAMES, repeat=2):
+        text = cohort.command(settings, "litenext-heart", [name, "other.nii"], output, axes="tzyx")
+        program, *words = shlex.split(text)
+        args = cli.parser().parse_args(words)
+        assert program == "napari-medseg"
+        assert inference_settings(args) == settings
+        assert [Path(word) for word in args.inputs] == [Path(name), Path("other.nii")]
+        assert (args.output, args.models, args.axes) == (Path(output), ["litenext-heart"], "tzyx")
+        assert (args.uncertainty is not None) == settings.uncertainty
+
+
+def test_uncertainty_lies_beside_the_labels():
+    asked = InferenceSettings(uncertainty=True)
+    assert cohort.command(asked, "m", ["s.nii"], "d/l.nii.gz").endswith("--uncertainty d/l_uncertainty.nii.gz")
+    assert cohort.command(asked, "m", ["s.nii"], "d", "u.tif").endswith("--uncertainty u.tif")
+
+
+def test_a_command_of_several_models():
+    line = lambda **more: cohort.command(asked, ["m", "n"], ["s.nii"], "d/l.nii.gz", **more)  # noqa: E731
+    asked = InferenceSettings(context="t")
+    expected = "napari-medseg segment s.nii --output d/l.nii.gz --model m --model n --context t"
+    assert line(disagreement=False) == expected
+    assert line() == f"{expected} --disagreement d/l_disagreement.nii.gz"
+    assert line(disagreement="-d.tif") == f"{expected} --disagreement ./-d.tif"
+    asked = InferenceSettings(uncertainty=True)
+    assert "--uncertainty" not in line(), "several models have none"
+
+
+def test_inputs_are_files_folders_and_globs(tmp_path):
+    touch(
+        *(
+            tmp_path / name
+            for name in ("b.png", "a.nii.gz", ".hidden.png", "notes.txt", "a.json", "deep/c.tif", "x[1].tif")
+        )
+    )
+    find = lambda *patterns: [path.name for path in cohort.find_inputs(map(str, patterns))[0]]  # noqa: E731
+    assert find(tmp_path) == ["a.nii.gz", "b.png", "x[1].tif"]
+    assert find(tmp_path / "*") == ["a.nii.gz", "b.png", "c.tif", "x[1].tif"]
+    assert find(tmp_path / "**" / "*.tif") == ["c.tif", "x[1].tif"]
+    assert find(tmp_path / "x[1].tif") == ["x[1].tif"]
+    assert find(tmp_path / "b.png", tmp_path, tmp_path / "deep" / ".." / "b.png") == ["b.png", "a.nii.gz", "x[1].tif"]
+    assert find(tmp_path / "notes.txt") == ["notes.txt"], "a file that was named is tried, whatever it is"
+
+
+def dicom_slices(folder: Path, series: str, names: list[str]) -> None:
+    """Small DICOM images, 2 mm apart."""
+    folder.mkdir(exist_ok=True)
+    for index, name in enumerate(names):
+        header = pydicom.Dataset()
+        header.file_meta = pydicom.dataset.FileMetaDataset()
+        header.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+        header.SOPClassUID, header.SOPInstanceUID = pydicom.uid.MRImageStorage, pydicom.uid.generate_uid()
+        header.SeriesInstanceUID, header.Modality = series, "MR"
+        header.Rows = header.Columns = 2
+        header.PixelSpacing = [1, 1]
+        header.ImageOrientationPatient, header.ImagePositionPatient = [1, 0, 0, 0, 1, 0], [0, 0, 2 * index]
+        header.BitsAllocated = header.BitsStored = 8
+        header.HighBit, header.PixelRepresentation, header.SamplesPerPixel = 7, 0, 1
+        header.PhotometricInterpretation, header.PixelData = "MONOCHROME2", bytes(4)
+        header.save_as(folder / name, enforce_file_format=True)
+
+
+def test_a_dicom_series_is_one_input(tmp_path):
+    one, two = pydicom.uid.generate_uid(), pydicom.uid.generate_uid()
+    dicom_slices(tmp_path / "one", one, ["b.dcm", "a.dcm", "0001"])
+    dicom_slices(tmp_path / "two", one, ["b.dcm", "a.dcm"])
+    dicom_slices(tmp_path / "two", two, ["c.dcm", "d.dcm"])
+    touch(tmp_path / "one" / "preview.png", tmp_path / "two" / "preview.png")
+    find = lambda *patterns: [str(p.relative_to(tmp_path)) for p in cohort.find_inputs(map(str, patterns))[0]]  # noqa: E731
+    assert find(tmp_path / "one") == ["one"]
+    assert sorted(find(tmp_path / "two")) == ["two/a.dcm", "two/c.dcm", "two/preview.png"]
+    assert find(*sorted((tmp_path / "one").glob("*.dcm"))) == ["one/a.dcm"], "as the shell unfolds a glob"
+    assert find(tmp_path / "*" / "*.dcm") == ["one/a.dcm", "two/a.dcm", "two/c.dcm"]
+    assert cohort.place([tmp_path / "one"], tmp_path / "out", single=False)[0].labels.name == "one.nii.gz"
+
+
+def test_inputs_that_mean_nothing_are_told(tmp_path):
+    (tmp_path / "empty").mkdir()
+    sources, failures = cohort.find_inputs([str(tmp_path / "empty"), str(tmp_path / "*.nii"), "nowhere"])
+    assert not sources
+    assert [failure.file for failure in failures] == [str(tmp_path / "empty"), str(tmp_path / "*.nii"), "nowhere"]
+    assert "holds no file" in failures[0].error
+    assert "does not exist" in failures[1].error
+
+
+def test_outputs_are_named_after_inputs_and_never_collide(tmp_path):
+    names = ["a/s.nii.gz", "b/s.nii.gz", "b/s.png", "b/S.tif", "t.npy", "u.ome.tif", "v.2.png", "IM.0001"]
+    sources, out = [tmp_path / name for name in names], tmp_path / "out"
+    items = cohort.place(sources, out, out, out / "differ", single=False)
+    assert [item.labels.name for item in items] == [
+        "a_s.nii.gz",
+        "b_s_nii_gz.nii.gz",
+        "b_s_png.tif",
+        "b_S_tif.tif",
+        "t.npz",
+        "u.tif",
+        "v.2.tif",
+        "IM.0001.nii.gz",
+    ]
+    assert items[0].uncertainty == tmp_path / "out" / "a_s_uncertainty.nii.gz"
+    assert items[1].disagreement == tmp_path / "out" / "differ" / "b_s_nii_gz_disagreement.nii.gz"
+    assert len({str(path).casefold() for item in items for path in item.outputs()}) == 3 * len(items)
+
+
+def test_output_of_one_input_is_a_file_or_lies_in_a_folder(tmp_path):
+    (tmp_path / "folder.d").mkdir()
+    place = lambda name, single=True: cohort.place([Path("in/s.png")], tmp_path / name, single=single)[0].labels  # noqa: E731
+    assert place("labels.nii.gz") == tmp_path / "labels.nii.gz"
+    assert place("folder") == tmp_path / "folder" / "s.tif"
+    assert place("folder.d") == tmp_path / "folder.d" / "s.tif"
+    with pytest.raises(SettingsError, match=r"ending that cannot be written.*\.nii\.gz"):
+        place("labels.xyz")
+    with pytest.raises(SettingsError, match="Give a folder"):
+        place("labels.nii.gz", single=False)
+
+
+def test_no_output_may_replace_an_input(tmp_path):
+    image, link = tmp_path / "in" / "s.tif", tmp_path / "link.tif"
+    touch(image)
+    link.symlink_to(image)
+    for output in (image, link, tmp_path / "in" / ".." / "in" / "s.tif"):
+        with pytest.raises(SettingsError, match="would replace"):
+            cohort.refuse_conflicts([image], [output])
+    with pytest.raises(SettingsError, match="would replace"):
+        cohort.refuse_conflicts([], [tmp_path / "new.tif", tmp_path / "new.tif"])
+    with pytest.raises(SettingsError, match="take it for an image"):
+        cohort.refuse_conflicts([tmp_path / "in"], [tmp_path / "in" / "t.tif"])
+    cohort.refuse_conflicts([image, tmp_path / "in"], [tmp_path / "out" / "s.tif"])
+
+
+def test_pairs_share_a_name_but_for_the_suffix(tmp_path):
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    touch(ours / "a.tif", ours / "b.nii.gz", ours / "c.nii", theirs / "A.nii.gz", theirs / "b.tif", theirs / "d.tif")
+    pairs, failures = cohort.find_pairs(ours, theirs)
+    assert pairs == [(ours / "a.tif", theirs / "A.nii.gz"), (ours / "b.nii.gz", theirs / "b.tif")]
+    assert [Path(failure.file).name for failure in failures] == ["c.nii", "d.tif"]
+    assert cohort.find_pairs(ours / "a.tif", theirs / "b.tif") == ([(ours / "a.tif", theirs / "b.tif")], [])
+    with pytest.raises(SettingsError, match="both be folders"):
+        cohort.find_pairs(ours, theirs / "b.tif")
+    touch(ours / "a.png")
+    with pytest.raises(SettingsError, match="differ in suffix only"):
+        cohort.find_pairs(ours, theirs)

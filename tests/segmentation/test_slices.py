@@ -1,0 +1,42 @@
+"""A volume as slices: their order and neighbours, and the labels that fill them."""
+
+import numpy as np
+import pytest
+
+from napari_medseg.segmentation.slices import Canvas, Slices
+from napari_medseg.volume import LabelClass, Volume
+
+
+def slices(shape, axes, along=""):
+    return Slices(Volume(np.zeros(shape), axes), None, along)
+
+
+def test_the_axis_of_the_neighbours_varies_fastest():
+    assert slices((2, 3, 4, 4), "tzyx").order(4) == [4, 5, 0, 1, 2, 3]
+    assert slices((2, 3, 4, 4), "tzyx", "z").order(4) == [4, 5, 0, 1, 2, 3]
+    assert slices((2, 3, 4, 4), "tzyx", "t").order(4) == [4, 2, 5, 0, 3, 1]
+    assert slices((4, 4), "yx").order(7) == [0]
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "along", "expected"),
+    [
+        ((4, 4, 4), "zyx", "z", [(0, 2), (0, 2), (1, 3), (1, 3)]),
+        ((2, 4, 4), "zyx", "z", [(0, 1), (0, 1)]),
+        ((2, 3, 4, 4), "tzyx", "z", [(0, 2)] * 3 + [(3, 5)] * 3),
+        ((3, 2, 4, 4), "tzyx", "t", [(0, 4), (1, 5)] * 3),
+        ((3, 4, 4, 3), "zyxc", "z", [(0, 2)] * 3),
+        ((3, 4, 4), "zyx", "", [(0, 0), (1, 1), (2, 2)]),
+    ],
+)
+def test_neighbours_stay_in_their_stack(shape, axes, along, expected):
+    source = slices(shape, axes, along)
+    assert [source.around(k) for k in range(source.count)] == expected
+
+
+def test_canvas_counts_what_is_put_on_it():
+    volume = Volume(np.zeros((3, 2, 4)), "zyx", np.diag([0.5, 0.5, 2, 1]))
+    canvas = Canvas(volume, (LabelClass(1, "left", "#ff0000"), LabelClass(2, "right", "#00ff00")), split=False)
+    canvas.put([2, 0], np.array([[[1, 1, 0, 2], [0, 0, 0, 2]], [[1, 0, 0, 0], [0, 0, 0, 0]]], np.uint8))
+    assert canvas.volume().data.sum(axis=(1, 2)).tolist() == [1, 0, 6]
+    assert [(row["voxels"], row["volume_mm3"]) for row in canvas.report()["classes"]] == [(3, 1.5), (2, 1.0)]
