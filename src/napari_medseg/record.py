@@ -1,17 +1,25 @@
 """`Record`: the one description of how an array came to be: what was run, on what, with which models and settings.
 
 It lies under the key `KEY` in ``Volume.metadata`` and so in the metadata of a layer; files keep it in their notes.
+
+Stable, for whoever builds on it: the fields of `Record`, `Item` and `UsedModel` and their names in JSON (schema 1),
+`Record.to_json` and `Record.from_json` with the fields that they do not know, `Record.sealed`, `Record.fingerprint`,
+`Record.changes`, `file_hash` and `voxel_hash`. A record holds no user, host or folder: paths are cut to their last
+part.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import math
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -22,6 +30,14 @@ KEY = "record"
 """Name under which ``Volume.metadata`` holds a `Record`."""
 
 SCHEMA = 1
+
+RESULTS = 1
+"""Part of every fingerprint; raised when a release may give other results for the same inputs, models and settings."""
+
+UNDECIDING = ("device", "batch")
+"""Settings that do not decide about a result, only where and in which portions it is computed."""
+
+_ID_DIGITS = 16
 
 _logger = logging.getLogger(__name__)
 _Kind = TypeVar("_Kind")
@@ -162,7 +178,53 @@ class Record:
         """The same as it reads back from JSON."""
         return _read(Record, self.to_json())
 
-    def with_reviewed(self, slices: Any) -> Record:
+    @property
+    def version(self) -> str:
+        """Of this package, when it made the record."""
+        return self.software.get("napari-medseg", "")
+
+    def deciding(self) -> dict[str, Any]:
+        """The settings that decide about the result, as plain JSON values."""
+        return {name: plain(value) for name, value in self.settings.items() if name not in UNDECIDING}
+
+    def fingerprint(self) -> str:
+        """SHA-256 of what decides about the result: what was run, on which inputs, with which models and settings."""
+        what = {
+            "what": self.what,
+            "inputs": self._input_hashes(),
+            "models": [model.sha256 for model in self.models],
+            "settings": self.deciding(),
+            "results": RESULTS,
+        }
+        text = json.dumps(what, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def _input_hashes(self) -> list[str]:
+        return [item.sha256 or item.voxels for item in self.inputs]
+
+    def sealed(self) -> Record:
+        """The same with its `id`: call it when inputs, models and settings are complete."""
+        return replace(self, id=self.fingerprint()[:_ID_DIGITS])
+
+    def changes(self, other: Record) -> list[str]:
+        """What decides about the result and is not the same in `other`, a later record, in words.
+
+        A setting that one of them does not know, because it is of another release, does not count.
+        """
+        found = []
+        if self.what != other.what:
+            found.append(f"what '{self.what}' -> '{other.what}'")
+        if self._input_hashes() != other._input_hashes():
+            found.append("inputs")
+        if [model.sha256 for model in self.models] != [model.sha256 for model in other.models]:
+            found.append(f"models '{_models_text(self)}' -> '{_models_text(other)}'")
+        before, after = self.deciding(), other.deciding()
+        for name in sorted(before.keys() & after.keys()):
+            if before[name] != after[name]:
+                found.append(f"settings.{name} {before[name]!r} -> {after[name]!r}")
+        return found
+
+    def with_reviewed(self, slices: Iterable[int]) -> Record:
         """The same with other reviewed slices."""
         return replace(self, reviewed=tuple(sorted({int(number) for number in slices})))
 
@@ -181,6 +243,27 @@ def software() -> dict[str, str]:
         found["cpu"] = str(torch.backends.cpu.get_cpu_capability())
     found["os"] = platform.system()
     return found
+
+
+def file_hash(*paths: Path) -> str:
+    """SHA-256 of a file; of several, that of their sorted hashes: their names and order do not matter."""
+    found = []
+    for path in paths:
+        with path.open("rb") as file:
+            found.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return found[0] if len(found) == 1 else hashlib.sha256("".join(sorted(found)).encode()).hexdigest()
+
+
+def voxel_hash(data: np.ndarray) -> str:
+    """SHA-256 of type, shape and voxels of an array, whatever container it comes from."""
+    data = np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("<"))
+    digest = hashlib.sha256(f"{data.dtype.str} {data.shape}".encode())
+    digest.update(data.reshape(-1).view(np.uint8))
+    return digest.hexdigest()
+
+
+def _models_text(record: Record) -> str:
+    return ", ".join(f"{model.name} {model.sha256[:8]}" for model in record.models)
 
 
 def plain(value: Any) -> Any:
