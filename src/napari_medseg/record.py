@@ -40,7 +40,6 @@ UNDECIDING = ("device", "batch")
 _ID_DIGITS = 16
 
 _logger = logging.getLogger(__name__)
-_Kind = TypeVar("_Kind")
 
 
 def _many(element: type) -> Any:
@@ -183,9 +182,31 @@ class Record:
         """Of this package, when it made the record."""
         return self.software.get("napari-medseg", "")
 
+    def report(self) -> dict[str, Any]:
+        """What README describes as the report of a result.
+
+        Groups of settings, figures and the ``classes`` of labels have keys of their own. Of several models that vote
+        there are only ``models``; else ``model`` is the first one, or None.
+        """
+        models = [{"name": model.name, "sha256": model.sha256} for model in self.models]
+        groups = {name: value for name, value in self.settings.items() if isinstance(value, Mapping)}
+        found: dict[str, Any] = {"version": self.version}
+        if self.what != "consensus":
+            found["model"] = models[0] if models else None
+        if len(models) > 1:
+            found["models"] = models
+        found["settings"] = {name: value for name, value in self.settings.items() if name not in groups}
+        found |= groups
+        found |= {name: value for name, value in self.place.items() if name == "device"}
+        found |= self.figures
+        for output in self.outputs:
+            if output.role == "labels":
+                found["classes"] = list(output.classes)
+        return {**found, "seconds": self.seconds, "warnings": list(self.warnings)}
+
     def deciding(self) -> dict[str, Any]:
         """The settings that decide about the result, as plain JSON values."""
-        return {name: plain(value) for name, value in self.settings.items() if name not in UNDECIDING}
+        return _deciding(plain(self.settings))
 
     def fingerprint(self) -> str:
         """SHA-256 of what decides about the result: what was run, on which inputs, with which models and settings."""
@@ -229,6 +250,9 @@ class Record:
         return replace(self, reviewed=tuple(sorted({int(number) for number in slices})))
 
 
+_Kind = TypeVar("_Kind", Record, Item, UsedModel)
+
+
 def now() -> str:
     """The time as a record has it."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -258,8 +282,19 @@ def voxel_hash(data: np.ndarray) -> str:
     """SHA-256 of type, shape and voxels of an array, whatever container it comes from."""
     data = np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("<"))
     digest = hashlib.sha256(f"{data.dtype.str} {data.shape}".encode())
-    digest.update(data.reshape(-1).view(np.uint8))
+    digest.update(data.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
+
+
+def _deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """`settings` without those that decide nothing, in groups of settings too."""
+    return {name: _without(value) for name, value in settings.items() if name not in UNDECIDING}
+
+
+def _without(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return _deciding(value)
+    return [_without(each) for each in value] if isinstance(value, list) else value
 
 
 def _models_text(record: Record) -> str:
@@ -292,7 +327,7 @@ def _fields_of(value: Any) -> dict[str, Any]:
 
 def _read(kind: type[_Kind], content: Mapping[str, Any]) -> _Kind:
     """A dataclass of this module from its JSON object."""
-    known = {each.name: each for each in fields(kind) if each.name != "more"}  # ty: ignore[invalid-argument-type]
+    known = {each.name: each for each in fields(kind) if each.name != "more"}
     values: dict[str, Any] = {}
     for name in known.keys() & content.keys():
         try:
@@ -312,7 +347,7 @@ def _value(spec: Field, raw: Any) -> Any:
 
 def _as(kind: type, raw: Any) -> Any:
     """`raw` if it is of the `kind`; a number for a float, a tuple of numbers for a tuple."""
-    if is_dataclass(kind):
+    if kind is Item or kind is UsedModel:
         return _read(kind, _as(dict, raw))
     if kind is tuple:
         return tuple(_as(float, each) for each in _as(list, raw))

@@ -12,6 +12,7 @@ from napari_medseg.recon import ifft2c, rss, suggest
 from napari_medseg.recon.reconstruct import ReconSettings
 from napari_medseg.recon.sampling import Sampling
 from napari_medseg.recon.suggest import HiddenSettings, Hint, hint_job
+from napari_medseg.record import Record
 
 ZERO = ReconSettings("zero-filled"), None
 TV = ReconSettings("tv", iterations=5), None
@@ -114,7 +115,7 @@ def test_each_reconstruction_is_a_step_and_a_place_to_cancel(kspace_of):
     ],
 )
 def test_hint_in_words(errors, acceleration, verdict, far):
-    hint = Hint(tuple(zip("abc", errors, strict=True)), acceleration, {})
+    hint = Hint(tuple(zip("abc", errors, strict=True)), acceleration, Record("compare"))
     assert hint.verdict.startswith(verdict) and "no proof" in hint.caution and ("unreliable" in hint.caution) == far
     assert f"a {errors[0]:.1%}" in hint.figures and "zero-filled 100%" in hint.figures
 

@@ -39,4 +39,4 @@ def test_canvas_counts_what_is_put_on_it():
     canvas = Canvas(volume, (LabelClass(1, "left", "#ff0000"), LabelClass(2, "right", "#00ff00")), split=False)
     canvas.put([2, 0], np.array([[[1, 1, 0, 2], [0, 0, 0, 2]], [[1, 0, 0, 0], [0, 0, 0, 0]]], np.uint8))
     assert canvas.volume().data.sum(axis=(1, 2)).tolist() == [1, 0, 6]
-    assert [(row["voxels"], row["volume_mm3"]) for row in canvas.report()["classes"]] == [(3, 1.5), (2, 1.0)]
+    assert [(row["voxels"], row["volume_mm3"]) for row in canvas.classes()] == [(3, 1.5), (2, 1.0)]

@@ -275,7 +275,7 @@ def test_result_is_a_new_layer_on_the_grid_of_the_image(dock, monkeypatch, tmp_p
     layer = d.run("tv")
     assert layer.name == "scan tv (simulated)" and layer.data.shape == (3, 32, 48)
     np.testing.assert_allclose(layer.scale, d.viewer.layers["scan"].scale)
-    report = layer.metadata["medseg"]["reconstruction"]
+    report = layer.metadata["medseg"]["record"].report()
     assert report["settings"]["method"] == "tv" and report["mask"]["sha256"] and report["simulated"]
     assert "simulated" in d.form.warnings.text()
     (path,) = layer.save(str(tmp_path / "tv.nii.gz"), plugin="napari-medseg")

@@ -3,6 +3,7 @@ import math
 import numpy as np
 from qtpy.QtCore import Qt
 
+from napari_medseg.record import Item, Record
 from napari_medseg.segmentation.inference import Plan, Segmentation
 from napari_medseg.volume import LabelClass, Volume
 from napari_medseg.widgets.kit.controls import choice, fill, hint_text, switch_off
@@ -14,7 +15,8 @@ ROWS = [{"id": 1, "name": "cavity", "voxels": 1200, "volume_mm3": 4321.0}]
 def found(axes, **report):
     shape = (2,) * len(axes)
     labels = Volume(np.zeros(shape, np.uint8), axes, classes=(LabelClass(1, "cavity", "#ff0000"),))
-    return Segmentation(labels, None, {"seconds": 2.4, "classes": ROWS, **report})
+    record = Record("segment", outputs=(Item("labels", classes=tuple(ROWS)),), seconds=2.4, figures=report)
+    return Segmentation(labels.made_by(record), None)
 
 
 def test_plan_says_slices_batch_device_time_memory_and_warnings():

@@ -66,6 +66,19 @@ def read(path: Path, axes: str | None = None) -> Volume:
     return Volume(checks.native(data), axes or found, affine, metadata=metadata)
 
 
+def series_files(path: Path) -> list[Path]:
+    """The files of the series that `read` reads from `path`, sorted.
+
+    Raises
+    ------
+    FileError
+        If there is no such series.
+    """
+    with disable_value_validation():
+        frames = _series_in(path) if path.is_dir() else _series_of(path)
+    return sorted({frame.path for frame in frames})
+
+
 def one_per_series(paths: Iterable[Path]) -> list[Path]:
     """The first of `paths` of every series in every folder; images without a position are read by themselves and stay.
 

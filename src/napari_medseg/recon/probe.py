@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import __version__
 from ..errors import SettingsError, VolumeError
+from ..io import items
 from ..kspace import KSpace
 from ..progress import Job, Progress, within
+from ..record import Record, now, software
 from ..volume import Volume
 from . import methods
 from .hidden_lines import cannot_thin, thinned
-from .reconstruct import ReconSettings, chosen_slices, describe, image_volume, shown
+from .reconstruct import ReconSettings, chosen_slices, describe, image_volume, models_used, shown
 
 if TYPE_CHECKING:
     from ..models import TrainedModel
@@ -68,13 +69,22 @@ class Probe:
     sensitivity : Volume
         Standard deviation of the magnitude over all repeats, axes zyx, float32, in the units of the measurement. It
         tells what noise and sampling alone do; an error that every repeat makes alike does not show: no probability.
-    report : dict
-        JSON-able: settings, mask, slices, the noise that was measured, and `share`: the root mean square of the
-        standard deviation over the maximum of the mean image.
     """
 
     sensitivity: Volume
-    report: dict[str, Any]
+
+    @property
+    def record(self) -> Record:
+        """Settings, mask, slices, the noise that was measured, and ``share``.
+
+        That is the root mean square of the standard deviation over the maximum of the mean image.
+        """
+        return self.sensitivity.record or Record("probe")
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """The record as README describes it; JSON-able."""
+        return self.record.report()
 
 
 def probe_job(
@@ -138,18 +148,24 @@ def probe_job(
         found.append(np.std(images, axis=0, ddof=1))
         largest = max(largest, float(np.mean(images, axis=0).max()))
     spread = np.stack(found)
-    report = {
-        "version": __version__,
-        "settings": asdict(settings),
-        "probe": asdict(probe),
-        "model": model and {"name": model.card.name, "sha256": model.card.sha256},
-        "slices": chosen,
-        "mask": describe(kspace.mask, kspace.mask_origin),
-        "simulated": kspace.simulated,
-        "noise": [level.tolist() for level in levels],
-        "share": float(np.sqrt(np.mean(spread**2))) / (largest or 1.0),
-    }
-    return Probe(image_volume(kspace, spread), report)
+    found = image_volume(kspace, spread)
+    record = Record(
+        "probe",
+        time=now(),
+        software=software(),
+        inputs=items.of_kspace(kspace),
+        models=models_used(model),
+        settings={**asdict(settings), "probe": asdict(probe)},
+        outputs=(items.of_result(found, "sensitivity"),),
+        figures={
+            "slices": chosen,
+            "mask": describe(kspace.mask, kspace.mask_origin),
+            "simulated": kspace.simulated,
+            "noise": [level.tolist() for level in levels],
+            "share": float(np.sqrt(np.mean(spread**2))) / (largest or 1.0),
+        },
+    )
+    return Probe(found.made_by(record.sealed()))
 
 
 def noise_level(measured: np.ndarray, index: int = 0) -> np.ndarray:

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import __version__, metrics
+from .. import metrics
 from ..errors import SettingsError, VolumeError
+from ..io import items
 from ..kspace import KSpace
 from ..progress import Job, Progress, run, within
+from ..record import Record, UsedModel, now, software
 from ..volume import Volume
 from . import methods
 from .consistency import data_residual
@@ -101,8 +103,6 @@ class Reconstruction:
         What was taken as measured.
     reference : Volume or None
         The image of the fully sampled data, where there is one.
-    report : dict
-        JSON-able: method, parameters, mask, metrics against the reference, warnings.
     """
 
     image: Volume
@@ -110,7 +110,16 @@ class Reconstruction:
     residual: float
     mask: np.ndarray
     reference: Volume | None
-    report: dict[str, Any]
+
+    @property
+    def record(self) -> Record:
+        """How the image came to be: method, parameters, mask, metrics against the reference, warnings."""
+        return self.image.record or Record("reconstruct")
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """The record as README describes it; JSON-able."""
+        return self.record.report()
 
 
 def sampled(kspace: KSpace, sampling: Sampling | None, mask: np.ndarray | None = None) -> KSpace:
@@ -272,10 +281,7 @@ def _result(
     notes = warnings(kspace, settings, model and model.card)
     if residual > _HIGH_RESIDUAL:
         notes.append(f"The result differs from the measured samples by {residual:.1%}.")
-    report = {
-        "version": __version__,
-        "settings": asdict(settings),
-        "model": model and {"name": model.card.name, "sha256": model.card.sha256},
+    figures = {
         "slices": [part.index for part in parts],
         "mask": describe(mask, kspace.mask_origin),
         "simulated": kspace.simulated,
@@ -283,12 +289,30 @@ def _result(
         "residual_by_slice": [part.residual for part in parts],
         "metrics": None if reference is None else compare(reference, images),
         "convention": CONVENTION,
-        "warnings": notes,
-        "seconds": round(seconds, 3),
     }
-    volumes = [image_volume(kspace, data) for data in (image, zero_filled)]
+    found = image_volume(kspace, image)
+    record = Record(
+        "reconstruct",
+        time=now(),
+        software=software(),
+        inputs=items.of_kspace(kspace),
+        models=models_used(model),
+        settings=asdict(settings),
+        outputs=(items.of_result(found),),
+        seconds=round(seconds, 3),
+        warnings=tuple(notes),
+        figures=figures,
+    )
     full = None if reference is None else image_volume(kspace, reference)
-    return Reconstruction(*volumes, residual, mask, full, report)
+    zeros = image_volume(kspace, zero_filled)
+    return Reconstruction(found.made_by(record.sealed()), zeros, residual, mask, full)
+
+
+def models_used(model: TrainedModel | None) -> tuple[UsedModel, ...]:
+    """What a record says of the model of a run, if it had one."""
+    if model is None:
+        return ()
+    return (UsedModel(model.card.name, model.card.sha256, model.card.architecture),)
 
 
 CONVENTION = (

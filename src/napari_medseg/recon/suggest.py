@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import __version__
 from ..errors import SettingsError, VolumeError
+from ..io import items
 from ..kspace import KSpace
 from ..progress import Job, Progress, within
+from ..record import Record, now, software
 from . import methods
 from .hidden_lines import FAR, HIDDEN, cannot_thin, thinned
-from .reconstruct import ReconSettings, chosen_slices, describe
+from .reconstruct import ReconSettings, chosen_slices, describe, models_used
 from .sampling import effective_acceleration
 from .transforms import fft2c
 
@@ -71,13 +72,18 @@ class Hint:
         repeats. Zero filling predicts nothing there, so its error is 1.
     acceleration : float
         Effective, of the mask of the scan.
-    report : dict
-        JSON-able: the same, with settings, mask and slices.
+    record : Record
+        The same, with settings, mask and slices.
     """
 
     rows: tuple[tuple[str, float], ...]
     acceleration: float
-    report: dict[str, Any]
+    record: Record
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """The record as README describes it; JSON-able."""
+        return self.record.report()
 
     @property
     def verdict(self) -> str:
@@ -190,20 +196,27 @@ def _hint(
 ) -> Hint:
     order = np.argsort(errors, kind="stable")
     rows = tuple((candidates[i][0].method, float(errors[i])) for i in order)
-    report = {
-        "version": __version__,
-        "hidden": asdict(hidden),
-        "methods": [
-            {
-                "settings": asdict(settings),
-                "model": model and {"name": model.card.name, "sha256": model.card.sha256},
-                "error": float(errors[i]),
-                "error_by_slice": by_slice[i].tolist(),
-            }
-            for i, (settings, model) in ((i, candidates[i]) for i in order)
-        ],
-        "slices": list(chosen),
-        "mask": describe(kspace.mask, kspace.mask_origin),
-        "simulated": kspace.simulated,
-    }
-    return Hint(rows, effective_acceleration(kspace.mask), report)
+    methods = [
+        {
+            "settings": asdict(settings),
+            "model": model and {"name": model.card.name, "sha256": model.card.sha256},
+            "error": float(errors[i]),
+            "error_by_slice": by_slice[i].tolist(),
+        }
+        for i, (settings, model) in ((i, candidates[i]) for i in order)
+    ]
+    record = Record(
+        "compare",
+        time=now(),
+        software=software(),
+        inputs=items.of_kspace(kspace),
+        models=tuple(used for _, model in candidates for used in models_used(model)),
+        settings={"hidden": asdict(hidden), "candidates": [asdict(settings) for settings, _ in candidates]},
+        figures={
+            "methods": methods,
+            "slices": list(chosen),
+            "mask": describe(kspace.mask, kspace.mask_origin),
+            "simulated": kspace.simulated,
+        },
+    )
+    return Hint(rows, effective_acceleration(kspace.mask), record.sealed())

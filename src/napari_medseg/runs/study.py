@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import __version__, metrics
+from .. import metrics
 from ..errors import SettingsError
+from ..io import items
 from ..segmentation.inference import InferenceSettings, segment_job
 from ..progress import Job, Progress, within
-from ..recon.reconstruct import ReconSettings, reconstruct_job, sampled
+from ..recon.reconstruct import ReconSettings, models_used, reconstruct_job, sampled
 from ..recon.sampling import Sampling, effective_acceleration
 from ..recon.simulate import scan
+from ..record import Record, now, software
 from ..volume import Volume
 
 if TYPE_CHECKING:
@@ -95,15 +98,20 @@ class Row:
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """Result of an acceleration study: a row per acceleration, in their order, and a JSON-able report."""
+    """Result of an acceleration study: a row per acceleration, in their order, and the record of the run."""
 
     rows: tuple[Row, ...]
-    report: dict[str, Any]
+    record: Record
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """The record as README describes it; JSON-able."""
+        return self.record.report()
 
     def table(self) -> list[list[str]]:
         """Heading and rows as texts, for a terminal, a widget or a CSV file."""
         names = list(self.rows[0].dice)
-        unit = self.report["unit"]
+        unit = self.record.figures["unit"]
         head = ["acceleration", "effective", "PSNR (dB)", "SSIM"]
         head += [f"{name}: {what}" for name in names for what in ("Dice", f"volume ({unit})", "drift (%)")]
         return [head, *([f"{value:.4g}" for value in _numbers(row)] for row in self.rows)]
@@ -153,6 +161,7 @@ def acceleration_job(
     VolumeError, SettingsError
         If image, models and settings do not fit.
     """
+    began = time.monotonic()
     kspace = scan(volume, settings.seed, settings.noise)
     inference = inference or InferenceSettings()
     total = len(settings.accelerations) + 1
@@ -170,16 +179,21 @@ def acceleration_job(
             effective = effective_acceleration(masked.mask)
         rows.append(_row(acceleration, effective, full, image, truth, labels))
         yield Progress(done + 1, total, rows[-1])
-    report = {
-        "version": __version__,
-        "simulated": True,
-        "settings": asdict(settings),
-        "reconstruction": asdict(recon),
-        "model": {"name": model.card.name, "sha256": model.card.sha256},
-        "unit": "ml" if volume.has_spacing else "voxels",
-        "rows": [asdict(row) for row in rows],
-    }
-    return Study(tuple(rows), report)
+    record = Record(
+        "study",
+        time=now(),
+        software=software(),
+        inputs=(items.of_volume(volume),),
+        models=(*models_used(model), *models_used(reconstructor)),
+        settings={**asdict(settings), "reconstruction": asdict(recon), "segmentation": asdict(inference)},
+        seconds=round(time.monotonic() - began, 3),
+        figures={
+            "simulated": True,
+            "unit": "ml" if volume.has_spacing else "voxels",
+            "rows": [asdict(row) for row in rows],
+        },
+    )
+    return Study(tuple(rows), record.sealed())
 
 
 def _image(kspace: Any, volume: Volume, recon: ReconSettings, model: Any, done: int, total: int) -> Job[Volume]:

@@ -7,7 +7,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
@@ -93,7 +93,7 @@ def consensus_job(
     doubt = np.zeros(canvas.array.shape, np.uint8)
     agreement = _Agreement(len(models), models[0].card.classes)
     earlier: list[np.ndarray] = []
-    reports = []
+    devices = []
 
     def count_votes(part: Part) -> Part:
         opinions = np.stack([each[part.indices] for each in (*earlier, planes(part.labels))])
@@ -106,20 +106,16 @@ def consensus_job(
         shown = count_votes if number == len(models) - 1 else None
         result = yield from _one_of(segment_job(volume, model, single, start=start), number, len(models), shown)
         earlier.append(planes(result.labels.data))
-        reports.append(result.report)
-    report = {
-        "version": reports[0]["version"],
-        "models": [each["model"] for each in reports],
-        "settings": asdict(settings),
-        "device": ", ".join(dict.fromkeys(each["device"] for each in reports)),
-        "slices": what.slices,
-        "seconds": round(time.monotonic() - began, 3),
-        "warnings": list(what.warnings),
-        **canvas.report(),
-        "agreement": agreement.table(),
-    }
-    record = describe("consensus", volume, models, settings, what.batch, report)
-    return Segmentation(canvas.volume().made_by(record), None, report, volume.like(doubt).made_by(record))
+        devices.append(result.record.place["device"])
+    record = describe("consensus", volume, canvas, models, settings)
+    record = replace(
+        record,
+        place={"device": ", ".join(dict.fromkeys(devices)), "batch": what.batch},
+        seconds=round(time.monotonic() - began, 3),
+        warnings=what.warnings,
+        figures={**record.figures, "agreement": agreement.table()},
+    )
+    return Segmentation(canvas.volume().made_by(record), None, volume.like(doubt).made_by(record))
 
 
 def segment(

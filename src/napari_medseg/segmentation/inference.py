@@ -5,18 +5,19 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from .. import __version__, labels
+from .. import labels
 from ..errors import SettingsError, VolumeError
+from ..io import items
 from ..models import TrainedModel
 from ..models.devices import choose_device
 from ..progress import Job, Progress
-from ..record import Item, Record, UsedModel, now, software
+from ..record import Record, UsedModel, now, software
 from ..volume import Volume
 from . import engine
 from .slices import Canvas, Slices, planes
@@ -98,16 +99,23 @@ class Segmentation:
         With its class table.
     uncertainty : Volume or None
         If asked for, uint8: 0 sure, 255 undecided.
-    report : dict
-        JSON-able.
     disagreement : Volume or None
         Of several models, uint8: 0 where all agree, 255 where no two do.
     """
 
     labels: Volume
     uncertainty: Volume | None
-    report: dict[str, Any]
     disagreement: Volume | None = None
+
+    @property
+    def record(self) -> Record:
+        """How the labels came to be."""
+        return self.labels.record or Record("segment")
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """The same as README describes it; JSON-able."""
+        return self.record.report()
 
 
 def plan(volume: Volume, model: TrainedModel, settings: InferenceSettings, *, trial: bool = True) -> Plan:
@@ -186,45 +194,36 @@ def segment_job(
             planes(doubt)[indices] = labels.uncertainty(logits)
         done += len(indices)
         yield Progress(done, source.count, Part(canvas.array, doubt, indices))
-    report = {
-        "version": __version__,
-        "model": {"name": model.card.name, "sha256": model.card.sha256},
-        "settings": asdict(settings),
-        "device": runner.device,
-        "slices": source.count,
-        "seconds": round(time.monotonic() - began, 3),
-        "warnings": list(what.warnings),
-        **canvas.report(),
-    }
-    record = describe("segment", volume, [model], settings, runner.batch, report)
+    record = describe("segment", volume, canvas, [model], settings)
+    record = replace(
+        record,
+        place={"device": runner.device, "batch": runner.batch},
+        seconds=round(time.monotonic() - began, 3),
+        warnings=what.warnings,
+    )
     uncertainty = None if doubt is None else volume.like(doubt).made_by(record)
-    return Segmentation(canvas.volume().made_by(record), uncertainty, report)
+    return Segmentation(canvas.volume().made_by(record), uncertainty)
 
 
 def describe(
-    what: str,
-    volume: Volume,
-    models: Sequence[TrainedModel],
-    settings: InferenceSettings,
-    batch: int,
-    report: Mapping[str, Any],
+    what: str, volume: Volume, canvas: Canvas, models: Sequence[TrainedModel], settings: InferenceSettings
 ) -> Record:
-    """The record of a run over `volume`, of which `report` says what came of it."""
-    figures = {name: report[name] for name in ("slices", "objects", "agreement") if name in report}
+    """The record of a run over `volume` whose labels are on `canvas`, but for how it went."""
     cards = [model.card for model in models]
+    found = canvas.volume()
+    labels = items.of_labels(found, canvas.classes())
+    source = volume.record
     return Record(
         what=what,
         time=now(),
         software=software(),
+        inputs=(items.of_volume(volume),),
         models=tuple(UsedModel(card.name, card.sha256, card.architecture) for card in cards),
         settings=asdict(settings),
-        place={"device": report["device"], "batch": batch},
-        outputs=(Item("labels", classes=tuple(report["classes"])),),
-        seconds=report["seconds"],
-        warnings=tuple(report["warnings"]),
-        figures=figures,
-        parents=(volume.record.id,) if volume.record and volume.record.id else (),
-    )
+        outputs=(labels,),
+        figures={"slices": canvas.count, **canvas.objects()},
+        parents=(source.id,) if source and source.id else (),
+    ).sealed()
 
 
 def _check_size(size: tuple[int, int], working: tuple[int, int]) -> None:

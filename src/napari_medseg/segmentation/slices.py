@@ -109,8 +109,17 @@ class Canvas:
         found = self._volume.like(self.array, () if self._split else self._classes)
         return replace(found, metadata={**found.metadata, "labels": True})
 
-    def report(self) -> dict[str, Any]:
-        """Voxels per class, with the voxel size known also volume (mm3) or area (mm2), and how many objects."""
+    @property
+    def count(self) -> int:
+        """Number of slices."""
+        return len(self._flat)
+
+    def objects(self) -> dict[str, int]:
+        """How many objects there are, where they are numbered."""
+        return {"objects": self._objects} if self._split else {}
+
+    def classes(self) -> tuple[dict[str, Any], ...]:
+        """Voxels per class, with the voxel size known also volume (mm3) or area (mm2)."""
         unit = {3: "volume_mm3", 2: "area_mm2"}[len(self._volume.spatial_axes)]
         size = math.prod(self._volume.spacing) if self._volume.has_spacing else None
         rows = []
@@ -118,7 +127,7 @@ class Canvas:
             voxels = int(self._voxels[row.id])
             measured = {} if size is None else {unit: round(voxels * size, 3)}
             rows.append({"id": row.id, "name": row.name, "voxels": voxels, **measured})
-        return {"classes": rows, **({"objects": self._objects} if self._split else {})}
+        return tuple(rows)
 
 
 def label_shape(volume: Volume) -> tuple[int, ...]:

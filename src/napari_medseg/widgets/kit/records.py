@@ -37,7 +37,7 @@ def is_made_by_model(layer: Layer) -> bool:
 
 def is_opened(layer: Layer) -> bool:
     """Whether a layer comes from a file, a sample or a function of another plugin: not drawn in this session."""
-    source = layer.source
+    source: Any = layer.source  # napari declares its `parent` as a layer and keeps a weak reference
     if source.path or source.sample or source.widget is not None or noted(layer).get("source"):
         return True
     if source.parent is None:

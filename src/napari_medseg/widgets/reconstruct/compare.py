@@ -12,7 +12,6 @@ from napari.layers import Image
 from qtpy.QtWidgets import QFileDialog, QHeaderView
 
 from ...errors import MedsegError
-from ...io.contributions import KEY
 from ...kspace import KSpace
 from ...recon.comparison import ERROR_SHARE, FIELDS, Row, Source, compare_job, residuals_only, view_job, write_csv
 from ...recon.contributions import FILE
@@ -20,10 +19,11 @@ from ...recon.reconstruct import CONVENTION
 from ..kit import jobs
 from ..kit.controls import Page, Paragraph, allow, beside, button, choice, fill, number, switch_off
 from ..kit.layer_volumes import SIGHT
+from ..kit.records import noted
 from ..kit.tables import fill_table, table
 from ..kit.ticks import Ticks
 from .differences import Differences
-from .result import report_of
+from .result import is_partial, is_result, reconstruction_of
 from .scans import Scan
 
 if TYPE_CHECKING:
@@ -106,11 +106,7 @@ class ComparePage(Page):
         layers = [layer for layer in self._viewer.layers if isinstance(layer, Image) and not layer.rgb]
         layers = [layer for layer in layers if not layer.metadata.get(SIGHT)] if scan else []
         # zero-filled images of raw data are no truth to hold a result against
-        entries = [
-            (layer.name, layer)
-            for layer in layers
-            if report_of(layer) is None and FILE not in layer.metadata.get(KEY, {})
-        ]
+        entries = [(layer.name, layer) for layer in layers if not is_result(layer) and FILE not in noted(layer)]
         if scan and (scan.kspace.reference is not None or scan.kspace.mask is None):
             entries = [("Image in the file" if scan.kspace.reference is not None else "Full k-space", _SCAN), *entries]
         fitting = [value for _, value in entries if not isinstance(value, Image) or value.data.shape == scan.shape]
@@ -119,7 +115,7 @@ class ComparePage(Page):
         for _, value in entries:
             if value not in fitting:
                 switch_off(self.reference, value, f"its shape is {value.data.shape}, needed is {scan.shape}")
-        results = [layer for layer in layers if report_of(layer) is not None]
+        results = [layer for layer in layers if reconstruction_of(layer) is not None]
         self.results.offer({layer.name: self._why_not(layer) for layer in results})
         self._changed()
 
@@ -132,17 +128,18 @@ class ComparePage(Page):
     def _why_not(self, layer: Image) -> str:
         if layer.data.shape != self._scan.shape:
             return f"Its shape is {layer.data.shape}; the scan gives {self._scan.shape}. Crop it first."
-        return "The run was cancelled; some slices are missing." if report_of(layer).get("partial") else ""
+        return "The run was cancelled; some slices are missing." if is_partial(layer) else ""
 
     def _sources(self) -> list[Source]:
         found = []
         for name in self.results.ticked():
             layer = next((layer for layer in self._viewer.layers if layer.name == name), None)
-            if layer is not None:
-                report = report_of(layer)
+            record = reconstruction_of(layer) if layer is not None else None
+            if record is not None:
                 images = np.asarray(layer.data).reshape(-1, *self._scan.size)
-                method = report["settings"]["method"]
-                found.append(Source(name, method, images, report.get("residual"), report["residual_by_slice"]))
+                residuals = record.figures.get("residual_by_slice", [])
+                method = record.settings.get("method", "")
+                found.append(Source(name, method, images, record.figures.get("residual"), residuals))
         return found
 
     def _reference(self) -> np.ndarray | None:

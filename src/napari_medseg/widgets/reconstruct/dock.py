@@ -27,7 +27,7 @@ from . import scans
 from .compare import ComparePage
 from .form import FILE, GIVEN, ReconstructForm
 from .maps import SliceMaps, has_routers
-from .result import Result, report_of
+from .result import Result, is_partial, is_result
 from .rows import DataRows, MaskRows
 from .view import Input, SliceView
 
@@ -325,8 +325,8 @@ class ReconstructWidget(QWidget):
 
     def _finished(self) -> Image | None:
         """The newest result in the viewer that has all its slices."""
-        layers = [layer for layer in self._viewer.layers if isinstance(layer, Image) and report_of(layer)]
-        return next((layer for layer in reversed(layers) if not report_of(layer).get("partial")), None)
+        layers = [layer for layer in self._viewer.layers if isinstance(layer, Image) and is_result(layer)]
+        return next((layer for layer in reversed(layers) if not is_partial(layer)), None)
 
     # ---- what comes after ----
 

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Image
 
-from ... import __version__
-from ...io.contributions import KEY
 from ...recon.reconstruct import Part, Reconstruction
+from ...record import KEY as RECORD
+from ...record import Record, now, software
 from ..kit.layer_volumes import shown_slice, shows_slices
+from ..kit.records import is_opened, put_record, record_of
 from .scans import Scan
 
 if TYPE_CHECKING:
     from napari import Viewer
 
-REPORT = "reconstruction"
-"""Key in the metadata of a volume: the report of the reconstruction that made it."""
+
+def reconstruction_of(layer: Image) -> Record | None:
+    """How a layer came to be, if it is a reconstruction."""
+    record = record_of(layer)
+    return record if record is not None and record.what == "reconstruct" else None
 
 
-def report_of(layer: Image) -> dict[str, Any] | None:
-    """The report of the run that made a layer, if it is a reconstruction."""
-    return layer.metadata.get(KEY, {}).get(REPORT)
+def is_result(layer: Image) -> bool:
+    """Whether a layer was reconstructed in this session: an opened one can also serve as a scan or a reference."""
+    return reconstruction_of(layer) is not None and not is_opened(layer)
+
+
+def is_partial(layer: Image) -> bool:
+    """Whether a layer is a reconstruction that was cancelled."""
+    record = reconstruction_of(layer)
+    return record is not None and bool(record.figures.get("partial"))
 
 
 class Result:
@@ -50,7 +60,7 @@ class Result:
         self._images[part.index] = part.image
         self._residuals[part.index] = part.residual
         if self.layer is None:
-            notes = {"simulated": self._scan.kspace.simulated, REPORT: self._unfinished()}
+            notes = {"simulated": self._scan.kspace.simulated, RECORD: self._unfinished()}
             data, options = self._scan.layer(self._images, self._name, notes)
             self.layer = self._viewer.add_image(data, **options)
             self.layer.editable = False
@@ -60,7 +70,7 @@ class Result:
     def finish(self, found: Reconstruction) -> None:
         """Hand the finished layer over to the person."""
         if self.layer in self._viewer.layers:
-            self.layer.metadata[KEY][REPORT] = found.report
+            put_record(self.layer, found.record)
             self.layer.editable = True
             self.layer.refresh()
 
@@ -68,7 +78,7 @@ class Result:
         """The run ended early: say so in the name."""
         if self.layer in self._viewer.layers:
             self.layer.name = f"{self._name} (partial)"
-            self.layer.metadata[KEY][REPORT] = self._unfinished()
+            put_record(self.layer, self._unfinished())
             self.layer.editable = True
             self.layer.refresh()
 
@@ -77,16 +87,16 @@ class Result:
         """Number of finished slices."""
         return len(self._residuals)
 
-    def _unfinished(self) -> dict[str, Any]:
+    def _unfinished(self) -> Record:
         done = sorted(self._residuals)
-        return {
-            "version": __version__,
-            "settings": {"method": self._method},
+        figures = {
             "partial": True,
             "simulated": self._scan.kspace.simulated,
             "slices": done,
             "residual_by_slice": [self._residuals[index] for index in done],
         }
+        settings = {"method": self._method}
+        return Record("reconstruct", time=now(), software=software(), settings=settings, figures=figures)
 
     def _in_view(self, index: int) -> bool:
         return shows_slices(self._viewer) and shown_slice(self._viewer, self.layer, self._scan.axes) == index

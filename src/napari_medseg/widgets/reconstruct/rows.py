@@ -22,7 +22,7 @@ from ..kit.controls import fill
 from ..kit.offers import offer_images
 from . import scans
 from .form import FILE, GIVEN, OWN, ReconstructForm
-from .result import report_of
+from .result import is_result
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -68,7 +68,7 @@ class DataRows:
         box, files = self._form.source, [("Raw k-space from a file", FILE)]
         if box.currentData() == FILE and self.raw_file() is None:
             fill(box, [], None)  # no file was chosen yet, so an image may take its place
-        if offer_images(box, self._viewer, files, lambda layer: report_of(layer) is None):
+        if offer_images(box, self._viewer, files, lambda layer: not is_result(layer)):
             self._chosen()
 
     def open(self, path: Path) -> None:

@@ -16,6 +16,7 @@ from ...recon.command import study_command
 from ...recon.export import save_plot, save_table
 from ...recon.methods import METHODS, NEEDS_COILS
 from ...recon.reconstruct import ReconSettings
+from ...record import Record
 from ...volume import Volume
 from ..kit import jobs, layer_volumes
 from ..kit.controls import Page, Paragraph, allow, beside, button, choice, fill, hint_text, line, progress_bar
@@ -274,7 +275,7 @@ class StudyWidget(QWidget):
         from ...runs.study import Study
 
         unit = "ml" if self._volume().has_spacing else "voxels"
-        study = self.study or Study(tuple(self._found), {"unit": unit})
+        study = self.study or Study(tuple(self._found), Record("study", figures={"unit": unit}))
         save_table(path, study.table())
 
     def _write_plot(self, path: Path) -> None:
