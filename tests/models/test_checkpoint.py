@@ -1,13 +1,14 @@
 """Model files: what is saved is what loads, and nothing else does."""
 
 import json
+import os
 
 import pytest
 import torch
 
-from napari_medseg import models
+from napari_medseg import cli, models
 from napari_medseg.errors import ModelError
-from napari_medseg.models import ModelCard
+from napari_medseg.models import ModelCard, library
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.volume import LabelClass
 
@@ -98,7 +99,7 @@ def test_weights_that_are_no_safetensors_are_refused_even_with_the_right_hash(pa
         models.load(path)
 
 
-@pytest.mark.parametrize("renamed", [0, 1])
+@pytest.mark.parametrize("renamed", [0, 1, 2])
 def test_a_save_that_was_killed_leaves_a_model_that_loads(path, monkeypatch, renamed):
     before, done = models.load(path).card, []
 
@@ -113,4 +114,34 @@ def test_a_save_that_was_killed_leaves_a_model_that_loads(path, monkeypatch, ren
         models.save(path, models.build("litenext", num_classes=3), card(task="newer"))
     monkeypatch.undo()
     found = models.load(path).card
-    assert found.task == ("newer" if renamed else "") and (found == before) == (not renamed)
+    assert found.task == ("newer" if renamed == 2 else "") and (found == before) == (renamed < 2)
+
+
+@pytest.mark.parametrize("renamed", [0, 1, 2])
+def test_a_first_save_that_was_killed_leaves_a_model_that_loads_or_none(own_home, monkeypatch, capsys, renamed):
+    folder = models.models_folder()
+    folder.mkdir(parents=True)
+    path, network = folder / "pair.safetensors", models.build("litenext", num_classes=3)
+    rename, done = os.replace, []
+
+    def killed_after_some(source, target):
+        if len(done) == renamed:
+            raise KeyboardInterrupt
+        done.append(target)
+        rename(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.replace", killed_after_some)
+        with pytest.raises(KeyboardInterrupt):
+            models.save(path, network, card())
+    assert cli.main(["models"]) == 0 and "Traceback" not in capsys.readouterr().err
+    if renamed < 2:
+        assert "pair" not in models.available()
+        library.check_new_name("pair")
+    else:
+        loaded = models.load(models.find("pair"))
+        assert loaded.card == models.load_card(path) and loaded.card.name == "pair"
+        library.remove("pair")
+        models.load(folder / "removed" / "pair.safetensors")
+    written = models.save(path, network, card())
+    assert models.load(path).card == written

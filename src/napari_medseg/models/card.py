@@ -13,6 +13,9 @@ from ..errors import ModelError
 from ..preprocess import Preprocess
 from ..volume import LabelClass
 
+PENDING = ".json.part"
+"""Ending of a card that waits for its weights: `checkpoint.save` puts it in place of the card when they are there."""
+
 CHANNELS = {"cascade": 2, "image": 1}
 """Channels that networks which reconstruct take and give, by the design of their card: complex numbers, magnitudes."""
 
@@ -113,19 +116,26 @@ def save_card(path: Path, card: ModelCard) -> None:
 
 
 def load_card(path: Path) -> ModelCard:
-    """Read the card of the weights file `path`.
+    """Read the card of the weights file `path`; without one, that which a first save left when it was interrupted.
 
     Raises
     ------
     ModelError
         If there is none or it is damaged.
     """
+    file = card_file(path)
     try:
-        return ModelCard.from_json(path.with_suffix(".json").read_text(encoding="utf-8"))
+        return ModelCard.from_json(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(
             f"The model '{path.stem}' has no readable card '{path.stem}.json' beside its weights."
         ) from error
+
+
+def card_file(path: Path) -> Path:
+    """Where the card of the weights file `path` lies: next to it, or still waiting for it."""
+    card, pending = path.with_suffix(".json"), path.with_suffix(PENDING)
+    return card if card.exists() or not pending.exists() else pending
 
 
 def replace_file(path: Path, content: bytes) -> None:

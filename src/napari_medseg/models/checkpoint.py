@@ -17,11 +17,9 @@ from torch import nn
 
 from ..errors import ModelError
 from . import published
-from .card import CHANNELS, ModelCard, load_card, replace_file
+from .card import CHANNELS, PENDING, ModelCard, load_card, replace_file
 from .key_maps import PUBLISHED, State
 from .registry import architecture, build
-
-PENDING = ".json.part"
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,11 +87,11 @@ def save(path: Path, network: nn.Module, card: ModelCard) -> ModelCard:
     content = save_tensors({key: value.detach().cpu().contiguous() for key, value in state.items()})
     options = {**getattr(network, "untold", {}), **card.options}
     card = replace(card, options=options, sha256=hashlib.sha256(content).hexdigest())
-    # whoever is killed between the two renames leaves a complete card beside, which `load` finds
-    beside = path.with_suffix(PENDING)
-    beside.write_text(card.to_json(), encoding="utf-8")
+    # whoever is killed before the last rename leaves a complete card that waits, which `load` finds
+    pending = path.with_suffix(PENDING)
+    replace_file(pending, card.to_json().encode())
     replace_file(path, content)
-    os.replace(beside, path.with_suffix(".json"))
+    os.replace(pending, path.with_suffix(".json"))
     return card
 
 

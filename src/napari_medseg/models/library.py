@@ -9,6 +9,7 @@ from pathlib import Path
 from platformdirs import user_data_dir
 
 from ..errors import FileError, ModelError, SettingsError
+from .card import card_file
 
 _BUNDLED = Path(__file__).parents[1] / "weights"
 
@@ -78,7 +79,7 @@ def remove(name: str) -> Path:
         target = target.with_name(f"{name}-{number}.safetensors")
     try:
         target.parent.mkdir(exist_ok=True)
-        weights.with_suffix(".json").replace(target.with_suffix(".json"))
+        card_file(weights).replace(target.with_suffix(".json"))
         weights.replace(target)
     except OSError as error:
         raise FileError(f"'{weights}' cannot be moved ({error.strerror}). Close what uses it.") from error
