@@ -1,4 +1,4 @@
-"""Errors whose text is written for the person at the screen: what came, what is needed, what to do."""
+"""Errors whose text is written for the person at the screen: what was found, what is expected, what to do."""
 
 
 class MedsegError(Exception):

@@ -29,7 +29,7 @@ class KSpace:
     crop : (int, int) or None
         Rows and columns of the image that is shown, cut from the middle; None for the whole matrix.
     spacing : (float, float, float) or None
-        Size of a voxel of the image in mm (z, y, x), where the file tells it.
+        Size of a voxel of the image in mm (z, y, x), where the file states it.
     reference : array or None
         Shape (slice, y, x), real: the image that the fully sampled data gave, cropped.
     simulated : bool
@@ -56,18 +56,18 @@ class KSpace:
     def __post_init__(self) -> None:
         if len(self.data.shape) != 4 or 0 in self.data.shape:
             raise VolumeError(
-                f"The k-space has the shape {tuple(self.data.shape)}; needed are the four axes slice, coil, y, x, none "
+                f"The k-space has the shape {tuple(self.data.shape)}; expected the four axes slice, coil, y, x, none "
                 "of them empty. Name its axes when opening it."
             )
         rows, columns = self.data.shape[2:]
         if self.mask is not None and self.mask.shape not in ((columns,), (rows, columns)):
             raise VolumeError(
                 f"The sampling mask has the shape {self.mask.shape}, but the k-space has {rows} rows and {columns} "
-                f"columns; needed is a mask of ({columns},) or ({rows}, {columns}). Choose the mask of this scan."
+                f"columns; expected a mask of ({columns},) or ({rows}, {columns}). Choose the mask of this scan."
             )
         if self.crop is not None and not (1 <= self.crop[0] <= rows and 1 <= self.crop[1] <= columns):
             raise VolumeError(
-                f"The image is to be cropped to {self.crop}, but the matrix has only {rows} rows and {columns} columns."
+                f"The image cannot be cropped to {self.crop}: the matrix has only {rows} rows and {columns} columns."
             )
 
     @property

@@ -105,7 +105,7 @@ def split_objects(mask: np.ndarray, *, sigma: float = 1.0, notch: float = 0.05, 
     touching = np.ones((3,) * mask.ndim)
     peaks = mask & (h_maxima(depth, notch) > 0)
     pieces, count = ndimage.label(mask, touching)
-    # beside a larger object a small one has no peak of its own: it stays whole
+    # next to a larger object a small one has no peak of its own: it stays whole
     peaked = np.zeros(count + 1, bool)
     peaked[pieces[peaks]] = True
     markers, _ = ndimage.label(peaks | (mask & ~peaked[pieces]), touching)

@@ -77,7 +77,7 @@ def surface_distances(
     if prediction.shape != reference.shape or len(spacing) != prediction.ndim or min(spacing, default=0) <= 0:
         raise VolumeError(
             f"The masks have the shapes {prediction.shape} and {reference.shape} and the voxel size {spacing}; "
-            "needed are equal shapes and one positive size per axis."
+            "expected equal shapes and one positive size per axis."
         )
     # a single slice is a plane: along an axis of length one every voxel would be surface
     axes = [axis for axis, n in enumerate(prediction.shape) if n > 1] or [0]
@@ -200,7 +200,7 @@ def _label_array(volume: Volume) -> np.ndarray:
     data = np.asarray(volume.data)
     if "c" in volume.axes or not _whole_numbers(data):
         raise VolumeError(
-            f"This is no label image (axes {volume.axes}, {data.dtype}); needed are whole numbers from 0 up, "
+            f"This is not a label image (axes {volume.axes}, {data.dtype}); expected whole numbers from 0 up, "
             "one per voxel."
         )
     return data.astype(np.int64) if data.dtype.kind == "f" else data
@@ -254,7 +254,9 @@ def nmse(reference: np.ndarray, prediction: np.ndarray) -> float:
     """
     reference, prediction = _images(reference, prediction)
     if not reference.any():
-        raise VolumeError("The reference holds only zeros: no error relative to it exists. Choose another reference.")
+        raise VolumeError(
+            "The reference holds only zeros, so there is no error relative to it. Choose another reference."
+        )
     return float(np.linalg.norm(reference - prediction) ** 2 / np.linalg.norm(reference) ** 2)
 
 
@@ -349,16 +351,16 @@ def _similarities(
 def _images(reference: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if reference.shape != prediction.shape or reference.ndim != 3 or not reference.size:
         raise VolumeError(
-            f"The reference has the shape {reference.shape} and the prediction {prediction.shape}; needed are equal "
+            f"The reference has the shape {reference.shape} and the prediction {prediction.shape}; expected equal "
             "shapes (slice, y, x). Crop both to the same size."
         )
     if "c" in (reference.dtype.kind, prediction.dtype.kind):
-        raise VolumeError("The images are complex; needed are magnitude images. Take the absolute value first.")
+        raise VolumeError("The images are complex; expected magnitude images. Take the absolute value first.")
     return reference.astype(np.float64), prediction.astype(np.float64)
 
 
 def _peak(reference: np.ndarray, maximum: float | None) -> float:
     peak = float(reference.max()) if maximum is None else float(maximum)
     if not 0 < peak < math.inf:
-        raise VolumeError(f"The maximum of the reference is {peak:g}; needed is a number above 0.")
+        raise VolumeError(f"The maximum of the reference is {peak:g}; expected a number above 0.")
     return peak

@@ -27,7 +27,7 @@ class Preprocess:
     spacing : float or None
         In-plane pixel size in mm that images are resampled to; None keeps the pixels.
     assumed_spacing : float or None
-        Pixel size in mm of images that do not tell theirs; None leaves such images as they are.
+        Pixel size in mm of images whose file does not say; None leaves such images as they are.
     multiple : int
         Height and width are padded by reflection to multiples of this.
     size : (int, int) or None
@@ -47,19 +47,20 @@ class Preprocess:
     def __post_init__(self) -> None:
         low, high = self.percentiles
         if not 0 <= low < high <= 100:
-            raise SettingsError(f"percentiles is ({low}, {high}); needed are two rising numbers from 0 to 100.")
+            raise SettingsError(f"percentiles is ({low}, {high}); expected two rising numbers from 0 to 100.")
         object.__setattr__(self, "percentiles", (float(low), float(high)))
         if len(self.output) != 2 or not self.output[0] < self.output[1]:
-            raise SettingsError(f"output is {self.output}; needed are two rising numbers.")
+            raise SettingsError(f"output is {self.output}; expected two rising numbers.")
         object.__setattr__(self, "output", tuple(map(float, self.output)))
         if self.multiple < 1 or any(mm is not None and not mm > 0 for mm in (self.spacing, self.assumed_spacing)):
             raise SettingsError(
-                f"multiple is {self.multiple}, spacing {self.spacing}, assumed_spacing {self.assumed_spacing}; needed "
-                "are at least 1, and sizes in mm above 0."
+                f"multiple is {self.multiple}, spacing {self.spacing}, assumed_spacing {self.assumed_spacing}; "
+                "expected "
+                "a multiple of at least 1, and sizes in mm above 0."
             )
         if self.size is not None:
             if len(self.size) != 2 or min(self.size) < 1:
-                raise SettingsError(f"size is {self.size}; needed are the height and width of the network's input.")
+                raise SettingsError(f"size is {self.size}; expected the height and width of the network's input.")
             object.__setattr__(self, "size", tuple(self.size))
 
     def normalise(self, image: np.ndarray) -> np.ndarray:

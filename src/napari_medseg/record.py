@@ -49,7 +49,7 @@ def _many(element: type) -> Any:
 
 @dataclass(frozen=True)
 class UsedModel:
-    """A model that took part in a run.
+    """A model that was used in a run.
 
     Parameters
     ----------

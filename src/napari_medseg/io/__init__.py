@@ -28,7 +28,7 @@ def read(path: str | Path, *, axes: str | None = None) -> Volume:
         NIfTI, TIFF, PNG, JPEG, ``.npy``, ``.npz`` or DICOM file, or a folder that holds one DICOM series. A DICOM file
         stands for its whole series.
     axes : str, optional
-        Names of the array axes, see `Volume`, where the file does not tell them or is wrong.
+        Names of the array axes, see `Volume`, where the file does not say or is wrong.
 
     Returns
     -------
@@ -40,7 +40,7 @@ def read(path: str | Path, *, axes: str | None = None) -> Volume:
     FileError
         If the file is missing, damaged, too large or not what its name says.
     VolumeError
-        If its axes cannot be told or do not fit `axes`.
+        If its axes cannot be determined or do not fit `axes`.
     """
     path = Path(path)
     format_name, module = "DICOM", "dicom"
@@ -79,7 +79,7 @@ def write(volume: Volume, path: str | Path) -> Path:
     path = Path(path)
     format_ = formats.writable(path)
     if not path.parent.is_dir():
-        raise FileError(f"The folder '{path.parent}' does not exist. Make it first, or save to another place.")
+        raise FileError(f"The folder '{path.parent}' does not exist. Create it first, or save elsewhere.")
     module = import_module(f".{format_.module}", __name__)
     volume = replace(volume, data=_storable(volume))
     axes = None if format_.keeps_notes else volume.axes
@@ -113,9 +113,12 @@ def _storable(volume: Volume) -> np.ndarray:
     data = checks.native(np.asarray(volume.data))
     if is_labels(volume):
         if data.dtype.kind not in "iu" or (data.dtype.kind == "i" and data.min() < 0):
-            raise VolumeError("The labels are not whole numbers from 0 on. Round or shift them before saving.")
+            raise VolumeError(
+                "The labels hold negative or fractional numbers; expected whole numbers from 0. Round or shift them "
+                "before saving."
+            )
         known = data.dtype in (np.uint8, np.uint16, np.uint32)
         return data if known else data.astype(np.min_scalar_type(int(data.max())))
     if data.dtype.kind not in "iuf" or data.dtype.itemsize > 8:
-        raise VolumeError(f"The voxels are of type {data.dtype}; only plain real numbers can be saved. Convert them.")
+        raise VolumeError(f"The voxels are of type {data.dtype}; expected plain real numbers. Convert them first.")
     return data.astype(np.float32) if data.dtype == np.float16 else data

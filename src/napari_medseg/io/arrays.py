@@ -38,9 +38,9 @@ def read(path: Path, axes: str | None = None) -> Volume:
     Raises
     ------
     FileError
-        If the file is damaged, too large, or holds no array that is plainly the image.
+        If the file is damaged, too large, or holds no array that is clearly the image.
     VolumeError
-        If the axes of the array cannot be told.
+        If the axes of the array cannot be determined.
     """
     if path.suffix.lower() == ".npz":
         with checks.damaged(path, *ERRORS), zipfile.ZipFile(path) as archive:
@@ -54,7 +54,7 @@ def read(path: Path, axes: str | None = None) -> Volume:
 
 
 def read_labels(path: Path) -> Volume | None:
-    """The label array beside the image in an ``.npz`` file: ``image`` and ``label``, as in the slices of ACDC.
+    """The label array next to the image in an ``.npz`` file: ``image`` and ``label``, as in the slices of ACDC.
 
     Returns
     -------
@@ -97,7 +97,7 @@ def _choose(path: Path, archive: zipfile.ZipFile) -> str:
     image = next((name for name in _IMAGES if name in names), None)
     if image is None:
         raise FileError(
-            f"'{path.name}' holds the arrays {', '.join(names) or '(none)'}; none is plainly the image. "
+            f"'{path.name}' holds the arrays {', '.join(names) or '(none)'}; none of them is clearly the image. "
             "Name one of them 'image' or 'data', or save it in a file of its own."
         )
     return image
@@ -122,7 +122,9 @@ def _read_array(path: Path, file: IO[bytes], size: int) -> np.ndarray:
 def read_header(path: Path, file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
     version = np.lib.format.read_magic(file)
     if version not in _HEADERS:
-        raise FileError(f"'{path.name}' is of NumPy format {version}, not (1, 0) or (2, 0). Save it again with numpy.")
+        raise FileError(
+            f"'{path.name}' has the NumPy format {version}; expected (1, 0) or (2, 0). Save it again with numpy."
+        )
     shape, _, dtype = _HEADERS[version](file)
     return shape, dtype
 
@@ -160,7 +162,7 @@ def _guess(path: Path, shape: tuple[int, ...]) -> str:
     spatial = {2: "yx", 3: "zyx", 4: "tzyx"}.get(len(shape) - colour)
     if spatial is None or len(shape) > 4:
         raise VolumeError(
-            f"'{path.name}' holds an array of shape {shape}; only 2 to 4 axes can be told apart. "
+            f"'{path.name}' holds an array of shape {shape}; expected 2 to 4 axes. "
             "Name them when reading, for example read(path, axes='tczyx')."
         )
     return spatial + "c" * colour

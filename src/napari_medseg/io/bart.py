@@ -69,7 +69,7 @@ def read(path: Path, axes: str | None, first: Mapping[str, int]) -> tuple[np.nda
     FileError
         If the files are damaged or do not belong together, or three axes are encoded.
     SettingsError
-        If `first` or `axes` name what there is not.
+        If `first` or `axes` name something that does not exist.
     """
     data = _map_ra(path) if path.suffix.lower() == ".ra" else _map_pair(path)
     data = data.reshape(data.shape + (1,) * (_MAX_AXES - data.ndim), order="F")
@@ -143,11 +143,11 @@ def _map_ra(path: Path) -> np.ndarray:
 def _map(path: Path, shape: tuple[int, ...], dtype: np.dtype, offset: int, *, exact: bool) -> np.ndarray:
     """The array on disk, if the file has the size that its header says."""
     if not 1 <= len(shape) <= _MAX_AXES or min(shape) < 1:
-        raise FileError(f"'{path.name}' has the axes {shape}; needed are 1 to {_MAX_AXES}, none of them empty.")
+        raise FileError(f"'{path.name}' has the axes {shape}; expected 1 to {_MAX_AXES}, none of them empty.")
     needed, there = math.prod(shape) * dtype.itemsize, path.stat().st_size - offset
     if there < needed or (exact and there != needed):
         raise FileError(
-            f"'{path.name}' holds {there} bytes, but its header declares {shape}, which are {needed}. "
+            f"'{path.name}' holds {there} bytes, but its header declares {shape}, which takes {needed}. "
             "Copy it again from its source, with the header that belongs to it."
         )
     with checks.damaged(path):

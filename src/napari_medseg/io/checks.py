@@ -1,4 +1,4 @@
-"""What every reader asks before it takes memory, and how damaged files are told."""
+"""What every reader asks before it takes memory, and how damaged files are reported."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def check_real(path: Path, dtype: np.dtype) -> None:
     """
     if dtype.kind not in "biuf" or dtype.itemsize > 8:
         raise FileError(
-            f"'{path.name}' holds voxels of type {dtype}; needed are plain integers or real numbers. "
+            f"'{path.name}' holds voxels of type {dtype}; expected plain integers or real numbers. "
             "Convert it first, complex images for example to their magnitude."
         )
 

@@ -219,6 +219,6 @@ def _class_look(volume: Volume) -> dict[str, Any]:
 
 
 def _millimetres(unit: Any) -> float | None:
-    """How many mm a length unit of napari is; None for pixels and what is no length."""
+    """How many mm a length unit of napari is; None for pixels and other units that are not lengths."""
     is_length = hasattr(unit, "is_compatible_with") and unit.is_compatible_with("mm")
     return float((1 * unit).to("mm").magnitude) if is_length else None

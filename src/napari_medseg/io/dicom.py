@@ -47,7 +47,7 @@ def read(path: Path, axes: str | None = None) -> Volume:
         If there is no image, more than one series, a gap between slices that differs from the others, a file is
         damaged or compressed in a way that cannot be unpacked.
     """
-    # identifiers of anonymised files are often invalid and of no concern here
+    # identifiers of anonymised files are often invalid, which does not matter here
     with disable_value_validation():
         frames = _series_in(path) if path.is_dir() else _series_of(path)
         stack, affine = _arrange(path, frames)

@@ -20,7 +20,7 @@ from .dicom_jpeg import plugins
 
 # what pydicom raises on damaged files, found by damaging some
 _ERRORS = (AttributeError, BytesLengthException, LookupError, RuntimeError, StopIteration, TypeError)
-_NO_IMAGES = {"SEG", "RTDOSE"}  # modalities whose pixels are no grey values
+_NO_IMAGES = {"SEG", "RTDOSE"}  # modalities whose pixels are not grey values
 _TIMES = {0x00181063, 0x00181065}  # FrameTime, FrameTimeVector
 _AXIAL = np.eye(3)[:2]
 

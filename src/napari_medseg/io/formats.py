@@ -85,7 +85,7 @@ def recognise(path: Path) -> Format:
     Raises
     ------
     FileError
-        If the file cannot be opened, is empty, of no known kind, or not what its name says.
+        If the file cannot be opened, is empty, of an unknown kind, or not what its name says.
     """
     try:
         with path.open("rb") as file:
@@ -105,8 +105,7 @@ def recognise(path: Path) -> Format:
     if found and found.module == "dicom":
         return found
     raise FileError(
-        f"'{path.name}' is of no kind that can be read. Readable are {', '.join(readable_suffixes())} "
-        "and folders of DICOM files."
+        f"'{path.name}' cannot be read. Expected one of {', '.join(readable_suffixes())} or a folder of DICOM files."
     )
 
 

@@ -55,7 +55,7 @@ def read(path: Path, axes: str | None = None) -> Volume:
     FileError
         If the file is damaged, incomplete, too large or of an unsupported kind.
     VolumeError
-        If its axes cannot be told.
+        If its axes cannot be determined.
     """
     return _read_tiff(path, axes) if path.suffix.lower() in (".tif", ".tiff") else _read_picture(path, axes)
 
@@ -214,7 +214,7 @@ def _tiff_notes(tif: tifffile.TiffFile, ome: ElementTree.Element | None) -> Note
 
 
 def _voxel_size(tif: tifffile.TiffFile, ome: ElementTree.Element | None) -> dict[str, float]:
-    """Voxel size in mm of the axes for which the file tells it."""
+    """Voxel size in mm of the axes for which the file states it."""
     sizes: dict[str, float] = {}
     if ome is not None:
         pixels = ome.find(".//{*}Pixels")

@@ -43,7 +43,7 @@ def find_group(path: Path, file: h5py.File) -> str | None:
 def read(path: Path, file: h5py.File, group_name: str, first: Mapping[str, int]) -> KSpace:
     """Sort the readouts of an ISMRMRD file into Cartesian k-space.
 
-    Readouts that are no image data (noise, navigators, phase correction, feedback, dummies, and calibration where
+    Readouts that are not image data (noise, navigators, phase correction, feedback, dummies, and calibration where
     the line was measured for the image too) are left out, repeated lines averaged. The mask holds the columns that were
     measured in any slice. A second phase encoding is transformed to slices, for which all of it is held in memory; else
     slices are read when asked for.
@@ -59,7 +59,7 @@ def read(path: Path, file: h5py.File, group_name: str, first: Mapping[str, int])
     Returns
     -------
     KSpace
-        ``taken`` in its metadata tells of several repetitions, contrasts, phases or sets which one was taken.
+        ``taken`` in its metadata says which of several repetitions, contrasts, phases or sets was taken.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def _heads(path: Path, group: h5py.Group) -> np.ndarray:
     found = kspace_hdf5.dataset(path, group, "data")
     fields = {name: found.dtype.fields[name][:2] for name in found.dtype.names or ()}
     if found.ndim != 1 or set(fields) != {"head", "traj", "data"}:
-        raise FileError(f"'data' in '{path.name}' is no list of ISMRMRD readouts. Convert the raw data again.")
+        raise FileError(f"'data' in '{path.name}' is not a list of ISMRMRD readouts. Convert the raw data again.")
     samples = [h5py.check_vlen_dtype(fields[name][0]) for name in ("traj", "data")]
     if fields["head"][0].hasobject or samples != [np.float32, np.float32]:
         raise FileError(f"The readouts in '{path.name}' are not of ISMRMRD's types. Convert the raw data again.")

@@ -42,7 +42,7 @@ def read_kspace(
     Parameters
     ----------
     path : str or pathlib.Path
-        HDF5 file of fastMRI or ISMRMRD; ``.cfl`` or ``.hdr`` (the other one beside it) or ``.ra`` of BART; ``.npy`` or
+        HDF5 file of fastMRI or ISMRMRD; ``.cfl`` or ``.hdr`` (the other one next to it) or ``.ra`` of BART; ``.npy`` or
         ``.npz`` with a complex array, or a real one with the last axis (real, imaginary), named ``kspace`` and
         optionally ``mask`` in archives.
     axes : str, optional
@@ -58,7 +58,7 @@ def read_kspace(
     Returns
     -------
     KSpace
-        Its metadata have ``source`` and ``format`` and, where the file tells them, ``acquisition``, ``patient_id``,
+        Its metadata have ``source`` and ``format`` and, where the file states them, ``acquisition``, ``patient_id``,
         ``max``, ``norm``, ``acceleration``, ``num_low_frequency``, ``encoding_size`` and ``recon_size`` (x, y, z),
         ``reference`` (``esc`` or ``rss``: how the reference image was made) and ``taken`` (which repetition and so on
         of several was taken).
@@ -66,9 +66,9 @@ def read_kspace(
     Raises
     ------
     FileError
-        If the file is missing, damaged, too large, not Cartesian or no raw data.
+        If the file is missing, damaged, too large, not Cartesian, or does not hold raw data.
     VolumeError
-        If its axes cannot be told or the mask does not fit.
+        If its axes cannot be determined or the mask does not fit.
     SettingsError
         If `axes` or `first` do not fit the file.
 
@@ -78,9 +78,7 @@ def read_kspace(
     """
     path = Path(path)
     if axes is not None and (set(axes) - set(AXES) or len(set(axes)) < len(axes) or not {"y", "x"} <= set(axes)):
-        raise SettingsError(
-            f"axes='{axes}' is not possible; each of the letters s, c, y, x may stand once, y and x must."
-        )
+        raise SettingsError(f"axes='{axes}' is not possible; expected y and x, and s and c at most once each.")
     head = _first_bytes(path)
     suffix = path.suffix.lower()
     if suffix in _BART:
@@ -92,12 +90,12 @@ def read_kspace(
         kspace = _read_hdf5(path, axes, first or {})
     else:
         raise FileError(
-            f"'{path.name}' is of no kind of raw data that can be read. Readable are HDF5 files of fastMRI and "
-            "ISMRMRD, .cfl, .hdr, .ra, .npy and .npz; convert a scanner's own format to ISMRMRD first."
+            f"'{path.name}' cannot be read as raw data. Expected an HDF5 file of fastMRI or "
+            "ISMRMRD, .cfl, .hdr, .ra, .npy or .npz; convert a scanner's own format to ISMRMRD first."
         )
     checks.check_size(path, kspace.data.shape[1:], np.dtype(np.complex64).itemsize)
     mask, origin = kspace.mask, kspace.mask_origin
-    # the readouts of ISMRMRD tell by themselves what was measured
+    # the readouts of ISMRMRD themselves say what was measured
     if mask is None and kspace.metadata["format"] != "ISMRMRD":
         mask = infer_mask(kspace.data, kspace.acquired)
         origin = "" if mask is None else "inferred"
@@ -136,7 +134,7 @@ def infer_mask(data: Any, acquired: tuple[int, int] | None) -> np.ndarray | None
     Parameters
     ----------
     data : array
-        Shape (slice, coil, y, x). Of what is no numpy array the first, the middle and the last slice are read.
+        Shape (slice, coil, y, x). If it is not a numpy array, only the first, the middle and the last slice are read.
     acquired : (int, int) or None
         As in `KSpace`: columns outside it are zero in full scans too.
 
@@ -192,7 +190,7 @@ def _named(path: Path, shape: tuple[int, ...], axes: str | None) -> str:
     named = axes or _DEFAULT_AXES.get(len(shape), "")
     if len(named) != len(shape):
         raise VolumeError(
-            f"'{path.name}' holds k-space of shape {shape}; its {len(shape)} axes do not go with "
+            f"'{path.name}' holds k-space of shape {shape}; its {len(shape)} axes do not match "
             f"{f'the names {axes!r}' if axes else 'slice, coil, y, x'}. Name each axis, for example axes='scyx'."
         )
     return named
@@ -217,7 +215,7 @@ def _read_hdf5(path: Path, axes: str | None, first: Mapping[str, int]) -> KSpace
 def _read_fastmri(path: Path, file: h5py.File, axes: str | None) -> KSpace:
     found = kspace_hdf5.dataset(path, file, "kspace")
     if found.dtype.kind != "c":
-        raise FileError(f"'kspace' in '{path.name}' is of type {found.dtype}; needed are complex numbers.")
+        raise FileError(f"'kspace' in '{path.name}' is of type {found.dtype}; expected complex numbers.")
     axes = _named(path, found.shape, axes)
     data = kspace_hdf5.Slices(path, "kspace", axes, found.shape, found.dtype)
     rows, columns = data.shape[2:]
@@ -256,7 +254,7 @@ def _reference(
     found = kspace_hdf5.dataset(path, file, name)
     if found.dtype.kind != "f" or found.ndim != 3 or found.shape[0] != shape[0]:
         raise FileError(
-            f"'{name}' in '{path.name}' has the shape {found.shape} and the type {found.dtype}; needed are real images "
+            f"'{name}' in '{path.name}' has the shape {found.shape} and the type {found.dtype}; expected real images "
             f"of the {shape[0]} slices of k-space. Delete it, or copy the file again."
         )
     checks.check_size(path, found.shape[1:], found.dtype.itemsize)
@@ -270,11 +268,11 @@ def _mask(path: Path, stored: np.ndarray | h5py.Dataset, matrix: tuple[int, int]
     if stored.shape not in ((matrix[1],), matrix[::-1] if turned else matrix):
         raise VolumeError(
             f"The mask in '{path.name}' has the shape {stored.shape}, but k-space has {matrix[0]} rows and {matrix[1]} "
-            "columns (readout and phase encoding); needed is one number per column or per sample. Correct the mask, or "
+            "columns (readout and phase encoding); expected one number per column or per sample. Correct the mask, or "
             "axes."
         )
     if stored.dtype.kind not in "biuf":
-        raise VolumeError(f"The mask in '{path.name}' is of type {stored.dtype}; needed are 0 and 1. Correct it.")
+        raise VolumeError(f"The mask in '{path.name}' is of type {stored.dtype}; expected 0 and 1. Correct it.")
     mask = stored[()]
     if not mask.any() or not np.isin(mask, (0, 1)).all():
         raise VolumeError(f"The mask in '{path.name}' is not made of 0 and at least one 1. Correct it.")
@@ -295,7 +293,7 @@ def _read_numpy(path: Path, axes: str | None) -> KSpace:
     data = _as_complex(path, data)
     if axes is None and data.ndim == 3:
         raise VolumeError(
-            f"'{path.name}' holds k-space of shape {data.shape}, whose first axis can be slices or coils. Tell which: "
+            f"'{path.name}' holds k-space of shape {data.shape}, whose first axis can be slices or coils. Say which: "
             "axes='syx' for slices, axes='cyx' for coils."
         )
     axes = _named(path, data.shape, axes)
@@ -310,7 +308,8 @@ def _kspace_member(path: Path, archive: zipfile.ZipFile) -> str:
     if "kspace" in names or len(others) == 1:
         return "kspace" if "kspace" in names else others[0]
     raise FileError(
-        f"'{path.name}' holds the arrays {', '.join(names) or '(none)'}; none is plainly k-space. Name it 'kspace'."
+        f"'{path.name}' holds the arrays {', '.join(names) or '(none)'}; none of them is clearly k-space. Name it "
+        "'kspace'."
     )
 
 
@@ -327,7 +326,8 @@ def _as_complex(path: Path, data: np.ndarray) -> np.ndarray:
         return data
     if data.dtype.kind not in "iuf" or data.ndim < 3 or data.shape[-1] != 2:
         raise FileError(
-            f"'{path.name}' holds an array of type {data.dtype} and shape {data.shape}; k-space is complex, or real "
+            f"'{path.name}' holds an array of type {data.dtype} and shape {data.shape}; expected complex numbers, or "
+            "real ones "
             "with a last axis of 2 (real, imaginary). Open images as images."
         )
     # a view keeps the array on disk
@@ -336,7 +336,7 @@ def _as_complex(path: Path, data: np.ndarray) -> np.ndarray:
 
 
 def _is_complex(path: Path) -> bool:
-    """Whether the header of a NumPy file tells of complex numbers, or of pairs that are named k-space."""
+    """Whether the header of a NumPy file announces complex numbers, or of pairs that are named k-space."""
     with checks.damaged(path, *arrays.ERRORS):
         if path.suffix.lower() == ".npy":
             with path.open("rb") as file:

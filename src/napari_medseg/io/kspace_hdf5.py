@@ -39,7 +39,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
     Raises
     ------
     FileError
-        If it is damaged or no HDF5 file; also in place of what h5py raises meanwhile.
+        If it is damaged or not an HDF5 file; also in place of what h5py raises meanwhile.
     """
     import h5py
 
@@ -53,7 +53,7 @@ def has(group: h5py.Group, name: str) -> bool:
 
 
 def names(group: h5py.Group, most: int) -> list[str]:
-    """Names of the first members; what is no text is left out."""
+    """Names of the first members; what is not text is left out."""
     return [name for name in islice(group, most) if isinstance(name, str)]
 
 
@@ -91,7 +91,7 @@ def dataset(path: Path, group: h5py.Group, name: str) -> h5py.Dataset:
 
     found = member(path, group, name)
     if not isinstance(found, h5py.Dataset) or not isinstance(found.shape, tuple):
-        raise FileError(f"'{name}' in '{path.name}' is no array. Choose the file with the raw data.")
+        raise FileError(f"'{name}' in '{path.name}' is not an array. Choose the file with the raw data.")
     stored = min(found.id.get_storage_size(), path.stat().st_size)
     if found.nbytes > _MAX_RATIO * stored:
         raise FileError(
@@ -147,7 +147,7 @@ def text(path: Path, group: h5py.Group, name: str) -> str:
     found = dataset(path, group, name)
     kind = h5py.check_string_dtype(found.dtype)
     if kind is None or found.shape not in ((), (1,)):
-        raise FileError(f"'{name}' in '{path.name}' is no text. Export the file again.")
+        raise FileError(f"'{name}' in '{path.name}' is not text. Export the file again.")
     length = kind.length or int(stored_bytes(path, found, _VARIABLE_BYTES)[: LENGTH.itemsize].view(LENGTH)[0])
     if length > path.stat().st_size:
         raise FileError(f"'{name}' in '{path.name}' declares more text than the file holds. Copy it again.")

@@ -28,7 +28,7 @@ class Header:
     partition_centre : int or None
         Zero frequency of the second phase encoding.
     trajectory : str
-        ``cartesian``, or another one; empty if not told.
+        ``cartesian``, or another one; empty if not stated.
     """
 
     encoding: _Size | None = None
@@ -80,7 +80,7 @@ def parse_header(path: Path, text: str) -> Header:
     Raises
     ------
     FileError
-        If it is no such XML.
+        If it is not such XML.
     """
     with checks.damaged(path, SyntaxError):
         # entities can blow a few bytes up to gigabytes

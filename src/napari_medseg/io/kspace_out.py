@@ -47,14 +47,14 @@ def write_reconstruction(path: str | Path, image: np.ndarray, metrics: Mapping[s
     if path.suffix.lower() not in _SUFFIXES:
         raise FileError(f"'{path.name}' is not named as an HDF5 file. End the name in {' or '.join(_SUFFIXES)}.")
     if not path.parent.is_dir():
-        raise FileError(f"The folder '{path.parent}' does not exist. Make it first, or save to another place.")
+        raise FileError(f"The folder '{path.parent}' does not exist. Create it first, or save elsewhere.")
     image = np.asarray(image)
     if image.ndim != 3 or image.dtype.kind not in "iuf" or 0 in image.shape:
         raise VolumeError(
-            f"The reconstruction has the shape {image.shape} and the type {image.dtype}; needed are real images "
+            f"The reconstruction has the shape {image.shape} and the type {image.dtype}; expected real images "
             "(slice, y, x). Take the magnitude."
         )
-    with np.errstate(over="ignore"):  # an overflow is told next
+    with np.errstate(over="ignore"):  # an overflow is reported next
         image = image.astype(np.float32)
     if not np.isfinite(image).all():
         raise VolumeError("The reconstruction holds values that are not finite. Reconstruct it again.")

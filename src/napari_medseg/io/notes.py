@@ -97,7 +97,7 @@ class Notes:
 
     @classmethod
     def from_text(cls, text: str | bytes) -> Notes | None:
-        """From a JSON text; None if it is none of ours."""
+        """From a JSON text; None if it is not one of ours."""
         try:
             content = json.loads(text)
         except (ValueError, RecursionError):
@@ -129,7 +129,7 @@ def _label_class(content: Any) -> LabelClass | None:
 
 
 def restore_axes(data: np.ndarray, axes: str, wanted: str) -> tuple[np.ndarray, str]:
-    """Drop or bring back axes of one voxel that a file format cannot tell or leave out.
+    """Drop or bring back axes of one voxel that a file format cannot store or leaves out.
 
     Parameters
     ----------

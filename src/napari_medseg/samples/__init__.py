@@ -1,4 +1,4 @@
-"""Small real images to try things on; `data/NOTICE.md` tells where they come from."""
+"""Small real images to try things on; `data/NOTICE.md` says where they come from."""
 
 from __future__ import annotations
 
