@@ -79,7 +79,8 @@ def main(folder: Path) -> None:
     sys.stdout.write(
         f"files {len(files)}, lines {sum(n for n, _ in files)}, lines of code {lines.total()}\n"
         f"expressions per line of code {nodes.total() / lines.total():.2f}\n"
-        f"longest file {max(files)}, longest function {max(longest)}, over 40 lines: {sum(n > 40 for n, _ in longest)}\n"
+        f"longest file {max(files)}, longest function {max(longest)}\n"
+        f"functions over 40 lines {sum(n > 40 for n, _ in longest)}\n"
         f"folders {len(rooms)}, import arrows between modules {len(imports)}\n"
     )
     dense = sorted((nodes[name] / lines[name], name) for name in lines if lines[name] > 30)[-8:]
