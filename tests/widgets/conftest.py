@@ -12,7 +12,6 @@ from napari_medseg.models.registry import ARCHITECTURES, Architecture
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.segmentation import consensus, inference
 from napari_medseg.volume import LabelClass
-from napari_medseg.widgets.segment.dock import SegmentWidget
 
 CLASSES = (LabelClass(1, "everything", "#e64b35"),)
 
@@ -101,10 +100,9 @@ class Dock:
 
     def __init__(self, viewer, qtbot):
         self.viewer = viewer
-        self.widget = SegmentWidget(viewer)
+        _, self.widget = viewer.window.add_plugin_dock_widget("napari-medseg", "Segment")
         self.form = self.widget.form
         self._qtbot = qtbot
-        viewer.window.add_dock_widget(self.widget, name="Segment")
         self.settle()
         self.choose(self.form.model, "all")
 

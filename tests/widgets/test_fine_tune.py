@@ -23,7 +23,6 @@ from napari_medseg.training.data.folders import LabelledImage, write_dataset
 from napari_medseg.volume import LabelClass, Volume
 from napari_medseg.widgets.fine_tune import work
 from napari_medseg.widgets.fine_tune.data import parse_slices, slices_text
-from napari_medseg.widgets.fine_tune.dock import FineTuneWidget
 from napari_medseg.widgets.fine_tune.form import new_name, plan_text
 from napari_medseg.widgets.fine_tune.view import doubtful, verdict_text
 from napari_medseg.widgets.kit import tuning
@@ -76,9 +75,8 @@ class Dock:
         self.open()
 
     def open(self):
-        self.widget = FineTuneWidget(self.viewer)
+        _, self.widget = self.viewer.window.add_plugin_dock_widget("napari-medseg", "Fine-tune")
         self.form = self.widget.form
-        self.viewer.window.add_dock_widget(self.widget, name="Fine-tune")
         self.settle()
 
     def close(self):
@@ -641,8 +639,7 @@ def test_adding_a_class_to_the_heart_model(make_napari_viewer, qtbot, answer, on
     viewer = make_napari_viewer()
     data, options, _ = layer_tuple(scan.like(scan.data[part]), "heart")
     image = viewer.add_image(data, **options)
-    widget = FineTuneWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="Fine-tune")
+    _, widget = viewer.window.add_plugin_dock_widget("napari-medseg", "Fine-tune")
     form, one = widget.form, training()
 
     def settle(condition=lambda: True):

@@ -16,7 +16,6 @@ from napari_medseg.progress import Progress
 from napari_medseg.recon.reconstruct import CONVENTION
 from napari_medseg.volume import Volume
 from napari_medseg.widgets.reconstruct import view as slice_view
-from napari_medseg.widgets.reconstruct.dock import ReconstructWidget
 
 MRI = Path(__file__).parents[1] / "reference" / "mri"
 SINGLE, MULTI, UNDER = (MRI / "fastmri_like" / f"file17_{kind}.h5" for kind in ("sc", "mc", "test"))
@@ -35,10 +34,9 @@ class Dock:
 
     def __init__(self, viewer, qtbot):
         self.viewer = viewer
-        self.widget = ReconstructWidget(viewer)
+        _, self.widget = viewer.window.add_plugin_dock_widget("napari-medseg", "Reconstruct")
         self.form, self.compare = self.widget.form, self.widget.compare
         self._qtbot = qtbot
-        viewer.window.add_dock_widget(self.widget, name="Reconstruct")
         self.settle()
 
     def wait(self, condition):

@@ -212,9 +212,17 @@ def test_result_belongs_to_the_image_the_run_started_from(dock, gate):
 def test_deleting_the_growing_labels_cancels_the_run(dock, gate):
     d = dock(noise(SLICES, 40, 48))
     d.viewer.layers.remove(d.start())
+    assert "Cancelled" in d.form.status.text()
     gate.set()
     d.settle()
     assert d.widget.labels is None and [layer.name for layer in d.viewer.layers] == ["scan"]
+    assert "Cancelled" in d.form.status.text() and d.form.run.isEnabled()
+
+
+def test_dock_lets_go_of_a_result_that_is_deleted(dock):
+    d = dock(noise(SLICES, 40, 48))
+    d.viewer.layers.remove(d.run())
+    assert d.widget.labels is None and not d.form.save.isEnabled()
 
 
 def test_undo_history_of_an_annotation_survives_a_run(dock):
@@ -300,6 +308,8 @@ def test_preview_can_be_ended(dock, end, left):
     d = dock(noise(40, 48))
     d.form.preview.setChecked(True)
     d.settle()
+    d.viewer.layers.selection.active = d.viewer.layers["preview (not saved)"]
+    assert not d.form.save.isEnabled(), "it is only looked at"
     end(d)
     d.settle()
     assert [layer.name for layer in d.viewer.layers] == left and not d.form.preview.isChecked()

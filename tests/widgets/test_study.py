@@ -5,16 +5,13 @@ import pytest
 from qtpy.QtCore import QThreadPool
 from qtpy.QtWidgets import QApplication, QFileDialog
 
-from napari_medseg.widgets.study.dock import StudyWidget
-
 
 @pytest.fixture
 def study(make_napari_viewer, model, qtbot):
     viewer = make_napari_viewer()
     y, x = np.mgrid[-1:1:40j, -1:1:48j]
     viewer.add_image((100 * (x**2 + y**2 < 0.4) + 5).astype(np.float32), name="scan")
-    widget = StudyWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="Study")
+    _, widget = viewer.window.add_plugin_dock_widget("napari-medseg", "Acceleration study")
     qtbot.waitUntil(lambda: not widget.busy, timeout=30000)
     widget.form.model.setCurrentIndex(widget.form.model.findData(model))
     yield widget

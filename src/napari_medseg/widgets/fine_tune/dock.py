@@ -20,6 +20,7 @@ from ...progress import Job, Progress
 from ..kit import jobs, layer_volumes
 from ..kit.card import CardDialog
 from ..kit.controls import allow, fill, hint_text, hold, switch_off
+from ..kit.dock import unwrapped
 from ..kit.offers import offer_devices
 from ..kit.preferences import preferences
 from ..kit.shelf import Shelf
@@ -53,7 +54,7 @@ class FineTuneWidget(QWidget):
     def __init__(self, napari_viewer: Viewer):
         super().__init__()
         self.comparison: Comparison | None = None
-        self._viewer = napari_viewer
+        self._viewer = unwrapped(napari_viewer)
         self._training = training()
         self._shelf = Shelf()
         self._ready = False
@@ -62,7 +63,7 @@ class FineTuneWidget(QWidget):
             self, ("models", "accept", "discard", "remove", "look", "prepare", "difference", "compare"), self._update
         )
         self.form = FineTuneForm()
-        self._sources = Sources(self.form, napari_viewer, self._data_changed)
+        self._sources = Sources(self.form, self._viewer, self._data_changed)
         hold(self, self.form)
         self._connect()
         self._sources.offer()

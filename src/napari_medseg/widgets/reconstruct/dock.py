@@ -20,6 +20,7 @@ from ...recon.sampling import KINDS, effective_acceleration
 from ..kit import jobs, layer_volumes
 from ..kit.card import CardDialog
 from ..kit.controls import allow, fill, hint_text, switch_off
+from ..kit.dock import unwrapped
 from ..kit.offers import offer_devices
 from ..kit.preferences import preferences
 from ..kit.shelf import Shelf
@@ -60,17 +61,17 @@ class ReconstructWidget(QWidget):
     def __init__(self, napari_viewer: Viewer):
         super().__init__()
         self.result: Image | None = None
-        self._viewer = napari_viewer
+        self._viewer = unwrapped(napari_viewer)
         self._shelf = Shelf()
         self._running: Result | None = None
         self._clock = jobs.Clock()
         self._queue = jobs.Queue(self, _KINDS, self._job_changed)
         self.form = ReconstructForm()
-        self.compare = ComparePage(napari_viewer, self._queue)
-        self._data = DataRows(self.form, napari_viewer, self._queue, self._data_changed)
+        self.compare = ComparePage(self._viewer, self._queue)
+        self._data = DataRows(self.form, self._viewer, self._queue, self._data_changed)
         self._mask = MaskRows(self.form, self._queue, self._mask_changed)
-        self._view = SliceView(self.form, napari_viewer, self._queue, self._slice_input, self._painted)
-        self._maps = SliceMaps(self.form, napari_viewer, self._queue, self._input, self._view.number)
+        self._view = SliceView(self.form, self._viewer, self._queue, self._slice_input, self._painted)
+        self._maps = SliceMaps(self.form, self._viewer, self._queue, self._input, self._view.number)
         self.tabs = QTabWidget()
         self.tabs.addTab(self.form, "Reconstruct")
         self.tabs.addTab(self.compare, "Compare")

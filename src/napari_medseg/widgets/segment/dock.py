@@ -19,6 +19,7 @@ from ...volume import Volume
 from ..kit import jobs, layer_volumes
 from ..kit.card import CardDialog
 from ..kit.controls import allow, hint_text, hold
+from ..kit.dock import unwrapped
 from ..kit.preferences import preferences
 from ..kit.records import follow_strokes
 from ..kit.shelf import Shelf
@@ -63,15 +64,15 @@ class SegmentWidget(QWidget):
     def __init__(self, napari_viewer: Viewer):
         super().__init__()
         self.labels: Labels | None = None
-        self._viewer = napari_viewer
+        self._viewer = unwrapped(napari_viewer)
         self._shelf = Shelf()
         self._ready, self._problem = False, "the models are being read."
         self._result: layer_volumes.Result | None = None
-        self._preview = layer_volumes.Preview(napari_viewer)
+        self._preview = layer_volumes.Preview(self._viewer)
         self._clock = jobs.Clock()
         self._queue = jobs.Queue(self, ("models", "run", "save", "routers", "preview", "plan"), self._job_changed)
         self.form = SegmentForm()
-        self._images = ImageRows(self.form, napari_viewer)
+        self._images = ImageRows(self.form, self._viewer)
         self._models = ModelRows(self.form, self._shelf)
         hold(self, self.form)
         self._connect()

@@ -20,6 +20,7 @@ from ...record import Record
 from ...volume import Volume
 from ..kit import jobs, layer_volumes
 from ..kit.controls import Page, Paragraph, allow, beside, button, choice, fill, hint_text, line, progress_bar
+from ..kit.dock import unwrapped
 from ..kit.offers import offer_images
 from ..kit.preferences import preferences
 from ..kit.shelf import Shelf
@@ -98,7 +99,7 @@ class StudyWidget(QWidget):
         self.study: Study | None = None
         self._found: list[Row] = []
         self._title = ""
-        self._viewer = napari_viewer
+        self._viewer = unwrapped(napari_viewer)
         self._shelf = Shelf()
         self._ready = False
         self._clock = jobs.Clock()
