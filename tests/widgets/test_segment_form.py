@@ -6,7 +6,7 @@ from qtpy.QtCore import Qt
 from napari_medseg.record import Item, Record
 from napari_medseg.segmentation.inference import Plan, Segmentation
 from napari_medseg.volume import LabelClass, Volume
-from napari_medseg.widgets.kit.controls import choice, fill, hint_text, switch_off
+from napari_medseg.widgets.kit.controls import choice, fill, switch_off
 from napari_medseg.widgets.segment.form import plan_text, result_text
 
 ROWS = [{"id": 1, "name": "cavity", "voxels": 1200, "volume_mm3": 4321.0}]
@@ -38,11 +38,6 @@ def test_result_of_a_time_series_has_no_single_volume():
 
 def test_result_counts_objects():
     assert result_text(found("yx", objects=66)) == "Done in 2 s. 66 objects."
-
-
-def test_hints_are_gathered_by_reason():
-    reasons = {"Run": "no image.", "Preview": "no image.", "Save": "no labels.", "Copy": ""}
-    assert hint_text(reasons) == "Run, Preview: no image.\nSave: no labels."
 
 
 def test_entry_that_is_switched_off_says_why_and_the_others_stay(qtbot):

@@ -1,5 +1,1 @@
 """The Fine-tune dock."""
-
-from .dock import FineTuneWidget
-
-__all__ = ["FineTuneWidget"]

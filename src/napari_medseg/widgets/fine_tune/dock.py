@@ -19,11 +19,12 @@ from ...models.library import check_new_name, remove
 from ...progress import Job, Progress
 from ..kit import jobs, layer_volumes
 from ..kit.card import CardDialog
-from ..kit.controls import allow, fill, hint_text, hold, switch_off
+from ..kit.controls import allow, fill, hold, switch_off
 from ..kit.dock import unwrapped
 from ..kit.offers import offer_devices
 from ..kit.preferences import preferences
 from ..kit.shelf import Shelf
+from ..kit.state import hint_text
 from ..kit.tuning import RECIPE, Run, runs_folder, training, was_tuned
 from .form import FineTuneForm, new_name
 from .sources import Sources

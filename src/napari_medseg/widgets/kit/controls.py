@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, QSize, Qt
@@ -23,13 +24,15 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from .state import Control
+
 
 class Page(QScrollArea):
     """A column of controls that scrolls when there is no room for all of them."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._rows: dict[QWidget, tuple[QLabel, QWidget]] = {}
+        self._rows: dict[QWidget, tuple[QWidget, ...]] = {}
 
     def stack(self, *parts: QWidget | QGridLayout | None) -> None:
         """Put `parts` below each other; None is a gap."""
@@ -75,8 +78,8 @@ class Page(QScrollArea):
         return grid
 
     def show_row(self, control: QWidget, shown: bool) -> None:
-        """Show or hide the row of `control`."""
-        for part in self._rows[control]:
+        """Show or hide `control`, with its whole row where it has one."""
+        for part in self._rows.get(control, (control,)):
             part.setVisible(shown)
 
 
@@ -150,6 +153,29 @@ def allow(control: QWidget, why_not: str, tooltip: str) -> None:
     control.setToolTip(why_not or tooltip)
 
 
+def apply(form: Page, state: Any) -> None:
+    """Show what a `state.py` found: the fields of this dataclass are named after the controls of `form`.
+
+    A `Control` can be used or says why not, a bool shows or hides, and a text is what a `Paragraph` says.
+    """
+    for field in fields(state):
+        control = getattr(form, field.name)
+        wanted = getattr(state, field.name)
+        if isinstance(wanted, Control):
+            _set(form, control, wanted)
+        elif isinstance(wanted, bool):
+            form.show_row(control, wanted)
+        else:
+            control.say(wanted)
+
+
+def _set(form: Page, control: QWidget, wanted: Control) -> None:
+    allow(control, wanted.why_not, wanted.tooltip)
+    form.show_row(control, wanted.visible)
+    if wanted.title:
+        control.setText(wanted.title)
+
+
 def hold(owner: QWidget, form: QWidget) -> None:
     """Let `owner` show `form` and nothing else."""
     layout = QVBoxLayout(owner)
@@ -170,15 +196,6 @@ def progress_bar() -> QProgressBar:
     bar.setTextVisible(False)
     bar.setVisible(False)
     return bar
-
-
-def hint_text(reasons: Mapping[str, str]) -> str:
-    """Why controls are off, one line per reason: ``Run, Preview: open an image first.``"""
-    lines = []
-    for reason in dict.fromkeys(reasons.values()):
-        if reason:
-            lines.append(f"{', '.join(name for name, why in reasons.items() if why == reason)}: {reason}")
-    return "\n".join(lines)
 
 
 def line(tooltip: str) -> QLineEdit:

@@ -19,11 +19,12 @@ from ...recon.reconstruct import ReconSettings, Reconstruction, warnings
 from ...recon.sampling import KINDS, effective_acceleration
 from ..kit import jobs, layer_volumes
 from ..kit.card import CardDialog
-from ..kit.controls import allow, fill, hint_text, switch_off
+from ..kit.controls import allow, fill, switch_off
 from ..kit.dock import unwrapped
 from ..kit.offers import offer_devices
 from ..kit.preferences import preferences
 from ..kit.shelf import Shelf
+from ..kit.state import hint_text
 from . import scans
 from .compare import ComparePage
 from .form import FILE, GIVEN, ReconstructForm

@@ -18,11 +18,12 @@ from ...progress import Progress
 from ...volume import Volume
 from ..kit import jobs, layer_volumes
 from ..kit.card import CardDialog
-from ..kit.controls import allow, hint_text, hold
+from ..kit.controls import allow, hold
 from ..kit.dock import unwrapped
 from ..kit.preferences import preferences
 from ..kit.records import follow_strokes
 from ..kit.shelf import Shelf
+from ..kit.state import hint_text
 from ..kit.tuning import training
 from .form import SegmentForm, plan_text, result_text
 from .rows import ImageRows, ModelRows

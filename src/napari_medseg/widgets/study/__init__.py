@@ -1,5 +1,1 @@
 """The Acceleration study dock."""
-
-from .dock import StudyWidget
-
-__all__ = ["StudyWidget"]

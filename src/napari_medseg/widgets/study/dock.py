@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QApplication, QFileDialog, QTableWidgetItem, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QFileDialog, QVBoxLayout, QWidget
 
 from ...errors import MedsegError, SettingsError
 from ...progress import Job, Progress
@@ -19,66 +19,18 @@ from ...recon.reconstruct import ReconSettings
 from ...record import Record
 from ...volume import Volume
 from ..kit import jobs, layer_volumes
-from ..kit.controls import Page, Paragraph, allow, beside, button, choice, fill, hint_text, line, progress_bar
+from ..kit.controls import apply, fill
 from ..kit.dock import unwrapped
 from ..kit.offers import offer_images
 from ..kit.preferences import preferences
 from ..kit.shelf import Shelf
-from ..kit.tables import fit, table
+from .form import StudyForm
+from .state import Facts, parse_accelerations, state, why_not
 
 if TYPE_CHECKING:
     from napari import Viewer
 
     from ...runs.study import Row, Study, StudySettings
-
-_HEAD = ("Times", "Dice", "Drift\n(%)", "PSNR\n(dB)", "SSIM", "Class")
-_ACCELERATIONS = "1, 2, 3, 4, 5, 6, 8, 10, 12"
-
-
-class StudyForm(Page):
-    """Controls as attributes; every one has a tooltip, and one that is off says why."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
-        from matplotlib.figure import Figure
-
-        self.image = choice("The image that is measured again in simulation, ever faster.")
-        self.model = choice("The model that segments every reconstruction.")
-        self.method = choice("How the images are reconstructed.")
-        self.accelerations = line("How many times fewer columns are measured: numbers from 1 up, with commas.")
-        self.accelerations.setText(_ACCELERATIONS)
-        self.run = button("&Run")
-        self.cancel = button("&Cancel")
-        self.bar = progress_bar()
-        self.status = Paragraph()
-        self.figure = Figure(figsize=(4, 3), layout="constrained")
-        self.canvas = FigureCanvasQTAgg(self.figure)
-        self.canvas.setToolTip("Dice against the labels of the fully sampled image, and the change of their volume.")
-        self.canvas.setMinimumSize(330, 250)
-        self.canvas.setVisible(False)
-        self.table = table(_HEAD, "One line per acceleration and class.")
-        self.table.setVisible(False)
-        self.save_table = button("Save &table…")
-        self.save_plot = button("Save &plot…")
-        self.copy = button("C&opy as command")
-        self.hint = Paragraph()
-        self.stack(
-            self.rows(
-                ("&Image", self.image, self.image),
-                ("&Model", self.model, self.model),
-                ("R&econstruction", self.method, self.method),
-                ("&Accelerations", self.accelerations, self.accelerations),
-            ),
-            beside(self.run, self.cancel),
-            self.bar,
-            self.status,
-            self.canvas,
-            self.table,
-            beside(self.save_table, self.save_plot),
-            self.copy,
-            self.hint,
-        )
 
 
 class StudyWidget(QWidget):
@@ -140,23 +92,20 @@ class StudyWidget(QWidget):
         self._update()
 
     def _list_models(self, _: None) -> None:
-        cards, reconstructors = self._shelf.cards, self._shelf.reconstructors
+        cards = self._shelf.cards
         wanted = preferences().model
-        fill(self.form.model, [(name, name) for name in cards], wanted if wanted in cards else next(iter(cards), None))
+        models = [(name, name) for name in cards]
+        fill(self.form.model, models, wanted if wanted in cards else next(iter(cards), None))
         methods = [(words, name) for name, words in METHODS.items() if name not in NEEDS_COILS]  # one coil is simulated
-        fill(self.form.method, [*methods, *((name, name) for name in reconstructors)], ReconSettings.method)
+        methods += [(name, name) for name in self._shelf.reconstructors]
+        fill(self.form.method, methods, ReconSettings.method)
         self._ready = True
         self._update()
 
     def _settings(self) -> StudySettings:
         from ...runs.study import StudySettings
 
-        text = self.form.accelerations.text()
-        try:
-            numbers = tuple(float(part) for part in text.split(",") if part.strip())
-        except ValueError as error:
-            raise SettingsError(f"The accelerations are '{text}'; needed are numbers such as 1, 2, 4.") from error
-        return StudySettings(accelerations=numbers)
+        return StudySettings(accelerations=parse_accelerations(self.form.accelerations.text()))
 
     def _volume(self) -> Volume:
         image = self.form.image.currentData()
@@ -164,13 +113,21 @@ class StudyWidget(QWidget):
 
     # ---- what is possible now, and why the rest is not ----
 
-    def _why_not(self) -> str:
-        if not self._ready:
-            return "the models are being read."
-        if self.form.image.currentData() is None:
-            return "open an image first."
-        if self.form.model.currentData() is None:
-            return "there is no model that segments."
+    def _facts(self) -> Facts:
+        form = self.form
+        return Facts(
+            models_read=self._ready,
+            has_image=form.image.currentData() is not None,
+            has_model=form.model.currentData() is not None,
+            problem=self._problem(),
+            has_file=self._file() is not None,
+            running=self._queue.kind == "run",
+            has_rows=bool(self._found),
+        )
+
+    def _problem(self) -> str:
+        if not self._ready or self.form.image.currentData() is None:
+            return ""
         try:
             self._volume()
             self._settings()
@@ -179,18 +136,7 @@ class StudyWidget(QWidget):
         return ""
 
     def _update(self, event: Any = None) -> None:
-        form = self.form
-        why_not, busy = self._why_not(), "a study is under way." if self._queue.kind == "run" else ""
-        no_file = why_not or ("" if self._file() else "the image was not opened from a file.")
-        no_rows = "" if self._found else "there are no results yet; press Run."
-        form.cancel.setVisible(bool(busy))
-        form.bar.setVisible(bool(busy))
-        allow(form.run, why_not or busy, "Simulate, reconstruct and segment at every acceleration.")
-        allow(form.cancel, "", "Stop; what is found stays.")
-        allow(form.save_table, no_rows or busy, "Save the table as CSV.")
-        allow(form.save_plot, no_rows or busy, "Save the plot as PNG.")
-        allow(form.copy, no_file, "Copy the command line that does the same without a window.")
-        form.hint.say(hint_text({"Run": why_not or busy, "Save": no_rows, "Copy": no_file}))
+        apply(self.form, state(self._facts()))
 
     def _file(self) -> Path | None:
         image = self.form.image.currentData()
@@ -205,17 +151,19 @@ class StudyWidget(QWidget):
 
     def _start(self) -> None:
         with jobs.errors_shown():
-            if why_not := self._why_not():
-                raise SettingsError(why_not)
-            volume, settings, name = self._volume(), self._settings(), self.form.method.currentData()
+            if reason := why_not(self._facts()):
+                raise SettingsError(reason)
+            method = self.form.method.currentData()
             cards = [self._shelf.cards[self.form.model.currentData()]]
-            cards += [self._shelf.reconstructors[name]] if name in self._shelf.reconstructors else []
-            self._title = f"{self.form.image.currentText()}: {cards[0].name} after {name}"
-            self._found, self.study = [], None
+            if method in self._shelf.reconstructors:
+                cards.append(self._shelf.reconstructors[method])
+            self._title = f"{self.form.image.currentText()}: {cards[0].name} after {method}"
+            self._found = []
+            self.study = None
             self._clock = jobs.Clock()
             self.form.bar.setRange(0, 0)
             self.form.status.say("Simulating the measurement…")
-            work = partial(_work, volume, settings, ReconSettings(name))
+            work = partial(_work, self._volume(), self._settings(), ReconSettings(method))
             self._queue.start(
                 "run",
                 self._shelf.job(cards, work),
@@ -231,26 +179,7 @@ class StudyWidget(QWidget):
         self.form.status.say(self._clock.text(step, "steps"))
         if step.partial is not None:
             self._found.append(step.partial)
-            self._show_rows()
-
-    def _show_rows(self) -> None:
-        from ...runs.study import plot
-
-        form, rows = self.form, self._found
-        plot(rows, form.figure, title=self._title)
-        form.canvas.setVisible(True)
-        form.canvas.draw_idle()
-        lines = [(row, name) for row in rows for name in row.dice]
-        form.table.setVisible(True)
-        form.table.setRowCount(len(lines))
-        form.table.setColumnHidden(len(_HEAD) - 1, len(rows[0].dice) == 1)  # the plot names it
-        for place, (row, name) in enumerate(lines):
-            figures = (row.effective, row.dice[name], row.drift_percent[name], row.psnr, row.ssim)
-            for column, text in enumerate((*map("{:.3g}".format, figures), name)):
-                item = QTableWidgetItem(text)
-                item.setToolTip(f"{name} at {row.acceleration:g} times")
-                form.table.setItem(place, column, item)
-        fit(form.table)
+            self.form.show_rows(self._found, self._title)
 
     def _show_study(self, study: Study) -> None:
         self.study = study
@@ -265,12 +194,14 @@ class StudyWidget(QWidget):
     def _save(self, what: str, filters: str, suffix: str, write: Any) -> None:
         suggested = str(Path.home() / f"acceleration_{what}{suffix}")
         path, _ = QFileDialog.getSaveFileName(self, f"Save the {what}", suggested, filters)
-        if path:
-            try:
-                write(Path(path).with_suffix(suffix))
-                self.form.status.say(f"Saved {Path(path).with_suffix(suffix).name}.")
-            except MedsegError as error:
-                self._failed(str(error))
+        if not path:
+            return
+        target = Path(path).with_suffix(suffix)
+        try:
+            write(target)
+            self.form.status.say(f"Saved {target.name}.")
+        except MedsegError as error:
+            self._failed(str(error))
 
     def _write_table(self, path: Path) -> None:
         from ...runs.study import Study
@@ -284,11 +215,12 @@ class StudyWidget(QWidget):
 
     def _copy_command(self) -> None:
         with jobs.errors_shown():
-            form, source = self.form, self._file()
+            source = self._file()
             target = layer_volumes.beside(source, "acceleration.csv")
-            text = study_command(source, target, form.model.currentData(), form.method.currentData(), self._settings())
-            QApplication.clipboard().setText(text)
-            form.status.say("The command is on the clipboard.")
+            model = self.form.model.currentData()
+            method = self.form.method.currentData()
+            QApplication.clipboard().setText(study_command(source, target, model, method, self._settings()))
+            self.form.status.say("The command is on the clipboard.")
 
     # ---- what happens around the form ----
 
