@@ -37,7 +37,7 @@ def main(wheel: Path) -> int:
     for pattern in missing:
         sys.stderr.write(f"The wheel holds no {pattern}.\n")
     for name in unpaired:
-        sys.stderr.write(f"{name} has no card beside it.\n")
+        sys.stderr.write(f"{name} has no card next to it.\n")
     if size_mb > MAX_MB:
         sys.stderr.write(f"The wheel has {size_mb:.1f} MB; the limit is {MAX_MB} MB.\n")
     return 1 if missing or unpaired or size_mb > MAX_MB else 0

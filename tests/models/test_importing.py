@@ -79,7 +79,7 @@ def test_the_card_is_completed(tmp_path, checkpoint):
     install(full.model)
     again = import_checkpoint(models.find("full"), "again", ImportSettings(licence="mine"))
     assert (again.model.card.name, again.model.card.task, again.model.card.licence) == ("again", "heart", "mine")
-    with pytest.raises(SettingsError, match="card beside it that says what network it is"):
+    with pytest.raises(SettingsError, match="card next to it that names its network"):
         import_checkpoint(models.find("full"), "other", SWIN)
 
 
@@ -90,18 +90,18 @@ def test_what_takes_no_part_is_told(tmp_path, checkpoint):
     assert any("Left out 1 entries that belong to training only: projector.0.weight" in note for note in notes)
     torch.save(checkpoint("conditional-swin-light"), tmp_path / "t.pth")
     (note,) = import_checkpoint(tmp_path / "t.pth", "t", ImportSettings("conditional-swin-light")).notes
-    assert "does not tell light from iterative" in note
+    assert "does not say whether its routers are light or iterative" in note
 
 
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        (ImportSettings(), "Say with --architecture"),
+        (ImportSettings(), "Name its network with --architecture"),
         (ImportSettings("no"), "architecture 'no' does not exist"),
-        (ImportSettings("swin-unet"), "is no Swin U-Net checkpoint; it looks like litenext. Import it as that"),
+        (ImportSettings("swin-unet"), "is not a checkpoint of Swin U-Net; it looks like litenext. Import it as that"),
         (ImportSettings("litenext", mode="reference"), "LiteNeXt has no option 'mode'"),
-        (ImportSettings("litenext", classes=("a", "b")), "tells 3 classes apart"),
-        (ImportSettings("litenext", classes=("a", "b", "b")), "as many different names"),
+        (ImportSettings("litenext", classes=("a", "b")), "has 3 classes"),
+        (ImportSettings("litenext", classes=("a", "b", "b")), "Name each of them once"),
         (ImportSettings("litenext", spacing_mm=(2, 1)), "two rising numbers"),
     ],
 )
@@ -149,7 +149,7 @@ def test_a_published_network_that_reconstructs_works_as_it_was_trained(tmp_path,
     assert np.allclose(restore(model, image), expected * span + low, atol=1e-4)
     assert restore(model, image[:200, :180]).shape == (200, 180)
     kspace = KSpace(fft2c(image)[None, None].astype(np.complex64))
-    assert any("does not tell what masks" in note for note in warnings(kspace, ReconSettings("mine"), model.card))
+    assert any("does not say which masks" in note for note in warnings(kspace, ReconSettings("mine"), model.card))
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path, checkpoint, monkeypatch):

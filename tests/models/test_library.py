@@ -25,7 +25,7 @@ def test_own_models_join_the_bundled_ones_and_hide_none(tmp_path, monkeypatch):
     with pytest.raises(ModelError, match="choose one of heart, mine"):
         models.find("lung")
     library.check_new_name("lung-2.1")
-    for name, text in (("mine", "already"), ("../lung", "no model name"), ("Lung", "no model name")):
+    for name, text in (("mine", "already"), ("../lung", "not a model name"), ("Lung", "not a model name")):
         with pytest.raises(SettingsError, match=text):
             library.check_new_name(name)
 

@@ -50,7 +50,7 @@ def test_wrappers_and_prefixes_are_taken_off(litenext_state, wrap, caplog):
         network = models.from_published("litenext", wrap(state))
     assert same(network, state) and not network.training
     assert ("Left out" in caplog.text) == ("teacher" in str(wrap(state).keys()))
-    assert "5 published entries take no part in the result: attention.mlp.bias" in caplog.text
+    assert "5 published entries are ignored: attention.mlp.bias" in caplog.text
 
 
 def test_files_go_both_ways(litenext_state, tmp_path):

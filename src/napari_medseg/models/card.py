@@ -1,4 +1,4 @@
-"""Model cards: what a model is and how good, in a JSON file beside its weights. Read without PyTorch."""
+"""Model cards: what a model is and how good, in a JSON file next to its weights. Read without PyTorch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ModelCard:
     name, architecture : str
         Registry names, for example ``litenext-heart`` and ``litenext``.
     options : mapping
-        Options of the builder that the tensors do not tell.
+        Options of the builder that the tensors do not determine.
     preprocess : Preprocess
         From slices to network input.
     classes : tuple of LabelClass
@@ -49,7 +49,7 @@ class ModelCard:
         DICOM code of the modality, to warn before a run on another one: ``MR``, ``CT``; empty where it does not apply.
     orientation : str
         Directions in which the axes of the training volumes grew, as of `Volume.orientation`, to warn before a run on a
-        volume that lies otherwise; empty where it does not matter.
+        volume whose axes run otherwise; empty where it does not matter.
     turns : bool
         Whether logits are averaged over the four quarter turns of a slice: four times slower, chosen on `val`.
     certainty : float
@@ -111,7 +111,7 @@ class ModelCard:
 
 
 def save_card(path: Path, card: ModelCard) -> None:
-    """Write the card of the weights file `path` beside it."""
+    """Write the card of the weights file `path` next to it."""
     replace_file(path.with_suffix(".json"), card.to_json().encode())
 
 
@@ -128,7 +128,7 @@ def load_card(path: Path) -> ModelCard:
         return ModelCard.from_json(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(
-            f"The model '{path.stem}' has no readable card '{path.stem}.json' beside its weights."
+            f"The model '{path.stem}' has no readable card '{path.stem}.json' next to its weights. Restore it."
         ) from error
 
 
@@ -139,7 +139,7 @@ def card_file(path: Path) -> Path:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write `content` beside `path` and rename it over: whoever reads finds the old file or the new one, complete."""
+    """Write `content` next to `path` and rename it over: whoever reads finds the old file or the new one, complete."""
     beside = path.with_name(path.name + ".part")
     beside.write_bytes(content)
     os.replace(beside, path)

@@ -1,4 +1,4 @@
-"""Model files: weights as safetensors, and beside them a card that says what the model is and how good."""
+"""Model files: weights as safetensors, and next to them a card that says what the model is and how good."""
 
 from __future__ import annotations
 
@@ -73,10 +73,10 @@ class TrainedModel:
 
 
 def save(path: Path, network: nn.Module, card: ModelCard) -> ModelCard:
-    """Write weights to `path` (``.safetensors``) and the card beside it (``.json``).
+    """Write weights to `path` (``.safetensors``) and the card next to it (``.json``).
 
-    Tensors carry the authors' key names; what they do not tell of the network is added to the options of the card. Both
-    files are written beside and renamed.
+    Tensors carry the authors' key names; what they do not determine is added to the options of the card. Both
+    files are written next to the target and renamed.
 
     Returns
     -------
@@ -119,18 +119,20 @@ def load(path: Path) -> TrainedModel:
     try:
         state = load_tensors(content)
     except SafetensorError as error:
-        raise ModelError(f"The weights '{path.name}' are no safetensors file ({error}). Restore the file.") from error
+        raise ModelError(
+            f"The weights '{path.name}' are not a safetensors file ({error}). Restore the file."
+        ) from error
     return TrainedModel(card, _network(card, state))
 
 
 def _pending(path: Path, card: ModelCard) -> ModelCard:
-    """The card that an interrupted `save` left beside, or `card`."""
+    """The card that an interrupted `save` left next to `path`, or `card`."""
     beside = path.with_suffix(PENDING)
     return ModelCard.from_json(beside.read_text(encoding="utf-8")) if beside.exists() else card
 
 
 def options_of(path: Path) -> dict[str, Any]:
-    """Options that build the network of the model file `path` anew: those of its card, and what its tensors tell.
+    """Options that build the network of the model file `path` anew: those of its card, and what its tensors determine.
 
     Raises
     ------

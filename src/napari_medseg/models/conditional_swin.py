@@ -202,7 +202,7 @@ class ConditionalSwinUNet(nn.Module):
         Levels of the encoder and of the decoder, the bottleneck not counted: 1 or 2 in the published networks.
     router : {"iterative", "light"} or None
         How scores become gates in the conditional network; None: the plain network. The files of both kinds of
-        routers have the same keys and shapes: nothing in a file tells them apart.
+        routers have the same keys and shapes: nothing in a file distinguishes them.
     mode : {"corrected", "reference"}
         See Notes.
     dropout : float
@@ -258,9 +258,9 @@ class ConditionalSwinUNet(nn.Module):
     ):
         super().__init__()
         if width < 2 * HEAD_WIDTH or width % (2 * HEAD_WIDTH):
-            raise ModelError(f"The network is to be {width} wide; needed is a multiple of {2 * HEAD_WIDTH}.")
+            raise ModelError(f"The width of the network is {width}; expected a multiple of {2 * HEAD_WIDTH}.")
         if not 1 <= levels <= MOST_LEVELS:
-            raise ModelError(f"The network is to have {levels} levels; choose 1 to {MOST_LEVELS}.")
+            raise ModelError(f"The network has {levels} levels; expected 1 to {MOST_LEVELS}.")
         routing = Routing(router, mode, eps, eps_init, eps_decay, iters, solver)
         soft = {"eps": eps, "eps_init": eps_init, "eps_decay": eps_decay, "iters": iters, "solver": solver}
         self.untold = {"mode": mode, **(soft if router == "iterative" else {})}
@@ -289,7 +289,7 @@ class ConditionalSwinUNet(nn.Module):
         y, x = images.shape[2:]
         if y % self.step or x % self.step or not y * x:
             raise ModelError(
-                f"The images have {y} x {x} pixels; this Swin U-Net needs a height and width that are multiples of "
+                f"The images have {y} x {x} pixels; expected a height and width that are multiples of "
                 f"{self.step}. Pad or resize them first."
             )
         grid, skips = self.embed(images), []

@@ -29,12 +29,12 @@ _COLOURS = ("#4dbbd5", "#e64b35", "#00a087", "#f39b7f", "#3c5488", "#8491b4", "#
 
 @dataclass(frozen=True)
 class ImportSettings:
-    """What the tensors of a checkpoint do not tell.
+    """What the tensors of a checkpoint do not determine.
 
     Parameters
     ----------
     architecture : str
-        Of the network; empty for a model of our own with its card beside it.
+        Of the network; empty for a model of our own with its card next to it.
     classes : tuple of str
         Names of the classes in the order of the logit maps, without the background; empty: ``class 1`` and so on.
     task, modality, licence : str
@@ -71,7 +71,7 @@ class Imported:
     ----------
     model : TrainedModel
     notes : tuple of str
-        What of the file was left out or takes no part in the result, and what it does not tell.
+        What of the file was left out or is ignored, and what it does not say.
     """
 
     model: TrainedModel
@@ -88,7 +88,7 @@ class Imported:
 
 @dataclass(frozen=True)
 class _Kind:
-    """How images are prepared for published weights of an architecture, which options its tensors do not tell, and
+    """How images are prepared for published weights of an architecture, which options its tensors do not determine, and
     whether there are such weights that reconstruct."""
 
     preprocess: Preprocess = field(default_factory=Preprocess)
@@ -102,7 +102,8 @@ _MT_UNET = _Kind(Preprocess(size=(224, 224), multiple=32), "because the authors 
 _LSTM = replace(_MT_UNET, options=("attention_size",))
 _SWIN = _Kind(Preprocess(size=(256, 256), multiple=128), options=("mode",), restores=True)
 _ROUTED = replace(
-    _SWIN, note="A file does not tell light from iterative routers: make sure that the architecture is right."
+    _SWIN,
+    note="A file does not say whether its routers are light or iterative: make sure that the architecture is right.",
 )
 _KINDS = {
     "mt-unet": _MT_UNET,
@@ -128,7 +129,7 @@ def import_checkpoint(path: Path, name: str, settings: ImportSettings) -> Import
     Raises
     ------
     SettingsError
-        If the name is taken or no name, or settings and network do not fit.
+        If the name is taken or invalid, or settings and network do not fit.
     ModelError
         If the file cannot be read, is of another network, or its network does not segment.
     """
@@ -140,14 +141,14 @@ def import_checkpoint(path: Path, name: str, settings: ImportSettings) -> Import
         with log_messages(__package__, notes.append):
             model = _published(path, settings)
     else:
-        raise SettingsError(f"'{path.name}' has no card beside it. Say with --architecture what network it is of.")
+        raise SettingsError(f"'{path.name}' has no card next to it. Name its network with --architecture.")
     model = replace(model, card=_completed(replace(model.card, name=name), settings))
     check(model)
     return Imported(model, tuple(notes))
 
 
 def install(model: TrainedModel) -> Path:
-    """Write a model to the user's own; its weights file, with the card beside it.
+    """Write a model to the user's own; its weights file, with the card next to it.
 
     Raises
     ------
@@ -200,7 +201,7 @@ def _with_card(path: Path, settings: ImportSettings) -> TrainedModel:
     model = load(path)
     if settings.architecture not in ("", model.card.architecture) or settings.options:
         raise SettingsError(
-            f"'{path.name}' has a card beside it that says what network it is ({model.card.architecture}); "
+            f"'{path.name}' has a card next to it that names its network ({model.card.architecture}); "
             "leave out the options of the network."
         )
     return model
@@ -267,7 +268,7 @@ def _network(path: Path, state: Mapping[str, Any], settings: ImportSettings) -> 
         if not fitting or name in fitting:
             raise
         raise ModelError(
-            f"'{path.name}' is no {architecture(name).title} checkpoint; it looks like {' or '.join(fitting)}. "
+            f"'{path.name}' is not a checkpoint of {architecture(name).title}; it looks like {' or '.join(fitting)}. "
             "Import it as that architecture."
         ) from error
 
@@ -290,14 +291,14 @@ def _completed(card: ModelCard, settings: ImportSettings) -> ModelCard:
     texts = {field: getattr(settings, field) for field in ("task", "modality", "licence", "spacing_mm")}
     card = replace(card, **{field: value for field, value in texts.items() if value})
     if settings.spacing_mm and not 0 < settings.spacing_mm[0] <= settings.spacing_mm[1]:
-        raise SettingsError(f"The pixel sizes are {settings.spacing_mm}; needed are two rising numbers in mm above 0.")
+        raise SettingsError(f"The pixel sizes are {settings.spacing_mm}; expected two rising numbers in mm above 0.")
     if not settings.classes:
         return card
     names = [name.strip() for name in settings.classes]
     if len(names) != len(card.classes) or len({*names} - {""}) < len(names):
         raise SettingsError(
-            f"The names of classes are {', '.join(names)}; the network tells {len(card.classes)} classes apart, "
-            "background not counted. Give as many different names, in the order of the training."
+            f"The names of classes are {', '.join(names)}; the network has {len(card.classes)} classes, "
+            "background not counted. Name each of them once, in the order of the training."
         )
     named = tuple(replace(row, name=name) for row, name in zip(card.classes, names, strict=True))
     return replace(card, classes=named)

@@ -1,4 +1,4 @@
-"""The authors' key names of each architecture, and what their tensors tell about a network."""
+"""The authors' key names of each architecture, and what their tensors say about a network."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Published:
     classes : str
         Their key of a tensor of the last layer; its length is the number of logit maps.
     options : callable
-        State dictionary in their names -> the network's own options, as far as tensors tell them.
+        State dictionary in their names -> the network's own options, as far as tensors determine them.
     dropped : str
         Regular expression of their keys that belong to training only.
     others : mapping of str to str
@@ -204,8 +204,8 @@ def _lstm_sa_options(state: State) -> dict[str, Any]:
     if not any(key.startswith("lstmlayer.forward_net.attention.") for key in state):
         state["lstmlayer.forward_net.cell0.conv.weight"]  # neither of the two: reported as missing
         raise ModelError(
-            "This checkpoint is SA-LSTM, which uses the recurrent states as they are; LSTM-SA has learned maps beside "
-            "them. Choose the architecture 'sa-lstm'."
+            "This checkpoint is SA-LSTM, which uses the recurrent states as they are; LSTM-SA also has learned "
+            "maps. Choose the architecture 'sa-lstm'."
         )
     return _mt_unet_options(state, "encoder.")
 

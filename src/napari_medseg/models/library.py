@@ -1,4 +1,4 @@
-"""Where models lie: those of the package and those of the user."""
+"""Where models are stored: those of the package and those of the user."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ def find(name: str) -> Path:
 
 
 def check_new_name(name: str) -> None:
-    """Make sure that `name` can be given to a new model of the user.
+    """Make sure that a new model of the user can be called `name`.
 
     Raises
     ------
     SettingsError
-        If it is no model name, or taken.
+        If it is not a model name, or taken.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
-        raise SettingsError(f"'{name}' is no model name; use small letters, digits, '-', '_' and '.'.")
+        raise SettingsError(f"'{name}' is not a model name; use small letters, digits, '-', '_' and '.'.")
     if name in available():
         raise SettingsError(f"There is a model '{name}' already. Choose another name.")
 
@@ -61,18 +61,18 @@ def remove(name: str) -> Path:
     Returns
     -------
     pathlib.Path
-        Where the weights file lies now, its card beside it; importing it brings the model back.
+        Where the weights file is now, its card next to it; importing it restores the model.
 
     Raises
     ------
     ModelError
-        If it is none of the user's.
+        If it is not one of the user's.
     FileError
         If the files cannot be moved.
     """
     weights, number = models_folder() / f"{name}.safetensors", 1
     if available().get(name) != weights:
-        raise ModelError(f"'{name}' is none of your own models; only those can be removed.")
+        raise ModelError(f"'{name}' is not one of your own models; only those can be removed.")
     target = weights.parent / "removed" / weights.name
     while target.exists():
         number += 1
@@ -82,5 +82,5 @@ def remove(name: str) -> Path:
         card_file(weights).replace(target.with_suffix(".json"))
         weights.replace(target)
     except OSError as error:
-        raise FileError(f"'{weights}' cannot be moved ({error.strerror}). Close what uses it.") from error
+        raise FileError(f"'{weights}' cannot be moved ({error.strerror}). Close the programs that use it.") from error
     return target

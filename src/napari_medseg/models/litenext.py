@@ -121,9 +121,7 @@ class LiteNeXt(nn.Module):
         self.untold = {"dilation": dilation}
         kernels = (kernels,) * 4 if isinstance(kernels, int) else tuple(kernels)
         if len(kernels) != 4 or any(k < 1 or k % 2 == 0 for k in kernels):
-            raise ModelError(
-                f"The kernels are {kernels}; needed are odd sizes, one for all stages or one for each of 4."
-            )
+            raise ModelError(f"The kernels are {kernels}; expected odd sizes, one for all stages or one for each of 4.")
         sizes = [channels * 2**stage for stage in range(4)]
         self.stem = ConvNormGELU(in_channels, channels, 2, stride=2)
         self.downs = nn.ModuleList(ConvNormGELU(small, 2 * small, 1) for small in sizes[:-1])

@@ -174,7 +174,7 @@ class LSTMSABlock(nn.Module):
         if not hidden or kernel_size % 2 == 0 or kind not in get_args(Kind) or not size_fits:
             raise ModelError(
                 f"hidden_channels is {hidden}, kernel_size {kernel_size}, kind '{kind}', attention_size "
-                f"{attention_size}; needed are at least one layer, an odd kernel, one of {', '.join(get_args(Kind))} "
+                f"{attention_size}; expected at least one layer, an odd kernel, one of {', '.join(get_args(Kind))} "
                 "and a positive number or 'auto'."
             )
         self.cells = nn.ModuleList(

@@ -241,15 +241,15 @@ class MTUNet(nn.Module):
     Raises
     ------
     ModelError
-        If a size is out of its range, or (in `forward`) an image is no multiple of the step.
+        If a size is out of its range, or (in `forward`) an image is not a multiple of the step.
 
     Notes
     -----
     Departures from the published code, which takes only square images of one size: positions are interpolated
-    (bicubic) to the grid at hand; a token map that is no multiple of 4 is padded per axis by the published rule (zeros,
-    but for a copy of the map's last corner in the last corner of the padding). Two parameters per block without effect
-    are frozen. Outside training, batch norms and the shortcut of a double convolution are folded into its convolutions,
-    equal up to rounding. `width` and `levels` are ours; ``levels=2, width=64`` is the published network.
+    (bicubic) to the grid at hand; a token map that is not a multiple of 4 is padded per axis by the published rule
+    (zeros, but for a copy of the map's last corner in the last corner of the padding). Two parameters per block without
+    effect are frozen. Outside training, batch norms and the shortcut of a double convolution are folded into its
+    convolutions, equal up to rounding. `width` and `levels` are ours; ``levels=2, width=64`` is the published network.
 
     References
     ----------
@@ -261,7 +261,7 @@ class MTUNet(nn.Module):
         if width < 2 or width % 2 or levels not in LEVELS or tokens < 1:
             raise ModelError(
                 f"width is {width}, levels {levels}, tokens {tokens}; "
-                "needed are an even width, 1 to 3 levels and at least one token."
+                "expected an even width, 1 to 3 levels and at least one token."
             )
         self.in_channels = in_channels
         sizes = [4 * width * 2**level for level in range(levels + 1)]
@@ -298,7 +298,7 @@ class MTUNet(nn.Module):
     def _prepared(self, x: torch.Tensor) -> torch.Tensor:
         step = 8 * 2 ** len(self.downs)
         if any(side % step for side in x.shape[2:]):
-            raise ModelError(f"The image is {tuple(x.shape[2:])}; needed are multiples of {step}. Pad it first.")
+            raise ModelError(f"The image is {tuple(x.shape[2:])}; expected multiples of {step}. Pad it first.")
         if x.shape[1] == 1:
             x = x.expand(-1, self.in_channels, -1, -1)
         return x.contiguous(memory_format=torch.channels_last)  # maps and tokens then lie in the same order

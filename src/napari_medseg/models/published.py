@@ -1,4 +1,4 @@
-"""The authors' checkpoints: their key names, what their tensors tell, and the way to our modules and back."""
+"""The authors' checkpoints: their key names, what their tensors determine, and the way to our modules and back."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def from_published(architecture: str, state: Mapping[str, Any], **options: Any) 
         The state dictionary, bare or inside a training dictionary, as `read_checkpoint` returns it; ``module.`` and
         the like before a key are stripped, what belongs to training only is dropped.
     **options
-        What tensors cannot tell, for example ``dilation``.
+        What tensors cannot determine, for example ``dilation``.
 
     Returns
     -------
@@ -79,7 +79,8 @@ def from_published(architecture: str, state: Mapping[str, Any], **options: Any) 
         inferred = {"out_channels": len(theirs[entry.classes])} | entry.options(theirs)
     except (KeyError, IndexError, AttributeError, TypeError) as error:
         raise ModelError(
-            f"This is no {title} checkpoint as its authors write it: {error} is missing or no tensor; its keys begin "
+            f"This is not a checkpoint of {title} as its authors write it: {error} is missing or not a tensor; its "
+            "keys begin "
             f"with {', '.join(sorted(theirs)[:3])}. Choose the architecture that the file was trained with."
         ) from error
     theirs = {key: value for key, value in theirs.items() if not re.search(entry.derived, key)}
@@ -87,16 +88,16 @@ def from_published(architecture: str, state: Mapping[str, Any], **options: Any) 
     names = {key: _rename(key, entry.prefixes) for key in network.state_dict()}
     if wrong := sorted(set(names.values()) ^ set(theirs)):
         more = f" and {len(wrong) - 8} more" if len(wrong) > 8 else ""
-        raise ModelError(f"The checkpoint is no {title}: missing or unknown are {', '.join(wrong[:8])}{more}.")
+        raise ModelError(f"The checkpoint does not fit {title}: missing or unknown are {', '.join(wrong[:8])}{more}.")
     try:
         network.load_state_dict({ours: theirs[upstream] for ours, upstream in names.items()})
     except RuntimeError as error:
-        raise ModelError(f"The checkpoint is no {title}: {str(error).splitlines()[-1].strip()}") from error
+        raise ModelError(f"The checkpoint does not fit {title}: {str(error).splitlines()[-1].strip()}") from error
     unused = sorted(
         upstream for ours, upstream in names.items() if re.search(find_architecture(architecture).unused, ours)
     )
     if unused:
-        _log.info("%d published entries take no part in the result: %s", len(unused), ", ".join(unused))
+        _log.info("%d published entries are ignored: %s", len(unused), ", ".join(unused))
     return network.eval()
 
 
@@ -174,7 +175,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(content, Mapping):
         raise ModelError(
-            f"The checkpoint '{path.name}' holds a {type(content).__name__}, no state dictionary. {advice}"
+            f"The checkpoint '{path.name}' holds a {type(content).__name__}; expected a state dictionary. {advice}"
         )
     return dict(content)
 

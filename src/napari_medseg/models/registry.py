@@ -23,7 +23,7 @@ class Architecture:
     ----------
     build : callable
         Takes ``out_channels`` and the network's own options, returns the module; its ``untold`` are the options that
-        neither its name nor its tensors tell.
+        neither its name nor its tensors determine.
     title : str
         Name to show.
     bytes_per_pixel : int
@@ -33,7 +33,7 @@ class Architecture:
     context : bool
         Whether the network takes three slices (previous, current, next) and has ``encode`` and ``fuse``.
     unused : str
-        Regular expression of our parameters that stand in the authors' files and take no part in the result.
+        Regular expression of our parameters that are in the authors' files and have no effect on the result.
     """
 
     build: Callable[..., nn.Module]
@@ -131,7 +131,7 @@ def build(name: str, *, num_classes: int = 2, **options: object) -> nn.Module:
         If the architecture or an option does not exist.
     """
     if num_classes < 2:
-        raise ModelError(f"num_classes is {num_classes}; needed are at least 2, background and one class.")
+        raise ModelError(f"num_classes is {num_classes}; expected at least 2, background and one class.")
     entry = architecture(name)
     maps = num_classes if entry.background else num_classes - 1
     try:

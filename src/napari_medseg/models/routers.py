@@ -55,7 +55,7 @@ class Routing:
         if not (self.eps > 0 and self.eps_init > 0 and 0 < self.eps_decay <= 1 and self.iters >= 1):
             raise ModelError(
                 f"The routers' eps is {self.eps}, eps_init {self.eps_init}, eps_decay {self.eps_decay} and iters "
-                f"{self.iters}; needed are positive eps and eps_init, a decay in (0, 1] and at least one step."
+                f"{self.iters}; expected positive eps and eps_init, a decay in (0, 1] and at least one step."
             )
 
     def log_total(self, count: int) -> float:
