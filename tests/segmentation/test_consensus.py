@@ -93,7 +93,7 @@ def test_models_must_share_their_classes(volume):
         segment(volume, [MODELS[0], other])
     with pytest.raises(SettingsError, match="chosen twice"):
         segment(volume, [MODELS[0], MODELS[0]])
-    with pytest.raises(SettingsError, match="two models or more; 0 came"):
+    with pytest.raises(SettingsError, match="models is 0; expected two or more"):
         segment(volume, [])
 
 

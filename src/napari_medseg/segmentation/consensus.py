@@ -21,7 +21,7 @@ from ..volume import LabelClass, Volume
 from .inference import InferenceSettings, Part, Plan, Segmentation, describe, plan, segment_job
 from .slices import Canvas, label_shape, planes
 
-_NO_UNCERTAINTY = "Several models have no uncertainty in common; their disagreement takes its place."
+_NO_UNCERTAINTY = "Uncertainty is computed for one model only. With several models you get a disagreement map instead."
 
 
 def consensus_plan(
@@ -54,9 +54,9 @@ def consensus_job(
 ) -> Job[Segmentation]:
     """Segment every slice of `volume` with several models, one after the other, and let them vote.
 
-    Each voxel gets the label that most models give it; in a tie the model named first wins. There is no uncertainty of
-    several models: asked for it, the run warns, and `disagreement` takes its place. With ``split_objects`` the objects
-    of the consensus are numbered.
+    Each voxel gets the label that most models give it; in a tie the model named first wins. Uncertainty is
+    computed for one model only: if it is asked for, the run warns and returns `disagreement`
+    instead. With ``split_objects`` the objects of the consensus are numbered.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def segment(
 
 
 def check(cards: Sequence[ModelCard]) -> None:
-    """Refuse models that cannot vote on one question.
+    """Refuse models that cannot vote together.
 
     Raises
     ------
@@ -156,14 +156,14 @@ def check(cards: Sequence[ModelCard]) -> None:
         If they are fewer than two, find different classes, or one is there twice.
     """
     if len(cards) < 2:
-        raise SettingsError(f"A consensus needs two models or more; {len(cards)} came. Choose another one.")
+        raise SettingsError(f"The number of models is {len(cards)}; expected two or more. Choose another one.")
     first = cards[0]
     for place, card in enumerate(cards):
         theirs, ours = ([row.name for row in each.classes] for each in (card, first))
         if theirs != ours:
             raise SettingsError(
                 f"{first.name} finds {', '.join(ours)}; {card.name} finds {', '.join(theirs)}. "
-                "A consensus needs the same classes in the same order: choose models that share them."
+                "Expected the same classes in the same order: choose models that share them."
             )
         if any((card.name, card.sha256) == (other.name, other.sha256) for other in cards[:place]):
             raise SettingsError(

@@ -134,7 +134,9 @@ def plan(volume: Volume, model: TrainedModel, settings: InferenceSettings, *, tr
         If image, model and settings do not fit.
     """
     if model.card.design:
-        raise SettingsError(f"The model '{model.card.name}' reconstructs, it does not segment. Choose another one.")
+        raise SettingsError(
+            f"The model '{model.card.name}' reconstructs images and does not segment them. Choose another one."
+        )
     along = _context_axis(volume, model, settings.context)
     source = Slices(volume, settings.channel, along)
     device = choose_device(settings.device)
@@ -253,7 +255,7 @@ def _context_axis(volume: Volume, model: TrainedModel, context: str) -> str:
 def _warnings(volume: Volume, model: TrainedModel, along: str) -> tuple[str, ...]:
     card, found = model.card, []
     if model.context and (not along or volume.data.shape[volume.axes.index(along)] == 1):
-        found.append(f"{card.name} also looks at the slices before and after; here it sees none.")
+        found.append(f"{card.name} also uses the slices before and after; this image has none.")
     if card.spacing_mm and volume.has_spacing:
         low, high = card.spacing_mm
         if not all(low <= mm <= high for mm in volume.spacing[-2:]):
@@ -268,7 +270,8 @@ def _warnings(volume: Volume, model: TrainedModel, along: str) -> tuple[str, ...
         found.append(f"The image is {modality}; {card.name} was trained on {card.dicom_modality}.")
     if card.orientation and volume.spatial_axes == "zyx" and volume.orientation != card.orientation:
         found.append(
-            f"The volume lies as {volume.orientation}; {card.name} was trained on {card.orientation} and may take one "
+            f"The axes of the volume run {volume.orientation}; {card.name} was trained on {card.orientation} and may "
+            "take one "
             "end for the other. Reorient it first."
         )
     if card.dicom_modality and volume.axes.endswith("c"):

@@ -1,4 +1,4 @@
-"""Where a conditional Swin network spends its heavy attention: its routers as an image beside the scan."""
+"""Where a conditional Swin network spends its heavy attention: its routers as an image next to the scan."""
 
 from __future__ import annotations
 

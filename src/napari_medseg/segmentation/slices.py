@@ -36,7 +36,7 @@ class Slices:
     def __init__(self, volume: Volume, channel: int | None, along: str = ""):
         dtype = np.dtype(volume.data.dtype)
         if dtype.kind not in "biuf":
-            raise VolumeError(f"The image holds values of type {dtype}; needed are real numbers. Convert it first.")
+            raise VolumeError(f"The image holds values of type {dtype}; expected real numbers. Convert it first.")
         rgb = volume.axes.endswith("c") and volume.data.shape[-1] == 3 and channel is None
         if volume.channel_axis is not None and not rgb:
             volume = volume.select("c", _channel(volume, channel))
