@@ -34,7 +34,7 @@ _RGB_AXES = {2: ("yxc",), 3: ("zyxc", "tyxc"), 4: ("tzyxc",)}
 _GREY_AXES = {2: ("yx",), 3: ("zyx", "tyx", "cyx"), 4: ("tzyx", "czyx", "tcyx"), 5: ("tczyx",)}
 _DOUBT = Colormap([[1, 0.8, 0, 0], [1, 0.8, 0, 1]], name="uncertainty")  # sure is transparent, on any image
 _DOUBT_LOOK = {"colormap": _DOUBT, "contrast_limits": (0, 255), "blending": "translucent"}
-_PACKAGE = Path(__file__).parents[1]
+_PACKAGE = Path(__file__).parents[2]
 
 
 def axes_choices(layer: Image) -> tuple[str, ...]:
