@@ -13,7 +13,7 @@ class FileError(MedsegError):
     """A file cannot be read or written as asked."""
 
 
-class SettingsError(MedsegError):
+class SettingsError(MedsegError, ValueError):
     """An option has a value that does not exist or does not fit."""
 
 
@@ -23,3 +23,10 @@ class ModelError(MedsegError):
 
 class JobError(MedsegError):
     """A long-running job failed for a reason outside the program, such as exhausted memory."""
+
+
+def short(error: BaseException) -> str:
+    """The first line of an error text, cut to a readable length."""
+    lines = str(error).strip().splitlines()
+    text = lines[0].strip(" .'\"") if lines else type(error).__name__
+    return text if len(text) <= 100 else text[:97] + "..."

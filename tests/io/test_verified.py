@@ -11,7 +11,7 @@ import tifffile
 
 from napari_medseg import io
 from napari_medseg.errors import FileError
-from napari_medseg.io import nifti, verified
+from napari_medseg.io import nifti
 
 SUFFIXES = [".nii", ".nii.gz", ".tif", ".npy", ".npz"]
 WRITERS = [(nib.Nifti1Image, "to_filename"), (tifffile, "imwrite"), (np, "save"), (np, "savez_compressed")]
@@ -148,14 +148,3 @@ def test_write_protected_side_file_keeps_both(tmp_path, labels):
     with pytest.raises(FileError, match=r"'a\.npy\.json' could not be saved \(the file is write-protected\)"):
         io.write(replace(labels, data=labels.data + 1), tmp_path / "a.npy")
     assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
-
-
-def test_replace_checks_before_it_renames(tmp_path):
-    path = tmp_path / "a.txt"
-    path.write_text("old")
-
-    def check(temporary):
-        assert temporary.read_text() == "new" and path.read_text() == "old"
-
-    verified.replace(path, lambda temporary: temporary.write_text("new"), check)
-    assert path.read_text() == "new" and len(list(tmp_path.iterdir())) == 1

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import files
 from ..errors import FileError, VolumeError
 from ..volume import Volume
 from . import checks, formats, verified
@@ -83,20 +84,20 @@ def write(volume: Volume, path: str | Path) -> Path:
     module = import_module(f".{format_.module}", __name__)
     volume = replace(volume, data=_storable(volume))
     axes = None if format_.keeps_notes else volume.axes
-    array = verified.Change(
+    array = files.Change(
         path,
         lambda temporary: module.save(volume, temporary),
         lambda temporary: verified.same(volume, module.read(temporary, axes), notes=format_.keeps_notes),
     )
     if format_.keeps_notes:
-        verified.replace_all(array)
+        files.replace_all(array)
     else:
         # the array first: after a crash between the two, the side file does not fit and is ignored
-        verified.replace_all(array, _side(path, volume))
+        files.replace_all(array, _side(path, volume))
     return path
 
 
-def _side(path: Path, volume: Volume) -> verified.Change:
+def _side(path: Path, volume: Volume) -> files.Change:
     """The side file of an array."""
     refuse_foreign(path)
     text = side_text(path, volume)
@@ -105,7 +106,7 @@ def _side(path: Path, volume: Volume) -> verified.Change:
         if temporary.read_text("utf-8") != text:
             raise FileError("the copy read back is another text")
 
-    return verified.Change(side_file(path), lambda temporary: temporary.write_text(text, "utf-8"), check)
+    return files.Change(side_file(path), lambda temporary: temporary.write_text(text, "utf-8"), check)
 
 
 def _storable(volume: Volume) -> np.ndarray:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import FileError
+from ..errors import FileError, short
 
 LIMIT_BYTES = 64 * 2**30
 """No file may declare an image larger than this, whatever memory is free."""
@@ -42,13 +42,6 @@ def damaged(path: Path, *more: type[Exception]) -> Iterator[None]:
             f"'{path.name}' is damaged, cut short or not what it claims to be ({short(error)}). "
             "Copy it again from its source."
         ) from error
-
-
-def short(error: BaseException) -> str:
-    """The first line of an error text, cut to a readable length."""
-    lines = str(error).strip().splitlines()
-    text = lines[0].strip(" .'\"") if lines else type(error).__name__
-    return text if len(text) <= 100 else text[:97] + "..."
 
 
 def check_size(path: Path, shape: Iterable[int], itemsize: int) -> None:

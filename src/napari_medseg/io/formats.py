@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import FileError
-from .checks import short
+from ..errors import FileError, short
 
 
 @dataclass(frozen=True)

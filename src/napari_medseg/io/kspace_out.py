@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import FileError, VolumeError
-from . import kspace_hdf5, verified
-from .checks import short
+from .. import files
+from ..errors import FileError, VolumeError, short
+from . import kspace_hdf5
 
 _NAME = "reconstruction"
 _METRICS = "metrics"
@@ -59,7 +59,7 @@ def write_reconstruction(path: str | Path, image: np.ndarray, metrics: Mapping[s
     if not np.isfinite(image).all():
         raise VolumeError("The reconstruction holds values that are not finite. Reconstruct it again.")
     text = _to_json(metrics)
-    verified.replace(path, lambda temporary: _save(temporary, image, text), lambda saved: _check(saved, image, text))
+    files.replace(path, lambda temporary: _save(temporary, image, text), lambda saved: _check(saved, image, text))
     return path
 
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import files
 from ..errors import FileError
-from ..io import verified
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,4 +49,4 @@ def _replace(path: Path, content: bytes) -> None:
         if saved.read_bytes() != content:
             raise FileError("the copy read back is another one")
 
-    verified.replace(path, lambda temporary: temporary.write_bytes(content), check)
+    files.replace(path, lambda temporary: temporary.write_bytes(content), check)

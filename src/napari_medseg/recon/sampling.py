@@ -13,8 +13,8 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
+from .. import files
 from ..errors import FileError, SettingsError
-from ..io import verified
 from .columns import COLUMN_KINDS, centre, too_many_centre_lines
 
 KINDS = (*COLUMN_KINDS, "poisson")
@@ -289,7 +289,7 @@ def save_mask(mask: np.ndarray, path: Path) -> None:
     FileError
         If it cannot be written.
     """
-    verified.replace(path, lambda temporary: np.save(temporary, mask, allow_pickle=False), load_mask)
+    files.replace(path, lambda temporary: np.save(temporary, mask, allow_pickle=False), load_mask)
 
 
 def _check(acceleration: float, center_fraction: float, offset: int | None) -> None:

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from .. import models
+from .. import files, models
 from ..errors import FileError, SettingsError, VolumeError
-from ..io.verified import replace as replace_file
 from ..models.library import check_new_name
 from ..volume import LabelClass, Volume
 from .augment import AugmentSettings
@@ -147,7 +146,7 @@ def _written(recipe: TrainSettings, folder: Path) -> TrainSettings:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FileError(f"'{folder}' cannot be made ({error.strerror}). Choose another folder.") from error
-    replace_file(folder / RECIPE, lambda path: path.write_text(recipe.to_json(), "utf-8"), lambda path: None)
+    files.dump(folder / RECIPE, recipe)
     return recipe
 
 

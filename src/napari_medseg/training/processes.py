@@ -14,8 +14,7 @@ import torch
 from torch import distributed, nn
 from torch.distributed.nn.functional import all_reduce
 
-from ..errors import SettingsError
-from ..io.checks import short
+from ..errors import SettingsError, short
 
 
 @contextmanager

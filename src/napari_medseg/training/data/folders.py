@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import FileError, SettingsError, VolumeError
+from ... import files
+from ...errors import FileError, SettingsError, VolumeError, short
 from ...io import write
-from ...io.checks import short
-from ...io.verified import replace as replace_file
 from ...volume import LabelClass, Volume
 from .sources import Case, Entry, Source, read_pair
 
@@ -195,7 +194,7 @@ def write_dataset(
         slices = {"reviewed": item.reviewed, "held_back": item.held_back}
         cases.append(DatasetCase(f"images/{name}", f"labels/{name}", item.case, item.split, **slices))
     found = DatasetFile(classes, tuple(cases), ignore)
-    replace_file(folder / NAME, lambda path: path.write_text(found.to_json(), "utf-8"), lambda path: None)
+    files.replace_text(folder / NAME, found.to_json())
     return found
 
 

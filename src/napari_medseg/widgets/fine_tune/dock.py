@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +10,8 @@ from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox, QWidget
 
-from ... import options
+from ... import files, options
 from ...errors import MedsegError, SettingsError
-from ...io import verified
 from ...models.library import check_new_name, remove
 from ...progress import Job, Progress
 from ..kit import jobs, layer_volumes
@@ -385,8 +382,7 @@ class FineTuneWidget(QWidget):
             suggested = str(Path.home() / f"{settings.name}.json")
             path, _ = QFileDialog.getSaveFileName(self, "Save settings", suggested, "JSON (*.json)")
             if path:
-                text = json.dumps(asdict(settings), indent=2, ensure_ascii=False) + "\n"
-                verified.replace(Path(path), lambda part: part.write_text(text, "utf-8"), lambda part: None)
+                files.dump(Path(path), settings)
                 self.form.status.say(f"Saved {Path(path).name}.")
 
     # ---- what happens around the form ----
