@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_medseg.record import Item, Record, UsedModel, file_hash, now, plain, software, voxel_hash
+from napari_medseg.record import Item, Record, UsedModel, file_hash, now, plain, software, voxel_hash, without_folders
 
 RECORD = Record(
     "segment",
@@ -149,3 +149,8 @@ def test_a_record_names_no_user_and_no_host():
     text = json.dumps(RECORD.to_json())
     assert getpass.getuser() not in software().values() and platform.node() not in text
     assert os.path.expanduser("~") not in text
+
+
+def test_absolute_paths_are_cut_to_their_last_part():
+    settings = {"train": [{"path": "/home/jane/data"}], "start": "runs/a.pt", "name": "a/b", "steps": 3}
+    assert without_folders(settings) == {**settings, "train": [{"path": "data"}]}

@@ -297,6 +297,15 @@ def _without(value: Any) -> Any:
     return [_without(each) for each in value] if isinstance(value, list) else value
 
 
+def without_folders(value: Any) -> Any:
+    """Plain JSON values in which absolute paths are cut to their last part: folders may name persons."""
+    if isinstance(value, Mapping):
+        return {key: without_folders(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [without_folders(each) for each in value]
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+
+
 def _models_text(record: Record) -> str:
     return ", ".join(f"{model.name} {model.sha256[:8]}" for model in record.models)
 

@@ -17,6 +17,7 @@ from napari_medseg import io, models
 from napari_medseg.errors import FileError, JobError, MedsegError, SettingsError
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.progress import run
+from napari_medseg.record import Record, file_hash
 from napari_medseg.training import running, segmentation
 from napari_medseg.training.augment import Augment
 from napari_medseg.training.data.sources import Source
@@ -304,3 +305,14 @@ def test_kept_weights_are_drawn_towards_those_the_run_began_with(data, settings,
     for key, value in kept.items():
         torch.testing.assert_close(value, torch.lerp(last[key], old[key], 0.75), msg=key)
     assert any(not torch.equal(value, old[key]) for key, value in kept.items())
+
+
+def test_a_finished_run_leaves_its_record(data, settings, tmp_path):
+    card = run(train_job(settings(), tmp_path / "run", root=data))
+    text = (tmp_path / "run" / "record.json").read_text()
+    record = Record.from_json(json.loads(text))
+    assert record.what == "train" and record.figures == card.metrics and str(tmp_path) not in text
+    assert [item.role for item in record.inputs][:2] == ["data: train", "data: val"]
+    assert all(len(item.sha256) == 64 and item.bytes for item in record.inputs)
+    assert record.outputs[0].sha256 == file_hash(tmp_path / "run" / f"{card.name}.safetensors")
+    assert record.sealed() == record and record.settings["steps"] == settings().steps

@@ -26,6 +26,7 @@ from ..progress import Job, Progress
 from . import processes, running, start
 from .planning import plan
 from .reconstruction import Reconstruction
+from .run_record import describe
 from .segmentation import Segmentation
 from .settings import ReconTrainSettings, RunSettings, TrainSettings, read_settings
 
@@ -34,6 +35,7 @@ _log = logging.getLogger(__name__)
 SETTINGS = "settings.json"
 LOG = "log.jsonl"
 LAST = "last.pt"
+RECORD = "record.json"
 STOP = "stop"
 _NUMBERS = ("step", "best", "stale", "lines")  # of the state of a run
 _OPTIMIZERS = {"nadam": torch.optim.NAdam, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
@@ -85,7 +87,8 @@ def train_job(settings: TrainSettings | ReconTrainSettings, run: Path, *, root: 
     settings : TrainSettings or ReconTrainSettings
     run : pathlib.Path
         Folder of the run. Receives ``settings.json``, ``log.jsonl`` (one JSON object per validation),
-        ``last.pt`` (everything needed to go on) and ``NAME.safetensors`` with its card (the best weights). A file
+        ``last.pt`` (everything needed to go on) and ``NAME.safetensors`` with its card (the best weights), at the end
+        ``record.json``, see `Record`. A file
         ``stop`` in it ends the run before its next step, with the best weights so far.
     root : pathlib.Path
         Folder that relative data paths start from.
@@ -106,6 +109,7 @@ def train_job(settings: TrainSettings | ReconTrainSettings, run: Path, *, root: 
         If settings or data do not fit, the folder holds another run or cannot be written to, another process is at work
         in it, or the loss is no finite number any more.
     """
+    began = time.monotonic()
     device = _device(settings.device)
     with processes.joined(device):
         settings = _planned(settings, run, root, device)
@@ -120,7 +124,7 @@ def train_job(settings: TrainSettings | ReconTrainSettings, run: Path, *, root: 
                 yield Progress(trainer.step, settings.steps, trainer.checkpoint() if due else None)
             if trainer.losses or not trainer.lines:  # steps since the last validation, or none at all
                 yield Progress(trainer.step, settings.steps, trainer.checkpoint())
-            return trainer.finish(root)
+            return trainer.finish(root, time.monotonic() - began)
 
 
 @contextmanager
@@ -328,8 +332,8 @@ class _Trainer:
                 f"'{self.last}' is damaged or no checkpoint of this run. Delete it to begin anew, or restore it."
             ) from error
 
-    def finish(self, root: Path) -> models.ModelCard:
-        """Put the last figures onto the card of the best weights, unless they are there."""
+    def finish(self, root: Path, seconds: float) -> models.ModelCard:
+        """Put the last figures onto the card of the best weights, unless they are there, and write the record."""
         if processes.rank() > 0:
             return self.task.card()
         card = models.load_card(self.best_path)
@@ -337,6 +341,9 @@ class _Trainer:
             card = replace(card, metrics={**card.metrics, **self.task.held_out(self.best_path, root)})
             with _writing(self.run):
                 models.save_card(self.best_path, card)
+        record = describe(self.settings, self.run, root, card, seconds)
+        with _writing(self.run):
+            replace_file(self.run / RECORD, (json.dumps(record.to_json(), indent=1) + "\n").encode())
         return card
 
 

@@ -1,0 +1,73 @@
+"""The record of a training: from which weights, on which data, with which settings, to which weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from .. import models
+from ..errors import MedsegError
+from ..record import Item, Record, UsedModel, file_hash, now, software, without_folders
+from . import start
+from .data.folders import NAME, read_dataset_file
+from .data.sources import Source
+from .settings import RunSettings
+
+
+def describe(settings: RunSettings, run: Path, root: Path, card: models.ModelCard, seconds: float) -> Record:
+    """The record of a finished training.
+
+    Parameters
+    ----------
+    settings : RunSettings
+    run : pathlib.Path
+        Folder of the run.
+    root : pathlib.Path
+        Folder that relative data paths start from.
+    card : ModelCard
+        Of the best weights.
+    seconds : float
+        What it took, without what an interrupted run did before.
+    """
+    parts = (("train", settings.train), ("val", settings.val), ("test", settings.test))
+    inputs = (_item(f"data: {role}", source, root) for role, sources in parts for source in sources)
+    return Record(
+        "train",
+        time=now(),
+        software=software(),
+        inputs=tuple(inputs),
+        models=_begun_with(settings, run),
+        settings=without_folders(json.loads(settings.to_json())),
+        outputs=(Item("model", name=f"{card.name}.safetensors", kind=card.architecture, sha256=card.sha256),),
+        seconds=round(seconds, 3),
+        figures=dict(card.metrics),
+    ).sealed()
+
+
+def _begun_with(settings: RunSettings, run: Path) -> tuple[UsedModel, ...]:
+    if not settings.start:
+        return ()
+    path = start.find(settings.start, run)
+    return (UsedModel(path.stem, file_hash(path), settings.architecture),)
+
+
+def _item(role: str, source: Source, root: Path) -> Item:
+    """A source of data; hashed where its files are known without looking for them."""
+    path = root / source.path
+    try:
+        files = list(_files(path))
+        size = sum(file.stat().st_size for file in files)
+        return Item(role, path.name, bytes=size, sha256=file_hash(*files) if files else "")
+    except (OSError, MedsegError):
+        return Item(role, path.name)
+
+
+def _files(path: Path) -> Iterable[Path]:
+    if path.is_file():
+        yield path
+    elif (path / NAME).is_file():
+        yield path / NAME
+        for case in read_dataset_file(path).cases:
+            yield path / case.image
+            yield path / case.label
