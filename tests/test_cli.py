@@ -468,6 +468,13 @@ def test_info(workplace, capsys):
         "1 cavity",
     ):
         assert text in told
+    image(workplace / "scan.nii.gz")
+    assert run("segment scan.nii.gz -o made.nii.gz --model tiny") == 0
+    capsys.readouterr()
+    assert run("info made.nii.gz") == 0
+    assert re.search(r"made by +segment, tiny, 20\d\d-", capsys.readouterr().out)
+    assert run("info made.nii.gz --json") == 0
+    assert json.loads(capsys.readouterr().out)["metadata"]["record"]["models"][0]["name"] == "tiny"
     np.save("a.npy", np.array([[0.5, np.nan], [np.inf, 2]], np.float32))
     assert run("info a.npy --json") == 0
     facts = json.loads(capsys.readouterr().out)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..models import ModelCard
     from ..progress import Progress
+    from ..record import Record
     from ..volume import Volume
 
 _SECONDS_BETWEEN_LINES = 10
@@ -242,4 +243,15 @@ def facts_in_words(facts: dict[str, Any]) -> dict[str, str]:
         words["direction"] = ", ".join(f"{a} to {grows[c]}" for a, c in zip(space, facts["orientation"], strict=True))
     if facts["classes"]:
         words["classes"] = ", ".join(f"{row['id']} {row['name']}" for row in facts["classes"])
+    if facts["metadata"].get("record"):
+        words |= _making(facts["metadata"]["record"])
     return words
+
+
+def _making(record: Record) -> dict[str, str]:
+    """How a file came to be, for reading."""
+    parts = [record.what, *(model.name for model in record.models), record.time[:10]]
+    made = {"made by": ", ".join(part for part in parts if part)}
+    if record.reviewed:
+        made["reviewed"] = count(len(record.reviewed), "slice")
+    return {name: text for name, text in made.items() if text}
