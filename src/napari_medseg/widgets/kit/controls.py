@@ -83,7 +83,7 @@ class Page(QScrollArea):
             part.setVisible(shown)
 
 
-def choice(tooltip: str) -> QComboBox:
+def choice(tooltip: str = "") -> QComboBox:
     """A drop-down list that long entries do not widen."""
     box = QComboBox()
     box.setToolTip(tooltip)
@@ -112,7 +112,7 @@ def switch_off(box: QComboBox, value: Any, why: str) -> None:
     box.model().item(index).setEnabled(False)
 
 
-def check(title: str, tooltip: str) -> QCheckBox:
+def check(title: str, tooltip: str = "") -> QCheckBox:
     """A box to tick."""
     box = QCheckBox(title)
     box.setToolTip(tooltip)
@@ -198,7 +198,7 @@ def progress_bar() -> QProgressBar:
     return bar
 
 
-def line(tooltip: str) -> QLineEdit:
+def line(tooltip: str = "") -> QLineEdit:
     """A field for a line of text."""
     field = QLineEdit()
     field.setToolTip(tooltip)

@@ -17,7 +17,7 @@ from ...recon.comparison import ERROR_SHARE, FIELDS, Row, Source, compare_job, r
 from ...recon.contributions import FILE
 from ...recon.reconstruct import CONVENTION
 from ..kit import jobs
-from ..kit.controls import Page, Paragraph, allow, beside, button, choice, fill, number, switch_off
+from ..kit.controls import Page, Paragraph, apply, beside, button, choice, fill, number, switch_off
 from ..kit.layer_volumes import SIGHT
 from ..kit.records import noted
 from ..kit.tables import fill_table, table
@@ -25,6 +25,7 @@ from ..kit.ticks import Ticks
 from .differences import Differences
 from .result import is_partial, is_result, reconstruction_of
 from .scans import Scan
+from .state import CompareFacts, compare_state, unfit_reference, unfit_result, why_no_comparison
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -32,10 +33,6 @@ if TYPE_CHECKING:
 _SCAN = "scan"
 _HEAD = ("NMSE", "PSNR\n(dB)", "SSIM", "MAE /\nmax", "Data\nresidual")
 _VIEWS = {"error": "Error (absolute)", "difference": "Difference (signed)", "ssim": "SSIM map"}
-_STABILITY = (
-    "Two things can still be judged: the data residual below, and how far the image moves with noise and lost lines "
-    "(Sensitivity on the Reconstruct page). Neither proves that the image is true."
-)
 
 
 class ComparePage(Page):
@@ -102,33 +99,39 @@ class ComparePage(Page):
 
     def offer(self, scan: Scan | None, kspace: KSpace | None) -> None:
         """List what can be compared for `scan`; `kspace` is what its mask leaves."""
-        self._scan, self._kspace = scan, kspace
-        layers = [layer for layer in self._viewer.layers if isinstance(layer, Image) and not layer.rgb]
-        layers = [layer for layer in layers if not layer.metadata.get(SIGHT)] if scan else []
+        self._scan = scan
+        self._kspace = kspace
+        layers = self._layers() if scan else []
+        self._offer_references(layers)
+        self.results.offer({layer.name: self._unfit(layer) for layer in layers if reconstruction_of(layer)})
+        self._changed()
+
+    def _layers(self) -> list[Image]:
+        images = [layer for layer in self._viewer.layers if isinstance(layer, Image)]
+        return [layer for layer in images if not layer.rgb and not layer.metadata.get(SIGHT)]
+
+    def _offer_references(self, layers: list[Image]) -> None:
+        own = _own_reference(self._scan)
+        entries: list[tuple[str, Any]] = [(own, _SCAN)] if own else []
         # zero-filled images of raw data are no truth to hold a result against
-        entries = [(layer.name, layer) for layer in layers if not is_result(layer) and FILE not in noted(layer)]
-        if scan and (scan.kspace.reference is not None or scan.kspace.mask is None):
-            entries = [("Image in the file" if scan.kspace.reference is not None else "Full k-space", _SCAN), *entries]
-        fitting = [value for _, value in entries if not isinstance(value, Image) or value.data.shape == scan.shape]
+        images = [layer for layer in layers if not is_result(layer) and FILE not in noted(layer)]
+        entries += [(layer.name, layer) for layer in images]
+        unfit = {layer: unfit_reference(layer.data.shape, self._scan.shape) for layer in images}
+        fitting = [value for _, value in entries if not unfit.get(value)]
         current = self.reference.currentData()
         fill(self.reference, entries, current if current in fitting else next(iter(fitting), None))
-        for _, value in entries:
-            if value not in fitting:
-                switch_off(self.reference, value, f"its shape is {value.data.shape}, needed is {scan.shape}")
-        results = [layer for layer in layers if reconstruction_of(layer) is not None]
-        self.results.offer({layer.name: self._why_not(layer) for layer in results})
-        self._changed()
+        for layer, reason in unfit.items():
+            if reason:
+                switch_off(self.reference, layer, reason)
+
+    def _unfit(self, layer: Image) -> str:
+        return unfit_result(layer.data.shape, self._scan.shape, is_partial(layer))
 
     def tick(self, name: str) -> None:
         """Tick a result."""
         for action in self.results.menu().actions():
             if action.data() == name and action.isEnabled():
                 action.setChecked(True)
-
-    def _why_not(self, layer: Image) -> str:
-        if layer.data.shape != self._scan.shape:
-            return f"Its shape is {layer.data.shape}; the scan gives {self._scan.shape}. Crop it first."
-        return "The run was cancelled; some slices are missing." if is_partial(layer) else ""
 
     def _sources(self) -> list[Source]:
         found = []
@@ -146,15 +149,14 @@ class ComparePage(Page):
         chosen = self.reference.currentData()
         return chosen.data if isinstance(chosen, Image) else None  # Qt hands back a copy of a text
 
-    def _problem(self) -> str:
-        if self._scan is None:
-            return "open data first."
-        if self.reference.currentData() is None:
-            return (
-                "there is no reference: the scan was undersampled when it was measured, and no other image has the "
-                f"shape {self._scan.shape}. {_STABILITY}"
-            )
-        return "" if self.results.ticked() else "tick a result; Run makes them."
+    def _facts(self) -> CompareFacts:
+        return CompareFacts(
+            shape=self._scan.shape if self._scan else None,
+            has_reference=self.reference.currentData() is not None,
+            has_results=bool(self.results.ticked()),
+            has_figures=bool(self.rows_found),
+            view=self.view.currentData(),
+        )
 
     def _changed(self) -> None:
         known = (self._scan, self._kspace, self.reference.currentData(), *self.results.ticked())
@@ -162,7 +164,7 @@ class ComparePage(Page):
             return
         self._known = known
         self.rows_found = []
-        if self._problem():
+        if why_no_comparison(self._facts()):
             # without a reference there is still the data residual
             self._show(residuals_only(self._sources()) if self._scan else [])
         else:
@@ -170,7 +172,7 @@ class ComparePage(Page):
         self.update_controls()
 
     def _start_compare(self) -> None:
-        if self._problem():
+        if why_no_comparison(self._facts()):
             return
         sources = self._sources()
         kspace = None if any(source.method == "zero-filled" for source in sources) else self._kspace
@@ -225,14 +227,20 @@ class ComparePage(Page):
 
     def update_controls(self, event: Any = None) -> None:
         """Say what is possible."""
-        problem = self._problem()
-        allow(self.show_view, problem, "Show where the ticked results differ, as layers that share one scale.")
-        self.times.setVisible(self.view.currentData() != "ssim")
-        no_figures = "" if self.rows_found else problem or "there are no figures yet."
-        allow(self.export, no_figures, "Save the figures as CSV.")
+        facts = self._facts()
+        apply(self, compare_state(facts))
         self.results.setEnabled(self._scan is not None)
-        if problem:
+        if problem := why_no_comparison(facts):
             self.status.say(problem[0].upper() + problem[1:])
+
+
+def _own_reference(scan: Scan | None) -> str:
+    """What the data themselves offer to hold results against; empty if nothing."""
+    if scan is None:
+        return ""
+    if scan.kspace.reference is not None:
+        return "Image in the file"
+    return "Full k-space" if scan.kspace.mask is None else ""
 
 
 def _texts(figures: Mapping[str, float | None]) -> list[str]:

@@ -14,23 +14,24 @@ from qtpy.QtWidgets import QApplication, QTabWidget, QVBoxLayout, QWidget
 from ...errors import SettingsError
 from ...progress import Progress
 from ...recon.command import command
+from ...recon.hidden_lines import cannot_thin
 from ...recon.methods import METHODS, unfit
 from ...recon.reconstruct import ReconSettings, Reconstruction, warnings
-from ...recon.sampling import KINDS, effective_acceleration
+from ...recon.sampling import effective_acceleration
 from ..kit import jobs, layer_volumes
 from ..kit.card import CardDialog
-from ..kit.controls import allow, fill, switch_off
+from ..kit.controls import apply, fill, switch_off
 from ..kit.dock import unwrapped
 from ..kit.offers import offer_devices
 from ..kit.preferences import preferences
 from ..kit.shelf import Shelf
-from ..kit.state import hint_text
 from . import scans
 from .compare import ComparePage
-from .form import FILE, GIVEN, ReconstructForm
+from .form import ReconstructForm
 from .maps import SliceMaps, has_routers
 from .result import Result, is_partial, is_result
 from .rows import DataRows, MaskRows
+from .state import GIVEN, Facts, state, why_not
 from .view import Input, SliceView
 
 if TYPE_CHECKING:
@@ -39,11 +40,6 @@ if TYPE_CHECKING:
     from ...models import ModelCard
 
 _KINDS = ("open", "mask", "run", "probe", "hint", "routers", "preview", "picture", "compare", "view")
-_BUSY = {
-    "run": "a run is under way.",
-    "probe": "the sensitivity is being found.",
-    "hint": "the methods are being compared.",
-}
 
 
 class ReconstructWidget(QWidget):
@@ -170,7 +166,7 @@ class ReconstructWidget(QWidget):
         """
         form = self.form
         if self._data.scan is None or self._mask.kspace is None:
-            raise SettingsError(self._why_not() or "The data are still being read.")
+            raise SettingsError(why_not(self._facts()) or "The data are still being read.")
         settings = ReconSettings(
             form.method.currentData(),
             form.consistency.currentData(),
@@ -180,7 +176,7 @@ class ReconstructWidget(QWidget):
         return Input(self._data.scan, self._mask.kspace, settings, self._card(), self._shelf)
 
     def _slice_input(self) -> Input | None:
-        return None if self._why_not() else self._input()
+        return None if why_not(self._facts()) else self._input()
 
     def _warnings(self) -> list[str]:
         if self._data.scan is None or self._mask.kspace is None:
@@ -202,65 +198,36 @@ class ReconstructWidget(QWidget):
             self._keep()
         self._update()
 
-    def _why_not(self) -> str:
-        reading = "" if self._mask.kspace is not None else "the data are being read."
-        return self._data.problem or self._mask.problem or reading
+    def _facts(self) -> Facts:
+        form = self.form
+        card = self._card()
+        kspace = self._mask.kspace
+        mask = kspace.mask if kspace else None
+        raw = self._data.raw_file()
+        source = form.source.currentData()
+        return Facts(
+            data_problem=self._data.problem,
+            mask_problem=self._mask.problem,
+            has_scan=self._data.scan is not None,
+            has_kspace=kspace is not None,
+            undersampled=mask is not None,
+            thin_problem=cannot_thin(mask),
+            source=source if isinstance(source, str) else "",
+            suffix=raw.suffix.lower() if raw else "",
+            mask=form.mask.currentData() or "",
+            consistency=form.consistency.currentData(),
+            has_mask_file=self._mask.file is not None,
+            has_file=self._data.file() is not None,
+            learned=card is not None,
+            has_routers=has_routers(card),
+            warnings=tuple(self._warnings()),
+            job=self._queue.kind,
+            has_begun=self._running is not None,
+            has_result=self._finished() is not None,
+        )
 
     def _update(self, event: Any = None) -> None:
-        form, source, card = self.form, self.form.source.currentData(), self._card()
-        no_data = self._why_not()
-        busy = _BUSY.get(self._queue.kind, "")
-        no_run, raw = no_data or busy, self._data.raw_file()
-        no_save = no_data or ("" if self._mask.kspace.mask is not None else "everything is measured, there is no mask.")
-        no_result = "" if self._finished() else "there is no result yet; press Run."
-        is_kind = form.mask.currentData() in KINDS
-        for row in (form.acceleration, form.centre, form.seed, form.direction):
-            form.show_row(row, is_kind)
-        form.show_row(form.path, source == FILE)
-        suffix = raw.suffix.lower() if raw else ""
-        form.show_row(form.axes, suffix in (".npy", ".npz", ".cfl", ".hdr", ".ra"))
-        form.show_row(form.conjugate, suffix in (".h5", ".hdf5", ".mrd"))
-        form.show_row(form.device, card is not None)
-        form.weight.setVisible(form.consistency.currentData() == "soft")
-        form.card.setVisible(card is not None)
-        form.routers.setVisible(has_routers(card))
-        form.cancel.setVisible(bool(busy))
-        form.bar.setVisible(bool(busy))
-        form.warnings.say("\n".join(f"⚠ {text}" for text in self._warnings()))
-        for box in (form.mask, form.load):
-            allow(box, self._data.problem or ("" if self._data.scan else "the data are being read."), box.toolTip())
-        allow(form.save_mask, no_save, "Save the mask as .npy, to load it again here or to give it to --mask-file.")
-        allow(
-            form.view, no_data, form.view.toolTip() if form.view.isEnabled() else "Show k-space and mask to paint on."
-        )
-        allow(form.preview, no_run, "Reconstruct the slice in view, again while you scroll or paint.")
-        allow(form.routers, no_run, "Show where the network spends its heavy attention in the slice in view.")
-        no_probe = no_run or self._maps.why_no_probe()
-        allow(
-            form.probe,
-            no_probe,
-            "Show how far the slice in view moves with noise of the measured level and with a tenth of the outer lines "
-            "left out: the standard deviation over 8 reconstructions. No probability, and no proof where it is small.",
-        )
-        allow(
-            form.suggest,
-            no_probe,
-            "Say which method suits the slice in view: every method that can be chosen reconstructs it without a sixth "
-            "of the outer lines, four times with other lines, and the one that best predicts them is named. A hint "
-            "for scans without a reference, no proof.",
-        )
-        allow(form.run, no_run, "Reconstruct all slices in a new layer, beginning with the one in view.")
-        stopping = "" if self._running or self._queue.kind in ("probe", "hint") else "Stopping."
-        allow(form.cancel, stopping, "Stop; finished slices of a run stay.")
-        no_copy = no_data or self._why_not_copy()
-        allow(form.copy, no_copy, "Copy the command line that does the same without a window.")
-        allow(form.segment, no_result, "Open the Segment dock with the newest result chosen.")
-        form.hint.say(hint_text({"Run": no_run, "Preview": no_run, "Copy": no_copy, "Segment": no_result}))
-
-    def _why_not_copy(self) -> str:
-        if self.form.mask.currentData() == GIVEN and self._mask.file is None:
-            return "save the mask first, the command needs its file."
-        return "" if self._data.file() else "the image was not opened from a file."
+        apply(self.form, state(self._facts()))
 
     # ---- run ----
 

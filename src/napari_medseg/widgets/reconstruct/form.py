@@ -1,4 +1,4 @@
-"""The controls of the Reconstruct dock and where they stand; what they do is in `reconstruct.py`."""
+"""The controls of the Reconstruct dock and where they stand; what they do is in `dock.py`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ from ...errors import SettingsError
 from ...recon.reconstruct import CONSISTENCY
 from ...recon.sampling import KINDS, Sampling
 from ..kit.controls import Page, Paragraph, beside, button, check, choice, fill, line, number, progress_bar
-
-FILE, OWN, GIVEN = "file", "own", "given"
-"""Entries of the lists: raw data from a file; the mask of the scan; a mask that was painted or loaded."""
 
 _CENTRE = 0.32  # share of the measured columns in the centre: 8 % at 4x, 4 % at 8x
 _HEAVY = 0.8
@@ -40,7 +37,7 @@ class ReconstructForm(Page):
         self.facts = Paragraph()
 
     def _sampling(self) -> None:
-        self.mask = choice("Which samples count as measured: the scan's own mask, or one that undersamples it.")
+        self.mask = choice()
         self.acceleration = number(1, 64, 4, 1, "How many times fewer columns are measured.", "x")
         self.centre = number(0, 1, 0.08, 0.01, "Share of the columns that form the fully measured centre.", "", 3)
         self.seed = line("Seed of the mask, a whole number; left empty, the name of the file is the seed.")
@@ -48,12 +45,8 @@ class ReconstructForm(Page):
         self.direction = choice("Axis of the phase encoding, along which columns or rows are left out.")
         fill(self.direction, [("columns (x)", "x"), ("rows (y)", "y")], "x")
         self.read_out = Paragraph()
-        self.view = check(
-            "Show &k-space",
-            "Show log magnitude, mask and zero-filled image of the slice in view. Paint on the mask with 1 to measure, "
-            "erase to leave out: of a mask of columns whole columns change.",
-        )
-        self.load = button("&Load…", "Take a mask from a .npy file.")
+        self.view = check("Show &k-space")
+        self.load = button("&Load…")
         self.save_mask = button("Sa&ve…")
         self._chosen_centre = False
         self.centre.valueChanged.connect(self._centre_chosen)
@@ -70,7 +63,7 @@ class ReconstructForm(Page):
         self.weight = number(0, 1e6, 1, 0.5, "Weight of the measured samples against the result.", "")
         self.device = choice("Where a network computes. Automatic takes the fastest device present.")
         self.warnings = Paragraph()
-        self.preview = check("Preview &slice", "Reconstruct the slice in view, again while you scroll or paint.")
+        self.preview = check("Preview &slice")
         self.routers = button("Ro&uter map")
         self.probe = button("Sensi&tivity")
         self.suggest = button("Suggest met&hod")

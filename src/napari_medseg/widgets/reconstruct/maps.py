@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error
 
-from ...errors import MedsegError
 from ...progress import Job, Progress
-from ...recon.hidden_lines import cannot_thin
 from ...recon.probe import NAME, Probe
 from ...recon.suggest import Hint
 from ...volume import Volume
@@ -64,13 +62,6 @@ class SliceMaps:
         form.routers.clicked.connect(lambda: queue.want("routers", self._start_routers))
         form.probe.clicked.connect(lambda: queue.want("probe", self._start_probe))
         form.suggest.clicked.connect(lambda: queue.want("hint", self._start_hint))
-
-    def why_no_probe(self) -> str:
-        """Why no lines of the data under their mask can be left out; empty if some can."""
-        try:
-            return cannot_thin(self._given().kspace.mask)
-        except MedsegError as error:
-            return str(error)
 
     def _start_routers(self) -> None:
         with jobs.errors_shown():

@@ -21,8 +21,9 @@ from ..kit import layer_volumes
 from ..kit.controls import fill
 from ..kit.offers import offer_images
 from . import scans
-from .form import FILE, GIVEN, OWN, ReconstructForm
+from .form import ReconstructForm
 from .result import is_result
+from .state import FILE, GIVEN, OWN
 
 if TYPE_CHECKING:
     from napari import Viewer

@@ -1,0 +1,252 @@
+"""What is possible in the Reconstruct dock, and why the rest is not; no window is needed to ask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...recon.sampling import KINDS
+from ..kit.state import Control, first, hint_text, unless
+
+FILE, OWN, GIVEN = "file", "own", "given"
+"""Entries of the lists: raw data from a file; the mask of the scan; a mask that was painted or loaded."""
+
+_BUSY = {
+    "run": "a run is under way.",
+    "probe": "the sensitivity is being found.",
+    "hint": "the methods are being compared.",
+}
+_NAMELESS_AXES = (".npy", ".npz", ".cfl", ".hdr", ".ra")  # of these files it may be unclear what the axes mean
+_EITHER_PHASE = (".h5", ".hdf5", ".mrd")  # of these files the sign of the phase is not certain
+_READING = "the data are being read."
+
+_MASK = "Which samples count as measured: the scan's own mask, or one that undersamples it."
+_VIEW = (
+    "Show log magnitude, mask and zero-filled image of the slice in view. Paint on the mask with 1 to measure, "
+    "erase to leave out: of a mask of columns whole columns change."
+)
+_SAVE_MASK = "Save the mask as .npy, to load it again here or to give it to --mask-file."
+_PROBE = (
+    "Show how far the slice in view moves with noise of the measured level and with a tenth of the outer lines "
+    "left out: the standard deviation over 8 reconstructions. No probability, and no proof where it is small."
+)
+_SUGGEST = (
+    "Say which method suits the slice in view: every method that can be chosen reconstructs it without a sixth "
+    "of the outer lines, four times with other lines, and the one that best predicts them is named. A hint "
+    "for scans without a reference, no proof."
+)
+_STABILITY = (
+    "Two things can still be judged: the data residual below, and how far the image moves with noise and lost lines "
+    "(Sensitivity on the Reconstruct page). Neither proves that the image is true."
+)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is chosen in the dock, and what it is doing.
+
+    Parameters
+    ----------
+    data_problem, mask_problem : str
+        Why there are no data, or no mask over them.
+    has_scan, has_kspace : bool
+        Whether the data are open, and whether their mask is drawn.
+    undersampled : bool
+        Whether there is a mask at all.
+    thin_problem : str
+        Why no further lines can be left out.
+    source, suffix : str
+        The source that is chosen, if it is `FILE`, and how the name of the raw file ends, in small letters.
+    mask, consistency : str
+        Chosen entries.
+    has_mask_file, has_file : bool
+        Whether mask and data lie in a file.
+    learned, has_routers : bool
+        Whether the method is a network, and one with routers.
+    warnings : tuple of str
+    job : str
+        Kind of the job under way.
+    has_begun : bool
+        Whether a run is under way that can be cancelled.
+    has_result : bool
+        Whether a finished result is in the viewer.
+    """
+
+    data_problem: str = ""
+    mask_problem: str = ""
+    has_scan: bool = True
+    has_kspace: bool = True
+    undersampled: bool = True
+    thin_problem: str = ""
+    source: str = ""
+    suffix: str = ""
+    mask: str = OWN
+    consistency: str = "hard"
+    has_mask_file: bool = False
+    has_file: bool = True
+    learned: bool = False
+    has_routers: bool = False
+    warnings: tuple[str, ...] = ()
+    job: str = ""
+    has_begun: bool = False
+    has_result: bool = False
+
+
+@dataclass(frozen=True)
+class State:
+    """What the controls of the form say."""
+
+    path: bool
+    axes: bool
+    conjugate: bool
+    mask: Control
+    acceleration: bool
+    centre: bool
+    seed: bool
+    direction: bool
+    view: Control
+    load: Control
+    save_mask: Control
+    card: bool
+    weight: bool
+    device: bool
+    warnings: str
+    preview: Control
+    routers: Control
+    probe: Control
+    suggest: Control
+    run: Control
+    cancel: Control
+    bar: bool
+    copy: Control
+    segment: Control
+    hint: str
+
+
+def why_not(facts: Facts) -> str:
+    """Why there is nothing to reconstruct; empty if there is."""
+    return first(facts.data_problem, facts.mask_problem, unless(facts.has_kspace, _READING))
+
+
+def state(facts: Facts) -> State:
+    """What is possible, and why the rest is not."""
+    busy = facts.job in _BUSY
+    no_data = why_not(facts)
+    no_run = first(no_data, _BUSY.get(facts.job, ""))
+    no_mask = first(facts.data_problem, unless(facts.has_scan, _READING))
+    no_save = first(no_data, unless(facts.undersampled, "everything is measured, there is no mask."))
+    no_probe = first(no_run, facts.thin_problem)
+    no_copy = first(no_data, _no_file(facts))
+    no_result = unless(facts.has_result, "there is no result yet; press Run.")
+    drawn = facts.mask in KINDS
+    return State(
+        path=facts.source == FILE,
+        axes=facts.suffix in _NAMELESS_AXES,
+        conjugate=facts.suffix in _EITHER_PHASE,
+        mask=Control(_MASK, no_mask),
+        acceleration=drawn,
+        centre=drawn,
+        seed=drawn,
+        direction=drawn,
+        view=Control(_VIEW, no_data),
+        load=Control("Take a mask from a .npy file.", no_mask),
+        save_mask=Control(_SAVE_MASK, no_save),
+        card=facts.learned,
+        weight=facts.consistency == "soft",
+        device=facts.learned,
+        warnings="\n".join(f"⚠ {warning}" for warning in facts.warnings),
+        preview=Control("Reconstruct the slice in view, again while you scroll or paint.", no_run),
+        routers=_routers(no_run, facts.has_routers),
+        probe=Control(_PROBE, no_probe),
+        suggest=Control(_SUGGEST, no_probe),
+        run=Control("Reconstruct all slices in a new layer, beginning with the one in view.", no_run),
+        cancel=Control("Stop; finished slices of a run stay.", _stopping(facts), visible=busy),
+        bar=busy,
+        copy=Control("Copy the command line that does the same without a window.", no_copy),
+        segment=Control("Open the Segment dock with the newest result chosen.", no_result),
+        hint=hint_text({"Run": no_run, "Preview": no_run, "Copy": no_copy, "Segment": no_result}),
+    )
+
+
+def _no_file(facts: Facts) -> str:
+    if facts.mask == GIVEN and not facts.has_mask_file:
+        return "save the mask first, the command needs its file."
+    return unless(facts.has_file, "the image was not opened from a file.")
+
+
+def _routers(no_run: str, shown: bool) -> Control:
+    tooltip = "Show where the network spends its heavy attention in the slice in view."
+    return Control(tooltip, no_run, visible=shown)
+
+
+def _stopping(facts: Facts) -> str:
+    can_stop = facts.has_begun or facts.job in ("probe", "hint")
+    return unless(can_stop, "Stopping.")
+
+
+@dataclass(frozen=True)
+class CompareFacts:
+    """What is chosen on the Compare page.
+
+    Parameters
+    ----------
+    shape : tuple of int, optional
+        Of the layers that the scan gives; None without data.
+    has_reference : bool
+        Whether one is chosen.
+    has_results : bool
+        Whether some are ticked.
+    has_figures : bool
+        Whether they were computed.
+    view : str
+        What to show of the differences.
+    """
+
+    shape: tuple[int, ...] | None = None
+    has_reference: bool = False
+    has_results: bool = False
+    has_figures: bool = False
+    view: str = "error"
+
+
+@dataclass(frozen=True)
+class CompareState:
+    """What the controls of the Compare page say."""
+
+    show_view: Control
+    times: bool
+    export: Control
+
+
+def why_no_comparison(facts: CompareFacts) -> str:
+    """Why results cannot be held against a reference; empty if they can."""
+    if facts.shape is None:
+        return "open data first."
+    if not facts.has_reference:
+        return (
+            "there is no reference: the scan was undersampled when it was measured, and no other image has the "
+            f"shape {facts.shape}. {_STABILITY}"
+        )
+    return unless(facts.has_results, "tick a result; Run makes them.")
+
+
+def compare_state(facts: CompareFacts) -> CompareState:
+    """What is possible on the Compare page, and why the rest is not."""
+    problem = why_no_comparison(facts)
+    no_figures = "" if facts.has_figures else first(problem, "there are no figures yet.")
+    return CompareState(
+        show_view=Control("Show where the ticked results differ, as layers that share one scale.", problem),
+        times=facts.view != "ssim",
+        export=Control("Save the figures as CSV.", no_figures),
+    )
+
+
+def unfit_reference(shape: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    """Why an image cannot be the reference, in a few words; empty if it can."""
+    return unless(shape == expected, f"its shape is {shape}, expected {expected}")
+
+
+def unfit_result(shape: tuple[int, ...], expected: tuple[int, ...], partial: bool) -> str:
+    """Why a result cannot be compared; empty if it can."""
+    if shape != expected:
+        return f"Its shape is {shape}; the scan gives {expected}. Crop it first."
+    return "The run was cancelled; some slices are missing." if partial else ""
