@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,15 +17,15 @@ from ...models.library import check_new_name, remove
 from ...progress import Job, Progress
 from ..kit import jobs, layer_volumes
 from ..kit.card import CardDialog
-from ..kit.controls import allow, fill, hold, switch_off
+from ..kit.controls import apply, fill, hold, switch_off
 from ..kit.dock import unwrapped
 from ..kit.offers import offer_devices
 from ..kit.preferences import preferences
 from ..kit.shelf import Shelf
-from ..kit.state import hint_text
 from ..kit.tuning import RECIPE, Run, runs_folder, training, was_tuned
 from .form import FineTuneForm, new_name
 from .sources import Sources
+from .state import Facts, RunFacts, state, why_not
 from .view import doubtful, status_text, verdict_text
 
 if TYPE_CHECKING:
@@ -158,76 +159,58 @@ class FineTuneWidget(QWidget):
         """
         from ...training.fine_tune import FineTuneSettings
 
-        form, card = self.form, self._card()
-        if card is None:
-            raise SettingsError("There is no model to start from. Choose one.")
-        name = form.name.text().strip()
-        check_new_name(name)
-        if (runs_folder() / name).exists():
-            raise SettingsError(f"There was a training called '{name}' already. Choose another name.")
+        if reason := why_not(self._facts()):
+            raise SettingsError(reason)
         classes, ignore = self._sources.classes()
         return FineTuneSettings(
-            base=card.name,
-            name=name,
+            base=self._name(),
+            name=self._new_name(),
             classes=classes,
-            seconds=form.time.currentData(),
+            seconds=self.form.time.currentData(),
             ignore=ignore,
-            device=form.device.currentData(),
+            device=self.form.device.currentData(),
         )
+
+    def _new_name(self) -> str:
+        return self.form.name.text().strip()
 
     # ---- what is possible now, and why the rest is not ----
 
-    def _why_not(self) -> str:
-        if not self._ready:
-            return "the models are being read."
-        if self._queue.kind == "prepare":
-            return "the data are being written."
-        try:
-            self._sources.check()
-            self._settings()
-        except MedsegError as error:
-            return str(error)
-        return ""
+    def _facts(self) -> Facts:
+        name = self._new_name()
+        return Facts(
+            models_read=self._ready,
+            has_model=self._card() is not None,
+            was_tuned=was_tuned(self._name()),
+            layers=self._sources.layer_facts(),
+            folder=self._sources.folder_facts(),
+            name=name,
+            name_problem=_problem(check_new_name, name),
+            name_used=bool(name) and (runs_folder() / name).exists(),
+            classes_problem=_problem(self._sources.classes),
+            has_plan=bool(self.form.plan.text()),
+            job=self._queue.kind,
+            run=self._run_facts(),
+        )
+
+    def _run_facts(self) -> RunFacts | None:
+        run = self._training.run
+        if run is None:
+            return None
+        return RunFacts(
+            run.name,
+            running=self._training.running,
+            stopping=self._training.stopping,
+            complete=run.complete,
+            has_weights=run.weights.exists(),
+            has_figures=self.comparison is not None,
+            doubtful=self.comparison is not None and doubtful(self.comparison),
+            begins_with_chosen=run.base == self._name(),
+        )
 
     def _update(self, event: Any = None) -> None:
-        form, train, kind = self.form, self._training, self._queue.kind
-        run, running, preparing = train.run, train.running, kind == "prepare"
-        ended = run is not None and not running
-        why_not = "" if run else self._why_not()
-        self._sources.update()
-        form.options.setVisible(run is None and not preparing)
-        form.plan.setVisible(run is None and bool(form.plan.text()))
-        form.show_row(form.roll_back, was_tuned(self._name()))
-        form.start.setVisible(run is None and not preparing)
-        form.stop.setVisible(running or preparing)
-        form.stop.setText("S&top" if not train.stopping else "End a&t once")
-        form.resume.setVisible(ended and not run.complete)
-        form.bar.setVisible(running or kind in ("prepare", "compare", "difference"))
-        for button in (form.difference, form.accept, form.discard):
-            button.setVisible(ended)
-        in_use = f"{run.name} begins with it; decide about that first." if run and run.base == self._name() else ""
-        allow(form.roll_back, in_use, "Take this model from your own models; its files are kept.")
-        allow(form.card, "" if self._card() else "No model is chosen.", "What it is for, from what data, and how good.")
-        allow(form.start, why_not, "Train in the background; go on painting meanwhile.")
-        stop = "End the training now, at once; figures since the last ones are lost."
-        allow(form.stop, "", stop if train.stopping else "End the training with the best weights so far.")
-        busy = f"{'the difference is being made' if kind == 'difference' else 'figures are being made'}."
-        busy = busy if kind in ("difference", "compare", "accept", "discard") else ""
-        allow(form.resume, busy, "Go on with the training where it was interrupted.")
-        no_model = busy or ("" if run and run.weights.exists() else "it ended before there was a model.")
-        no_image = no_model or ("" if self._sources.image()[0] else "open an image first.")
-        allow(form.difference, no_image, "Segment the image with both models and show in a new layer what has changed.")
-        no_accept = no_model or ("" if self.comparison else "there are no figures yet.")
-        allow(form.accept, no_accept, "Add the new model to your models; the model before it stays.")
-        allow(form.discard, busy, "Delete the new model and its training data.")
-        doubt = run is not None and self.comparison is not None and doubtful(self.comparison)
-        form.accept.setText("&Accept all the same…" if doubt else "&Accept")
-        no_copy = "" if run else "the data of open layers are written when you start; copy the command then."
-        allow(form.copy, no_copy, "Copy the command line that trains the same, or goes on with it, without a window.")
-        no_save = "a training is under way." if run else why_not
-        allow(form.save, no_save, "Save what is chosen here as JSON.")
-        reasons = {"Start": why_not, "Show difference": no_image if ended else "", "Accept": no_accept if ended else ""}
-        form.hint.say(hint_text(reasons))
+        apply(self.form, state(self._facts()))
+        self._sources.show_reviewed()
 
     # ---- train ----
 
@@ -245,7 +228,6 @@ class FineTuneWidget(QWidget):
         with jobs.errors_shown():
             if self._training.run is not None:
                 raise SettingsError(f"Decide about {self._training.run.name} first: accept or discard it.")
-            self._sources.check()
             settings = self._settings()
             folder = runs_folder() / settings.name
             job = work.prepare_job(*self._sources.take(self._card()), settings, folder)
@@ -394,3 +376,12 @@ class FineTuneWidget(QWidget):
             if self._queue.kind in ("prepare", "difference", "compare", "look"):
                 self._queue.stop()
         return super().event(event)
+
+
+def _problem(check: Callable[..., Any], *given: Any) -> str:
+    """What `check` complains of; empty if of nothing."""
+    try:
+        check(*given)
+    except MedsegError as error:
+        return str(error)
+    return ""

@@ -1,4 +1,4 @@
-"""The controls of the Fine-tune dock and where they stand; what they do is in `fine_tune.py`."""
+"""The controls of the Fine-tune dock and where they stand; what they do is in `dock.py`."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class FineTuneForm(Page):
     def _data(self) -> None:
         self.model = choice("The model to begin with. It stays as it is; the training makes a new one.")
         self.model.setMinimumContentsLength(14)
-        self.card = button("Car&d", "What the model is for, from what data, and how good.")
-        self.roll_back = button("Roll &back…", "Take this model from your own models; its files are kept.")
+        self.card = button("Car&d")
+        self.roll_back = button("Roll &back…")
         self.source = choice("Open layers, or a folder with a data set: images, labels and a dataset.json.")
         fill(self.source, [("open layers", LAYERS), ("a folder", FOLDER)], LAYERS)
         self.path = line("Folder with a dataset.json that lists images, labels and classes.")
@@ -47,10 +47,7 @@ class FineTuneForm(Page):
             "Tick further labels to learn from them as well. A layer comes up here once it was chosen above with its "
             "image and has reviewed slices.",
         )
-        self.reviewed = line(
-            "Numbers of the slices whose labels are right, such as 3-6, 9; only these are learnt. Slices that you "
-            "paint on while this dock is open are added."
-        )
+        self.reviewed = line()
         self.reviewed.setPlaceholderText("none yet: paint, or add slices")
         self.add = button("Add slice")
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
 
-from ...errors import FileError, SettingsError
+from ...errors import SettingsError
 from ...io.contributions import layer_tuple
 from ...progress import Job
 from ...volume import LabelClass, Volume
 from ..kit import layer_volumes
-from ..kit.controls import allow, fill, switch_off
+from ..kit.controls import apply, fill, switch_off
 from ..kit.offers import axes_text, offer_images
 from ..kit.records import is_judged, is_made_by_model, touched
 from .data import (
@@ -34,7 +34,8 @@ from .data import (
     parse_slices,
     slices_text,
 )
-from .form import FOLDER, LAYERS, FineTuneForm, plan_text
+from .form import FOLDER, FineTuneForm, plan_text
+from .state import FolderFacts, LayerFacts, slice_state
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -163,13 +164,13 @@ class Sources:
 
     def stale(self) -> bool:
         """Whether there is something to look at before `classes` is right."""
-        if self._form.source.currentData() == FOLDER:
+        if self._from_folder():
             return self._folder.path != self._form.path.text()
         return any(self.reviews.stale(pair.labels) for pair in self.pairs())
 
     def look_job(self) -> Job[Seen]:
         """Look at it."""
-        if self._form.source.currentData() == FOLDER:
+        if self._from_folder():
             return folder_job(self._form.path.text())
         return layers_job([(pair.labels, pair.labels.data, self.reviews.look(pair.labels)) for pair in self.pairs()])
 
@@ -184,7 +185,7 @@ class Sources:
     def show_classes(self, card: ModelCard | None) -> None:
         """Show what is to be learnt, which the model of `card` may know, and how much of it there is."""
         form, pair = self._form, self._pair()
-        folder = form.source.currentData() == FOLDER
+        folder = self._from_folder()
         layers = [each.labels for each in self.pairs()]
         if folder:
             known = {row.name for row in card.classes} if card else set()
@@ -200,34 +201,41 @@ class Sources:
         left_out = filled - mine if pair and not is_made_by_model(pair.labels) else ()
         form.plan.say("" if folder else plan_text(self._rows, count, sorted(mine - filled), sorted(left_out)))
 
-    def check(self) -> None:
-        """Make sure that there is something to learn from.
+    def layer_facts(self) -> LayerFacts:
+        """What is chosen of the layers."""
+        form = self._form
+        image, axes = self.image()
+        labels = form.labels.currentData()
+        pairs = self.pairs()
+        return LayerFacts(
+            image=None if image is None else image.name,
+            has_labels=labels is not None,
+            misfit="" if image is None or labels is None else misfit(labels, image, axes),
+            slices_problem=self._slices_problem(labels),
+            seen=all(self.reviews.known(pair.labels) for pair in pairs),
+            has_reviewed=any(self.reviews.reviewed(pair.labels) for pair in pairs),
+            many_axes=form.axes.count() > 1,
+            many_layers=bool(form.others.menu().actions()),
+        )
 
-        Raises
-        ------
-        SettingsError, FileError
-            If not.
-        """
-        form, image = self._form, self._form.image.currentData()
-        if form.source.currentData() == FOLDER:
-            if not form.path.text():
-                raise SettingsError("choose the folder of a data set first.")
-            if self._folder.path != form.path.text():
-                raise SettingsError("the folder is being read.")
-            if self._folder.problem:
-                raise FileError(self._folder.problem)
-            return
-        if image is None:
-            raise SettingsError("open an image first, and draw labels on it.")
-        if form.labels.currentData() is None:
-            raise SettingsError(f"there is no labels layer for {image.name}. Add one and paint on some slices.")
-        if why_not := misfit(form.labels.currentData(), image, form.axes.currentData()):
-            raise SettingsError(why_not)
-        parse_slices(form.reviewed.text(), self.reviews.count(form.labels.currentData()))
-        if not all(self.reviews.known(pair.labels) for pair in self.pairs()):
-            raise SettingsError("the labels are being looked at.")
-        if not any(self.reviews.reviewed(pair.labels) for pair in self.pairs()):
-            raise SettingsError("no slice is reviewed. Paint on some, or add those whose labels are right.")
+    def _slices_problem(self, labels: Labels | None) -> str:
+        if labels is None:
+            return ""
+        try:
+            parse_slices(self._form.reviewed.text(), self.reviews.count(labels))
+        except SettingsError as error:
+            return str(error)
+        return ""
+
+    def folder_facts(self) -> FolderFacts | None:
+        """What is known of the folder to learn from; None if the layers are learnt."""
+        if not self._from_folder():
+            return None
+        path = self._form.path.text()
+        return FolderFacts(bool(path), self._folder.path == path, self._folder.problem)
+
+    def _from_folder(self) -> bool:
+        return self._form.source.currentData() == FOLDER
 
     def classes(self) -> tuple[tuple[LabelClass, ...], int | None]:
         """The classes to learn, and the label of voxels that do not count.
@@ -237,7 +245,7 @@ class Sources:
         SettingsError
             If there is nothing to learn.
         """
-        if self._folder.data and self._form.source.currentData() == FOLDER:
+        if self._folder.data and self._from_folder():
             return self._folder.data.classes, self._folder.data.ignore
         found = final_classes(self._rows)
         ignoring = self._form.painted_only.isChecked() or any(row.labels and not row.learn for row in self._rows)
@@ -251,7 +259,7 @@ class Sources:
         MedsegError
             If layers do not fit.
         """
-        if self._form.source.currentData() == FOLDER:
+        if self._from_folder():
             return [], Path(self._form.path.text())
         classes, ignore = self.classes()
         numbers = {row.name: row.id for row in classes} | {"background": 0}
@@ -268,51 +276,34 @@ class Sources:
 
     # ---- what is shown ----
 
-    def update(self) -> None:
-        """Show the rows that there is something to choose in."""
-        form, layers = self._form, self._form.source.currentData() == LAYERS
-        labels = form.labels.currentData()
-        for box in (form.image, form.labels, form.reviewed):
-            form.show_row(box, layers)
-        form.show_row(form.axes, layers and form.axes.count() > 1)
-        form.show_row(form.others, layers and bool(form.others.menu().actions()))
-        form.show_row(form.path, not layers)
-        form.painted_only.setVisible(layers)
-        form.reviewed.setEnabled(labels is not None)
+    def show_reviewed(self) -> None:
+        """Show which slices are reviewed, unless the person is typing it."""
         self.show_slice()
-        if labels is not None:
-            self._show_reviewed(labels)
-
-    def _show_reviewed(self, labels: Labels) -> None:
-        box, text = self._form.reviewed, slices_text(self.reviews.reviewed(labels))
+        labels = self._form.labels.currentData()
+        if labels is None:
+            return
+        box = self._form.reviewed
+        reviewed = self.reviews.reviewed(labels)
         try:
-            same = parse_slices(box.text(), self.reviews.count(labels)) == self.reviews.reviewed(labels)
+            same = parse_slices(box.text(), self.reviews.count(labels)) == reviewed
         except SettingsError:
             same = box.hasFocus()  # the person is about to type the rest
         if not same:
-            box.setText(text)
+            box.setText(slices_text(reviewed))
 
     def show_slice(self, event: Any = None) -> None:
         """Offer to add or take out the slice in view."""
-        labels, button = self._form.labels.currentData(), self._form.add
-        if labels is None:
-            allow(button, "Choose labels first.", "")
-            return
-        number = self._shown(labels)
-        known = number in self.reviews.reviewed(labels)
-        button.setText(f"{'Remove' if known else 'Add'} slice {number}")
-        allow(
-            button,
-            "",
-            "Do not learn from the slice in view." if known else "The labels of the slice in view are right.",
-        )
+        labels = self._form.labels.currentData()
+        number = None if labels is None else self._shown(labels)
+        reviewed = number is not None and number in self.reviews.reviewed(labels)
+        apply(self._form, slice_state(number, reviewed))
 
     def _shown(self, labels: Labels) -> int:
         return layer_volumes.shown_index(self._viewer, labels, "zyx"[-labels.ndim :]).get("z", 0)
 
     def _typed(self, text: str) -> None:
         labels = self._form.labels.currentData()
-        with suppress(SettingsError):  # `check` tells it
+        with suppress(SettingsError):  # the hint says so
             self.reviews.say(labels, parse_slices(text, self.reviews.count(labels)))
         self._chosen()
 
