@@ -49,7 +49,7 @@ def test_weights_lie_between_nothing_and_hard(given):
     assert residuals == pytest.approx([residuals[0], residuals[0] / 2, residuals[0] / 11])
     np.testing.assert_allclose(data_consistency(image, measured, mask, 0), image, rtol=0, atol=1e-12)
     for weight in (-1, float("nan")):
-        with pytest.raises(SettingsError, match="needed is a number from 0 up"):
+        with pytest.raises(SettingsError, match="expected a number from 0 up"):
             data_consistency(image, measured, mask, weight)
 
 

@@ -56,7 +56,7 @@ def test_masks_of_fastmri(kind, drawn):
 @pytest.mark.parametrize("case", [case for case in CASES if "error" in case], ids=lambda case: f"case {case['id']}")
 def test_where_fastmri_fails_there_is_a_sentence(case):
     if len(case["shape"]) < 2:
-        with pytest.raises(SettingsError, match="needed are rows and columns"):
+        with pytest.raises(SettingsError, match="expected rows and columns"):
             sampling.Sampling(case["kind"]).mask(tuple(case["shape"]))
     else:
         with pytest.raises(SettingsError, match="use fewer centre lines"):
@@ -139,11 +139,11 @@ def test_poisson_disc_that_cannot_be():
     ("options", "text"),
     [
         ({"kind": "spiral"}, "choose one of random, equispaced, .*, poisson"),
-        ({"acceleration": 0.5}, "acceleration is 0.5; needed is a number from 1 up"),
+        ({"acceleration": 0.5}, "acceleration is 0.5; expected a number from 1 up"),
         ({"acceleration": float("nan")}, "acceleration is nan"),
         ({"center_fraction": 1.1}, "share from 0 to 1"),
         ({"offset": -1}, "offset of the mask is -1"),
-        ({"seed": -1}, "seed -1 is no whole number"),
+        ({"seed": -1}, "seed is -1; expected a whole number"),
     ],
 )
 def test_impossible_options(options, text):

@@ -23,7 +23,7 @@ def zero_filled(measured: np.ndarray, mask: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     measured : numpy.ndarray, shape (..., y, x), complex
-        k-space; what lies outside `mask` is not looked at.
+        k-space; what lies outside `mask` is ignored.
     mask : numpy.ndarray, shape (x,) or (y, x), bool
 
     Returns
@@ -45,7 +45,7 @@ def tv_steps(measured: np.ndarray, mask: np.ndarray, strength: float = 0.003, it
     Parameters
     ----------
     measured : numpy.ndarray, shape (y, x), complex
-        k-space of one slice and coil; what lies outside `mask` is not looked at.
+        k-space of one slice and coil; what lies outside `mask` is ignored.
     mask : numpy.ndarray, shape (x,) or (y, x), bool
     strength : float
         Weight of the total variation where the brightest pixel of the zero-filled image is 1. 0 leaves zero filling.
@@ -225,7 +225,7 @@ def scaled(measured: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, float]:
     """Measured samples (y, x), elsewhere +0, in units of the brightest zero-filled pixel; and that pixel's value."""
     if measured.ndim != 2 or mask.shape not in (measured.shape, measured.shape[1:]):
         raise VolumeError(
-            f"The k-space has the shape {measured.shape} and its mask {mask.shape}; needed are one slice of one coil, "
+            f"The k-space has the shape {measured.shape} and its mask {mask.shape}; expected one slice of one coil, "
             "with the axes y, x, and a mask with the axes x or y, x. Reconstruct coil by coil."
         )
     samples = np.where(mask, measured, 0)
@@ -238,7 +238,7 @@ def check_settings(strength: float, iterations: int) -> None:
     """Raise SettingsError unless the strength is a number from 0 up and there is an iteration."""
     if not (0 <= strength < math.inf and iterations >= 1):
         raise SettingsError(
-            f"The strength is {strength} and the number of iterations {iterations}; needed are a strength from 0 up "
+            f"The strength is {strength} and the number of iterations {iterations}; expected a strength from 0 up "
             "and at least 1 iteration."
         )
 

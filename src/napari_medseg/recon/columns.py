@@ -1,7 +1,7 @@
 """The kinds of masks that choose columns of k-space, draw by draw; `sampling` checks what they are given.
 
 Each takes the stream of random numbers, the number of columns, acceleration, centre fraction and offset. What they are
-is told in `sampling.sampling_mask`, which also names the sources.
+is described in `sampling.sampling_mask`, which also names the sources.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from ..errors import SettingsError
 def too_many_centre_lines(acceleration: float) -> SettingsError:
     """The error to raise where the centre leaves nothing for the rest of k-space."""
     return SettingsError(
-        f"Acceleration {acceleration:g} cannot be met: the centre alone already reaches the acceleration; "
-        "use fewer centre lines."
+        f"Acceleration {acceleration:g} is not possible: the centre alone already reaches it; use fewer centre lines."
     )
 
 

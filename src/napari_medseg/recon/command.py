@@ -33,7 +33,7 @@ def command(
     mask_file : pathlib.Path, optional
         The mask in place of rules.
     axes : str
-        Names of the axes, where the file does not tell them.
+        Names of the axes, where the file does not say.
     conjugate : bool
         Whether k-space is conjugated.
     simulate : bool

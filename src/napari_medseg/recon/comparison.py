@@ -1,4 +1,4 @@
-"""Reconstructions held against a reference: figures of volumes and slices, and images of where they differ."""
+"""Reconstructions compared with a reference: figures of volumes and slices, and images of where they differ."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ def data_consistency(
     ----------
     image : numpy.ndarray, shape (..., y, x), complex
     measured : numpy.ndarray, shape (..., y, x), complex
-        k-space in the units of `image`; what lies outside `mask` is not looked at.
+        k-space in the units of `image`; what lies outside `mask` is ignored.
     mask : numpy.ndarray, shape (x,) or (y, x), bool
     weight : float, optional
         Weight lambda of the measured samples against those of the image, (F x + lambda y) / (1 + lambda). Left out,
@@ -32,7 +32,7 @@ def data_consistency(
     Schlemper et al., IEEE Trans Med Imaging 37:491, 2018, eq. 5.
     """
     if weight is not None and not weight >= 0:
-        raise SettingsError(f"The weight of data consistency is {weight}; needed is a number from 0 up.")
+        raise SettingsError(f"The weight of data consistency is {weight}; expected a number from 0 up.")
     kspace = fft2c(image)
     agreed = measured if weight is None else (kspace + weight * measured) / (1 + weight)
     return ifft2c(np.where(mask, agreed, kspace))

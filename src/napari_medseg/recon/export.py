@@ -1,4 +1,4 @@
-"""Tables and plots as files: written beside and renamed, so that an earlier file is replaced wholly or not at all."""
+"""Tables and plots as files: written next to the target and renamed, so an earlier file is replaced wholly or not."""
 
 from __future__ import annotations
 

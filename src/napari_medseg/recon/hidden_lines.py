@@ -10,7 +10,7 @@ from .sense import calibration_region
 HIDDEN = 1 / 6
 """Share of them that is hidden from methods which are to predict it."""
 FAR = 6.0
-"""Effective acceleration above which so few are hidden that they tell little."""
+"""Effective acceleration above which so few are hidden that they say little."""
 
 
 def cannot_thin(mask: np.ndarray | None) -> str:

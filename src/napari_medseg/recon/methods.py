@@ -76,7 +76,7 @@ def prepare(kspace: KSpace, settings: ReconSettings, model: TrainedModel | None)
         raise SettingsError(f"There is no method '{settings.method}'; choose one of {', '.join(METHODS)}.")
     if settings.method in NEEDS_COILS and kspace.coils < 2:
         raise SettingsError(
-            f"The k-space has one coil; '{settings.method}' combines several by their sensitivities. Choose tv."
+            f"The k-space has one coil; '{settings.method}' combines several coils by their sensitivities. Choose tv."
         )
     if model is not None:
         return _learned(kspace, settings, model)
@@ -87,7 +87,7 @@ def prepare(kspace: KSpace, settings: ReconSettings, model: TrainedModel | None)
 
 
 def _given(settings: ReconSettings) -> dict[str, float]:
-    """The options that were given; what is None keeps the default of the method."""
+    """The options that were chosen; what is None keeps the default of the method."""
     options = {"strength": settings.strength, "iterations": settings.iterations}
     return {name: value for name, value in options.items() if value is not None}
 
@@ -126,7 +126,9 @@ def _with_maps(measured: np.ndarray, mask: np.ndarray, *, settings: ReconSetting
 
 def _learned(kspace: KSpace, settings: ReconSettings, model: TrainedModel) -> Method:
     if model.card.design not in ("cascade", "image"):
-        raise SettingsError(f"The model '{model.card.name}' segments, it does not reconstruct. Choose another one.")
+        raise SettingsError(
+            f"The model '{model.card.name}' segments images and does not reconstruct them. Choose another one."
+        )
     from ..models.devices import choose_device
     from . import learned
 

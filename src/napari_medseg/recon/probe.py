@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 NAME = "sensitivity (not a probability)"
 """What images of a probe are called."""
 
-_BORDER = 0.05  # share of the measured samples, those farthest out, that tell the noise
+_BORDER = 0.05  # share of the measured samples, those farthest out, that show the noise
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,11 @@ class ProbeSettings:
 
     def __post_init__(self) -> None:
         if self.repeats < 1:
-            raise SettingsError(f"There are to be {self.repeats} repeats of a kind; needed is 1 or more.")
+            raise SettingsError(f"The number of repeats is {self.repeats}; expected 1 or more.")
         if not 0 < self.dropped < 1:
-            raise SettingsError(f"The share of dropped lines is {self.dropped}; needed is a number between 0 and 1.")
+            raise SettingsError(f"The share of dropped lines is {self.dropped}; expected a number between 0 and 1.")
         if self.seed < 0:
-            raise SettingsError(f"The seed is {self.seed}; needed is a whole number from 0 up.")
+            raise SettingsError(f"The seed is {self.seed}; expected a whole number from 0 up.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -71,7 +71,7 @@ class ReconSettings:
         if self.dc not in CONSISTENCY:
             raise SettingsError(f"Data consistency is {self.dc!r}; choose one of {', '.join(CONSISTENCY)}.")
         if not 0 <= self.dc_weight < math.inf:
-            raise SettingsError(f"The weight of data consistency is {self.dc_weight}; needed is a number from 0 up.")
+            raise SettingsError(f"The weight of data consistency is {self.dc_weight}; expected a number from 0 up.")
 
     @property
     def weight(self) -> float | None:
@@ -123,7 +123,7 @@ class Reconstruction:
 
 
 def sampled(kspace: KSpace, sampling: Sampling | None, mask: np.ndarray | None = None) -> KSpace:
-    """`kspace` under a mask: one that is given, or one that `sampling` draws, or its own.
+    """`kspace` under a mask: the one passed, or one that `sampling` draws, or its own.
 
     Raises
     ------
@@ -136,7 +136,7 @@ def sampled(kspace: KSpace, sampling: Sampling | None, mask: np.ndarray | None =
         mask = sampling.mask(kspace.matrix, str(kspace.metadata.get("source", "")))
     if kspace.mask is not None and (mask & ~kspace.mask).any():
         raise SettingsError(
-            "The k-space is undersampled already, and the mask that was asked for wants samples that were not "
+            "The k-space is undersampled already, and the chosen mask contains samples that were not "
             "measured. Use the mask of the scan, or one that lies within it."
         )
     return replace(kspace, mask=np.asarray(mask, bool), mask_origin="generated" if sampling else "given")
@@ -344,7 +344,7 @@ def compare(reference: np.ndarray, images: Mapping[str, np.ndarray]) -> dict[str
 
 
 def describe(mask: np.ndarray, origin: str) -> dict[str, Any]:
-    """A mask in a few JSON-able words and numbers; its hash tells it from others."""
+    """A mask in a few JSON-able words and numbers; its hash distinguishes it from others."""
     return {
         "origin": origin or "none",
         "samples": int(np.count_nonzero(mask)),
@@ -370,7 +370,7 @@ def warnings(
     found.append(ESTIMATED)
     spans = list(card.masks.values())
     if not spans:
-        found.append(f"The card of {card.name} does not tell what masks and accelerations it was trained with.")
+        found.append(f"The card of {card.name} does not say which masks and accelerations it was trained with.")
     elif not min(s[0] for s in spans) / _FAR <= true <= max(s[1] for s in spans) * _FAR:
         low, high = min(s[0] for s in spans), max(s[1] for s in spans)
         found.append(f"The acceleration is {true:.2f}; {card.name} was trained with {low:g} to {high:g}.")

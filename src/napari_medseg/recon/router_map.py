@@ -42,7 +42,10 @@ def router_map_job(kspace: KSpace, settings: ReconSettings, model: TrainedModel,
         If the model has no routers or does not reconstruct, or nothing was measured of the slice.
     """
     if not model.card.design or not hasattr(model.network, "router_maps"):
-        raise SettingsError(f"'{model.card.name}' is no conditional network that reconstructs: it has no router map.")
+        raise SettingsError(
+            f"'{model.card.name}' is not a conditional network that reconstructs, so it has no router map. Choose "
+            "another model."
+        )
     from ..models.devices import choose_device
     from . import learned
 

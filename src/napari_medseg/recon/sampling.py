@@ -59,7 +59,7 @@ class Sampling:
         if self.kind not in KINDS:
             raise SettingsError(f"There is no sampling of the kind {self.kind!r}; choose one of {', '.join(KINDS)}.")
         if self.direction not in ("x", "y"):
-            raise SettingsError(f"The phase encoding is to run along {self.direction!r}; choose x or y.")
+            raise SettingsError(f"The direction of the phase encoding is {self.direction!r}; choose x or y.")
         _check(self.acceleration, self.center_fraction, self.offset)
         _stream(self.seed)
 
@@ -78,7 +78,7 @@ class Sampling:
             If `shape` does not have two axes or the options cannot be met on it.
         """
         if len(shape) != 2:
-            raise SettingsError(f"A mask was asked for the shape {tuple(shape)}; needed are rows and columns.")
+            raise SettingsError(f"The shape of the mask is {tuple(shape)}; expected rows and columns.")
         seed = (file_seed(name) or 0) if self.seed is None else self.seed
         if self.kind == "poisson":
             rows, columns = (round(n * self.center_fraction) for n in shape)
@@ -165,7 +165,7 @@ def draw_mask(
     acceleration, fraction = _draw_pair(stream, accelerations, center_fractions, combine)
     _check(acceleration, fraction, offset)
     if width < 1:
-        raise SettingsError(f"A mask of {width} columns was asked for; needed is at least one.")
+        raise SettingsError(f"The mask has {width} columns; expected at least one.")
     mask = COLUMN_KINDS[kind](stream, width, acceleration, fraction, offset)
     if not mask.any():
         raise SettingsError(
@@ -270,14 +270,14 @@ def load_mask(path: Path) -> np.ndarray:
     Raises
     ------
     FileError, SettingsError
-        If it cannot be read or is none.
+        If it cannot be read or is not a mask.
     """
     try:
         mask = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise FileError(f"The mask '{path.name}' cannot be read. Choose a .npy file of 0 and 1.") from error
     if getattr(mask, "ndim", 0) not in (1, 2) or mask.dtype.kind not in "biuf":
-        raise SettingsError(f"'{path.name}' is no mask: needed is an array (x,) or (y, x) of 0 and 1.")
+        raise SettingsError(f"'{path.name}' is not a mask; expected an array (x,) or (y, x) of 0 and 1.")
     return np.array(mask) > 0
 
 
@@ -294,18 +294,20 @@ def save_mask(mask: np.ndarray, path: Path) -> None:
 
 def _check(acceleration: float, center_fraction: float, offset: int | None) -> None:
     if not 1 <= acceleration < math.inf:
-        raise SettingsError(f"The acceleration is {acceleration}; needed is a number from 1 up.")
+        raise SettingsError(f"The acceleration is {acceleration}; expected a number from 1 up.")
     if not 0 <= center_fraction <= 1:
-        raise SettingsError(f"The centre fraction is {center_fraction}; needed is a share from 0 to 1.")
+        raise SettingsError(f"The centre fraction is {center_fraction}; expected a share from 0 to 1.")
     if offset is not None and offset < 0:
-        raise SettingsError(f"The offset of the mask is {offset}; needed is the number of a column, from 0 up.")
+        raise SettingsError(f"The offset of the mask is {offset}; expected the number of a column, from 0 up.")
 
 
 def _stream(seed: Seed) -> np.random.RandomState:
     try:
         return np.random.RandomState(seed)
     except (TypeError, ValueError) as error:
-        raise SettingsError(f"The seed {seed!r} is no whole number from 0 to {2**32 - 1}, nor some of them.") from error
+        raise SettingsError(
+            f"The seed is {seed!r}; expected a whole number from 0 to {2**32 - 1}, or several of them."
+        ) from error
 
 
 def _draw_pair(
@@ -316,7 +318,7 @@ def _draw_pair(
         return float(stream.choice(accelerations)), float(fraction)
     if len(accelerations) != len(fractions) or not len(fractions):
         raise SettingsError(
-            f"There are {len(accelerations)} accelerations and {len(fractions)} centre fractions; needed is one "
+            f"There are {len(accelerations)} accelerations and {len(fractions)} centre fractions; expected one "
             "fraction for each acceleration, or combine them freely."
         )
     index = stream.randint(len(fractions))

@@ -94,7 +94,7 @@ def espirit(calibration: np.ndarray, matrix: tuple[int, int]) -> np.ndarray:
             f"least {_LEAST} of both. Sample more centre lines, or choose a method that works coil by coil."
         )
     if not calibration.any():
-        raise VolumeError("The centre of k-space holds only zeros: there are no coil sensitivities to be found in it.")
+        raise VolumeError("The centre of k-space holds only zeros: coil sensitivities cannot be estimated from it.")
     taps = _taps(calibration, _KERNEL if min(size) >= _WIDE else _SMALL_KERNEL)
     offsets = np.arange(len(taps)) - len(taps) // 2
     by_row, by_column = (np.exp(-2j * np.pi * np.outer(np.arange(n) - n // 2, offsets) / n) for n in matrix)
@@ -169,7 +169,7 @@ def sense_steps(
     Parameters
     ----------
     measured : numpy.ndarray, shape (coil, y, x), complex
-        k-space of one slice; what lies outside `mask` is not looked at.
+        k-space of one slice; what lies outside `mask` is ignored.
     mask : numpy.ndarray, shape (x,) or (y, x), bool
     maps : numpy.ndarray, shape (coil, y, x), complex
         Coil sensitivities, squares summing to 1 over the coils (`espirit`).
@@ -261,7 +261,7 @@ def _normal_equation(measured: np.ndarray, mask: np.ndarray, maps: np.ndarray) -
     if measured.ndim != 3 or measured.shape != maps.shape or mask.shape not in (maps.shape[1:], maps.shape[2:]):
         raise VolumeError(
             f"The k-space has the shape {measured.shape}, its coil sensitivities {maps.shape} and its mask "
-            f"{mask.shape}; needed are the axes coil, y, x for both, and x or y, x for the mask."
+            f"{mask.shape}; expected the axes coil, y, x for both, and x or y, x for the mask."
         )
     dtype = np.complex128 if measured.dtype == np.complex128 else np.complex64
     measured, maps = measured.astype(dtype, copy=False), maps.astype(dtype, copy=False)

@@ -43,20 +43,20 @@ def simulate(volume: np.ndarray, rng: np.random.Generator, noise: float = 0.01) 
     Notes
     -----
     The phase is a polynomial of second degree. Without it the images are real, and k-space is conjugate symmetric:
-    half of it would tell the other half. Real data have no such magnitude images as their truth: coils, rounding,
+    half of it would determine the other half. Real data have no such magnitude images as their truth: coils, rounding,
     interpolation and the filters of the vendor are missing, so results are better than those of real data.
     """
     if not 0 <= noise < math.inf:
-        raise SettingsError(f"The noise is {noise}; needed is a number from 0 up, 0.01 for one percent.")
+        raise SettingsError(f"The noise is {noise}; expected a number from 0 up, 0.01 for one percent.")
     if volume.ndim != 3 or not volume.size or np.iscomplexobj(volume):
         raise VolumeError(
-            f"The images have the shape {volume.shape} and the type {volume.dtype}; needed are real values with the "
+            f"The images have the shape {volume.shape} and the type {volume.dtype}; expected real values with the "
             "three axes slice, y, x."
         )
     brightest = float(volume.max())
     if not (volume.min() >= 0 and 0 < brightest < math.inf):
         raise VolumeError(
-            "The images hold negative values, values that are not finite, or zeros only; needed are magnitude images. "
+            "The images hold negative values, values that are not finite, or zeros only; expected magnitude images. "
             "Shift or clip them first."
         )
     images = volume / brightest * np.exp(1j * smooth_phase(volume.shape[1:], rng))
@@ -77,12 +77,11 @@ def scan(volume: Volume, seed: int = 0, noise: float = 0.01) -> KSpace:
     Raises
     ------
     VolumeError
-        If the axes are others, or the images are no magnitudes.
+        If the axes are others, or the images are not magnitudes.
     """
     if volume.axes not in ("yx", "zyx"):
         raise VolumeError(
-            f"The image has the axes '{volume.axes}'; k-space is simulated of yx or zyx. Select one channel or time "
-            "point first."
+            f"The image has the axes '{volume.axes}'; expected yx or zyx. Select one channel or time point first."
         )
     images = np.asarray(volume.data)
     kspace = simulate(images.reshape(-1, *images.shape[-2:]), np.random.default_rng(seed), noise)

@@ -54,11 +54,11 @@ class HiddenSettings:
 
     def __post_init__(self) -> None:
         if not 0 < self.share < 1:
-            raise SettingsError(f"The share of hidden lines is {self.share}; needed is a number between 0 and 1.")
+            raise SettingsError(f"The share of hidden lines is {self.share}; expected a number between 0 and 1.")
         if self.repeats < 1:
-            raise SettingsError(f"There are to be {self.repeats} choices of hidden lines; needed is 1 or more.")
+            raise SettingsError(f"The number of choices of hidden lines is {self.repeats}; expected 1 or more.")
         if self.seed < 0:
-            raise SettingsError(f"The seed is {self.seed}; needed is a whole number from 0 up.")
+            raise SettingsError(f"The seed is {self.seed}; expected a whole number from 0 up.")
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Hint:
     def caution(self) -> str:
         """What a person should know before trusting the hint."""
         far = f"; above about {FAR:g}x (here {self.acceleration:.2f}x) it is unreliable"
-        return f"A hint, no proof{far if self.acceleration > FAR else ''}."
+        return f"A hint, not a proof{far if self.acceleration > FAR else ''}."
 
 
 def hint_job(
@@ -157,7 +157,7 @@ def hint_job(
     if why_not := cannot_thin(kspace.mask):
         raise SettingsError(why_not)
     if not candidates:
-        raise SettingsError("No method was given to compare; needed is at least one.")
+        raise SettingsError("The list of methods to compare is empty; expected at least one.")
     prepared = [methods.prepare(kspace, settings, model) for settings, model in candidates]
     chosen = chosen_slices(kspace, indices)
     total = len(chosen) * hidden.repeats * len(prepared)
