@@ -190,7 +190,7 @@ def test_beside_the_objects_is_the_largest_part_without_any(npz):
 
 def test_slices_without_room_beside_their_objects_are_refused(npz):
     root = npz(label=np.ones((4, 20, 24), np.uint8))
-    with pytest.raises(SettingsError, match="no room beside"):
+    with pytest.raises(SettingsError, match="no room next to"):
         load([Source("data.npz", beside=3)], PLAIN, root)
 
 

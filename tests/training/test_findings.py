@@ -43,14 +43,14 @@ def test_sound_data_are_counted_and_give_no_warning():
 def test_what_is_ignored_is_counted():
     sparse = entry(reviewed=(1,), ignore=2)
     (text,), _ = said([sparse])
-    assert "2 slices that nobody labelled; 70.8 % of all voxels are ignored" in text
+    assert "2 slices without labels; 70.8 % of all voxels are ignored" in text
 
 
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
         ({"labels": np.ones((3, 8, 8), np.uint8)}, "The class 'tumour' never occurs in train: it cannot be learnt."),
-        ({"labels": np.full((3, 8, 8), 7)}, "The labels 7 of train are of no class (case a)."),
+        ({"labels": np.full((3, 8, 8), 7)}, "The labels 7 of train do not belong to any class (case a)."),
         ({"image": np.ones((3, 8, 8))}, "A single grey value in 3 slices of train (case a)."),
         (
             {"image": np.where(np.eye(8), np.nan, np.arange(24.0).reshape(3, 1, 8))},
@@ -67,7 +67,7 @@ def test_faults_of_one_case_are_named(changes, sentence):
 def test_several_labels_of_one_class_are_doubted_unless_they_number_objects():
     _, warnings = said([entry()], classes=ONE)
     assert warnings == [
-        "The labels 1, 2 of train all count as 'liver'. If one means that nobody knows, name it in 'ignore'."
+        "The labels 1, 2 of train all count as 'liver'. If one of them means 'not known', name it in 'ignore'."
     ]
     numbered = entry()
     assert said([entry(objects=numbered.labels)], classes=ONE)[1] == []

@@ -163,7 +163,7 @@ def test_old_data_that_do_not_hold_a_new_class_are_not_rehearsed(annotation, tmp
         ((), {}, "reviewed"),
         ((12,), {}, "12 slices"),
         ((1,), {"name": "litenext-heart"}, "already"),
-        ((1,), {"name": "No Name"}, "no model name"),
+        ((1,), {"name": "No Name"}, "not a model name"),
         ((1,), {"base": "conditional-swin-mri-dc"}, "reconstructs"),
         ((1,), {"base": "nothing"}, "does not exist"),
         ((1,), {"classes": (replace(MUSCLE, id=2),)}, "1, 2, ..."),

@@ -59,7 +59,7 @@ def test_slices_that_nobody_reviewed_serve_as_neighbours_only(tmp_path):
     around = [torch.from_numpy(PLAIN.normalise(item.image.data[z])) for z in (0, 1, 2)]
     assert torch.equal(samples[0].image, torch.cat(around))
     assert [s.thickness for s in samples] == [None, None]  # distances across the gap mean nothing
-    with pytest.raises(SettingsError, match="anybody labelled"):
+    with pytest.raises(SettingsError, match="no labelled slices"):
         write_dataset(tmp_path / "none", [pair(reviewed=())], CLASSES)
         load([Source("none")], PLAIN, tmp_path, 2)
 
@@ -105,7 +105,7 @@ def test_spacing_is_given_where_the_file_has_none(folder):
         ({"label": "../../labels.nii.gz"}, {}, "lies outside the folder"),
         ({"image": "/etc/hostname"}, {}, "lies outside the folder"),
         ({"split": "training"}, {}, "the split is 'training'"),
-        ({"patient": "a"}, {}, "patient is not known among image, label, case"),
+        ({"patient": "a"}, {}, "patient found, expected image, label, case"),
         ({"reviewed": [1.5]}, {}, "list of slice numbers"),
         ({"held_back": None}, {}, "held_back must be a list"),
         ({"image": "images/\0"}, {}, "does not describe a data set"),
@@ -121,7 +121,7 @@ def test_spacing_is_given_where_the_file_has_none(folder):
         ({}, {"classes": [{"id": 2, "name": "a", "colour": "#000000"}]}, "numbered 1, 2"),
         ({}, {"classes": [{"id": 1, "name": "a", "colour": "red"}]}, 'a "colour" like'),
         ({}, {"ignore": 2}, "neither 0 nor that of a class"),
-        ({}, {"version": 1}, "version is not known"),
+        ({}, {"version": 1}, "version found, expected"),
     ],
 )
 def test_what_cannot_be_right_is_refused(folder, case, changes, sentence):

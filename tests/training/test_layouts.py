@@ -97,7 +97,7 @@ def test_acdc_volumes_and_the_scoring_without_end_slices(acdc):
 
 def test_acdc_lists_must_name_files_of_acdc(acdc):
     (acdc / "lists_ACDC" / "train.txt").write_text("../test/case_002_volume_ED.npz\n")
-    with pytest.raises(FileError, match="is no name of ACDC"):
+    with pytest.raises(FileError, match="is not a file name of ACDC"):
         read(acdc, "acdc", split="train")
     (acdc / "lists_ACDC" / "train.txt").write_text("case_009_sliceED_0.npz\n")
     with pytest.raises(FileError, match="is missing"):
@@ -290,7 +290,7 @@ def test_other_folders_are_refused(tmp_path, layout):
     (tmp_path / "set" / "something").mkdir(parents=True)
     with pytest.raises(MedsegError):
         read(tmp_path / "set", layout, split="train" if layout == "acdc" else "")
-    with pytest.raises(FileError, match="needed is a folder"):
+    with pytest.raises(FileError, match="expected a folder"):
         read(tmp_path / "absent", layout)
 
 

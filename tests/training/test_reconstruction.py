@@ -1,4 +1,4 @@
-"""Training to reconstruct: simulated scans, the unrolled cascade, resumable runs, figures beside the classical ones."""
+"""Training to reconstruct: simulated scans, the unrolled cascade, resumable runs, figures."""
 
 from dataclasses import replace
 

@@ -65,9 +65,9 @@ class AugmentSettings:
         for name in ("zoom", "gamma", "gain"):
             pair = getattr(self, name)
             if len(pair) != 2 or not 0 < pair[0] <= pair[1]:
-                raise SettingsError(f"The augmentation '{name}' is {pair}; needed are two rising numbers above 0.")
+                raise SettingsError(f"The augmentation '{name}' is {pair}; expected two rising numbers above 0.")
         if not 0 <= self.blur <= _MAX_BLUR:
-            raise SettingsError(f"The augmentation 'blur' is {self.blur}; needed is a number from 0 to {_MAX_BLUR}.")
+            raise SettingsError(f"The augmentation 'blur' is {self.blur}; expected a number from 0 to {_MAX_BLUR}.")
 
     def without_resampling(self) -> AugmentSettings:
         """The same, but pixels stay where they are, up to mirroring and quarter turns."""

@@ -52,7 +52,7 @@ class ImageScore:
     empty : bool
         Whether the image holds no object.
     predicted : float
-        Share of its pixels that were given to a class.
+        Share of its pixels that were assigned to a class.
     objects : ObjectCounts or None
         None where objects were not counted.
     """

@@ -28,7 +28,7 @@ _HARDLY_WORSE = 0.01  # Dice
 _EVERY = 5  # reviewed slice is held back
 _ENOUGH = 5  # slices to choose weights by
 _LEARNING: dict[str, Any] = {"optimizer": "nadam", "ema": 0.9, "balance": 0.5, "clip": 1.0}
-_RATE = 5e-5  # higher ones fit the reviewed slices better and those beside them worse
+_RATE = 5e-5  # higher ones fit the reviewed slices better and those next to them worse
 _RATE_ANEW = 1e-3  # where classes begin anew
 _ANCHOR = 0.5  # gains half as much on the images learnt from, and loses little elsewhere (measured on `val`)
 _REPLAYED = 0.5  # share of the views
@@ -66,7 +66,7 @@ class FineTuneSettings:
     seconds : float
         Time to train, about.
     ignore : int or None
-        Label of voxels that nobody said anything about.
+        Label of voxels about which nothing is known.
     device, threads
         See `RunSettings`.
     replay : str
@@ -88,7 +88,7 @@ class FineTuneSettings:
 def prepare(annotations: Sequence[Annotation], settings: FineTuneSettings, folder: Path) -> TrainSettings:
     """Write the data set and the recipe of a run into `folder`.
 
-    Every fifth reviewed slice, at least one where there are two, is held back: it is not learnt from and tells whether
+    Every fifth reviewed slice, at least one where there are two, is held back: it is not learnt from and shows whether
     the model got better, see `before_and_after`. Which weights are the best is decided on these slices too; as long as
     they are fewer than five, which say little, on all that were reviewed.
 
@@ -159,7 +159,8 @@ def _check(annotation: Annotation, settings: FineTuneSettings) -> None:
     known = {0, settings.ignore, *(row.id for row in settings.classes)}
     if unknown := sorted(set(np.unique(labels.data).tolist()) - known):
         raise VolumeError(
-            f"'{annotation.name}' holds the labels {', '.join(map(str, unknown[:5]))}, which are no classes. "
+            f"'{annotation.name}' holds the labels {', '.join(map(str, unknown[:5]))}, which do not belong to any "
+            "class. "
             "Add them to the classes, or erase them."
         )
 
@@ -167,9 +168,9 @@ def _check(annotation: Annotation, settings: FineTuneSettings) -> None:
 def _recipe(settings: FineTuneSettings) -> TrainSettings:
     check_new_name(settings.name)
     if not settings.seconds > 0:
-        raise SettingsError(f"The time to train is {settings.seconds} s; needed is more than 0.")
+        raise SettingsError(f"The time to train is {settings.seconds} s; expected more than 0.")
     if settings.ignore in (0, *(row.id for row in settings.classes)):
-        raise SettingsError(f"The label to ignore is {settings.ignore}; needed is neither 0 nor that of a class.")
+        raise SettingsError(f"The label to ignore is {settings.ignore}; expected neither 0 nor that of a class.")
     path = models.find(settings.base)
     card = models.load_card(path)
     if card.design:
@@ -201,7 +202,7 @@ def _recipe(settings: FineTuneSettings) -> TrainSettings:
 
 
 def _replay(settings: FineTuneSettings, path: Path, same: bool) -> tuple[Source, ...]:
-    """Data of the base model: all of them, by its recipe, or the slices that lie beside its weights."""
+    """Data of the base model: all of them, by its recipe, or the slices that come with its weights."""
     card, beside = models.load_card(path), path.with_suffix(".replay.npz")
     if not settings.replay:
         spacing = (card.preprocess.spacing,) * 2 if card.preprocess.spacing else None
@@ -212,7 +213,7 @@ def _replay(settings: FineTuneSettings, path: Path, same: bool) -> tuple[Source,
         )
     recipe = Path(__file__).parent / "recipes" / card.recipe
     if not card.recipe or not recipe.is_file():
-        raise SettingsError(f"The recipe of '{card.name}' is not known, nor are its data. Leave out the replay folder.")
+        raise SettingsError(f"Neither the recipe nor the data of '{card.name}' are known. Leave out the replay folder.")
     folder = Path(settings.replay).resolve()
     return tuple(replace(source, path=str(folder / source.path)) for source in read_settings(recipe).train)
 
@@ -226,7 +227,7 @@ def _texts(card: models.ModelCard, settings: FineTuneSettings, same: bool) -> di
         "data": f"{card.name}, fine-tuned on slices annotated by its user. Before that: {card.data}",
         "licence": f"of {card.name}: {card.licence}; of the annotations: their author's",
         "split": "every fifth annotated slice for validation, none for a test",
-        "limits": f"Measured on slices of the images it learnt from only. {card.limits}",
+        "limits": f"Measured only on slices of the images that it was trained on. {card.limits}",
         "spacing_mm": card.spacing_mm,
         "dicom_modality": card.dicom_modality,
         "orientation": card.orientation,

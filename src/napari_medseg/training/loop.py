@@ -51,7 +51,7 @@ class Task(Protocol):
     network: nn.Module
     """What is trained and kept."""
     branch: nn.Module | None
-    """What is trained beside it and not kept."""
+    """What is trained along with it and not kept."""
     figure: str
     """Name of the figure that `score` returns."""
 
@@ -107,7 +107,7 @@ def train_job(settings: TrainSettings | ReconTrainSettings, run: Path, *, root: 
     ------
     MedsegError
         If settings or data do not fit, the folder holds another run or cannot be written to, another process is at work
-        in it, or the loss is no finite number any more.
+        in it, or the loss is not finite any more.
     """
     began = time.monotonic()
     device = _device(settings.device)
@@ -135,7 +135,7 @@ def _writing(run: Path) -> Iterator[None]:
     except (OSError, RuntimeError) as error:  # the second by PyTorch
         raise FileError(
             f"The folder '{run}' cannot be written to ({getattr(error, 'strerror', None) or short(error)}). Make room "
-            "or choose another folder; the same command goes on from the last checkpoint."
+            "or choose another folder; the same command continues from the last checkpoint."
         ) from error
 
 
@@ -237,8 +237,9 @@ class _Trainer:
         self.step += 1
         if not math.isfinite(self.losses[-1]):
             raise SettingsError(
-                f"The loss of step {self.step} is no finite number. Lower learning_rate or set clip; the best weights "
-                "so far are kept."
+                f"Training diverged at step {self.step} (the loss is NaN or infinite). The best weights so far are "
+                "saved; "
+                "lower learning_rate or set clip."
             )
         self._follow()
 
@@ -329,7 +330,8 @@ class _Trainer:
                 part.load_state_dict(state[name])
         except (ModelError, KeyError, ValueError, RuntimeError) as error:
             raise FileError(
-                f"'{self.last}' is damaged or no checkpoint of this run. Delete it to begin anew, or restore it."
+                f"'{self.last}' is damaged, or is not a checkpoint of this run. Delete it to start again, or restore "
+                "it."
             ) from error
 
     def finish(self, root: Path, seconds: float) -> models.ModelCard:

@@ -1,4 +1,4 @@
-"""Figures of a model that reconstructs, beside the classical methods, and what it does to small spots."""
+"""Figures of a model that reconstructs, next to those of the classical methods, and what it does to small spots."""
 
 from __future__ import annotations
 

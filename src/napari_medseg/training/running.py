@@ -27,7 +27,7 @@ def process(run: Path) -> psutil.Process | None:
     try:
         noted = json.loads((run / _NOTE).read_text(encoding="utf-8"))
         found = psutil.Process(noted["pid"])
-        same = abs(found.create_time() - noted["created"]) < 1  # numbers of processes are given anew
+        same = abs(found.create_time() - noted["created"]) < 1  # numbers of processes are used again
         return found if same and found.is_running() and found.status() != psutil.STATUS_ZOMBIE else None
     except (OSError, ValueError, KeyError, TypeError, psutil.Error):
         return None

@@ -1,4 +1,4 @@
-"""The options of a training run, as they stand in a JSON recipe."""
+"""The options of a training run, as a JSON recipe holds them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Phase:
     def __post_init__(self) -> None:
         if self.size < 16 or self.size % 16 or self.batch < 1:
             raise SettingsError(
-                f"A phase has size {self.size} and batch {self.batch}; needed are a size that is a multiple of 16 "
+                f"A phase has size {self.size} and batch {self.batch}; expected a size that is a multiple of 16 "
                 "and at least one view."
             )
 
@@ -172,7 +172,7 @@ class RunSettings:
 
     def __post_init__(self) -> None:
         if missing := [sentence for sentence, given in self._needed().items() if not given]:
-            raise SettingsError(f"The training settings do not fit together; needed: {'; '.join(missing)}.")
+            raise SettingsError(f"The training settings do not fit together; expected: {'; '.join(missing)}.")
 
     def _needed(self) -> dict[str, bool]:
         """What the settings must fulfil, and whether they do."""
@@ -335,7 +335,7 @@ class ReconTrainSettings(RunSettings):
             or (self.error == "squared" and self.design == "image"),
             "at least one iteration and one image per step": min(self.iterations, self.batch) >= 1,
             "a warm and smooth_phases from 0 to 1": 0 <= self.warm <= 1 and 0 <= self.smooth_phases <= 1,
-            "full precision, for complex numbers know no other": not self.mixed_precision,
+            "full precision, the only one for complex numbers": not self.mixed_precision,
         }
 
 
@@ -380,10 +380,10 @@ def _record(kind: type[T], raw: Any) -> T:
     known = [f.name for f in fields(kind)]
     if not isinstance(raw, dict) or (unknown := sorted(set(raw) - set(known))):
         given = ", ".join(unknown) if isinstance(raw, dict) else repr(raw)
-        raise SettingsError(f"{kind.__name__} does not know {given}; it takes {', '.join(known)}.")
+        raise SettingsError(f"{kind.__name__} has no option {given}; choose from {', '.join(known)}.")
     for name, hint in get_type_hints(kind).items():
         if name in raw and not types_of_fields.fits(raw[name], hint):
-            raise SettingsError(f"The setting '{name}' is {raw[name]!r}; needed is {types_of_fields.words(hint)}.")
+            raise SettingsError(f"The setting '{name}' is {raw[name]!r}; expected {types_of_fields.words(hint)}.")
     try:
         return kind(**raw)
     except TypeError as error:

@@ -25,7 +25,7 @@ def take_over(network: nn.Module, settings: RunSettings, path: Path) -> list[str
 
     A model of our own may be the same network, the backbone of it, or one with other classes or input channels: the
     maps of classes of the same name, or else of the same number, and the channels that both have are taken. Of a file
-    without a card, the published checkpoint of the same architecture, everything is told from the tensors.
+    without a card, the published checkpoint of the same architecture, everything is determined from the tensors.
 
     Parameters
     ----------
@@ -58,16 +58,16 @@ def take_over(network: nn.Module, settings: RunSettings, path: Path) -> list[str
                 partly.append(name)
     if 2 * len(taken) < len(mine):
         raise SettingsError(
-            f"The run cannot begin with '{path.name}': its network has other layers. "
+            f"The run cannot start from '{path.name}': its network has other layers. "
             "Choose a model of the same architecture and options."
         )
     network.load_state_dict(mine | taken)
     notes = {
-        "Taken in part, the rest begins anew": partly,
-        "Not in the file, so they begin anew": [name for name in mine if name not in taken],
+        "Taken in part, the rest starts untrained": partly,
+        "Not in the file, so they start untrained": [name for name in mine if name not in taken],
         "Not taken": sorted(given.keys() - set(names.values())),
     }
-    told = f"{len(taken)} of {len(mine)} tensors begin with those of '{path.stem}'."
+    told = f"{len(taken)} of {len(mine)} tensors start from those of '{path.stem}'."
     return [told, *(f"{words}: {', '.join(keys)}." for words, keys in notes.items() if keys)]
 
 

@@ -27,7 +27,7 @@ def fits(value: Any, hint: Any) -> bool:
 
 
 def words(hint: Any) -> str:
-    """What is needed where `fits` says no."""
+    """What is expected where `fits` is False."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin is UnionType:
         return " or ".join(map(words, inner))

@@ -18,7 +18,7 @@ from .reading import entries
 from .sources import Entry, Source
 
 IGNORE = 255
-"""Number in `Sample.labels` of voxels that nobody said anything about: they count in no loss and no score."""
+"""Number in `Sample.labels` of voxels about which nothing is known: they count in no loss and no score."""
 
 _CONTEXT = 3  # slices that a network with neighbours sees
 
@@ -32,7 +32,7 @@ class Sample:
     image : torch.Tensor, shape (3, y, x) or (9, y, x), float32
         Normalised to [0, 1]; nine channels are those of the slice before, the slice and the slice after.
     labels : torch.Tensor, shape (y, x), uint8
-        0 background, i + 1 the class of logit map i, `IGNORE` where nobody said anything.
+        0 background, i + 1 the class of logit map i, `IGNORE` where nothing is known.
     case, group : str
         Whose slice it is, and the group it is reported in.
     repeat : int
@@ -67,7 +67,7 @@ def load(
     *,
     context: bool = False,
 ) -> list[Sample]:
-    """Read and normalise all slices of `sources`; those of which nobody said anything serve as neighbours only.
+    """Read and normalise all slices of `sources`; those without labels serve as neighbours only.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def load(
         Folder that relative paths start from.
     classes : int
         Number of classes without background. With one, every label above 0 means it (masks of 0 and 255 too); with
-        more, labels must be 0 to `classes`. `Source.ignore` stands beside them.
+        more, labels must be 0 to `classes`. `Source.ignore` is allowed as well.
     context : bool
         Whether images get their neighbours, see `Sample`.
 
@@ -90,7 +90,7 @@ def load(
     samples = [sample for source in sources for sample in _samples(source, preprocess, root, classes, context)]
     if not samples:
         raise SettingsError(
-            "The data set holds no slices that anybody labelled. Check the paths and the entries 'select' and 'split' "
+            "The data set holds no labelled slices. Check the paths and the entries 'select' and 'split' "
             "of its sources."
         )
     return samples
@@ -118,7 +118,7 @@ def _samples(
 
 
 def _chosen(stack: list[Sample], context: bool, inner: bool) -> list[Sample]:
-    """The slices of a stack that anybody labelled, with neighbours that may be others."""
+    """The labelled slices of a stack, with neighbours that may be others."""
     if context:
         stack = _with_neighbours(stack)
     stack = stack[1:-1] if inner else stack
@@ -166,7 +166,7 @@ def class_numbers(entry: Entry, classes: int) -> np.ndarray:
     Raises
     ------
     SettingsError
-        If there are several classes and a label is of none of them.
+        If there are several classes and a label belongs to none of them.
     """
     ignored = entry.ignored()
     if classes > 1 and (unknown := np.setdiff1d(entry.labels[~ignored], np.arange(classes + 1))).size:

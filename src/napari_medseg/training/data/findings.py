@@ -40,7 +40,7 @@ class Facts:
     slices : int
         All of them.
     labelled, empty : int
-        Slices that somebody labelled, wholly or in part, and those of them without any object.
+        Slices that are labelled, wholly or in part, and those of them without any object.
     values : frozenset of int
         Labels other than the background and the one to ignore.
     numbered : bool
@@ -164,7 +164,7 @@ def _content(split: str, facts: list[Facts], labelled: bool) -> str:
     known, ignored = sum(f.labelled for f in facts), sum(f.ignored for f in facts)
     text += f", {_count(sum(f.empty for f in facts), 'slice')} without any object"
     if known < slices:
-        text += f", {_count(slices - known, 'slice')} that nobody labelled"
+        text += f", {_count(slices - known, 'slice')} without labels"
     if ignored:
         text += f"; {100 * ignored / sum(f.voxels for f in facts):.3g} % of all voxels are ignored"
     return f"{text}."
@@ -190,12 +190,12 @@ def _labels(split: str, facts: list[Facts], classes: Sequence[LabelClass]) -> li
         found = [] if any(f.values for f in facts) else [_never(split, classes[0])]
         if len(values) > 1:
             text = f"The labels {_listed(values)} of {split} all count as '{classes[0].name}'. "
-            found.append(Finding(f"{text}If one means that nobody knows, name it in 'ignore'.", warning=True))
+            found.append(Finding(f"{text}If one of them means 'not known', name it in 'ignore'.", warning=True))
         return found
     found = [_never(split, row) for row in classes if row.id not in values]
     known = {row.id for row in classes}
     if outside := [f for f in facts if f.values - known]:
-        text = f"The labels {_listed(values - known)} of {split} are of no class ({_cases(outside)}). "
+        text = f"The labels {_listed(values - known)} of {split} do not belong to any class ({_cases(outside)}). "
         found.append(Finding(f"{text}Renumber them, add the classes, or name the label to ignore.", warning=True))
     return found
 
@@ -238,7 +238,7 @@ def _leaks(facts: Sequence[Facts]) -> list[Finding]:
     for part, what in ((shared, "The same case"), (copies, "Equal images under different names")):
         if part:
             splits = " and ".join(sorted({f.split for f in part}))
-            found.append(f"{what} in {splits} ({_cases(part)}): figures measured on what was learnt say nothing.")
+            found.append(f"{what} in {splits} ({_cases(part)}): figures measured on training data mean nothing.")
     return [Finding(f"{text} Keep all images of a case in one split.", warning=True) for text in found]
 
 

@@ -58,7 +58,7 @@ class DatasetCase:
     def __post_init__(self) -> None:
         texts = all(isinstance(text, str) and text for text in (self.image, self.label, self.case))
         _require(texts, "image, label and case must be texts that are not empty")
-        _require(self.split in SPLITS, f"the split is {self.split!r}; needed is one of {', '.join(SPLITS)}")
+        _require(self.split in SPLITS, f"the split is {self.split!r}; expected one of {', '.join(SPLITS)}")
         for name in ("reviewed", "held_back"):
             if (listed := getattr(self, name)) is not None or name == "held_back":
                 numbers = isinstance(listed, list | tuple) and all(type(z) is int and z >= 0 for z in listed)
@@ -75,14 +75,14 @@ class DatasetCase:
 
 @dataclass(frozen=True)
 class DatasetFile:
-    """What stands in a ``dataset.json``.
+    """What a ``dataset.json`` holds.
 
     Parameters
     ----------
     classes : tuple of LabelClass
     cases : tuple of DatasetCase
     ignore : int or None
-        Label for voxels that nobody said anything about.
+        Label for voxels about which nothing is known.
     """
 
     classes: tuple[LabelClass, ...]
@@ -99,7 +99,7 @@ class DatasetFile:
         _require(len(set(images)) == len(images), "an image is listed twice")
 
     def to_json(self) -> str:
-        """As indented JSON; what is not given is left out."""
+        """As indented JSON; what is None or empty is left out."""
         content = {key: value for key, value in asdict(self).items() if value is not None}
         given = [{k: v for k, v in asdict(case).items() if v is not None} for case in self.cases]
         content["cases"] = [{k: v for k, v in case.items() if k != "held_back" or v} for case in given]
@@ -202,7 +202,7 @@ def _check_fit(item: LabelledImage) -> None:
     axes = item.image.axes
     if axes.removesuffix("c") not in ("yx", "zyx") or item.labels.axes != axes.removesuffix("c"):
         raise VolumeError(
-            f"'{item.case}' has an image with the axes '{axes}' and labels with '{item.labels.axes}'; needed are yx or "
+            f"'{item.case}' has an image with the axes '{axes}' and labels with '{item.labels.axes}'; expected yx or "
             "zyx, and the image may have colours. Select one time point or channel first."
         )
     if item.image.data.shape[: len(item.labels.axes)] != item.labels.data.shape:
@@ -262,14 +262,14 @@ def paired(folder: Path, source: Source) -> Iterator[Case]:
     """The files in ``images`` with those of the same name in ``labels``; if nothing is labelled, just the images."""
     images, labels = folder / "images", folder / "labels"
     if not images.is_dir() or (source.label and not labels.is_dir()):
-        raise FileError(f"'{folder}' is no data set; needed are the subfolders images/ and labels/ with files.")
+        raise FileError(f"'{folder}' is not a data set; expected the subfolders images/ and labels/ with files.")
     if source.split:
         raise SettingsError(f"'{folder}' has no splits. Add a {NAME}, or leave out 'split'.")
-    # a .json beside an image holds notes of this package
+    # a .json next to an image holds notes of this package
     for image in sorted(p for p in images.iterdir() if not p.name.startswith(".") and p.suffix != ".json"):
         label = labels / image.name if source.label else None
         if label is not None and not label.exists():
-            raise FileError(f"'{image.name}' has no partner in '{labels}'. Give both the same name.")
+            raise FileError(f"'{image.name}' has no file of the same name in '{labels}'. Give both the same name.")
         yield Case(image.name, "", lambda image=image, label=label: read_pair(image, label, image.name))
 
 
@@ -286,9 +286,9 @@ def _require(fulfilled: Any, sentence: str) -> None:
 
 def _known(kind: type, raw: Any) -> dict[str, Any]:
     names = [f.name for f in fields(kind)]
-    _require(isinstance(raw, dict), f"{short(ValueError(repr(raw)))} stands in place of an object")
+    _require(isinstance(raw, dict), f"{short(ValueError(repr(raw)))} found, expected an object")
     unknown = sorted(set(raw) - set(names))
-    _require(not unknown, f"{', '.join(unknown)} is not known among {', '.join(names)}")
+    _require(not unknown, f"{', '.join(unknown)} found, expected {', '.join(names)}")
     return dict(raw)
 
 

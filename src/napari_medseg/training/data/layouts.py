@@ -38,7 +38,7 @@ def acdc(folder: Path, source: Source) -> Iterator[Case]:
         found = _ACDC_NAME.fullmatch(line)
         if not found:
             raise FileError(
-                f"'{line}' in the list {split}.txt is no name of ACDC, like case_001_sliceED_0.npz or "
+                f"'{line}' in the list {split}.txt is not a file name of ACDC, such as case_001_sliceED_0.npz or "
                 "case_002_volume_ED.npz. Correct the list."
             )
         yield Case(
@@ -50,7 +50,7 @@ def acdc(folder: Path, source: Source) -> Iterator[Case]:
 
 def _read_acdc(path: Path, found: re.Match[str]) -> Entry:
     if not path.is_file():
-        raise FileError(f"'{path}' is missing, which the list of its split names. Copy it, or shorten the list.")
+        raise FileError(f"'{path}' is missing, although the list of its split names it. Copy it, or correct the list.")
     arrays = npz_arrays(path, {"img", "label"})
     case, phase, index = found["case"], found["slice_phase"], found["index"]
     stack = (case, phase) if phase else None
@@ -64,7 +64,7 @@ def image_mask(folder: Path, source: Source) -> Iterator[Case]:
 
 
 def isic(folder: Path, source: Source) -> Iterator[Case]:
-    """ISIC 2016 to 2018: ``..Training_Input`` or ``.._Data`` beside ``..Training_GroundTruth``, and so for each split.
+    """ISIC 2016 to 2018: ``..Training_Input`` or ``.._Data`` next to ``..Training_GroundTruth``, and so for each split.
 
     ``ISIC_0000000.jpg`` belongs to ``ISIC_0000000_segmentation.png``.
     """
@@ -80,7 +80,7 @@ def isic(folder: Path, source: Source) -> Iterator[Case]:
             yield from _pictures(inputs[0], truths[0])
     if not found:
         raise FileError(
-            f"'{folder}' does not hold ISIC's folders for the split '{source.split or 'any'}', like "
+            f"'{folder}' does not hold ISIC's folders for the split '{source.split or 'any'}', such as "
             "ISIC2018_Task1-2_Training_Input and ISIC2018_Task1_Training_GroundTruth. Choose the folder above them."
         )
 
@@ -94,7 +94,7 @@ def _pictures(images_folder: Path, masks_folder: Path) -> Iterator[Case]:
         if path.stem.endswith("_superpixels"):
             continue
         if path.stem not in masks:
-            raise FileError(f"'{path.name}' has no mask in '{masks_folder}', like {path.stem}_segmentation.png.")
+            raise FileError(f"'{path.name}' has no mask in '{masks_folder}', such as {path.stem}_segmentation.png.")
         yield _picture(path, masks[path.stem])
 
 
@@ -185,7 +185,7 @@ def lits(folder: Path, source: Source) -> Iterator[Case]:
     for number in numbers:
         image, label = names[f"volume-{number}.nii"], names.get(f"segmentation-{number}.nii")
         if label is None:
-            raise FileError(f"'{image.name}' has no labels 'segmentation-{number}.nii'. Copy them beside it.")
+            raise FileError(f"'{image.name}' has no labels 'segmentation-{number}.nii'. Copy them next to it.")
         case = f"volume-{number}"
         yield Case(case, "", lambda image=image, label=label, case=case: read_pair(image, label, case))
 

@@ -45,7 +45,7 @@ def _found(path: Path, source: Source) -> Iterator[Entry]:
         yield from _from_npz(path, source)
     else:
         needed = "a folder" if source.layout else "an .npz file or a folder with images/ and labels/"
-        raise FileError(f"'{path}' is no data set; needed is {needed}.")
+        raise FileError(f"'{path}' is not a data set; expected {needed}.")
 
 
 def _from_folder(path: Path, source: Source) -> Iterator[Entry]:
@@ -98,7 +98,7 @@ def _from_row(row: Mapping[str, Any], source: Source, path: Path, index: int) ->
         part = _beside(label > 0, source.beside)
         image, label = image[part], np.zeros_like(label[part])
         if not label.size:
-            raise SettingsError(f"'{path.name}': entry {index} has no room beside its objects. Lower 'beside'.")
+            raise SettingsError(f"'{path.name}': entry {index} has no room next to its objects. Lower 'beside'.")
     if source.shape:
         inner = tuple(slice(0, int(n)) for n in row[source.shape])
         image, label, objects = image[inner], label[inner], None if objects is None else objects[inner]
@@ -126,7 +126,7 @@ def _check_fit(entry: Entry) -> None:
     if labels.ndim < 2 or image.shape not in (labels.shape, (*labels.shape, 3)):
         raise SettingsError(
             f"Case '{entry.case}': image {image.shape} and labels {labels.shape} do not fit; "
-            "needed are equal shapes, or three colours at the end of the image's."
+            "expected equal shapes, or three colours at the end of the image's."
         )
     if objects is not None and objects.shape != labels.shape:
         raise SettingsError(f"Case '{entry.case}': labels {labels.shape} and objects {objects.shape} do not fit.")

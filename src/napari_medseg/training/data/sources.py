@@ -44,22 +44,22 @@ class Source:
     shape : str
         Array with the true shape of each volume, which lies in the first corner of its array; empty where it fills it.
     spacing : tuple of float or None
-        Voxel size (y, x) or (z, y, x) in mm of the entries that do not tell theirs; None where it is not known.
+        Voxel size (y, x) or (z, y, x) in mm of the entries that do not state theirs; None where it is not known.
     frame : str
         Array with the number of each slice in the series of its `case`. Slices of one case whose numbers differ by
         multiples of `stride` lie on top of each other: they are neighbours. Empty: slices have no neighbours.
     stride : int
         See `frame`: images per slice position, for example the phases of a cine series.
     beside : int
-        If above 0, show of each slice only the largest part that lies beside its objects, at least this many pixels
+        If above 0, show of each slice only the largest part next to its objects, at least this many pixels
         away from them: an image without any object, of the same kind.
     split : str
-        Read only the cases of this part of a folder that tells them apart: ``train``, ``val`` or ``test``; empty reads
+        Read only the cases of this part of a folder that has splits: ``train``, ``val`` or ``test``; empty reads
         all.
     layout : str
         A published data set whose folders lie as their authors made them, see `layouts.LAYOUTS`; empty for the others.
     ignore : int or None
-        Label for voxels that nobody said anything about. None: a ``dataset.json`` may name one.
+        Label for voxels about which nothing is known. None: a ``dataset.json`` may name one.
     inner : bool
         Leave out the first and the last slice of every volume, as the authors of LSTM-SA do when they score.
     """
@@ -95,7 +95,7 @@ class Entry:
     case, group : str
         See `dataset.Sample`.
     name : str
-        Tells the entry from all others, as a path; empty where `case` does.
+        Distinguishes the entry from all others, as a path; empty where `case` does.
     repeat : int
         Share of an epoch.
     spacing : tuple of float or None
@@ -106,9 +106,9 @@ class Entry:
         What a single slice is a part of; slices of equal `stack` lie on top of each other in the order of `frame`.
     frame : int
     ignore : int or None
-        Label of voxels that nobody said anything about.
+        Label of voxels about which nothing is known.
     reviewed : tuple of int or None
-        The slices that somebody labelled; None for all.
+        The slices that are labelled; None for all.
     remarks : tuple of str
         What the person should know, as half sentences.
     """
@@ -133,7 +133,7 @@ class Entry:
         return self.labels.shape[-3] if self.labels.ndim > 2 else 1
 
     def ignored(self) -> np.ndarray:
-        """Where nobody said anything, shape of `labels`, bool."""
+        """Where nothing is known, shape of `labels`, bool."""
         where = np.zeros(self.labels.shape, bool) if self.ignore is None else np.asarray(self.labels == self.ignore)
         if self.reviewed is not None:
             unseen = np.ones(self.slices, bool)
@@ -196,7 +196,7 @@ def _one_channel(path: Path, label: Volume) -> np.ndarray:
 
 
 def _grid_remarks(image: Volume, label: Volume) -> tuple[str, ...]:
-    """How far apart image and labels are said to lie, if both tell and it is more than a tenth of a voxel."""
+    """How far apart image and labels are said to lie, if both say so and it is more than a tenth of a voxel."""
     if not (image.has_spacing and label.has_spacing) or image.spatial_axes != label.spatial_axes:
         return ()
     sizes = dict(zip(label.axes, label.data.shape, strict=True))

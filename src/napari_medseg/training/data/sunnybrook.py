@@ -119,7 +119,7 @@ def _with_neighbours(study: _Study, drawn: str) -> list[int]:
 
 def _read(study: _Study, number: int, drawn: str) -> Entry:
     path = _image_file(study, number)
-    # identifiers of anonymised files are often invalid and of no concern here
+    # identifiers of anonymised files are often invalid, which does not matter here
     with disable_value_validation():
         frames = frames_of(path)
         if not frames:
@@ -168,7 +168,7 @@ def _filled(path: Path, shape: tuple[int, ...]) -> np.ndarray:
         check_size(path, (max(path.stat().st_size, 1),), 8)
         points = np.loadtxt(path, ndmin=2)
     if points.shape[1:] != (2,) or len(points) < 3 or not np.isfinite(points).all():
-        raise FileError(f"'{path.name}' is no contour; needed are at least three lines with x and y. Copy it again.")
+        raise FileError(f"'{path.name}' is not a contour; expected at least three lines with x and y. Copy it again.")
     mask = np.zeros(shape, np.uint8)
     mask[polygon(points[:, 1], points[:, 0], shape)] = 1
     return mask
