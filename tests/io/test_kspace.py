@@ -1,4 +1,4 @@
-"""Raw data from files: every form gives the same (slice, coil, y, x), and what cannot be read is told in a sentence."""
+"""Raw data from files: every form gives the same (slice, coil, y, x); a sentence for what cannot be read."""
 
 import io
 import json

@@ -133,7 +133,7 @@ def test_files_that_are_no_json_and_unknown_splits_are_refused(folder):
     root = folder()
     with pytest.raises(SettingsError, match="choose one of train, val, test"):
         list(entries(Source("set", split="valid"), root))
-    with pytest.raises(SettingsError, match="holds no slices"):
+    with pytest.raises(SettingsError, match="holds no labelled slices"):
         load([Source("set", split="test")], PLAIN, root)
     (root / "set" / "dataset.json").write_text("{")
     with pytest.raises(FileError, match="cannot be read as JSON"):
