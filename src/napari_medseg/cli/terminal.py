@@ -188,28 +188,22 @@ def finds(card: ModelCard) -> str:
 
 def card_text(card: ModelCard) -> str:
     """A model card for reading."""
+    from ..models import figures
+
     rows = {
         "finds": finds(card),
         "task": card.task,
         "modality": card.modality,
         "pixel size": "{:g} to {:g} mm".format(*card.spacing_mm) if card.spacing_mm else "any",
+        "limits": card.limits,
         "trained on": card.data,
         "split": card.split,
-        **{f"scores, {name}": _figures(value) for name, value in card.metrics.items()},
-        "limits": card.limits,
         "licence": card.licence,
         "network": ", ".join([card.architecture, *(f"{name} {value}" for name, value in card.options.items())]),
         "SHA-256": card.sha256,
     }
-    return f"{card.name}\n{sheet(rows)}\nNot a medical device."
-
-
-def _figures(value: Any) -> str:
-    """Scores, nested ones in brackets: ``dice 0.91, unet (dice 0.9)``."""
-    if isinstance(value, Mapping):
-        inner = {name: _figures(part) for name, part in value.items()}
-        return ", ".join(f"{n} ({t})" if isinstance(value[n], Mapping) else f"{n} {t}" for n, t in inner.items())
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    measured = [textwrap.indent(table(rows), "  ") for rows in figures.tables(card)]
+    return "\n\n".join([f"{card.name}\n{sheet(rows)}", *measured, "Not a medical device."])
 
 
 def kind(volume: Volume) -> str:

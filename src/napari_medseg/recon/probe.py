@@ -68,7 +68,8 @@ class Probe:
     ----------
     sensitivity : Volume
         Standard deviation of the magnitude over all repeats, axes zyx, float32, in the units of the measurement. It
-        tells what noise and sampling alone do; an error that every repeat makes alike does not show: no probability.
+        shows what noise and sampling alone do; an error that every repeat makes alike does not show, so it is not a
+        probability.
     """
 
     sensitivity: Volume

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QDialog, QDialogButtonBox, QTextBrowser, QVBoxLayout, QWidget
+
+from ...models import figures
 
 if TYPE_CHECKING:
     from ...models import ModelCard
@@ -15,16 +16,16 @@ if TYPE_CHECKING:
 def to_html(card: ModelCard) -> str:
     """The card as headings and paragraphs."""
     range_mm = "any" if card.spacing_mm is None else "{:g} to {:g} mm".format(*card.spacing_mm)
-    figures = "<br>".join(f"<b>{escape(_words(name))}</b>: {_figures(value)}" for name, value in card.metrics.items())
+    measured = "".join(_table(rows) for rows in figures.tables(card))
     rows = {
         "Finds": escape(", ".join(row.name for row in card.classes)),
         "Task": escape(card.task),
         "Modality": escape(card.modality),
         "Pixel size": escape(range_mm),
-        "Held-out figures": figures,
+        "Limits": escape(card.limits),
+        "Held-out figures": measured,
         "Data": escape(card.data),
         "Split": escape(card.split),
-        "Limits": escape(card.limits),
         "Licence": escape(card.licence),
         "Network": escape(card.architecture),
         "Weights (SHA-256)": escape(card.sha256),
@@ -33,21 +34,14 @@ def to_html(card: ModelCard) -> str:
     return f"<h3>{escape(card.name)}</h3>{body}<p>Not a medical device.</p>"
 
 
-def _figures(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(
-            f"{escape(_words(name))} ({_figures(part)})"
-            if isinstance(part, Mapping)
-            else f"{escape(_words(name))} {_figures(part)}"
-            for name, part in value.items()
-        )
-    if isinstance(value, list | tuple):
-        return " to ".join(_figures(part) for part in value)
-    return escape(f"{value:.4g}" if isinstance(value, float) else str(value))
+def _table(rows: figures.Rows) -> str:
+    lines = [_line(row, "td") for row in rows[1:]]
+    return f"<table cellpadding=3>{_line(rows[0], 'th')}{''.join(lines)}</table>"
 
 
-def _words(name: str) -> str:
-    return name.replace("_", " ")
+def _line(cells: list[str], tag: str) -> str:
+    inner = "".join(f"<{tag} align=left>{escape(cell)}</{tag}>" for cell in cells)
+    return f"<tr>{inner}</tr>"
 
 
 class CardDialog(QDialog):
@@ -64,4 +58,4 @@ class CardDialog(QDialog):
         layout = QVBoxLayout(self)
         layout.addWidget(text)
         layout.addWidget(buttons)
-        self.resize(460, 560)
+        self.resize(560, 640)
