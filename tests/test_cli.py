@@ -15,6 +15,7 @@ from napari_medseg.cli import commands
 from napari_medseg.cli.report import write_json
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.progress import Progress
+from napari_medseg.runs import child
 from napari_medseg.segmentation import inference
 from napari_medseg.segmentation.consensus import segment
 from napari_medseg.volume import LabelClass, Volume
@@ -162,8 +163,10 @@ def test_several_models_vote_over_a_cohort(workplace, capsys):
     assert "a.nii.gz: skipped" in told
     assert "b.nii.gz: 3 slices" in told
     assert json.loads((workplace / "r.json").read_text())["files"][0] == report["files"][0]
-    assert run(line.replace(" --model third", "") + " --resume") == 2
-    assert "another model" in capsys.readouterr().err
+    assert run(line.replace(" --model third", "") + " --resume") == 0
+    told = capsys.readouterr().out
+    assert "a.nii.gz: made again; changed: models 'tiny " in told
+    assert "a.nii.gz: 3 slices" in told
     assert run(line.replace("--disagreement differ", "") + " --resume") == 0
     assert "--disagreement" not in json.loads((workplace / "r.json").read_text())["command"]
 
@@ -223,8 +226,12 @@ def test_resume_does_what_is_missing(workplace, capsys):
     second = json.loads((workplace / "r.json").read_text())
     assert second["files"][0] == first["files"][0], "what an earlier run found stays in the report"
     assert second["files"][1]["classes"] == first["files"][1]["classes"]
-    assert run(line + " --resume --split-objects") == 2
-    assert "another model or other settings" in capsys.readouterr().err
+    assert run(line + " --resume --split-objects") == 0
+    assert "a.nii.gz: made again; changed: settings.split_objects False -> True" in capsys.readouterr().out
+    (workplace / "r.json").unlink()
+    assert run(line + " --resume --split-objects") == 0
+    third = json.loads((workplace / "r.json").read_text())
+    assert third["files"][0]["classes"] == first["files"][0]["classes"], "the labels say it, not the earlier report"
 
 
 def test_an_input_is_never_overwritten(workplace, capsys):
@@ -499,5 +506,5 @@ def test_a_tied_process_whose_input_is_closed_says_why_it_ends(monkeypatch, caps
     codes = []
     monkeypatch.setattr(os, "read", closed)
     monkeypatch.setattr(os, "_exit", codes.append)
-    commands._end_with_input()
+    child.follow_input(lambda _: None, commands._say_why)
     assert codes == [1] and "--tied" in capsys.readouterr().err

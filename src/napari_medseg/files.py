@@ -163,6 +163,16 @@ def sweep(folder: Path) -> list[Path]:
     return removed
 
 
+def abandon(path: Path) -> None:
+    """Remove what a process that has ended left half-written next to `path`, its target."""
+    target = path.resolve()
+    name = re.escape(target.name[-_NAME_CHARACTERS:])
+    for other in target.parent.glob(".medseg-*"):
+        if re.fullmatch(rf"\.medseg-[0-9a-f]{{16}}-{name}", other.name):
+            with suppress(OSError):
+                other.unlink()
+
+
 def _state(failed: Change, done: Sequence[Change]) -> str:
     """What is on the disk after a failure, and what to do."""
     if done:
@@ -270,6 +280,9 @@ def lock(folder: Path) -> Generator[None]:
     finally:
         with suppress(OSError):
             (folder / HOLDER).unlink()
+        with suppress(OSError):
+            # while it is held: whoever has opened the file meanwhile notices that it is gone, and makes another one
+            (folder / LOCK).unlink()
         held.release()
 
 

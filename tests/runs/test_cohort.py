@@ -6,9 +6,9 @@ import pydicom
 import pytest
 
 from napari_medseg import cli
-from napari_medseg.runs import cohort
 from napari_medseg.cli.commands import inference_settings
 from napari_medseg.errors import SettingsError
+from napari_medseg.runs import cohort, inputs, outputs
 from napari_medseg.segmentation.inference import InferenceSettings
 
 NAMES = ("scan.nii.gz", 'a b\'s "scan" $HOME;*.png', "-x.tif", "--output", "naïve\n[1].npy")
@@ -65,7 +65,7 @@ def test_inputs_are_files_folders_and_globs(tmp_path):
             for name in ("b.png", "a.nii.gz", ".hidden.png", "notes.txt", "a.json", "deep/c.tif", "x[1].tif")
         )
     )
-    find = lambda *patterns: [path.name for path in cohort.find_inputs(map(str, patterns))[0]]  # noqa: E731
+    find = lambda *patterns: [path.name for path in inputs.find_inputs(map(str, patterns))[0]]  # noqa: E731
     assert find(tmp_path) == ["a.nii.gz", "b.png", "x[1].tif"]
     assert find(tmp_path / "*") == ["a.nii.gz", "b.png", "c.tif", "x[1].tif"]
     assert find(tmp_path / "**" / "*.tif") == ["c.tif", "x[1].tif"]
@@ -98,17 +98,17 @@ def test_a_dicom_series_is_one_input(tmp_path):
     dicom_slices(tmp_path / "two", one, ["b.dcm", "a.dcm"])
     dicom_slices(tmp_path / "two", two, ["c.dcm", "d.dcm"])
     touch(tmp_path / "one" / "preview.png", tmp_path / "two" / "preview.png")
-    find = lambda *patterns: [str(p.relative_to(tmp_path)) for p in cohort.find_inputs(map(str, patterns))[0]]  # noqa: E731
+    find = lambda *patterns: [str(p.relative_to(tmp_path)) for p in inputs.find_inputs(map(str, patterns))[0]]  # noqa: E731
     assert find(tmp_path / "one") == ["one"]
     assert sorted(find(tmp_path / "two")) == ["two/a.dcm", "two/c.dcm", "two/preview.png"]
     assert find(*sorted((tmp_path / "one").glob("*.dcm"))) == ["one/a.dcm"], "as the shell unfolds a glob"
     assert find(tmp_path / "*" / "*.dcm") == ["one/a.dcm", "two/a.dcm", "two/c.dcm"]
-    assert cohort.place([tmp_path / "one"], tmp_path / "out", single=False)[0].labels.name == "one.nii.gz"
+    assert outputs.place([tmp_path / "one"], tmp_path / "out", single=False)[0].name == "one.nii.gz"
 
 
 def test_inputs_that_mean_nothing_are_told(tmp_path):
     (tmp_path / "empty").mkdir()
-    sources, failures = cohort.find_inputs([str(tmp_path / "empty"), str(tmp_path / "*.nii"), "nowhere"])
+    sources, failures = inputs.find_inputs([str(tmp_path / "empty"), str(tmp_path / "*.nii"), "nowhere"])
     assert not sources
     assert [failure.file for failure in failures] == [str(tmp_path / "empty"), str(tmp_path / "*.nii"), "nowhere"]
     assert "holds no file" in failures[0].error
@@ -118,8 +118,10 @@ def test_inputs_that_mean_nothing_are_told(tmp_path):
 def test_outputs_are_named_after_inputs_and_never_collide(tmp_path):
     names = ["a/s.nii.gz", "b/s.nii.gz", "b/s.png", "b/S.tif", "t.npy", "u.ome.tif", "v.2.png", "IM.0001"]
     sources, out = [tmp_path / name for name in names], tmp_path / "out"
-    items = cohort.place(sources, out, out, out / "differ", single=False)
-    assert [item.labels.name for item in items] == [
+    labels = outputs.place(sources, out, single=False)
+    unsure = outputs.place(sources, out, "_uncertainty", single=False)
+    differ = outputs.place(sources, out / "differ", "_disagreement", single=False)
+    assert [path.name for path in labels] == [
         "a_s.nii.gz",
         "b_s_nii_gz.nii.gz",
         "b_s_png.tif",
@@ -129,14 +131,14 @@ def test_outputs_are_named_after_inputs_and_never_collide(tmp_path):
         "v.2.tif",
         "IM.0001.nii.gz",
     ]
-    assert items[0].uncertainty == tmp_path / "out" / "a_s_uncertainty.nii.gz"
-    assert items[1].disagreement == tmp_path / "out" / "differ" / "b_s_nii_gz_disagreement.nii.gz"
-    assert len({str(path).casefold() for item in items for path in item.outputs()}) == 3 * len(items)
+    assert unsure[0] == tmp_path / "out" / "a_s_uncertainty.nii.gz"
+    assert differ[1] == tmp_path / "out" / "differ" / "b_s_nii_gz_disagreement.nii.gz"
+    assert len({str(path).casefold() for path in (*labels, *unsure, *differ)}) == 3 * len(sources)
 
 
 def test_output_of_one_input_is_a_file_or_lies_in_a_folder(tmp_path):
     (tmp_path / "folder.d").mkdir()
-    place = lambda name, single=True: cohort.place([Path("in/s.png")], tmp_path / name, single=single)[0].labels  # noqa: E731
+    place = lambda name, single=True: outputs.place([Path("in/s.png")], tmp_path / name, single=single)[0]  # noqa: E731
     assert place("labels.nii.gz") == tmp_path / "labels.nii.gz"
     assert place("folder") == tmp_path / "folder" / "s.tif"
     assert place("folder.d") == tmp_path / "folder.d" / "s.tif"
@@ -152,23 +154,23 @@ def test_no_output_may_replace_an_input(tmp_path):
     link.symlink_to(image)
     for output in (image, link, tmp_path / "in" / ".." / "in" / "s.tif"):
         with pytest.raises(SettingsError, match="would replace"):
-            cohort.refuse_conflicts([image], [output])
+            outputs.refuse_conflicts([image], [output])
     with pytest.raises(SettingsError, match="would replace"):
-        cohort.refuse_conflicts([], [tmp_path / "new.tif", tmp_path / "new.tif"])
+        outputs.refuse_conflicts([], [tmp_path / "new.tif", tmp_path / "new.tif"])
     with pytest.raises(SettingsError, match="take it for an image"):
-        cohort.refuse_conflicts([tmp_path / "in"], [tmp_path / "in" / "t.tif"])
-    cohort.refuse_conflicts([image, tmp_path / "in"], [tmp_path / "out" / "s.tif"])
+        outputs.refuse_conflicts([tmp_path / "in"], [tmp_path / "in" / "t.tif"])
+    outputs.refuse_conflicts([image, tmp_path / "in"], [tmp_path / "out" / "s.tif"])
 
 
 def test_pairs_share_a_name_but_for_the_suffix(tmp_path):
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
     touch(ours / "a.tif", ours / "b.nii.gz", ours / "c.nii", theirs / "A.nii.gz", theirs / "b.tif", theirs / "d.tif")
-    pairs, failures = cohort.find_pairs(ours, theirs)
+    pairs, failures = inputs.find_pairs(ours, theirs)
     assert pairs == [(ours / "a.tif", theirs / "A.nii.gz"), (ours / "b.nii.gz", theirs / "b.tif")]
     assert [Path(failure.file).name for failure in failures] == ["c.nii", "d.tif"]
-    assert cohort.find_pairs(ours / "a.tif", theirs / "b.tif") == ([(ours / "a.tif", theirs / "b.tif")], [])
+    assert inputs.find_pairs(ours / "a.tif", theirs / "b.tif") == ([(ours / "a.tif", theirs / "b.tif")], [])
     with pytest.raises(SettingsError, match="both be folders"):
-        cohort.find_pairs(ours, theirs / "b.tif")
+        inputs.find_pairs(ours, theirs / "b.tif")
     touch(ours / "a.png")
     with pytest.raises(SettingsError, match="differ in suffix only"):
-        cohort.find_pairs(ours, theirs)
+        inputs.find_pairs(ours, theirs)

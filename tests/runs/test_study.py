@@ -10,8 +10,8 @@ from napari_medseg import Volume, models, read
 from napari_medseg.errors import MedsegError
 from napari_medseg.progress import run
 from napari_medseg.recon.reconstruct import ReconSettings
-from napari_medseg.samples import path
 from napari_medseg.runs.study import StudySettings, acceleration_job, plot
+from napari_medseg.samples import path
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from ..errors import MedsegError, SettingsError
 from . import commands, reconstruction, terminal
 
 Parsers = argparse._SubParsersAction
+_count = reconstruction.whole_number
 
 _TWO_WORDS = (("models", "import"), ("models", "verify"), ("study", "acceleration"), ("study", "methods"))
 
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 all well, 1 something failed, 2 wrong usage, 130 interrupted.
+        0 all well, 1 something failed, 2 wrong usage, 130 interrupted, 143 stopped by SIGTERM.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     # "models NAME" and "models verify" share a first word: argparse knows the second as a command of two words
@@ -39,9 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser().parse_args(words)
     try:
         return args.run_command(args)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         terminal.complain(f"Interrupted. {args.after_interrupt}")
-        return 130
+        return getattr(stopped, "exit_code", 130)
     except BrokenPipeError:
         # the reader of our output, such as head, has seen enough; keep the interpreter from flushing into the void
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -127,7 +128,7 @@ def _add_segment(parsers: Parsers) -> None:
         "--split-objects", action="store_true", default=unset, help="number touching objects one by one"
     )
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="settings, volumes and failures as JSON")
-    parser.add_argument("--resume", action="store_true", help="skip images whose outputs exist")
+    reconstruction.add_crew(parser)
     parser.set_defaults(after_interrupt="Finished files are complete; --resume goes on with the others.")
 
 
@@ -279,9 +280,3 @@ def _add_convert(parsers: Parsers) -> None:
     parser.add_argument("source", type=Path, metavar="IN", help="file or DICOM folder")
     parser.add_argument("target", type=Path, metavar="OUT", help="file; its suffix chooses the format")
     _add_axes(parser)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 0")
-    return int(text)

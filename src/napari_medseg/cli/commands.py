@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import textwrap
 import threading
 from argparse import Namespace
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,12 +16,12 @@ from ..errors import MedsegError, ModelError, SettingsError
 from . import terminal
 
 if TYPE_CHECKING:
-    from ..models import TrainedModel
     from ..progress import Progress
-    from ..runs.cohort import Failure, Item
+    from ..record import UsedModel
+    from ..runs.tasks import Outcome
     from ..segmentation.inference import InferenceSettings
     from ..volume import Volume
-    from .report import Report
+    from .running import Run
 
 
 def inference_settings(args: Namespace) -> InferenceSettings:
@@ -36,69 +34,85 @@ def inference_settings(args: Namespace) -> InferenceSettings:
 
 def segment(args: Namespace) -> int:
     """``napari-medseg segment``."""
-    from .. import models
+    from ..runs import cohort, work
+    from ..runs.inputs import find_inputs
+    from ..runs.outputs import place, refuse_conflicts
+    from ..runs.tasks import Task
+    from .running import Run, crew_of
+
+    settings = inference_settings(args)
+    _check_models(args)
+    sources, failures = find_inputs(args.inputs)
+    single = len(sources) + len(failures) == 1
+    places = {"labels": place(sources, args.output, single=single)}
+    for role in ("uncertainty", "disagreement"):
+        if folder := getattr(args, role):
+            places[role] = place(sources, folder, f"_{role}", single=single)
+    outputs = [path for paths in places.values() for path in paths]
+    refuse_conflicts([*map(Path, args.inputs), *sources], outputs)
+    _refuse_report([*sources, *outputs], args.report)
+    used = tuple(work.use(name) for name in args.models)
+    reading = {"inference": asdict(settings), "axes": args.axes}
+    tasks = []
+    for number, source in enumerate(sources):
+        made = {role: str(paths[number]) for role, paths in places.items()}
+        tasks.append(Task("segment", (str(source),), made, used, reading, args.resume))
+    more = {"uncertainty": args.uncertainty, "axes": args.axes, "disagreement": args.disagreement or False}
+    asked = {
+        "command": cohort.command(settings, args.models, args.inputs, args.output, **more),
+        **models_of_report(used),
+        "settings": asdict(settings) | {"axes": args.axes},
+    }
+    run = Run(tasks, _segment_line, lambda run: asked | run_content(run, _segment_row), "slice", failures, args.report)
+    code = run.go(crew_of(args, network=True), args.output)
+    for text in terminal.warnings(_segment_row(outcome) for outcome in run.outcomes):
+        terminal.complain(text)
+    return code
+
+
+def run_content(run: Run, row: Callable[[Outcome], dict[str, Any]]) -> dict[str, Any]:
+    """The part of a report that says what came of the files of `run`, a `row` for each."""
+    return {
+        "files": [row(outcome) for outcome in run.outcomes],
+        "failures": [failure.to_json() for failure in run.failures],
+        "interrupted": run.interrupted,
+        "version": __version__,
+    }
+
+
+def _segment_line(title: str, outcome: Outcome) -> str:
+    if outcome.record is None:
+        return title
+    return f"{title}: {terminal.outcome(_segment_row(outcome))}"
+
+
+def _segment_row(outcome: Outcome) -> dict[str, Any]:
+    from .report import row
+
+    outputs = outcome.task.outputs
+    paths = {"uncertainty": outputs.get("uncertainty"), "disagreement": outputs.get("disagreement")}
+    return {"input": outcome.task.inputs[0], "output": outputs["labels"], **paths, **row(outcome)}
+
+
+def models_of_report(used: Sequence[UsedModel]) -> dict[str, Any]:
+    """A run with one model has it as ``model``, one with several has ``models``."""
+    rows = [{"name": model.name, "sha256": model.sha256} for model in used]
+    return {"model": rows[0]} if len(rows) == 1 else {"models": rows}
+
+
+def _refuse_report(paths: Sequence[Path], report: Path | None) -> None:
+    """Make sure that a report replaces neither `paths` nor the side files of those that are written."""
     from ..io import formats
     from ..io.notes import side_file
-    from ..runs import cohort
-    from .report import Report, write_json
+    from ..runs.outputs import refuse_conflicts
 
-    settings, weights = inference_settings(args), _find_models(args)
-    sources, failures = cohort.find_inputs(args.inputs)
-    total = len(sources) + len(failures)
-    items = cohort.place(sources, args.output, args.uncertainty, args.disagreement, single=total == 1)
-    outputs = [path for item in items for path in item.outputs()]
-    cohort.refuse_conflicts([*map(Path, args.inputs), *sources], outputs)
-    notes = [side_file(path) for path in outputs if not formats.writable(path).keeps_notes]
-    cohort.refuse_conflicts([*sources, *outputs, *notes], [args.report] if args.report else [])
-    loaded = [models.load(path) for path in weights]
-    places = {"uncertainty": args.uncertainty, "axes": args.axes, "disagreement": args.disagreement or False}
-    report = Report(
-        command=cohort.command(settings, args.models, args.inputs, args.output, **places),
-        models=[{"name": model.card.name, "sha256": model.card.sha256} for model in loaded],
-        settings=asdict(settings) | {"axes": args.axes},
-        failures=failures,
-    )
-    earlier = report.earlier_rows(args.report) if args.resume and args.report else {}
-    try:
-        for number, item in enumerate(items, start=1):
-            title = f"[{number}/{len(items)}] {item.source.name}" if len(items) > 1 else item.source.name
-            if args.resume and item.finished():
-                report.files.append(earlier.get(str(item.labels), item.row() | {"skipped": True}))
-                terminal.say(f"{title}: skipped, {item.labels} exists")
-            else:
-                _segment_one(title, item, loaded, settings, args.axes, report)
-        report.interrupted = False
-    finally:
-        if args.report:
-            write_json(args.report, report.content())
-    for text in terminal.warnings(report.files):
-        terminal.complain(text)
-    return _close(failures, total)
+    kinds = [(path, formats.named(path)) for path in paths]
+    sides = [side_file(path) for path, kind in kinds if kind and not kind.keeps_notes]
+    refuse_conflicts([*paths, *sides], [report] if report else [])
 
 
-def _segment_one(
-    title: str,
-    item: Item,
-    models: Sequence[TrainedModel],
-    settings: InferenceSettings,
-    axes: str | None,
-    report: Report,
-) -> None:
-    from ..runs import cohort
-
-    try:
-        with terminal.Meter(title, "slice") as meter:
-            row = cohort.segment_file(item, models, settings, axes, meter)
-    except cohort.FAILURES as error:
-        report.failures.append(cohort.Failure.of(item.source, error))
-        terminal.say(f"{title}: failed")
-        return
-    report.files.append(row)
-    terminal.say(f"{title}: {terminal.outcome(row)}")
-
-
-def _find_models(args: Namespace) -> list[Path]:
-    """Weights of the models of a ``segment`` command, if its options suit their number."""
+def _check_models(args: Namespace) -> None:
+    """Make sure that the models of a ``segment`` command exist, and that its options suit their number."""
     if len(args.models) == 1 and args.disagreement:
         raise SettingsError("One model has nobody to disagree with. Name another --model, or ask for --uncertainty.")
     if len(args.models) > 1 and args.uncertainty:
@@ -110,7 +124,6 @@ def _find_models(args: Namespace) -> list[Path]:
     if len(weights) > 1:
         # each image would fail with it: say it before the first one is read
         consensus.check([models.load_card(path) for path in weights])
-    return weights
 
 
 def _find_model(name: str) -> Path:
@@ -124,28 +137,46 @@ def _find_model(name: str) -> Path:
 
 def evaluate(args: Namespace) -> int:
     """``napari-medseg evaluate``."""
-    from .. import io, metrics
-    from ..runs import cohort
-    from .report import write_json
+    from .. import metrics
+    from ..runs.crew import here
+    from ..runs.inputs import find_pairs
+    from ..runs.outputs import refuse_conflicts
+    from ..runs.tasks import Task
+    from .running import Run
 
-    pairs, failures = cohort.find_pairs(args.prediction, args.reference)
-    total, rows = len(pairs) + len(failures), []
-    cohort.refuse_conflicts([path for pair in pairs for path in pair], [args.report] if args.report else [])
-    for ours, theirs in pairs:
-        try:
-            scores = metrics.compare(io.read(ours), io.read(theirs), foreground=args.foreground)
-        except cohort.FAILURES as error:
-            failures.append(cohort.Failure.of(ours, error))
-            continue
-        rows += [{"prediction": str(ours), "reference": str(theirs), **score} for score in scores]
-    summary = metrics.summarise(rows)
-    if rows:
-        terminal.say(terminal.scores(rows, summary))
-    if args.report:
-        what = {"version": __version__, "prediction": str(args.prediction), "reference": str(args.reference)}
-        found = {"scores": rows, "summary": summary, "failures": [asdict(failure) for failure in failures]}
-        write_json(args.report, what | {"foreground": args.foreground} | found)
-    return _close(failures, total)
+    pairs, failures = find_pairs(args.prediction, args.reference)
+    refuse_conflicts([path for pair in pairs for path in pair], [args.report] if args.report else [])
+    settings = {"foreground": args.foreground}
+    tasks = [Task("evaluate", (str(ours), str(theirs)), settings=settings) for ours, theirs in pairs]
+
+    def content(run: Run) -> dict[str, Any]:
+        rows = _scores(run.outcomes)
+        return {
+            "version": __version__,
+            "prediction": str(args.prediction),
+            "reference": str(args.reference),
+            "foreground": args.foreground,
+            "scores": rows,
+            "summary": metrics.summarise(rows),
+            "failures": [failure.to_json() for failure in run.failures],
+            "interrupted": run.interrupted,
+        }
+
+    run = Run(tasks, None, content, "pair", failures, args.report)
+    code = run.go(here())
+    if rows := _scores(run.outcomes):
+        terminal.say(terminal.scores(rows, metrics.summarise(rows)))
+    return code
+
+
+def _scores(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """A row for each class of each pair."""
+    rows = []
+    for outcome in outcomes:
+        prediction, reference = outcome.task.inputs
+        for score in outcome.record.figures["scores"] if outcome.record else ():
+            rows.append({"prediction": prediction, "reference": reference, **score})
+    return rows
 
 
 def train(args: Namespace) -> int:
@@ -155,7 +186,9 @@ def train(args: Namespace) -> int:
     from ..training.settings import read_settings
 
     if args.tied:
-        threading.Thread(target=_end_with_input, daemon=True).start()
+        from ..runs.child import follow_input
+
+        threading.Thread(target=follow_input, args=(lambda _: None, _say_why), daemon=True).start()
     settings = read_settings(_recipe(args.settings))
     folder = args.run or Path("runs", settings.name)
 
@@ -174,16 +207,8 @@ def train(args: Namespace) -> int:
     return 0
 
 
-def _end_with_input() -> None:
-    """End this process when whoever started it has gone: its end of the pipe is closed then, however it ended."""
-    try:
-        # not through sys.stdin, whose lock a waiting thread would hold when the interpreter ends
-        with suppress(OSError):  # it was closed from the beginning
-            while os.read(0, 1024):
-                pass
-        terminal.complain("Ended, because the standard input is closed and --tied was given.")
-    finally:
-        os._exit(1)  # a checkpoint is written in one step, so no moment is a bad one
+def _say_why() -> None:
+    terminal.complain("Ended, because the standard input is closed and --tied was given.")
 
 
 def _recipe(name: str) -> Path:
@@ -201,8 +226,9 @@ def _recipe(name: str) -> Path:
 def show_models(args: Namespace) -> int:
     """``napari-medseg models``."""
     from .. import models
-    from ..runs import cohort
+    from ..runs.tasks import Failure
     from .report import to_json
+    from .running import name_failures
 
     if args.name:
         card = models.load_card(_find_model(args.name))
@@ -213,19 +239,21 @@ def show_models(args: Namespace) -> int:
         try:
             cards.append(models.load_card(path))
         except MedsegError as error:
-            failures.append(cohort.Failure.of(name, error))
+            failures.append(Failure.of(name, error))
     if args.json:
         terminal.say(to_json([asdict(card) for card in cards]).rstrip())
     else:
         terminal.say(terminal.models(cards))
         terminal.say(f"\n'napari-medseg models NAME' tells more. Your own models lie in {models.models_folder()}.")
-    return _close(failures, len(cards) + len(failures))
+    name_failures(failures, len(cards) + len(failures))
+    return 1 if failures else 0
 
 
 def verify_models(args: Namespace) -> int:
     """``napari-medseg models verify``."""
     from .. import models
-    from ..runs import cohort
+    from ..runs.tasks import Failure
+    from .running import name_failures
 
     failures, paths = [], models.available()
     for name, path in paths.items():
@@ -233,10 +261,11 @@ def verify_models(args: Namespace) -> int:
             model = models.load(path)
             models.check(model)
         except MedsegError as error:
-            failures.append(cohort.Failure.of(name, error))
+            failures.append(Failure.of(name, error))
             continue
         terminal.say(f"{name}: hash {model.card.sha256[:12]}... and forward pass are right")
-    return _close(failures, len(paths))
+    name_failures(failures, len(paths))
+    return 1 if failures else 0
 
 
 def import_model(args: Namespace) -> int:
@@ -296,18 +325,8 @@ def _facts(path: Path, volume: Volume) -> dict[str, Any]:
 def convert(args: Namespace) -> int:
     """``napari-medseg convert``."""
     from .. import io
-    from ..runs import cohort
+    from ..runs.outputs import refuse_conflicts
 
-    cohort.refuse_conflicts([args.source], [args.target])
+    refuse_conflicts([args.source], [args.target])
     terminal.say(str(io.write(io.read(args.source, axes=args.axes), args.target)))
     return 0
-
-
-def _close(failures: list[Failure], total: int) -> int:
-    """Name what failed; the exit code."""
-    if len(failures) == total == 1:
-        terminal.complain(failures[0].error)
-    elif failures:
-        lines = [f"  {failure.file}: {failure.error}" for failure in failures]
-        terminal.complain("\n".join([f"{len(failures)} of {total} failed:", *lines]))
-    return 1 if failures else 0

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import argparse
 from argparse import Namespace
-from dataclasses import fields
+from collections.abc import Callable
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import FileError, ModelError, SettingsError
+from ..errors import ModelError, SettingsError
 from . import terminal
 
 if TYPE_CHECKING:
     from ..kspace import KSpace
-    from ..recon.reconstruct import ReconSettings, Reconstruction
     from ..recon.sampling import Sampling
+    from ..runs.tasks import Outcome, Task
+    from .running import Run
 
 _MASK_FIELDS = {"mask": "kind", "acceleration": "acceleration", "center_fraction": "center_fraction"}
 _MASK_FIELDS |= {"seed": "seed", "offset": "offset", "direction": "direction"}
@@ -24,9 +26,17 @@ def add_reconstruct(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``reconstruct``."""
     # options that are not given keep the defaults of ReconSettings
     unset = argparse.SUPPRESS
+    parser.add_argument(
+        "inputs", nargs="+", metavar="IN", help="raw k-space: file, folder or quoted glob; with --simulate images"
+    )
     _add_input(parser)
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="OUT", help=".h5, .nii.gz, .nii, .tif, .npy or .npz"
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="OUT",
+        help=".h5, .nii.gz, .nii, .tif, .npy or .npz for one input, else a folder",
     )
     parser.add_argument(
         "--method",
@@ -40,10 +50,12 @@ def add_reconstruct(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--iterations", type=int, default=unset, metavar="N", help="of the method")
     _add_device(parser)
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="metrics, residual, mask, settings as JSON")
+    add_crew(parser)
 
 
 def add_methods(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``study methods``."""
+    parser.add_argument("input", type=Path, metavar="IN", help="raw k-space; with --simulate an image")
     _add_input(parser)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.csv", help="table")
     parser.add_argument(
@@ -61,10 +73,9 @@ def add_methods(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_input(parser: argparse.ArgumentParser) -> None:
-    """k-space and its mask."""
+    """How k-space is read, and its mask."""
     # options that are not given keep the defaults of Sampling
     unset = argparse.SUPPRESS
-    parser.add_argument("input", type=Path, metavar="IN", help="raw k-space; with --simulate an image")
     parser.add_argument(
         "--mask", default=unset, metavar="KIND", help="undersample: random, equispaced_fraction, poisson, ..."
     )
@@ -77,6 +88,27 @@ def _add_input(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--axes", metavar="AXES", help="of raw data: s slice, c coil, y, x; of an image: as elsewhere")
     parser.add_argument("--conjugate", action="store_true", help="take the conjugate k-space: cures mirrored images")
     parser.add_argument("--simulate", action="store_true", help="IN is an image: simulate its k-space")
+
+
+def add_crew(parser: argparse.ArgumentParser) -> None:
+    """Who works on the files of a cohort."""
+    parser.add_argument("--resume", action="store_true", help="leave out what is finished and unchanged")
+    parser.add_argument(
+        "--workers", type=whole_number, default=0, metavar="N", help="processes that share the files (default: none)"
+    )
+    parser.add_argument(
+        "--threads", type=whole_number, default=0, metavar="N", help="of each process (default: shared out)"
+    )
+    parser.add_argument(
+        "--memory-limit", type=float, default=0.0, metavar="GB", help="a worker that takes more fails its file"
+    )
+
+
+def whole_number(text: str) -> int:
+    """An argument from 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 0")
+    return int(text)
 
 
 def _add_device(parser: argparse.ArgumentParser) -> None:
@@ -123,35 +155,109 @@ def _given(args: Namespace, kind: type) -> Any:
 
 def reconstruct(args: Namespace) -> int:
     """``napari-medseg reconstruct``."""
-    from ..progress import run
-    from ..recon.methods import model_of
-    from ..recon.reconstruct import ReconSettings, reconstruct_job
-    from ..runs.cohort import refuse_conflicts
+    from ..recon.reconstruct import ReconSettings
+    from ..runs import work
+    from ..runs.inputs import find_inputs, image_kind, kspace_kind
+    from ..runs.outputs import HDF5, place, refuse_conflicts, suffix_of_images, suffix_of_labels
+    from ..runs.tasks import Task
+    from .commands import models_of_report, run_content
+    from .running import Run, crew_of
 
-    refuse_conflicts([args.input], [args.output])
-    refuse_conflicts([args.input, args.output], [args.report] if args.report else [])
     settings = _given(args, ReconSettings)
-    kspace = _sampled(args)
-    model = model_of(settings.method)
-    with terminal.Meter(args.input.name, "slice") as meter:
-        result = run(reconstruct_job(kspace, settings, model=model), meter)
-    _write(args.output, result)
-    if args.report:
-        from .report import write_json
+    reading = _reading(args)
+    used = work.model_used(settings.method)
+    sources, failures = find_inputs(args.inputs, image_kind if args.simulate else kspace_kind)
+    single = len(sources) + len(failures) == 1
+    suffix = suffix_of_labels if args.simulate else suffix_of_images
+    outputs = place(sources, args.output, single=single, suffix=suffix, also=HDF5)
+    refuse_conflicts([*map(Path, args.inputs), *sources], outputs)
+    refuse_conflicts([*sources, *outputs], [args.report] if args.report else [])
+    options = {"reconstruction": asdict(settings), **reading}
+    tasks = []
+    for source, output in zip(sources, outputs, strict=True):
+        tasks.append(Task("reconstruct", (str(source),), {"image": str(output)}, used, options, args.resume))
 
-        write_json(args.report, {"input": str(args.input), "output": str(args.output), **result.report})
-    _tell(args.output, result, settings)
-    return 0
+    def content(run: Run) -> dict[str, Any]:
+        if single and run.outcomes:
+            # the report of one file is that of its result
+            return _image_row(run.outcomes[0], whole=True)
+        asked = {**models_of_report(used), "settings": options}
+        return asked | run_content(run, _image_row)
+
+    line = _one_image if single else _one_of_many
+    run = Run(tasks, line, content, "slice", failures, args.report, strict=True)
+    code = run.go(crew_of(args, network=bool(used)), args.output)
+    _warn(run, single)
+    return code
 
 
-def _sampled(args: Namespace) -> KSpace:
-    from ..recon.reconstruct import sampled
+def _image_row(outcome: Outcome, whole: bool = False) -> dict[str, Any]:
+    """What came of a reconstruction; `whole` with its model and settings."""
+    from .report import row
+
+    paths = {"input": outcome.task.inputs[0], "output": outcome.task.outputs["image"]}
+    if whole and outcome.record is not None:
+        return {**paths, **outcome.record.report()}
+    return {**paths, **row(outcome)}
+
+
+def _one_of_many(title: str, outcome: Outcome) -> str:
+    return f"{title}: {_image_text(outcome)}"
+
+
+def _one_image(title: str, outcome: Outcome) -> str:
+    """What came of a single reconstruction, with its figures."""
+    figures = outcome.record.figures if outcome.record else {}
+    lines = [_image_text(outcome)]
+    if figures.get("metrics"):
+        rows = [["", "NMSE", "PSNR (dB)", "SSIM", "MAE / max"]]
+        for name, row in figures["metrics"].items():
+            rows.append([name, *(_number(row[key]) for key in ("nmse", "psnr", "ssim", "mae_share"))])
+        lines += [terminal.table(rows), figures["convention"]]
+    return "\n".join(lines)
+
+
+def _image_text(outcome: Outcome) -> str:
+    record = outcome.record
+    if record is None:
+        return outcome.task.outputs["image"]
+    figures = record.figures
+    words = "simulated k-space, " if figures["simulated"] else ""
+    acceleration = figures["mask"]["effective_acceleration"]
+    return (
+        f"{outcome.task.outputs['image']}: {terminal.count(len(figures['slices']), 'slice')}, {words}"
+        f"{acceleration:.2f}x, {record.settings['method']}, data residual {figures['residual']:.4f}"
+    )
+
+
+def _warn(run: Run, single: bool) -> None:
+    """Say what the runs warned of."""
+    rows = [{"warnings": outcome.record.warnings} for outcome in run.outcomes if outcome.record]
+    texts = rows[0]["warnings"] if single and rows else terminal.warnings(rows)
+    for text in texts:
+        terminal.complain(text)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _reading(args: Namespace) -> dict[str, Any]:
+    """How k-space is read and undersampled, as tasks take it; a mask file is looked at."""
     from ..recon.sampling import load_mask
 
-    sampling, mask = _sampling(args), load_mask(args.mask_file) if args.mask_file else None
-    if sampling and mask is not None:
+    sampling = _sampling(args)
+    if sampling and args.mask_file:
         raise SettingsError("Both --mask and --mask-file were given. Choose one of them.")
-    return sampled(_open(args), sampling, mask)
+    if args.mask_file:
+        load_mask(args.mask_file)
+    return {
+        "sampling": asdict(sampling) if sampling else None,
+        "mask_file": str(args.mask_file) if args.mask_file else None,
+        "axes": args.axes,
+        "conjugate": args.conjugate,
+        "simulate": args.simulate,
+    }
 
 
 def _sampling(args: Namespace) -> Sampling | None:
@@ -163,129 +269,80 @@ def _sampling(args: Namespace) -> Sampling | None:
     return Sampling(**given) if given else None
 
 
-def _open(args: Namespace) -> KSpace:
-    from .. import io
-    from ..io.kspace import is_kspace, read_kspace
-    from ..recon.simulate import scan
-
-    if args.simulate:
-        return scan(io.read(args.input, axes=args.axes))
-    if not is_kspace(args.input) and args.axes is None and args.input.exists() and _is_image(args.input):
-        raise SettingsError(f"'{args.input.name}' is an image, no k-space. Add --simulate to simulate its k-space.")
-    return read_kspace(args.input, axes=args.axes, conjugate=args.conjugate)
-
-
-def _is_image(path: Path) -> bool:
-    from ..io.formats import recognise
-
-    try:
-        return path.is_dir() or recognise(path).module != "arrays"
-    except FileError:
-        return False
-
-
-def _write(path: Path, result: Reconstruction) -> None:
-    from .. import io
-    from ..io.kspace_out import write_reconstruction
-
-    if path.suffix.lower() in (".h5", ".hdf5"):
-        write_reconstruction(path, result.image.data, result.report)
-    else:
-        io.write(result.image, path)
-
-
-def _tell(path: Path, result: Reconstruction, settings: ReconSettings) -> None:
-    report = result.report
-    words = "simulated k-space, " if report["simulated"] else ""
-    acceleration = report["mask"]["effective_acceleration"]
-    terminal.say(
-        f"{path}: {terminal.count(len(report['slices']), 'slice')}, {words}{acceleration:.2f}x, {settings.method}, "
-        f"data residual {result.residual:.4f}"
-    )
-    if report["metrics"]:
-        rows = [["", "NMSE", "PSNR (dB)", "SSIM", "MAE / max"]]
-        for name, row in report["metrics"].items():
-            rows.append([name, *(_number(row[key]) for key in ("nmse", "psnr", "ssim", "mae_share"))])
-        terminal.say(terminal.table(rows))
-        terminal.say(report["convention"])
-    for text in report["warnings"]:
-        terminal.complain(text)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
-
-
 def study(args: Namespace) -> int:
     """``napari-medseg study acceleration``."""
-    from .. import io, models
-    from ..progress import run
-    from ..recon.export import save_plot, save_table
-    from ..recon.methods import model_of
-    from ..recon.reconstruct import ReconSettings
-    from ..runs.cohort import refuse_conflicts
-    from ..runs.study import StudySettings, acceleration_job, plot
+    from ..runs import work
+    from ..runs.outputs import refuse_conflicts
+    from ..runs.study import Study, StudySettings
+    from ..runs.tasks import Task
 
-    outputs = [path for path in (args.output, args.plot, args.report) if path]
-    for place, path in enumerate(outputs):
-        refuse_conflicts([args.input, *outputs[:place]], [path])
-    settings, recon = _given(args, StudySettings), ReconSettings(args.method)
-    job = acceleration_job(
-        io.read(args.input, axes=args.axes),
-        models.load(models.find(args.model)),
-        settings,
-        recon,
-        reconstructor=model_of(args.method),
-    )
-    with terminal.Meter(args.input.name, "acceleration") as meter:
-        result = run(job, meter)
-    save_table(args.output, result.table())
-    terminal.say(terminal.table(result.table()))
-    terminal.say("The k-space was simulated from the image: real measurements fare worse.")
-    if args.plot:
-        from matplotlib.figure import Figure
+    outputs = {"table": args.output, "plot": args.plot, "report": args.report}
+    given = [path for path in outputs.values() if path]
+    for number, path in enumerate(given):
+        refuse_conflicts([args.input, *given[:number]], [path])
+    settings = {"study": asdict(_given(args, StudySettings)), "method": args.method, "axes": args.axes}
+    used = (work.use(args.model), *work.model_used(args.method))
+    made = {name: str(path) for name, path in outputs.items() if path and name != "report"}
+    task = Task("study", (str(args.input),), made, used, settings)
 
-        figure = Figure(figsize=(7, 4.5), layout="constrained")
-        plot(result.rows, figure, title=f"{args.input.name}: {args.model} after {args.method}")
-        save_plot(args.plot, figure)
-    if args.report:
-        from .report import write_json
+    def line(_: str, outcome: Outcome) -> str:
+        table = terminal.table(Study.of(outcome.record).table()) if outcome.record else ""
+        return f"{table}\nThe k-space was simulated from the image: real measurements fare worse."
 
-        write_json(args.report, result.report)
-    return 0
+    return _run_one(task, line, "acceleration", args.report)
 
 
 def compare_methods(args: Namespace) -> int:
     """``napari-medseg study methods``."""
-    from ..progress import run
-    from ..recon.export import save_table
-    from ..recon.methods import model_of
     from ..recon.reconstruct import ReconSettings
-    from ..recon.suggest import hint_job
-    from ..runs.cohort import refuse_conflicts
+    from ..recon.suggest import Hint
+    from ..runs import work
+    from ..runs.outputs import refuse_conflicts
+    from ..runs.tasks import Task
 
     refuse_conflicts([args.input], [args.output])
     refuse_conflicts([args.input, args.output], [args.report] if args.report else [])
-    kspace = _sampled(args)
     device = {"device": args.device} if "device" in args else {}
-    names = [name for name in args.methods or _fitting(kspace) if name != "zero-filled"]  # its error is known
-    candidates = [(ReconSettings(name, **device), model_of(name)) for name in names]
-    with terminal.Meter(args.input.name, "reconstruction") as meter:
-        found = run(hint_job(kspace, candidates, indices=args.slices), meter)
-    rows = [["method", "error"], *([name, f"{error:.4f}"] for name, error in (*found.rows, ("zero-filled", 1.0)))]
-    save_table(args.output, rows)
-    words = "simulated k-space, " if kspace.simulated else ""
-    terminal.say(
-        f"{args.output}: {terminal.count(len(found.report['slices']), 'slice')}, {words}{found.acceleration:.2f}x"
-    )
-    terminal.say(terminal.table(rows))
-    terminal.say(found.verdict)
-    terminal.complain(found.caution)
-    if args.report:
-        from .report import write_json
+    settings: dict[str, Any] = {"slices": args.slices, **_reading(args)}
+    task = Task("compare", (str(args.input),), {"table": str(args.output)}, settings=settings)
+    methods = args.methods or _fitting(work.kspace_of(task))
+    names = [name for name in methods if name != "zero-filled"]  # its error is known
+    settings["candidates"] = [asdict(ReconSettings(name, **device)) for name in names]
+    used = tuple(model for name in names for model in work.model_used(name))
+    task = replace(task, models=used)
 
-        write_json(args.report, {"input": str(args.input), "output": str(args.output), **found.report})
-    return 0
+    def line(title: str, outcome: Outcome) -> str:
+        if outcome.record is None:
+            return title
+        hint = Hint.of(outcome.record)
+        words = "simulated k-space, " if hint.record.figures["simulated"] else ""
+        slices = terminal.count(len(hint.record.figures["slices"]), "slice")
+        rows = [["method", "error"]]
+        rows += [[name, f"{error:.4f}"] for name, error in (*hint.rows, ("zero-filled", 1.0))]
+        terminal.complain(hint.caution)
+        head = f"{args.output}: {slices}, {words}{hint.acceleration:.2f}x"
+        return "\n".join([head, terminal.table(rows), hint.verdict])
+
+    return _run_one(task, line, "reconstruction", args.report, paths=True)
+
+
+def _run_one(
+    task: Task, line: Callable[[str, Outcome], str], unit: str, report: Path | None, *, paths: bool = False
+) -> int:
+    """Run a study, whose report is that of its result; the exit code."""
+    from ..runs.crew import here
+    from .commands import run_content
+    from .running import Run
+
+    names = {"input": task.inputs[0], "output": str(task.target)} if paths else {}
+
+    def content(run: Run) -> dict[str, Any]:
+        for outcome in run.outcomes:
+            if outcome.record is not None:
+                return names | outcome.record.report()
+        return names | run_content(run, lambda _: {})
+
+    return Run([task], line, content, unit, report=report, strict=True).go(here())
 
 
 def _fitting(kspace: KSpace) -> list[str]:

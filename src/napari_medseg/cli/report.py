@@ -6,73 +6,28 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
-from ..errors import FileError, SettingsError
+from ..errors import FileError
 from ..io.notes import KEY
 from ..record import plain
-from ..runs.cohort import Failure
+from ..runs.tasks import Outcome
+
+_COMMON = ("version", "model", "models", "settings")  # said once for all files
 
 
-@dataclass
-class Report:
-    """What a segment run was asked and what came of it; enough to repeat it.
-
-    Parameters
-    ----------
-    command : str
-        The command line.
-    models : list of dict
-        Name and SHA-256 of each.
-    settings : dict
-        Fields of `InferenceSettings`, and ``axes``.
-    files : list of dict
-        A row per finished image.
-    failures : list of Failure
-    interrupted : bool
-        Whether images may be missing from both lists.
-    version : str
-        Of this package.
-    """
-
-    command: str
-    models: list[dict[str, str]]
-    settings: dict[str, Any]
-    files: list[dict[str, Any]] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=list)
-    interrupted: bool = True
-    version: str = __version__
-
-    def content(self) -> dict[str, Any]:
-        """For JSON; a run with one model has it as ``model``, one with several has ``models``."""
-        fields = asdict(self)
-        command, models = fields.pop("command"), fields.pop("models")
-        named = {"model": models[0]} if len(models) == 1 else {"models": models}
-        return {"command": command, **named, **fields}
-
-    def earlier_rows(self, path: Path) -> dict[str, dict[str, Any]]:
-        """Rows of the report that a run of the same kind left at `path`, by output file.
-
-        Raises
-        ------
-        FileError, SettingsError
-            If it cannot be read or belongs to a run with another model or settings.
-        """
-        if not path.exists():
-            return {}
-        advice = "Name another report, or run without --resume."
-        try:
-            earlier = json.loads(path.read_text(encoding="utf-8"))
-            rows = {row["output"]: row for row in earlier["files"]}
-            told = (earlier.get("models") or [earlier["model"]], _deciding(earlier["settings"]))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise FileError(f"The earlier report '{path}' cannot be read ({error}). {advice}") from error
-        if told != (self.models, _deciding(self.settings)):
-            raise SettingsError(f"The report '{path}' is of a run with another model or other settings. {advice}")
-        return rows
+def row(outcome: Outcome) -> dict[str, Any]:
+    """What came of a file: its outputs, and what the record of its run says."""
+    found: dict[str, Any] = {"input": outcome.task.inputs[0]}
+    if outcome.note:
+        found["note"] = outcome.note
+    if outcome.state == "kept":
+        found["kept"] = True
+    if outcome.record is not None:
+        report = outcome.record.report()
+        found |= {name: value for name, value in report.items() if name not in _COMMON}
+    return found
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -108,8 +63,3 @@ def _notes_in(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return {KEY: content[KEY]} if isinstance(content, dict) and KEY in content else {}
-
-
-def _deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that decide about the labels: where and in which portions they were computed does not."""
-    return {key: value for key, value in settings.items() if key not in ("device", "batch")}

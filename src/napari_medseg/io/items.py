@@ -13,8 +13,15 @@ from ..errors import FileError
 from ..kspace import KSpace
 from ..record import Item, file_hash, voxel_hash
 from ..volume import Volume
+from .formats import is_dicom
 
 _PAIRS = {".cfl": ".hdr", ".hdr": ".cfl"}  # BART keeps header and samples apart
+
+
+def of_file(path: Path, role: str = "image") -> Item:
+    """An image file or a DICOM series, without its grid; hashed if it can be read."""
+    kind = "DICOM" if path.is_dir() or is_dicom(path) else ""
+    return replace(_of_file(path, kind), role=role)
 
 
 def of_volume(volume: Volume, role: str = "image") -> Item:

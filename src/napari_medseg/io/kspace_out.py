@@ -11,6 +11,8 @@ import numpy as np
 
 from .. import files
 from ..errors import FileError, VolumeError, short
+from ..record import KEY as RECORD
+from ..record import Record
 from . import kspace_hdf5
 
 _NAME = "reconstruction"
@@ -18,7 +20,9 @@ _METRICS = "metrics"
 _SUFFIXES = (".h5", ".hdf5")
 
 
-def write_reconstruction(path: str | Path, image: np.ndarray, metrics: Mapping[str, Any]) -> Path:
+def write_reconstruction(
+    path: str | Path, image: np.ndarray, metrics: Mapping[str, Any], record: Record | None = None
+) -> Path:
     """Save images as an HDF5 file; it is read back and compared before it takes its name.
 
     Parameters
@@ -30,6 +34,8 @@ def write_reconstruction(path: str | Path, image: np.ndarray, metrics: Mapping[s
     metrics : mapping
         What is known of the images, such as method, settings and metrics: saved as JSON in the attribute ``metrics``;
         numbers that are not finite become null.
+    record : Record, optional
+        How the images came to be: saved as JSON in the attribute ``record``.
 
     Returns
     -------
@@ -58,8 +64,10 @@ def write_reconstruction(path: str | Path, image: np.ndarray, metrics: Mapping[s
         image = image.astype(np.float32)
     if not np.isfinite(image).all():
         raise VolumeError("The reconstruction holds values that are not finite. Reconstruct it again.")
-    text = _to_json(metrics)
-    files.replace(path, lambda temporary: _save(temporary, image, text), lambda saved: _check(saved, image, text))
+    texts = {_METRICS: _to_json(metrics)}
+    if record is not None:
+        texts[RECORD] = json.dumps(record.to_json(), allow_nan=False)
+    files.replace(path, lambda temporary: _save(temporary, image, texts), lambda saved: _check(saved, image, texts))
     return path
 
 
@@ -69,21 +77,35 @@ def _to_json(metrics: Mapping[str, Any]) -> str:
     return json.dumps(json.loads(text, parse_constant=lambda _: None), allow_nan=False)
 
 
-def _save(path: Path, image: np.ndarray, text: str) -> None:
+def read_reconstruction(path: Path) -> tuple[np.ndarray, Record | None]:
+    """Images (slice, y, x) that `write_reconstruction` saved, and their record if it was saved too.
+
+    Raises
+    ------
+    FileError
+        If the file is damaged or is not of that kind.
+    """
+    with kspace_hdf5.opened(path) as file:
+        image = kspace_hdf5.dataset(path, file, _NAME)[:]
+        text = file.attrs.get(RECORD)
+    return image, Record.from_json(json.loads(text)) if isinstance(text, str) else None
+
+
+def _save(path: Path, image: np.ndarray, texts: Mapping[str, str]) -> None:
     import h5py
 
     try:
         with h5py.File(path, "w") as file:
             file[_NAME] = image
-            file.attrs[_METRICS] = text
+            file.attrs.update(texts)
     except RuntimeError as error:  # a disk that is full when the file is closed
         raise OSError(short(error)) from error
 
 
-def _check(path: Path, image: np.ndarray, text: str) -> None:
+def _check(path: Path, image: np.ndarray, texts: Mapping[str, str]) -> None:
     with kspace_hdf5.opened(path) as file:
         back = kspace_hdf5.dataset(path, file, _NAME)
-        same = (back.shape, back.dtype, file.attrs[_METRICS]) == (image.shape, image.dtype, text)
+        same = (back.shape, back.dtype, dict(file.attrs)) == (image.shape, image.dtype, texts)
         # slice by slice: comparing needs temporary arrays
         if not same or not all(np.array_equal(a, b) for a, b in zip(back, image, strict=True)):
             raise FileError("the copy read back differs")

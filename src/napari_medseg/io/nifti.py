@@ -12,6 +12,7 @@ import numpy as np
 from nibabel.filebasedimages import FileHolder, ImageFileError
 from nibabel.nifti1 import Nifti1Extension
 from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 
 from ..errors import FileError, VolumeError
 from ..volume import LabelClass, Volume
@@ -24,7 +25,7 @@ _MILLIMETRES = {1: 1000.0, 3: 1e-3}  # unit codes metre and micrometre; everythi
 _MAX_HEADER_BYTES = 2**26
 _MAX_DEFLATE_RATIO = 1040  # no deflate stream unpacks to more
 _AXES = {2: "yx", 3: "zyx", 4: "tzyx", 5: "ctzyx"}
-_ERRORS = (ImageFileError, HeaderDataError, KeyError, TypeError, RuntimeError)
+_ERRORS = (ImageFileError, HeaderDataError, WrapStructError, KeyError, TypeError, RuntimeError)
 
 
 def read(path: Path, axes: str | None = None) -> Volume:

@@ -80,6 +80,12 @@ class Hint:
     acceleration: float
     record: Record
 
+    @classmethod
+    def of(cls, record: Record) -> Hint:
+        """From the record of a comparison."""
+        rows = tuple((each["settings"]["method"], each["error"]) for each in record.figures["methods"])
+        return cls(rows, record.figures["mask"]["effective_acceleration"], record)
+
     @property
     def report(self) -> dict[str, Any]:
         """The record as README describes it; JSON-able."""

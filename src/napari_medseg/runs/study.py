@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +14,12 @@ import numpy as np
 from .. import metrics
 from ..errors import SettingsError
 from ..io import items
-from ..segmentation.inference import InferenceSettings, segment_job
 from ..progress import Job, Progress, within
 from ..recon.reconstruct import ReconSettings, models_used, reconstruct_job, sampled
 from ..recon.sampling import Sampling, effective_acceleration
 from ..recon.simulate import scan
 from ..record import Record, now, software
+from ..segmentation.inference import InferenceSettings, segment_job
 from ..volume import Volume
 
 if TYPE_CHECKING:
@@ -64,6 +64,13 @@ class StudySettings:
         if not self.accelerations or min(self.accelerations) < 1:
             raise SettingsError(f"The accelerations are {self.accelerations}; needed are numbers from 1 up.")
 
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> StudySettings:
+        """From the fields as JSON holds them."""
+        values = dict(content)
+        values["accelerations"] = tuple(content["accelerations"])
+        return cls(**values)
+
     def sampling(self, acceleration: float) -> Sampling | None:
         """Rules for the mask; None keeps everything."""
         if acceleration == 1:
@@ -102,6 +109,11 @@ class Study:
 
     rows: tuple[Row, ...]
     record: Record
+
+    @classmethod
+    def of(cls, record: Record) -> Study:
+        """From the record of a study."""
+        return cls(tuple(Row(**row) for row in record.figures["rows"]), record)
 
     @property
     def report(self) -> dict[str, Any]:

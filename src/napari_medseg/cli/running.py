@@ -1,0 +1,263 @@
+"""Cohorts on the terminal: what is going on, what came of each file, the report, the exit code."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from argparse import Namespace
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import FileError, SettingsError
+from ..progress import Progress, run
+from ..runs.cohort import Step, cohort_job
+from ..runs.crew import Crew, here, local
+from ..runs.outputs import claimed
+from ..runs.tasks import Failure, Outcome, Task
+from . import terminal
+from .report import write_json
+
+
+class Stopped(KeyboardInterrupt):
+    """The process was asked to end by a signal other than Ctrl+C.
+
+    Parameters
+    ----------
+    number : int
+        Of the signal.
+    """
+
+    def __init__(self, number: int):
+        super().__init__()
+        self.exit_code = 128 + number
+
+
+@dataclass
+class Run:
+    """A cohort that the command line runs, and what came of it so far.
+
+    Parameters
+    ----------
+    tasks : sequence of Task
+    line : callable or None
+        What to say of a finished task, from its title and outcome; None says nothing of any task.
+    content : callable
+        Content of the report.
+    unit : str
+        What the steps of the work on one file are.
+    failures : list of Failure
+        Inputs that mean nothing; those that failed are added.
+    report : pathlib.Path, optional
+        Where the report goes.
+    strict : bool
+        Whether a single input that failed because of the settings is wrong usage.
+    """
+
+    tasks: Sequence[Task]
+    line: Callable[[str, Outcome], str] | None
+    content: Callable[[Run], dict[str, Any]]
+    unit: str = "slice"
+    failures: list[Failure] = field(default_factory=list)
+    report: Path | None = None
+    strict: bool = False
+    interrupted: bool = True
+    _found: list[Outcome] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.total = len(self.tasks) + len(self.failures)
+        self._numbers = {task.inputs: number for number, task in enumerate(self.tasks)}
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """Of the tasks that did not fail, in the order of the tasks."""
+        there = [outcome for outcome in self._found if outcome.state != "failed"]
+        return sorted(there, key=lambda outcome: self._numbers[outcome.task.inputs])
+
+    def title(self, task: Task) -> str:
+        """Name of a task, with its number if there are several."""
+        name = task.source.name
+        return f"[{self._numbers[task.inputs] + 1}/{len(self.tasks)}] {name}" if len(self.tasks) > 1 else name
+
+    def go(self, crew: Crew, output: Path | None = None) -> int:
+        """Run the tasks, say what comes of them, and write the report, also if interrupted.
+
+        Parameters
+        ----------
+        crew : Crew
+            Closed at the end.
+        output : pathlib.Path, optional
+            File or folder that was named as output; a folder is kept from other runs.
+
+        Returns
+        -------
+        int
+            Exit code.
+
+        Raises
+        ------
+        MedsegError
+            If the run could not begin, or could not go on.
+        """
+        paths = [path for task in self.tasks for path in task.paths()]
+        with closing(crew), claimed(output if self.tasks else None, paths):
+            try:
+                with stops(), _Watch(self, crew) as watch, closing(cohort_job(self.tasks, crew)) as job:
+                    run(job, watch)
+                self.interrupted = False
+            finally:
+                written = self._finish()
+        return self._exit_code() if written else 1
+
+    def add(self, outcome: Outcome) -> None:
+        """Note what came of a task."""
+        self._found.append(outcome)
+
+    def _exit_code(self) -> int:
+        if not self.failures:
+            return 0
+        usage = any(outcome.wrong_usage for outcome in self._found)
+        return 2 if self.strict and self.total == 1 and usage else 1
+
+    def _finish(self) -> bool:
+        """Name what failed, then write the report; whether that went well."""
+        failed = [outcome for outcome in self._found if outcome.state == "failed"]
+        failed.sort(key=lambda outcome: self._numbers[outcome.task.inputs])
+        self.failures += [outcome.failure for outcome in failed]
+        name_failures(self.failures, self.total)
+        if self.report is None:
+            return True
+        try:
+            write_json(self.report, self.content(self))
+        except FileError as error:
+            terminal.complain(str(error))
+            return False
+        return True
+
+
+class _Watch:
+    """Shows the steps of a cohort: of each file if they can be seen, else of all files together."""
+
+    def __init__(self, run: Run, crew: Crew):
+        self._run = run
+        self._together = crew.executor is not None
+        self._meter: terminal.Meter | None = None
+        self._task: Task | None = None
+
+    def __enter__(self) -> _Watch:
+        if self._together:
+            self._open("files", "file")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def __call__(self, step: Progress) -> None:
+        if isinstance(step.partial, Step):
+            self._show(step.partial)
+        elif isinstance(step.partial, Outcome):
+            self._tell(step.partial)
+        if self._together and self._meter is not None:
+            self._meter(step)
+
+    def _show(self, step: Step) -> None:
+        if step.task is not self._task:
+            self._task = step.task
+            self._open(self._run.title(step.task), self._run.unit)
+        if self._meter is not None:
+            self._meter(Progress(step.done, step.total))
+
+    def _tell(self, outcome: Outcome) -> None:
+        self._run.add(outcome)
+        if not self._together:
+            self._close()
+        if self._run.line is None:
+            return
+        title = self._run.title(outcome.task)
+        if outcome.state == "failed":
+            self._say(f"{title}: failed")
+        elif outcome.state == "skipped":
+            self._say(f"{title}: skipped, {outcome.task.target} is finished")
+        elif outcome.state == "kept":
+            self._say(f"{title}: kept, {outcome.note}")
+        else:
+            if outcome.note:
+                self._say(f"{title}: {outcome.note}")
+            self._say(self._run.line(title, outcome))
+
+    def _say(self, text: str) -> None:
+        if self._meter is None:
+            terminal.say(text)
+        else:
+            self._meter.say(text)
+
+    def _open(self, title: str, unit: str) -> None:
+        self._close()
+        self._meter = terminal.Meter(title, unit)
+        self._meter.__enter__()
+
+    def _close(self) -> None:
+        if self._meter is not None:
+            self._meter.__exit__()
+            self._meter = None
+
+
+@contextmanager
+def stops() -> Generator[None]:
+    """Have SIGTERM and SIGHUP end the work as Ctrl+C does: schedulers send the one, closing terminals the other."""
+
+    def stop(number: int, _: object) -> None:
+        raise Stopped(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.signal(number, stop) for number in known}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def crew_of(args: Namespace, *, network: bool) -> Crew:
+    """Who does the work, by the options of a command.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+    network : bool
+        Whether a network takes part, on the device of the options.
+
+    Raises
+    ------
+    SettingsError
+        If the options do not fit each other.
+    """
+    if not args.workers:
+        if args.memory_limit:
+            raise SettingsError("Only worker processes are watched for --memory-limit. Add --workers 1, or more.")
+        if args.threads:
+            import torch
+
+            torch.set_num_threads(args.threads)
+        return here()
+    if network and args.workers > 1:
+        from ..models.devices import choose_device
+
+        device = choose_device(getattr(args, "device", "auto"))
+        if device != "cpu":
+            raise SettingsError(f"{args.workers} workers would share one '{device}' device. Add --device cpu.")
+    return local(args.workers, args.threads, args.memory_limit)
+
+
+def name_failures(failures: Sequence[Failure], total: int) -> None:
+    """Name what failed, of `total` inputs."""
+    if len(failures) == total == 1:
+        terminal.complain(failures[0].error)
+    elif failures:
+        lines = [f"  {failure.file}: {failure.error}" for failure in failures]
+        terminal.complain("\n".join([f"{len(failures)} of {total} failed:", *lines]))

@@ -1,0 +1,152 @@
+"""Which files are meant: names, folders, globs, DICOM series, k-space, and pairs of labels."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from ..errors import FileError, SettingsError
+from ..io import formats
+from .tasks import Failure
+
+RAW = (".h5", ".hdf5", ".mrd", ".cfl", ".hdr", ".ra")
+"""Name endings of raw MR data that images do not have."""
+
+_SURE = (".h5", ".hdf5", ".mrd", ".cfl", ".ra")  # .hdr is also the ending of images of other programs
+
+Kind = Callable[[Path], str]
+"""Names the kind of a file; empty if it is not meant."""
+
+
+def image_kind(file: Path) -> str:
+    """The module of `io` that reads a file, empty if none does.
+
+    A name that promises a format counts: reading it says why it does not hold.
+    """
+    promised = formats.named(file)
+    try:
+        return promised.module if promised else formats.recognise(file).module
+    except FileError:
+        return ""
+
+
+def kspace_kind(file: Path) -> str:
+    """``kspace`` for raw MR data, empty for other files; of a BART pair only the samples count."""
+    from ..io.kspace import is_kspace
+
+    suffix = file.suffix.lower()
+    if suffix == ".hdr" and file.with_suffix(".cfl").is_file():
+        return ""
+    return "kspace" if suffix in _SURE or is_kspace(file) else ""
+
+
+def find_inputs(patterns: Iterable[str], kind: Kind = image_kind) -> tuple[list[Path], list[Failure]]:
+    """Files and DICOM folders that `patterns` mean, each once, and the patterns that mean nothing.
+
+    Parameters
+    ----------
+    patterns : iterable of str
+        Files, folders (one DICOM series is one input, otherwise every readable file directly inside), or globs.
+    kind : callable
+        Says which files of a folder or glob are meant. A file that is named is meant, whatever it is.
+    """
+    sources: dict[Path, Path] = {}
+    failures = []
+    for pattern in patterns:
+        paths = _meant(pattern, kind)
+        if not paths:
+            reason = "holds no file that can be read" if os.path.exists(pattern) else "does not exist"
+            failures.append(Failure(pattern, f"'{pattern}' {reason}. Give files, folders or a quoted glob."))
+        for path in paths:
+            sources.setdefault(path.resolve(), path)
+    return _one_per_series(list(sources.values()), kind), failures
+
+
+def find_pairs(prediction: Path, reference: Path) -> tuple[list[tuple[Path, Path]], list[Failure]]:
+    """Predictions with their references: two files, or the files of two folders that share a name but for the suffix.
+
+    Raises
+    ------
+    SettingsError
+        If one is a file and the other a folder of files, or a name occurs twice in a folder.
+    """
+    theirs = _by_name(reference)
+    ours = _by_name(prediction)
+    if (ours is None) != (theirs is None):
+        raise SettingsError("Prediction and reference must both be files, or both be folders of files.")
+    if ours is None or theirs is None:
+        return [(prediction, reference)], []
+    failures = [*_lonely(ours, theirs, reference), *_lonely(theirs, ours, prediction)]
+    return [(path, theirs[name]) for name, path in ours.items() if name in theirs], failures
+
+
+def stem(path: Path) -> str:
+    """File name without suffix, ``.ome.tif`` being one; a folder's whole name."""
+    if path.is_dir():
+        return path.resolve().name
+    if path.suffix.lower() in RAW:
+        return path.stem
+    return formats.stem(path).removesuffix(".ome")
+
+
+def _meant(pattern: str, kind: Kind) -> list[Path]:
+    path = Path(pattern)
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        return _inside(path, kind)
+    found: list[Path] = []
+    for name in sorted(glob.glob(pattern, recursive=True)):
+        part = Path(name)
+        if part.is_dir():
+            found += _inside(part, kind)
+        elif kind(part):
+            found.append(part)
+    return found
+
+
+def _inside(folder: Path, kind: Kind = image_kind) -> list[Path]:
+    """What a folder stands for: itself if it is a DICOM series, otherwise its readable files."""
+    try:
+        files = [file for file in sorted(folder.iterdir()) if file.is_file() and not file.name.startswith(".")]
+    except OSError:
+        return []
+    kinds = {file: found for file in files if (found := kind(file))}
+    slices = [file for file, found in kinds.items() if found == "dicom"]
+    return [folder] if slices and len(_one_per_series(slices, kind)) == 1 else list(kinds)
+
+
+def _one_per_series(files: list[Path], kind: Kind) -> list[Path]:
+    """`files` without DICOM files of a series that another one stands for."""
+    slices = [file for file in files if file.is_file() and kind(file) == "dicom"]
+    if len(slices) < 2:
+        return files
+    from ..io.dicom import one_per_series
+
+    try:
+        kept = set(one_per_series(slices))
+    except FileError:
+        # reading the first one says what is wrong
+        kept = {slices[0]}
+    return [file for file in files if file in kept or file not in slices]
+
+
+def _by_name(folder: Path) -> dict[str, Path] | None:
+    """Readable files of a folder by their stems; None for a file or a DICOM series."""
+    if not folder.exists():
+        raise FileError(f"'{folder}' does not exist. Check the path.")
+    files = _inside(folder) if folder.is_dir() else [folder]
+    if files == [folder]:
+        return None
+    named = {stem(path).casefold(): path for path in files}
+    if len(named) < len(files):
+        raise SettingsError(f"'{folder}' holds several files of one name that differ in suffix only. Keep one of each.")
+    return named
+
+
+def _lonely(side: dict[str, Path], other: dict[str, Path], folder: Path) -> list[Failure]:
+    """Files of `side` without a partner in `folder`."""
+    missing = [path for name, path in side.items() if name not in other]
+    return [Failure(str(path), f"'{path.name}' has no partner of the same name in '{folder}'.") for path in missing]

@@ -1,0 +1,156 @@
+"""Where results go: names next to each other, no conflict with inputs, one run at a time, nothing half-written."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+from .. import files
+from ..errors import FileError, SettingsError
+from ..io import formats
+from .inputs import stem
+
+HDF5 = (".h5", ".hdf5")
+"""Endings of files that reconstructed images can be written to, and labels not."""
+
+
+def suffix_of_labels(source: Path) -> str:
+    """Ending of an image that is made of the image `source`."""
+    kind = formats.named(source)
+    return {"images": ".tif", "arrays": ".npz"}.get(kind.module if kind else "", ".nii.gz")
+
+
+def suffix_of_images(source: Path) -> str:
+    """Ending of images that are made of raw data: the layout of fastMRI's submissions."""
+    return HDF5[0]
+
+
+def place(
+    sources: Sequence[Path],
+    output: Path,
+    kind: str = "",
+    *,
+    single: bool,
+    suffix: Callable[[Path], str] = suffix_of_labels,
+    also: tuple[str, ...] = (),
+) -> list[Path]:
+    """Decide where what is made of `sources` goes.
+
+    Parameters
+    ----------
+    sources : sequence of pathlib.Path
+    output : pathlib.Path
+        A folder, which receives a file named after each source; may be a file if `single`.
+    kind : str
+        Added to the names in a folder.
+    single : bool
+        Whether one input was meant.
+    suffix : callable
+        Ending of what is made of a source.
+    also : tuple of str
+        Endings that a single file may have besides those of images.
+
+    Raises
+    ------
+    SettingsError
+        If a folder is expected, or a file cannot be of the kind its suffix says.
+    """
+    if is_folder(output):
+        names = zip(_unique_stems(sources), map(suffix, sources), strict=True)
+        return [output / f"{name}{kind}{ending}" for name, ending in names]
+    if not single:
+        raise SettingsError(f"There are several inputs, and '{output}' is a file name. Give a folder as output.")
+    if output.suffix.lower() not in also:
+        try:
+            formats.writable(output)
+        except FileError as error:
+            raise SettingsError(str(error)) from error
+    return [output] * len(sources)
+
+
+def is_folder(output: Path) -> bool:
+    """Whether a person who names `output` means a folder."""
+    return output.is_dir() or not output.suffix
+
+
+def refuse_conflicts(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
+    """Make sure that no output replaces an input or another output, or lies in a folder that was given as input.
+
+    Raises
+    ------
+    SettingsError
+        Naming the file.
+    """
+    taken = {_identity(path): path for path in inputs}
+    folders = {identity for identity, path in taken.items() if path.is_dir()}
+    for path in outputs:
+        if (other := taken.get(_identity(path))) is not None:
+            raise SettingsError(f"'{path}' would replace '{other}'. Choose another output.")
+        if _identity(path.parent) in folders:
+            raise SettingsError(
+                f"'{path}' would lie in the input folder '{path.parent}', and the next run would take it for an image. "
+                "Choose another folder."
+            )
+        taken[_identity(path)] = path
+
+
+@contextmanager
+def claimed(output: Path | None, paths: Iterable[Path]) -> Generator[None]:
+    """Have the output folder to oneself, without what earlier runs left half-written in the folders of `paths`.
+
+    A single output file is not locked: runs that write other files into its folder do no harm.
+
+    Raises
+    ------
+    JobError
+        If another run is writing there.
+    FileError
+        If the folder cannot be made or written to.
+    """
+    with files.lock(output) if output and is_folder(output) else nullcontext():
+        for folder in {path.parent for path in paths}:
+            files.sweep(folder)
+        yield
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it.
+
+    Raises
+    ------
+    FileError
+        If that is not possible.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"The folder '{folder}' cannot be made ({error.strerror}). Choose another.") from error
+
+
+def _unique_stems(paths: Sequence[Path]) -> list[str]:
+    """A name for each path; where two coincide, their folders are added, and if need be the suffix."""
+    names = [stem(path) for path in paths]
+    folders = [path.absolute().parent.parts for path in paths]
+    levels = zip(*folders, strict=False)
+    common = sum(1 for _ in itertools.takewhile(lambda level: len(set(level)) == 1, levels))
+    below = ["_".join((*folder[common:], name)) for folder, name in zip(folders, names, strict=True)]
+    names = _longer_where_equal(names, below)
+    endings = [path.name[len(stem(path)) :].replace(".", "_") for path in paths]
+    return _longer_where_equal(names, [name + ending for name, ending in zip(names, endings, strict=True)])
+
+
+def _longer_where_equal(names: list[str], longer: list[str]) -> list[str]:
+    count = Counter(name.casefold() for name in names)
+    return [more if count[name.casefold()] > 1 else name for name, more in zip(names, longer, strict=True)]
+
+
+def _identity(path: Path) -> tuple[int, int] | str:
+    try:
+        status = path.stat()
+    except OSError:
+        return os.path.normcase(path.resolve())
+    return status.st_dev, status.st_ino

@@ -1,0 +1,113 @@
+"""What is done already: the record inside an output says of which inputs, models and settings it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .. import io
+from ..errors import FileError, MedsegError, short
+from ..io import formats, items
+from ..io.kspace_out import read_reconstruction
+from ..io.notes import side_file
+from ..record import Record, voxel_hash
+from . import outputs
+
+if TYPE_CHECKING:
+    from .tasks import Task
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the outputs of a task are.
+
+    Parameters
+    ----------
+    state : {"new", "skipped", "kept"}
+        ``new``: they must be made. ``skipped``: they are what the task would make. ``kept``: they are something else
+        that must not be lost.
+    record : Record or None
+        How they were made.
+    note : str
+        Why they are made again, or kept.
+    """
+
+    state: str
+    record: Record | None = None
+    note: str = ""
+
+
+def judge(task: Task) -> Known:
+    """Whether a task must be done.
+
+    Outputs that a person has changed or reviewed, or that do not say how they were made, are kept: work could be lost.
+    """
+    if not all(path.exists() for path in task.paths()):
+        return Known("new")
+    name = task.target.name
+    try:
+        record, voxels = _read(task.target)
+    except MedsegError as error:
+        return Known("new", note=f"made again: {error}")
+    if record is None and _lost_its_notes(task.target):
+        return Known("new", note="made again: its side file is missing")
+    if record is None:
+        return Known("kept", None, f"'{name}' does not say how it was made. Delete it to have it made again.")
+    if voxels not in {item.voxels for item in record.outputs}:
+        return Known("kept", record, f"'{name}' was changed after it was made. Delete it to have it made again.")
+    changes = record.changes(EXPECTED[task.what](task, record))
+    if not changes:
+        return Known("skipped", record)
+    if record.reviewed:
+        text = f"'{name}' was reviewed by a person; since then changed: {', '.join(changes)}"
+        return Known("kept", record, f"{text}. Delete it to have it made again.")
+    return Known("new", record, f"made again; changed: {', '.join(changes)}")
+
+
+def _segmented(task: Task, record: Record) -> Record:
+    """What the record of a segmentation would say that decides about its labels."""
+    what = "segment" if len(task.models) == 1 else "consensus"
+    settings = {**task.settings["inference"], "axes": task.settings["axes"]}
+    item = items.of_file(task.source)
+    if not any(each.sha256 for each in record.inputs):
+        # the record knows the input by its voxels alone
+        item = items.of_volume(io.read(task.source, axes=task.settings["axes"]))
+    return Record(what, inputs=(item,), models=task.models, settings=settings)
+
+
+def _reconstructed(task: Task, record: Record) -> Record:
+    """What the record of a reconstruction would say that decides about its image."""
+    from . import work
+
+    settings = {name: task.settings[name] for name in ("axes", "conjugate")}
+    settings |= task.settings["reconstruction"]
+    inputs = items.of_kspace(work.kspace_of(task))
+    return Record("reconstruct", inputs=inputs, models=task.models, settings=settings)
+
+
+EXPECTED: dict[str, Callable[[Task, Record], Record]] = {"segment": _segmented, "reconstruct": _reconstructed}
+"""What the record of the outputs of a task would say if it were made now, for each kind that can be resumed."""
+
+
+def _read(path: Path) -> tuple[Record | None, str]:
+    """The record of an output, and the hash of its voxels."""
+    try:
+        if path.suffix.lower() in outputs.HDF5:
+            image, record = read_reconstruction(path)
+            return record, voxel_hash(image)
+        volume = io.read(path)
+    except MedsegError:
+        raise
+    except Exception as error:
+        raise FileError(f"it cannot be read ({short(error)})") from error
+    return volume.record, voxel_hash(np.asarray(volume.data))
+
+
+def _lost_its_notes(path: Path) -> bool:
+    """Whether a file cannot hold notes and the file next to it that does was never written."""
+    format_ = formats.named(path)
+    return format_ is not None and not format_.keeps_notes and not side_file(path).exists()

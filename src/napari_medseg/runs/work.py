@@ -1,0 +1,269 @@
+"""Work on one file: every kind of task as a job that reads its inputs, writes its outputs and returns its record."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import io, metrics, models
+from ..errors import FileError, ModelError, SettingsError
+from ..io import formats, items
+from ..io.kspace import is_kspace, read_kspace
+from ..io.kspace_out import write_reconstruction
+from ..kspace import KSpace
+from ..progress import Job, Progress, run
+from ..recon.export import save_plot, save_table
+from ..recon.methods import METHODS
+from ..recon.reconstruct import ReconSettings, reconstruct_job, sampled
+from ..recon.sampling import Sampling, load_mask
+from ..recon.simulate import scan
+from ..recon.suggest import hint_job
+from ..record import Record, UsedModel, now, software
+from ..segmentation import consensus, inference
+from ..volume import Volume
+from . import outputs, resume, study
+from .tasks import Outcome, Task
+
+if TYPE_CHECKING:
+    from ..models import TrainedModel
+
+
+def outcome_job(task: Task) -> Job[Outcome]:
+    """Do a task; whatever goes wrong is in the outcome.
+
+    Yields
+    ------
+    Progress
+        Of the work on this file.
+    """
+    began = time.monotonic()
+    try:
+        if task.resume:
+            known = resume.judge(task)
+            if known.state != "new":
+                return Outcome(task, known.state, known.record, note=known.note)
+            note = known.note
+        else:
+            note = ""
+        record = yield from JOBS[task.what](task)
+    except Exception as error:  # one file of many never stops the others
+        return Outcome.failed(task, error, time.monotonic() - began)
+    return Outcome(task, "done", record, note=note, seconds=round(time.monotonic() - began, 3))
+
+
+def answer(question: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON of the outcome of the task that is given as JSON."""
+    return run(outcome_job(Task.from_json(question))).to_json()
+
+
+def use(name: str) -> UsedModel:
+    """A model that tasks shall use, loaded and checked in this process.
+
+    Raises
+    ------
+    ModelError
+        If there is none, or it is damaged.
+    """
+    card = models.load_card(models.find(name))
+    _load(name, card.sha256)
+    return UsedModel(card.name, card.sha256, card.architecture)
+
+
+@lru_cache(maxsize=8)
+def _load(name: str, sha256: str) -> TrainedModel:
+    """The model of that name; loaded once per process."""
+    model = models.load(models.find(name))
+    if model.card.sha256 != sha256:
+        raise ModelError(f"The model '{name}' is not the one that the run began with. Start the run again.")
+    return model
+
+
+def _loaded(task: Task) -> list[TrainedModel]:
+    return [_load(model.name, model.sha256) for model in task.models]
+
+
+def segment_job(task: Task) -> Job[Record]:
+    """Labels of an image; several models vote.
+
+    Settings: ``inference``, those of `InferenceSettings`, and ``axes``. Outputs: ``labels``, and if asked for
+    ``uncertainty`` and ``disagreement``.
+    """
+    settings = inference.InferenceSettings(**task.settings["inference"])
+    chosen = _loaded(task)
+    volume = io.read(task.source, axes=task.settings["axes"])
+    if len(chosen) == 1:
+        result = yield from inference.segment_job(volume, chosen[0], settings)
+    else:
+        result = yield from consensus.consensus_job(volume, chosen, settings)
+    record = _completed(result.record, {"axes": task.settings["axes"]})
+    # the labels come last: where they exist, everything does
+    for role in ("uncertainty", "disagreement", "labels"):
+        found = getattr(result, role)
+        if found is not None and role in task.outputs:
+            _write(found.made_by(record), Path(task.outputs[role]))
+    return record
+
+
+def reconstruct_task_job(task: Task) -> Job[Record]:
+    """Images of k-space.
+
+    Settings: ``reconstruction``, those of `ReconSettings`, and what `kspace_of` reads. Output: ``image``.
+    """
+    kspace = kspace_of(task)
+    model = next(iter(_loaded(task)), None)
+    result = yield from reconstruct_job(kspace, ReconSettings(**task.settings["reconstruction"]), model=model)
+    record = _completed(result.record, _reading(task))
+    if task.target.suffix.lower() in outputs.HDF5:
+        outputs.make_folder(task.target.parent)
+        write_reconstruction(task.target, result.image.data, record.report(), record)
+    else:
+        _write(result.image.made_by(record), task.target)
+    return record
+
+
+def evaluate_job(task: Task) -> Job[Record]:
+    """Scores of labels (first input) against a reference (second input). Setting: ``foreground``."""
+    began = time.monotonic()
+    ours = io.read(task.inputs[0])
+    theirs = io.read(task.inputs[1])
+    scores = metrics.compare(ours, theirs, foreground=task.settings["foreground"])
+    yield Progress(1, 1)
+    return Record(
+        "evaluate",
+        time=now(),
+        software=software(),
+        inputs=(items.of_volume(ours, "labels"), items.of_volume(theirs, "reference")),
+        settings=task.settings,
+        seconds=round(time.monotonic() - began, 3),
+        figures={"scores": scores},
+    ).sealed()
+
+
+def study_job(task: Task) -> Job[Record]:
+    """What undersampling does to a segmentation.
+
+    Settings: ``study``, those of `StudySettings`, ``method`` and ``axes``. Models: the one that segments, and the one
+    that reconstructs, if any. Outputs: ``table``, and if asked for ``plot``.
+    """
+    method = task.settings["method"]
+    segmenter, *others = _loaded(task)
+    found = yield from study.acceleration_job(
+        io.read(task.source, axes=task.settings["axes"]),
+        segmenter,
+        study.StudySettings.from_json(task.settings["study"]),
+        ReconSettings(method),
+        reconstructor=next(iter(others), None),
+    )
+    save_table(Path(task.outputs["table"]), found.table())
+    if "plot" in task.outputs:
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(7, 4.5), layout="constrained")
+        study.plot(found.rows, figure, title=f"{task.source.name}: {segmenter.card.name} after {method}")
+        save_plot(Path(task.outputs["plot"]), figure)
+    return found.record
+
+
+def compare_job(task: Task) -> Job[Record]:
+    """Which method predicts hidden lines best.
+
+    Settings: ``candidates``, each those of `ReconSettings`; ``slices``, and what `kspace_of` reads. Models: those of
+    the candidates that are models. Output: ``table``.
+    """
+    chosen = {model.card.name: model for model in _loaded(task)}
+    settings = [ReconSettings(**each) for each in task.settings["candidates"]]
+    candidates = [(each, chosen.get(each.method)) for each in settings]
+    found = yield from hint_job(kspace_of(task), candidates, indices=task.settings["slices"])
+    rows = [(name, f"{error:.4f}") for name, error in (*found.rows, ("zero-filled", 1.0))]
+    save_table(task.target, [("method", "error"), *rows])
+    return found.record
+
+
+JOBS: dict[str, Callable[[Task], Job[Record]]] = {
+    "segment": segment_job,
+    "reconstruct": reconstruct_task_job,
+    "evaluate": evaluate_job,
+    "study": study_job,
+    "compare": compare_job,
+}
+"""How each kind of task is done."""
+
+
+def kspace_of(task: Task) -> KSpace:
+    """The k-space of a task under its mask.
+
+    Settings: ``sampling``, those of `Sampling`, or ``mask_file``, or neither; ``axes``, ``conjugate``, ``simulate``.
+
+    Raises
+    ------
+    MedsegError
+        If it cannot be read or simulated, or the mask does not fit.
+    """
+    settings = task.settings
+    sampling = Sampling(**settings["sampling"]) if settings["sampling"] else None
+    mask = load_mask(Path(settings["mask_file"])) if settings["mask_file"] else None
+    if settings["simulate"]:
+        return sampled(scan(io.read(task.source, axes=settings["axes"])), sampling, mask)
+    refuse_image(task.source, settings["axes"])
+    kspace = read_kspace(task.source, axes=settings["axes"], conjugate=settings["conjugate"])
+    return sampled(kspace, sampling, mask)
+
+
+def refuse_image(path: Path, axes: str | None) -> None:
+    """Make sure that a file is not an image in place of k-space.
+
+    Raises
+    ------
+    SettingsError
+        If it is one.
+    """
+    if axes is None and path.exists() and not is_kspace(path) and _is_image(path):
+        raise SettingsError(f"'{path.name}' is an image, not k-space. Add --simulate to simulate its k-space.")
+
+
+def model_used(method: str) -> tuple[UsedModel, ...]:
+    """The model of a reconstruction method; empty if it is a method without one.
+
+    Raises
+    ------
+    SettingsError, ModelError
+        If there is no such method or model.
+    """
+    if method in METHODS:
+        return ()
+    if method not in models.available():
+        raise SettingsError(
+            f"There is no method '{method}'; choose one of {', '.join(METHODS)}, or a model that reconstructs."
+        )
+    return (use(method),)
+
+
+def _is_image(path: Path) -> bool:
+    try:
+        return path.is_dir() or formats.recognise(path).module != "arrays"
+    except FileError:
+        return False
+
+
+def _reading(task: Task) -> dict[str, Any]:
+    """How the input was read, as far as it decides about the result and no hash tells."""
+    return {name: task.settings[name] for name in ("axes", "conjugate")}
+
+
+def _completed(record: Record, reading: Mapping[str, Any]) -> Record:
+    """A record that also says how the input was read and with how many threads the work was done."""
+    place = dict(record.place)
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        place["threads"] = torch.get_num_threads()
+    return replace(record, settings={**record.settings, **reading}, place=place).sealed()
+
+
+def _write(volume: Volume, path: Path) -> None:
+    outputs.make_folder(path.parent)
+    io.write(volume, path)
