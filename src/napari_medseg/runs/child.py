@@ -115,6 +115,7 @@ class _Child:
 
     def end(self) -> None:
         self._process.kill()
+        self._process.wait()
 
     def ask(self, question: Mapping[str, Any], limit: float) -> dict[str, Any] | None:
         """The answer to a task; None if the process has ended without one."""
