@@ -9,7 +9,7 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QAbstractItemView, QTableWidgetItem
 
 from ..kit.tables import fit, table
-from .data import ClassRow
+from .class_rows import ClassRow
 
 _HEAD = ("Learn", "Label", "Model")
 _TOOLTIP = (

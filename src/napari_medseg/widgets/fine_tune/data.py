@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,50 +11,16 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from napari.layers import Image, Labels
 
-from ...errors import MedsegError, SettingsError, VolumeError
+from ...errors import MedsegError, VolumeError
 from ...progress import Job, Progress
-from ...volume import LabelClass, Volume
+from ...volume import Volume
 from ..kit import layer_volumes
 from ..kit.records import is_judged, noted, record_of, say_reviewed
+from .class_rows import Painted
 
 if TYPE_CHECKING:
     from ...models import ModelCard
     from ...training.data.folders import DatasetFile
-
-_PART = re.compile(r"(\d+)(?:\s*-\s*(\d+))?")
-
-
-def parse_slices(text: str, count: int) -> tuple[int, ...]:
-    """The numbers that a text such as ``3-6, 9`` names, rising.
-
-    Raises
-    ------
-    SettingsError
-        If it is none, or names slices that the `count` slices do not have.
-    """
-    found: set[int] = set()
-    for part in filter(None, map(str.strip, text.split(","))):
-        match = _PART.fullmatch(part)
-        if match is None:
-            raise SettingsError(f"The reviewed slices are '{text}'; needed are numbers such as 3-6, 9.")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if last < first or last >= count:
-            raise SettingsError(
-                f"The reviewed slices name {part}; the labels have {count} slices, numbered 0 to {count - 1}."
-            )
-        found.update(range(first, last + 1))
-    return tuple(sorted(found))
-
-
-def slices_text(numbers: Iterable[int]) -> str:
-    """The text that `parse_slices` reads, as short as can be."""
-    runs: list[list[int]] = []
-    for number in sorted(numbers):
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
 
 
 def look_job(data: Any, slices: Sequence[int]) -> Job[dict[int, frozenset[int]]]:
@@ -157,12 +122,14 @@ class Reviews:
 
     def filled(self, layer: Labels) -> tuple[int, ...]:
         """The slices that hold labels, as far as they were looked at."""
-        return tuple(sorted(number for number, labels in self._seen(layer).items() if labels - {0}))
+        holding = [number for number, labels in self._seen(layer).items() if labels - {0}]
+        return tuple(sorted(holding))
 
     def labels(self, layer: Labels) -> list[int]:
         """The labels on reviewed slices, without 0."""
         seen = self._seen(layer)
-        return sorted(frozenset().union(*(seen.get(number, ()) for number in self.reviewed(layer))) - {0})
+        on_slices = [seen.get(number, frozenset()) for number in self.reviewed(layer)]
+        return sorted(frozenset().union(*on_slices) - {0})
 
     def say(self, layer: Labels, slices: Iterable[int]) -> None:
         """Note in the layer which slices were reviewed."""
@@ -182,98 +149,28 @@ class Reviews:
         return self._looks.setdefault(layer, _Look())
 
 
-@dataclass(frozen=True)
-class ClassRow:
-    """A class that is painted, or that the model knows.
-
-    Parameters
-    ----------
-    first : str
-        What it was called before the person renamed it.
-    name, colour : str
-    labels : tuple of int
-        Its numbers in the layers; empty if it is on no reviewed slice.
-    known : bool
-        Whether the model to begin with finds it.
-    learn : bool
-        Whether the new model is to find it. What is painted and not learnt does not count.
-    """
-
-    first: str
-    name: str
-    colour: str
-    labels: tuple[int, ...]
-    known: bool
-    learn: bool = True
-
-    @property
-    def key(self) -> tuple[str, bool]:
-        """What tells it from the others: its first name, and whether it is painted."""
-        return self.first, bool(self.labels)
-
-
 def class_names(layer: Labels, card: ModelCard | None) -> dict[int, str]:
     """Names of the labels of a layer: its own, else those that the model gives these numbers."""
     mine = noted(layer).get("classes", ())
     return {row.id: row.name for row in mine or (card.classes if card else ())}
 
 
-def class_rows(
-    layers: Sequence[Labels],
-    reviews: Reviews,
-    card: ModelCard | None,
-    renamed: Mapping[str, str],
-    dropped: set[tuple[str, bool]],
-) -> list[ClassRow]:
-    """The classes of the model to begin with, then those that are new.
-
-    Parameters
-    ----------
-    renamed : mapping of str to str
-        What the person calls a class that is painted, by its first name.
-    dropped : set of (str, bool)
-        Keys of the rows that are not to be learnt.
-    """
-    theirs = {row.name: row.colour for row in card.classes} if card else {}
-    painted: dict[str, ClassRow] = {}
+def painted_labels(layers: Sequence[Labels], reviews: Reviews, card: ModelCard | None) -> list[Painted]:
+    """The labels on the reviewed slices of all layers."""
+    found = []
     for layer in layers:
         names = class_names(layer, card)
         for label in reviews.labels(layer):
-            first = names.get(label) or f"class {label}"
-            name = renamed.get(first, first)
-            labels = {*painted[first].labels, label} if first in painted else {label}
-            colour = theirs.get(name) or _colour(layer, label)
-            learn = (first, True) not in dropped
-            painted[first] = ClassRow(first, name, colour, tuple(sorted(labels)), name in theirs, learn)
-    rows = list(painted.values())
-    absent = theirs.keys() - {row.name for row in rows}
-    rows += [
-        ClassRow(name, name, theirs[name], (), True, (name, False) not in dropped) for name in theirs if name in absent
-    ]
-    order = list(theirs)
-    return sorted(rows, key=lambda row: order.index(row.name) if row.known else len(order))
-
-
-def final_classes(rows: Sequence[ClassRow]) -> tuple[LabelClass, ...]:
-    """The classes to learn, numbered from 1; one called background is none.
-
-    Raises
-    ------
-    SettingsError
-        If there is none, or one has no name.
-    """
-    learnt = [row for row in rows if row.learn and row.name != "background"]
-    if not learnt or not all(row.name for row in learnt):
-        raise SettingsError("There is no class to learn. Paint some labels, name them, and tick what to learn.")
-    colours = {row.name: row.colour for row in reversed(learnt)}
-    names = list(dict.fromkeys(row.name for row in learnt))
-    return tuple(LabelClass(number, name, colours[name]) for number, name in enumerate(names, start=1))
+            name = names.get(label) or f"class {label}"
+            found.append(Painted(label, name, _colour(layer, label)))
+    return found
 
 
 def _colour(layer: Labels, label: int) -> str:
     colour = layer.get_color(label)
     red, green, blue = (0.5, 0.5, 0.5) if colour is None else colour[:3]
-    return "#{:02x}{:02x}{:02x}".format(*(round(255 * float(part)) for part in (red, green, blue)))
+    parts = [round(255 * float(part)) for part in (red, green, blue)]
+    return "#{:02x}{:02x}{:02x}".format(*parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -306,9 +203,12 @@ class Marked:
             If there are labels that are not in the table.
         """
         found = np.zeros(self.labels.shape, np.uint8)
-        planes, old = (array.reshape(-1, *array.shape[-2:]) for array in (found, self.labels))
+        planes = found.reshape(-1, *found.shape[-2:])
+        old = self.labels.reshape(planes.shape)
         for number in self.reviewed:
-            if unknown := set(np.unique(old[number]).tolist()) - self.table.keys() - {0}:
+            present = set(np.unique(old[number]).tolist())
+            unknown = present - self.table.keys() - {0}
+            if unknown:
                 raise VolumeError(
                     f"Slice {number} of '{self.name}' has labels that came up a moment ago: {sorted(unknown)}. "
                     "Look at the classes, and start again."
@@ -328,7 +228,8 @@ def mark(layer: Labels, image: Image, axes: str, reviews: Reviews, table: Mappin
     """
     if why_not := misfit(layer, image, axes):
         raise VolumeError(why_not)
-    volume, reviewed = stack(layer_volumes.to_volume(image, axes)), reviews.reviewed(layer)
+    volume = stack(layer_volumes.to_volume(image, axes))
+    reviewed = reviews.reviewed(layer)
     copy = np.zeros(layer.data.shape, layer.data.dtype)
     if copy.ndim == 2:
         copy[:] = layer.data
@@ -344,12 +245,13 @@ def stack(volume: Volume) -> Volume:
 
 def misfit(layer: Labels, image: Image, axes: str | None) -> str:
     """Why `layer` cannot hold labels of `image`; empty if it can."""
-    if axes is None or axes.removesuffix("c") not in ("yx", "zyx", "tyx"):
+    plain = (axes or "").removesuffix("c")
+    if plain not in ("yx", "zyx", "tyx"):
         return (
-            f"'{image.name}' has the axes {', '.join(axes or '') or 'not known'}; needed are single images or stacks "
+            f"'{image.name}' has the axes {', '.join(axes or '') or 'not known'}; expected single images or stacks "
             "of slices, grey or in colour. Select one time point or channel as a layer of its own first."
         )
-    shape = tuple(image.data.shape[: len(axes.removesuffix("c"))])
+    shape = tuple(image.data.shape[: len(plain)])
     if tuple(layer.data.shape) != shape:
         return f"'{layer.name}' has {layer.data.shape} voxels, '{image.name}' has {shape}. Choose labels of this image."
     if not _same_place(layer, image):

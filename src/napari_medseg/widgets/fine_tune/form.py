@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ..kit.controls import Page, Paragraph, beside, button, check, choice, fill, line, progress_bar
 from ..kit.ticks import Ticks
 from .classes import ClassTable
-from .data import ClassRow, slices_text
 from .view import Curves, Verdict
 
 LAYERS, FOLDER = "layers", "folder"
 """Where the data come from."""
 
 _TIMES = {"30 s": 30.0, "1 min": 60.0, "3 min": 180.0, "10 min": 600.0, "30 min": 1800.0, "2 h": 7200.0, "8 h": 28800.0}
-_EVERY = 5  # reviewed slice is held back
 
 
 class FineTuneForm(Page):
@@ -126,37 +124,6 @@ class FineTuneForm(Page):
         )
 
 
-def plan_text(rows: Sequence[ClassRow], reviewed: int, empty: Sequence[int], left_out: Sequence[int]) -> str:
-    """What is going to be learnt, and what to be warned of.
-
-    Parameters
-    ----------
-    rows : sequence of ClassRow
-    reviewed : int
-        Number of reviewed slices in all layers.
-    empty, left_out : sequence of int
-        Slices of the chosen layer that are reviewed and hold no label, and that hold labels and are not reviewed.
-    """
-    if not reviewed:
-        return ""
-    held = len(range(_EVERY // 2, reviewed, _EVERY)) or int(reviewed > 1)
-    lines = [
-        f"{_slices(reviewed)}; {held} of them {'is' if held == 1 else 'are'} held back to measure."
-        if held
-        else "1 slice: none can be held back to measure what the model is worth. Review a second one."
-    ]
-    if empty:
-        lines.append(f"No label on {slices_text(empty)}: the model learns that nothing is there.")
-    if left_out:
-        lines.append(f"Labels on {slices_text(left_out)} are not reviewed and do not count.")
-    if absent := [row.name for row in rows if row.learn and not row.labels]:
-        lines.append(
-            f"⚠ {', '.join(absent)}: on no reviewed slice, so the model would learn that it is never there. Paint it, "
-            "or untick it."
-        )
-    return "\n".join(lines)
-
-
 def new_name(base: str, taken: Collection[str]) -> str:
     """A name for a model made of `base`: ``base-tuned``, and with a number if that is taken."""
     head, _, tail = base.rpartition("-tuned")
@@ -166,7 +133,3 @@ def new_name(base: str, taken: Collection[str]) -> str:
         number += 1
         name = f"{stem}-{number}"
     return name
-
-
-def _slices(count: int) -> str:
-    return "1 reviewed slice" if count == 1 else f"{count} reviewed slices"

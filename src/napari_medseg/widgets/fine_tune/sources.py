@@ -19,22 +19,10 @@ from ..kit import layer_volumes
 from ..kit.controls import apply, fill, switch_off
 from ..kit.offers import axes_text, offer_images
 from ..kit.records import is_judged, is_made_by_model, touched
-from .data import (
-    ClassRow,
-    Marked,
-    Reviews,
-    Seen,
-    class_names,
-    class_rows,
-    final_classes,
-    folder_job,
-    layers_job,
-    mark,
-    misfit,
-    parse_slices,
-    slices_text,
-)
-from .form import FOLDER, FineTuneForm, plan_text
+from .class_rows import ClassRow, class_rows, dataset_rows, final_classes, plan_text
+from .data import Marked, Reviews, Seen, class_names, folder_job, layers_job, mark, misfit, painted_labels
+from .form import FOLDER, FineTuneForm
+from .slices import parse_slices, slices_text
 from .state import FolderFacts, LayerFacts, slice_state
 
 if TYPE_CHECKING:
@@ -184,22 +172,24 @@ class Sources:
 
     def show_classes(self, card: ModelCard | None) -> None:
         """Show what is to be learnt, which the model of `card` may know, and how much of it there is."""
-        form, pair = self._form, self._pair()
-        folder = self._from_folder()
-        layers = [each.labels for each in self.pairs()]
-        if folder:
-            known = {row.name for row in card.classes} if card else set()
-            data = self._folder.data.classes if self._folder.data else ()
-            self._rows = [ClassRow(row.name, row.name, row.colour, (row.id,), row.name in known) for row in data]
+        table = self._form.classes
+        if self._from_folder():
+            self._rows = dataset_rows(self._folder.data.classes if self._folder.data else (), card)
         else:
-            table = form.classes
-            self._rows = class_rows(layers, self.reviews, card, table.renamed, table.dropped)
-        form.classes.show(self._rows, card.name if card else "the model", folder)
-        reviewed = {layer: self.reviews.reviewed(layer) for layer in layers}
-        mine, filled = set(reviewed[pair.labels] if pair else ()), set(self.reviews.filled(pair.labels) if pair else ())
-        count = sum(map(len, reviewed.values()))
-        left_out = filled - mine if pair and not is_made_by_model(pair.labels) else ()
-        form.plan.say("" if folder else plan_text(self._rows, count, sorted(mine - filled), sorted(left_out)))
+            layers = [pair.labels for pair in self.pairs()]
+            self._rows = class_rows(painted_labels(layers, self.reviews, card), card, table.renamed, table.dropped)
+        table.show(self._rows, card.name if card else "the model", self._from_folder())
+        self._form.plan.say("" if self._from_folder() else self._plan_text())
+
+    def _plan_text(self) -> str:
+        count = sum(len(self.reviews.reviewed(pair.labels)) for pair in self.pairs())
+        pair = self._pair()
+        if pair is None:
+            return plan_text(self._rows, count, (), ())
+        mine = set(self.reviews.reviewed(pair.labels))
+        filled = set(self.reviews.filled(pair.labels))
+        left_out = set() if is_made_by_model(pair.labels) else filled - mine
+        return plan_text(self._rows, count, sorted(mine - filled), sorted(left_out))
 
     def layer_facts(self) -> LayerFacts:
         """What is chosen of the layers."""

@@ -124,13 +124,11 @@ class DataRows:
     def _start(self, source: Any, raw: Path | None) -> None:
         form = self._form
         try:
-            if raw is not None:
+            if raw is None:
+                job = scans.layer_job(source)
+            else:
                 grid = layer_volumes.Grid.of(source, "zyx") if isinstance(source, Image) else None
                 job = scans.open_job(raw, form.axes.text().strip(), form.conjugate.isChecked(), grid)
-            else:
-                axes = next(iter(layer_volumes.axes_choices(source)), None)
-                volume = layer_volumes.to_volume(source, axes)
-                job = scans.simulate_job(volume, source.name, layer_volumes.Grid.of(source, axes))
         except MedsegError as error:
             self._failed(str(error))
             return

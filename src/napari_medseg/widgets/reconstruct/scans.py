@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from napari.layers import Image
 
 from ...io.contributions import layer_tuple
 from ...io.kspace import read_kspace
@@ -20,11 +21,14 @@ from ...recon.sense import calibration_region
 from ...recon.simulate import outer_share, scan
 from ...recon.transforms import fft2c, rss
 from ...volume import Volume
+from ..kit import layer_volumes
 from ..kit.layer_volumes import Grid
 
 MANY_EMPTY = 0.25
 """Share of empty outer k-space that is worth a warning."""
 
+_ORIGINS = {"file": "mask in the file", "inferred": "mask inferred from its zeros"}
+_PLACE = ("scale", "translate", "axis_labels", "units")
 _EPSILON = 1e-6  # share of the maximum; k-space values themselves may be tiny
 
 
@@ -77,8 +81,10 @@ class Scan:
     def layer(self, images: np.ndarray, name: str, notes: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
         """Data and arguments of a layer with `images` (slice, y, x), whose memory it shares."""
         data = images.reshape(self.shape)
-        flags = {key: self.image.metadata[key] for key in ("has_spacing",) if key in self.image.metadata}
-        volume = replace(self.image, data=data, metadata={**flags, **notes})
+        metadata = dict(notes)
+        if "has_spacing" in self.image.metadata:
+            metadata = {"has_spacing": self.image.metadata["has_spacing"], **metadata}
+        volume = replace(self.image, data=data, metadata=metadata)
         _, options, _ = layer_tuple(volume, name)
         return data, {**options, **self.grid.options, "contrast_limits": self.limits}
 
@@ -106,15 +112,29 @@ def open_job(path: Path, axes: str, conjugate: bool, grid: Grid | None = None) -
     image = image_volume(kspace, first[None])
     if grid is None:
         _, options, _ = layer_tuple(image, path.stem)
-        grid = Grid({name: options[name] for name in ("scale", "translate", "axis_labels", "units") if name in options})
-    return Scan(kspace, path.name.removesuffix(path.suffix), image, grid, _limits(first), {})
+        grid = Grid({name: options[name] for name in _PLACE if name in options})
+    return Scan(kspace, path.stem, image, grid, _limits(first), {})
+
+
+def layer_job(layer: Image) -> Job[Scan]:
+    """Simulate the measurement of an image layer.
+
+    Raises
+    ------
+    MedsegError
+        If it does not hold a single image or one stack of slices, of magnitudes.
+    """
+    axes = next(iter(layer_volumes.axes_choices(layer)), None)
+    volume = layer_volumes.to_volume(layer, axes)
+    return simulate_job(volume, layer.name, Grid.of(layer, axes))
 
 
 def simulate_job(volume: Volume, name: str, grid: Grid) -> Job[Scan]:
     """Simulate the measurement of an image."""
     yield Progress(0, 1)
     kspace = scan(volume)
-    middle = np.asarray(volume.data).reshape(-1, *volume.data.shape[-2:])[kspace.slices // 2]
+    slices = np.asarray(volume.data).reshape(-1, *volume.data.shape[-2:])
+    middle = slices[kspace.slices // 2]
     clean = fft2c(middle.astype(np.complex64))
     empty = {"x": outer_share(clean), "y": outer_share(clean.T)} if middle.any() else {}
     return Scan(kspace, name, volume, grid, _limits(magnitude(kspace, kspace.slices // 2)), empty)
@@ -138,40 +158,57 @@ def picture_job(kspace: KSpace, index: int) -> Job[Picture]:
 
 def facts(of: Scan) -> str:
     """What was recognised of a scan."""
-    kspace, meta = of.kspace, of.kspace.metadata
-    first = "Simulated from an image" if kspace.simulated else meta.get("format", "Raw data")
-    rows, columns = kspace.matrix
-    lines = [f"{first}: {_count(kspace.slices, 'slice')}, {_count(kspace.coils, 'coil')}, matrix {rows} x {columns}"]
-    if kspace.crop and kspace.crop != kspace.matrix:
-        lines[0] += ", image {} x {}".format(*kspace.crop)
+    kspace = of.kspace
+    meta = kspace.metadata
+    lines = [_data_text(kspace)]
     if kspace.acquired:
-        lines.append(f"Measured: columns {kspace.acquired[0]} to {kspace.acquired[1] - 1}, the others are filling")
-    lines += [f"Acquisition {meta['acquisition']}"] if meta.get("acquisition") else []
-    lines += [f"Taken: {meta['taken']}"] if meta.get("taken") else []
+        first, end = kspace.acquired
+        lines.append(f"Measured: columns {first} to {end - 1}, the others are filling")
+    for key, title in (("acquisition", "Acquisition "), ("taken", "Taken: ")):
+        if meta.get(key):
+            lines.append(title + str(meta[key]))
     if kspace.spacing:
         lines.append("Voxel {:.3g} x {:.3g} x {:.3g} mm (z, y, x)".format(*kspace.spacing))
     else:
         lines.append("Voxel size unknown")
-    words = {"file": "mask in the file", "inferred": "mask inferred from its zeros"}
-    sampling = "Fully sampled"
+    lines.append(_sampling_text(kspace))
+    return "\n".join(lines)
+
+
+def _data_text(kspace: KSpace) -> str:
+    source = "Simulated from an image" if kspace.simulated else kspace.metadata.get("format", "Raw data")
+    rows, columns = kspace.matrix
+    text = f"{source}: {_count(kspace.slices, 'slice')}, {_count(kspace.coils, 'coil')}, matrix {rows} x {columns}"
+    if kspace.crop and kspace.crop != kspace.matrix:
+        text += ", image {} x {}".format(*kspace.crop)
+    return text
+
+
+def _sampling_text(kspace: KSpace) -> str:
+    text = "Fully sampled"
     if kspace.mask is not None:
-        sampling = f"Undersampled {effective_acceleration(kspace.mask):.2f}x, {words.get(kspace.mask_origin, 'masked')}"
-    return "\n".join([*lines, sampling + (", reference image in the file" if kspace.reference is not None else "")])
+        origin = _ORIGINS.get(kspace.mask_origin, "masked")
+        text = f"Undersampled {effective_acceleration(kspace.mask):.2f}x, {origin}"
+    if kspace.reference is not None:
+        text += ", reference image in the file"
+    return text
 
 
 def mask_text(kspace: KSpace) -> str:
     """How much a mask measures."""
     if kspace.mask is None:
         return f"All {kspace.matrix[1]} columns measured"
-    mask, way = kspace.mask, direction(kspace.mask)
+    mask = kspace.mask
+    way = direction(mask)
     end = f"; effective acceleration {effective_acceleration(mask):.2f}x"
-    if way:
-        lines = mask if way == "x" else mask[:, 0]
-        first, last = centre_lines(lines)
-        words = "columns" if way == "x" else "rows"
-        return f"{np.count_nonzero(lines)} of {lines.size} {words}, {last - first} of them in the full centre{end}"
-    centre = " x ".join(str(part.stop - part.start) for part in calibration_region(mask, len(mask)))
-    return f"{np.count_nonzero(mask)} of {mask.size} samples, full centre {centre}{end}"
+    if not way:
+        region = calibration_region(mask, len(mask))
+        centre = " x ".join(str(part.stop - part.start) for part in region)
+        return f"{np.count_nonzero(mask)} of {mask.size} samples, full centre {centre}{end}"
+    lines = mask if way == "x" else mask[:, 0]
+    first, last = centre_lines(lines)
+    words = "columns" if way == "x" else "rows"
+    return f"{np.count_nonzero(lines)} of {lines.size} {words}, {last - first} of them in the full centre{end}"
 
 
 def _count(number: int, noun: str) -> str:

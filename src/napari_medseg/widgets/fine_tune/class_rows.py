@@ -1,0 +1,145 @@
+"""The classes that are painted or known to the model: what can be learnt, and what is said of it before a training."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ...errors import SettingsError
+from ...volume import LabelClass
+from .slices import slices_text
+
+if TYPE_CHECKING:
+    from ...models import ModelCard
+
+_EVERY = 5  # reviewed slice is held back
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """A class that is painted, or that the model knows.
+
+    Parameters
+    ----------
+    first : str
+        What it was called before the person renamed it.
+    name, colour : str
+    labels : tuple of int
+        Its numbers in the layers; empty if it is on no reviewed slice.
+    known : bool
+        Whether the model to begin with finds it.
+    learn : bool
+        Whether the new model is to find it. What is painted and not learnt does not count.
+    """
+
+    first: str
+    name: str
+    colour: str
+    labels: tuple[int, ...]
+    known: bool
+    learn: bool = True
+
+    @property
+    def key(self) -> tuple[str, bool]:
+        """What tells it from the others: its first name, and whether it is painted."""
+        return self.first, bool(self.labels)
+
+
+@dataclass(frozen=True)
+class Painted:
+    """A label on reviewed slices of a layer, and the name and colour that it has there."""
+
+    label: int
+    name: str
+    colour: str
+
+
+def class_rows(
+    painted: Sequence[Painted],
+    card: ModelCard | None,
+    renamed: Mapping[str, str],
+    dropped: Collection[tuple[str, bool]],
+) -> list[ClassRow]:
+    """The classes of the model to begin with, then those that are new.
+
+    Parameters
+    ----------
+    painted : sequence of Painted
+        In all layers.
+    card : ModelCard, optional
+        Of the model.
+    renamed : mapping of str to str
+        What the person calls a class that is painted, by its first name.
+    dropped : collection of (str, bool)
+        Keys of the rows that are not to be learnt.
+    """
+    theirs = {row.name: row.colour for row in card.classes} if card else {}
+    rows: dict[str, ClassRow] = {}
+    for mine in painted:
+        name = renamed.get(mine.name, mine.name)
+        new = ClassRow(mine.name, name, theirs.get(name) or mine.colour, (mine.label,), name in theirs)
+        same = rows.get(mine.name, new)
+        labels = {*same.labels, mine.label}
+        rows[mine.name] = replace(new, labels=tuple(sorted(labels)))
+    names = {row.name for row in rows.values()}
+    absent = [ClassRow(name, name, colour, (), True) for name, colour in theirs.items() if name not in names]
+    order = list(theirs)
+    found = [replace(row, learn=row.key not in dropped) for row in (*rows.values(), *absent)]
+    return sorted(found, key=lambda row: order.index(row.name) if row.known else len(order))
+
+
+def dataset_rows(classes: Sequence[LabelClass], card: ModelCard | None) -> list[ClassRow]:
+    """The classes that a data set brings along."""
+    known = {row.name for row in card.classes} if card else set()
+    return [ClassRow(row.name, row.name, row.colour, (row.id,), row.name in known) for row in classes]
+
+
+def final_classes(rows: Sequence[ClassRow]) -> tuple[LabelClass, ...]:
+    """The classes to learn, numbered from 1; one called background is not among them.
+
+    Raises
+    ------
+    SettingsError
+        If there are none, or one has no name.
+    """
+    learnt = [row for row in rows if row.learn and row.name != "background"]
+    if not learnt or not all(row.name for row in learnt):
+        raise SettingsError("There is no class to learn. Paint some labels, name them, and tick what to learn.")
+    colours = {row.name: row.colour for row in reversed(learnt)}
+    names = list(dict.fromkeys(row.name for row in learnt))
+    return tuple(LabelClass(number, name, colours[name]) for number, name in enumerate(names, start=1))
+
+
+def plan_text(rows: Sequence[ClassRow], reviewed: int, empty: Sequence[int], left_out: Sequence[int]) -> str:
+    """What is going to be learnt, and what to be warned of.
+
+    Parameters
+    ----------
+    rows : sequence of ClassRow
+    reviewed : int
+        Number of reviewed slices in all layers.
+    empty, left_out : sequence of int
+        Slices of the chosen layer that are reviewed and hold no label, and that hold labels and are not reviewed.
+    """
+    if not reviewed:
+        return ""
+    lines = [_held_text(reviewed)]
+    if empty:
+        lines.append(f"No label on {slices_text(empty)}: the model learns that nothing is there.")
+    if left_out:
+        lines.append(f"Labels on {slices_text(left_out)} are not reviewed and do not count.")
+    absent = [row.name for row in rows if row.learn and not row.labels]
+    if absent:
+        lines.append(
+            f"⚠ {', '.join(absent)}: on no reviewed slice, so the model would learn that it is never there. Paint it, "
+            "or untick it."
+        )
+    return "\n".join(lines)
+
+
+def _held_text(reviewed: int) -> str:
+    if reviewed == 1:
+        return "1 slice: none can be held back to measure what the model is worth. Review a second one."
+    held = len(range(_EVERY // 2, reviewed, _EVERY)) or 1
+    return f"{reviewed} reviewed slices; {held} of them {'is' if held == 1 else 'are'} held back to measure."

@@ -1,0 +1,61 @@
+"""What the Reconstruct dock makes of files and image layers, and what it says of them; without a window."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from napari.layers import Image
+
+from napari_medseg.errors import MedsegError
+from napari_medseg.progress import run
+from napari_medseg.widgets.reconstruct.scans import facts, layer_job, mask_job, mask_text, open_job
+
+MRI = Path(__file__).parents[1] / "reference" / "mri"
+
+
+def fastmri(kind):
+    return MRI / "fastmri_like" / f"file17_{kind}.h5"
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        (
+            fastmri("sc"),
+            ("fastMRI", "3 slices", "1 coil", "120 x 92", "80 x 80", "CORPD_FBK", "Fully sampled", "reference"),
+        ),
+        (fastmri("mc"), ("2 slices", "4 coils", "Voxel 4 x 1.8 x 1.8 mm")),
+        (fastmri("test"), ("mask in the file", "Undersampled")),
+        (MRI / "formats" / "acq17.h5", ("ISMRMRD", "2 coils")),
+        (MRI / "formats" / "ksp17.cfl", ("BART", "3 coils", "Voxel size unknown")),
+    ],
+)
+def test_what_was_recognised_is_said(path, words):
+    text = facts(run(open_job(path, "", conjugate=False)))
+    assert all(word in text for word in words), text
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "words"),
+    [
+        (np.zeros((20, 24, 3), np.uint8), {"rgb": True}, "one channel"),
+        (np.full((20, 24), np.nan, np.float32), {"contrast_limits": (0, 1)}, "not finite"),
+        (np.ones((2, 3, 20, 24), np.float32), {}, "time point"),
+        ([np.ones((20, 24)), np.ones((10, 12))], {"multiscale": True}, "2 resolutions"),
+    ],
+    ids=["rgb", "nan", "time", "multiscale"],
+)
+def test_impossible_image_is_refused_with_a_sentence(data, options, words):
+    with pytest.raises(MedsegError, match=words):
+        run(layer_job(Image(data, name="scan", **options)))
+
+
+def test_image_is_simulated_whole():
+    image = Image(np.pad(np.ones((2, 20, 24), np.float32), ((0, 0), (4, 4), (4, 4))), name="scan", scale=(4, 1, 1))
+    scan = run(layer_job(image))
+    assert facts(scan).startswith("Simulated from an image: 2 slices, 1 coil, matrix 28 x 32")
+    assert scan.name == "scan" and scan.shape == (2, 28, 32) and scan.axes == "zyx" and scan.empty.keys() == {"x", "y"}
+    whole = run(mask_job(scan, None, None))
+    assert mask_text(whole) == "All 32 columns measured"
+    half = run(mask_job(scan, None, np.arange(32) % 2 == 0))
+    assert mask_text(half).startswith("16 of 32 columns") and mask_text(half).endswith("effective acceleration 2.00x")
