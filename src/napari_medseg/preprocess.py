@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -85,7 +86,7 @@ class Preprocess:
             return np.repeat(scaled[None], 3, axis=0)
         return np.ascontiguousarray(scaled.transpose(2, 0, 1))
 
-    def apply(self, slices: np.ndarray, spacing: tuple[float, float] | None) -> tuple[torch.Tensor, Undo]:
+    def apply(self, slices: np.ndarray, spacing: Sequence[float] | None) -> tuple[torch.Tensor, Undo]:
         """Turn slices (n, y, x) or (n, y, x, 3) into network input (n, 3, Y, X).
 
         Parameters
@@ -104,29 +105,32 @@ class Preprocess:
 
         return self.fit(torch.from_numpy(np.stack([self.normalise(image) for image in slices])), spacing)
 
-    def fit(self, tensor: torch.Tensor, spacing: tuple[float, float] | None) -> tuple[torch.Tensor, Undo]:
+    def fit(self, tensor: torch.Tensor, spacing: Sequence[float] | None) -> tuple[torch.Tensor, Undo]:
         """Resample and pad normalised slices (n, c, y, x): the second half of `apply`."""
         from torch.nn import functional as F
 
-        size = tensor.shape[-2:]
-        inner = self.working_size(size, spacing)
-        if inner != tuple(size):
+        height, width = tensor.shape[-2:]
+        inner = self.working_size((height, width), spacing)
+        if inner != (height, width):
             tensor = F.interpolate(tensor, inner, mode="bilinear", antialias=True).clamp(*self.output)
-        return self._pad(tensor), Undo(tuple(size), inner)
+        return self._pad(tensor), Undo((height, width), inner)
 
-    def working_size(self, size: tuple[int, int], spacing: tuple[float, float] | None) -> tuple[int, int]:
+    def working_size(self, size: Sequence[int], spacing: Sequence[float] | None) -> tuple[int, int]:
         """Height and width of a slice after resampling, before padding."""
         if self.size is not None:
             return self.size
         if spacing is None and self.assumed_spacing is not None:
-            spacing = (self.assumed_spacing,) * 2
+            spacing = (self.assumed_spacing, self.assumed_spacing)
+        height, width = size
         if self.spacing is None or spacing is None:
-            return tuple(size)
-        return tuple(max(1, round(n * mm / self.spacing)) for n, mm in zip(size, spacing, strict=True))
+            return height, width
+        height_mm, width_mm = spacing
+        return max(1, round(height * height_mm / self.spacing)), max(1, round(width * width_mm / self.spacing))
 
-    def padded_size(self, size: tuple[int, int], spacing: tuple[float, float] | None) -> tuple[int, int]:
+    def padded_size(self, size: Sequence[int], spacing: Sequence[float] | None) -> tuple[int, int]:
         """Height and width that the network sees."""
-        return tuple(-(-n // self.multiple) * self.multiple for n in self.working_size(size, spacing))
+        height, width = self.working_size(size, spacing)
+        return height + -height % self.multiple, width + -width % self.multiple
 
     def _pad(self, tensor: torch.Tensor) -> torch.Tensor:
         from torch.nn import functional as F

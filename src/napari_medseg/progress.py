@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -54,7 +54,7 @@ def run(job: Job[T], on_progress: Callable[[Progress], None] | None = None) -> T
 
 
 @contextmanager
-def log_messages(logger: str, say: Callable[[str], None]) -> Iterator[None]:
+def log_messages(logger: str, say: Callable[[str], None]) -> Generator[None]:
     """Hand what `logger` and those below it note meanwhile to `say`."""
 
     class Handler(logging.Handler):

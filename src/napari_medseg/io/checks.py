@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,7 +20,7 @@ _BROKEN = (OSError, EOFError, ValueError, MemoryError, OverflowError, zlib.error
 
 
 @contextmanager
-def damaged(path: Path, *more: type[Exception]) -> Iterator[None]:
+def damaged(path: Path, *more: type[Exception]) -> Generator[None]:
     """Turn what a file library raises on damaged input into one sentence.
 
     Parameters

@@ -6,7 +6,7 @@ import logging
 import math
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,7 +116,7 @@ def _read_tiff(path: Path, axes: str | None) -> Volume:
 
 
 @contextmanager
-def _strict(path: Path) -> Iterator[None]:
+def _strict(path: Path) -> Generator[None]:
     """Refuse a file about which tifffile logs an error: it would return fewer slices and say no more."""
     errors: list[str] = []
     reader = threading.get_ident()

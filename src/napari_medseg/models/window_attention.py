@@ -69,6 +69,8 @@ def from_windows(windows: torch.Tensor, grid: torch.Size) -> torch.Tensor:
 class WindowAttention(nn.Module):
     """Attention of all tokens of a window to all, with a learned bias per offset and head."""
 
+    index: torch.Tensor
+
     def __init__(self, width: int, heads: int, routing: Routing, dropout: float):
         super().__init__()
         self.heads, self.dropout = heads, dropout
@@ -99,6 +101,8 @@ class ConditionalAttention(nn.Module):
     ``y = Light(x) + gate_q * Heavy(x)``. The heavy branch has twice the heads, and its keys and values are the seven
     tokens of the key-value router, scaled by their gates. Queries are gated, not selected, as published.
     """
+
+    index: torch.Tensor
 
     def __init__(self, width: int, heads: int, routing: Routing, dropout: float):
         super().__init__()

@@ -8,7 +8,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -128,7 +128,7 @@ def train_job(settings: TrainSettings | ReconTrainSettings, run: Path, *, root: 
 
 
 @contextmanager
-def _writing(run: Path) -> Iterator[None]:
+def _writing(run: Path) -> Generator[None]:
     """Turn a full disk, or a folder that cannot be written to, into one sentence."""
     try:
         yield

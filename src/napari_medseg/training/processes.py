@@ -7,7 +7,7 @@ is then that of one process with the whole batch, whatever the loss, a Dice over
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 
 import torch
@@ -18,7 +18,7 @@ from ..errors import SettingsError, short
 
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[None]:
+def joined(device: torch.device) -> Generator[None]:
     """Join the other processes of a run, if ``torchrun`` started any.
 
     Raises

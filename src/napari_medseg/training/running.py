@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def process(run: Path) -> psutil.Process | None:
 
 
 @contextmanager
-def alone(run: Path) -> Iterator[None]:
+def alone(run: Path) -> Generator[None]:
     """Make the folder of a run, and keep other processes of this computer out of it.
 
     Raises

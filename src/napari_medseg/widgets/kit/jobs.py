@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -178,7 +178,7 @@ class Queue:
 
 
 @contextmanager
-def errors_shown() -> Iterator[None]:
+def errors_shown() -> Generator[None]:
     """Show a `MedsegError` raised inside to the person at the screen."""
     try:
         yield
