@@ -5,10 +5,11 @@ dimensions are scaled by the root of their fan-in. Tolerances are those that cam
 distance of the authors' float32 results from their float64 results.
 """
 
-import copy
 import hashlib
 import json
 import zlib
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import pytest
 import torch
 from scipy import ndimage
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint as recomputed
 
 from napari_medseg import metrics, models
 from napari_medseg.errors import ModelError
@@ -39,18 +41,40 @@ def fan_in_fill(key, shape, dtype):
     return torch.from_numpy(value)
 
 
-@pytest.fixture(scope="module")
-def states():
-    """Both state dictionaries; their common keys hold the same values."""
-    folder = Path(__file__).parents[1] / "reference" / "lstm_sa"
-    layout = {name: json.loads((folder / f"{name}_state_dict.json").read_text())["entries"] for name in NAMES}
-    filled = {key: fan_in_fill(key, tuple(shape), dtype) for key, shape, dtype in layout["lstmsa"]}
-    return {name: {key: filled[key] for key, _, _ in entries} for name, entries in layout.items()}
+def published_state(name):
+    """Made-up weights in the authors' layout; common keys of the two networks hold the same values."""
+    path = Path(__file__).parents[1] / "reference" / "lstm_sa" / f"{name}_state_dict.json"
+    entries = json.loads(path.read_text())["entries"]
+    return {key: fan_in_fill(key, tuple(shape), dtype) for key, shape, dtype in entries}
+
+
+def each(*names):
+    """Run a test with one network after another: each fills a third of a gigabyte, so there is one at a time."""
+    return pytest.mark.parametrize("name", names, scope="module")
 
 
 @pytest.fixture(scope="module")
-def networks(states):
-    return {name: models.from_published(NAMES[name], states[name]) for name in NAMES}
+def network(name):
+    """The published network of this name."""
+    return models.from_published(NAMES[name], published_state(name))
+
+
+@contextmanager
+def trained(network):
+    """The network in training, and afterwards as it was.
+
+    What its backbone computes is forgotten after each slice and computed again in the backward pass: three slices of
+    the published size would fill two gigabytes.
+    """
+    buffers = {key: value.clone() for key, value in network.named_buffers()}
+    backbone = network.backbone
+    backbone.forward = partial(recomputed, backbone.forward, use_reentrant=False)
+    try:
+        yield network.train()
+    finally:
+        del backbone.forward
+        network.eval().zero_grad()
+        network.load_state_dict(buffers, strict=False)
 
 
 @pytest.fixture
@@ -85,37 +109,39 @@ def light(name="lstm-sa", **options):
     return network.eval()
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_logits_are_those_of_the_authors(networks, reference, name):
+@each(*NAMES)
+def test_logits_are_those_of_the_authors(network, reference, name):
     arrays = reference(f"lstm_sa/{name}_full_seed{SEEDS[name]}.npz")
     slices = normal(arrays["seed"], arrays["input_shape"])
     assert hashlib.sha256(slices.numpy().tobytes()).hexdigest() == str(arrays["input_sha256"])
     with torch.inference_mode():
-        logits = networks[name](*slices).numpy()
+        logits = network(*slices).numpy()
     np.testing.assert_allclose(logits, arrays["logits"], rtol=0, atol=1e-4)
     assert (logits.argmax(1) == arrays["logits"].argmax(1)).mean() > 0.9999
 
 
+@each(*NAMES)
 @torch.inference_mode()
-def test_fusion_is_that_of_the_authors(networks, blocks, draw):
-    for name, prefix, hot in (("salstm", "", 1e-4), ("lstmsa", "gated_", 2.5e-3)):
-        head = networks[name].head
-        one, other = head.forward_block, head.reverse_block
-        close(one(draw(f"{prefix}trans_lstm", (2, 2, 64, 12, 16))), blocks[f"{prefix}trans_lstm_out"], 1e-6)
-        close(other(draw(f"{prefix}trans_lstm_T3", (1, 3, 64, 8, 8))), blocks[f"{prefix}trans_lstm_T3_out"], 1e-6)
-        wide = one(draw(f"{prefix}trans_lstm48", (1, 2, 64, 48, 48)))[:, :, ::4, ::4]
-        close(wide, blocks[f"{prefix}trans_lstm48_out_s4"], 1e-6)
-        logits = head(list(draw("head", (3, 1, 64, 8, 8))), centre=1)
-        close(logits, blocks[f"{name}_head_out"], 1e-7 if prefix else 1e-6)
-        for case, atol in ((f"{prefix}attn", 3e-6), (f"{prefix}attn_hot", hot)):
-            attention = one.attention if prefix else lstm_sa.ChannelAttention(8, "states", 7744)
-            inputs = draw(case, (4, 2, 64, 40)) if prefix else draw(case, (3, 2, 8, 40))[[0, 0, 1, 2]]
-            close(attention(*inputs), blocks[f"{case}_out"], atol, case)
+def test_fusion_is_that_of_the_authors(network, blocks, draw, name):
+    prefix, hot = {"salstm": ("", 1e-4), "lstmsa": ("gated_", 2.5e-3)}[name]
+    head = network.head
+    one, other = head.forward_block, head.reverse_block
+    close(one(draw(f"{prefix}trans_lstm", (2, 2, 64, 12, 16))), blocks[f"{prefix}trans_lstm_out"], 1e-6)
+    close(other(draw(f"{prefix}trans_lstm_T3", (1, 3, 64, 8, 8))), blocks[f"{prefix}trans_lstm_T3_out"], 1e-6)
+    wide = one(draw(f"{prefix}trans_lstm48", (1, 2, 64, 48, 48)))[:, :, ::4, ::4]
+    close(wide, blocks[f"{prefix}trans_lstm48_out_s4"], 1e-6)
+    logits = head(list(draw("head", (3, 1, 64, 8, 8))), centre=1)
+    close(logits, blocks[f"{name}_head_out"], 1e-7 if prefix else 1e-6)
+    for case, atol in ((f"{prefix}attn", 3e-6), (f"{prefix}attn_hot", hot)):
+        attention = one.attention if prefix else lstm_sa.ChannelAttention(8, "states", 7744)
+        inputs = draw(case, (4, 2, 64, 40)) if prefix else draw(case, (3, 2, 8, 40))[[0, 0, 1, 2]]
+        close(attention(*inputs), blocks[f"{case}_out"], atol, case)
 
 
+@each("salstm")
 @torch.inference_mode()
-def test_cell_is_that_of_the_authors(networks, blocks, draw):
-    cell = networks["salstm"].head.forward_block.cells[0]
+def test_cell_is_that_of_the_authors(network, blocks, draw):
+    cell = network.head.forward_block.cells[0]
     x, hidden, memory = draw("cell", (3, 1, 64, 6, 6))
     state = cell.step(cell.gates(x), lstm_sa.CellState(hidden, memory, None, None))
     enter, _, leave, _ = cell.conv(torch.cat([x, hidden], 1)).chunk(4, 1)
@@ -124,9 +150,10 @@ def test_cell_is_that_of_the_authors(networks, blocks, draw):
         close(value, blocks[f"cell_{key}"], 1e-5, key)
 
 
+@each("salstm")
 @torch.inference_mode()
-def test_mixed_transformer_blocks_are_those_of_the_authors(networks, blocks, draw):
-    backbone = networks["salstm"].backbone
+def test_mixed_transformer_blocks_are_those_of_the_authors(network, blocks, draw):
+    backbone = network.backbone
     first, second, third = backbone.downs[0][0], backbone.downs[1][0], backbone.bottleneck[0]
     cases = (("ea28", first, "every4", 4, 256), ("ea14", second, "every2", 2, 512), ("ea7", third, "", 1, 1024))
     for case, block, suffix, step, width in cases:
@@ -143,9 +170,10 @@ def test_mixed_transformer_blocks_are_those_of_the_authors(networks, blocks, dra
     close(gaussian, blocks["gauss_out"], 3e-6)
 
 
+@each("salstm")
 @torch.inference_mode()
-def test_backbone_stages_are_those_of_the_authors(networks, blocks, draw):
-    backbone, seen = networks["salstm"].backbone, {}
+def test_backbone_stages_are_those_of_the_authors(network, blocks, draw):
+    backbone, seen = network.backbone, {}
     places = {
         "bottleneck": backbone.bottleneck,
         "dec0": backbone.ups[0][-1],
@@ -188,30 +216,30 @@ def published_loss(logits, labels):
     return entropy, dice, (entropy + dice) / 2
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_training_step_is_that_of_the_authors(networks, reference, name):
+@each(*NAMES)
+def test_a_training_step_is_that_of_the_authors(network, reference, name):
     arrays = {k.removeprefix(f"{name}_"): v for k, v in reference("lstm_sa/train_infer.npz").items() if name in k}
     seed = int(arrays["train_seed"])
-    network = copy.deepcopy(networks[name]).train()
     labels = torch.from_numpy(np.random.default_rng(seed + 1000).integers(0, 4, (1, 224, 224)))
-    logits = network(*normal(seed, (3, 1, 1, 224, 224)))
-    loss = published_loss(logits, labels)[2]
-    loss.backward()
-    np.testing.assert_allclose(loss.item(), arrays["train_loss"], rtol=1e-5)
-    close(logits[:, :, ::8, ::8], arrays["train_logits_s8"], 1e-4)
-    theirs = dict(
-        zip(models.to_published(NAMES[name], network), network.state_dict(keep_vars=True).values(), strict=True)
-    )
-    for key, expected in zip(arrays["grad_keys"], arrays["grad_norms"], strict=True):
-        if key.endswith("gaussiantrans.bias"):  # cancels: theirs is rounding, ours is left out
-            assert expected < 1e-10 and theirs[key].grad is None
-        else:  # the distance term is ill-conditioned in float32
-            tolerance = 0.2 if key.endswith("gaussiantrans.shift") else 1e-2
-            np.testing.assert_allclose(theirs[key].grad.norm().item(), expected, rtol=tolerance, err_msg=key)
-    assert len(arrays["none_grad_keys"]) == 20 and all(theirs[key].grad is None for key in arrays["none_grad_keys"])
-    first = network.backbone.stem.blocks[0]
-    assert first.side_norm.num_batches_tracked == arrays["bn_batches"] == 3
-    close(first.side_norm.running_mean, arrays["bn_running_mean_res1_bn"], 1e-5)
+    with trained(network):
+        logits = network(*normal(seed, (3, 1, 1, 224, 224)))
+        first = network.backbone.stem.blocks[0]
+        assert first.side_norm.num_batches_tracked == arrays["bn_batches"] == 3
+        close(first.side_norm.running_mean, arrays["bn_running_mean_res1_bn"], 1e-5)
+        loss = published_loss(logits, labels)[2]
+        loss.backward()
+        np.testing.assert_allclose(loss.item(), arrays["train_loss"], rtol=1e-5)
+        close(logits[:, :, ::8, ::8], arrays["train_logits_s8"], 1e-4)
+        keys = models.to_published(NAMES[name], network)
+        theirs = dict(zip(keys, network.state_dict(keep_vars=True).values(), strict=True))
+        for key, expected in zip(arrays["grad_keys"], arrays["grad_norms"], strict=True):
+            if key.endswith("gaussiantrans.bias"):  # cancels: theirs is rounding, ours is left out
+                assert expected < 1e-10 and theirs[key].grad is None
+            else:  # the distance term is ill-conditioned in float32
+                tolerance = 0.2 if key.endswith("gaussiantrans.shift") else 1e-2
+                np.testing.assert_allclose(theirs[key].grad.norm().item(), expected, rtol=tolerance, err_msg=key)
+        unused = arrays["none_grad_keys"]
+        assert len(unused) == 20 and all(theirs[key].grad is None for key in unused)
 
 
 def test_loss_is_that_of_the_authors(reference):
@@ -240,8 +268,9 @@ def test_scores_are_those_of_the_authors(reference):
         np.testing.assert_allclose(published_score(*masks), arrays[f"metric_{case}"], rtol=1e-6, err_msg=case)
 
 
-def test_volume_with_cached_slices_is_that_of_the_authors(networks, reference):
-    arrays, network = reference("lstm_sa/train_infer.npz"), networks["salstm"]
+@each("salstm")
+def test_volume_with_cached_slices_is_that_of_the_authors(network, reference):
+    arrays = reference("lstm_sa/train_infer.npz")
     generator = np.random.default_rng(int(arrays["vol_seed"]))
     volume = generator.random((4, 208, 180)).astype(np.float32)
     truth = generator.integers(0, 4, volume.shape)[1:-1]
@@ -394,8 +423,8 @@ GROUPS = {
 }
 
 
-def test_every_part_has_as_many_parameters_as_published(networks):
-    network = networks["lstmsa"]
+@each("lstmsa")
+def test_every_part_has_as_many_parameters_as_published(network):
     names = models.to_published("lstm-sa", network)
     theirs = dict(zip(names, network.state_dict(keep_vars=True).values(), strict=True))
     for group, count in GROUPS.items():
