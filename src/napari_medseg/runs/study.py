@@ -1,4 +1,4 @@
-"""How much undersampling a segmentation tolerates: simulate, reconstruct and segment at one acceleration after another."""
+"""How much undersampling a segmentation tolerates: simulate, reconstruct and segment, one acceleration at a time."""
 
 from __future__ import annotations
 
