@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import FileError, short
+from ..errors import FileError, MedsegError, short
 
 LIMIT_BYTES = 64 * 2**30
 """No file may declare an image larger than this, whatever memory is free."""
@@ -37,6 +37,8 @@ def damaged(path: Path, *more: type[Exception]) -> Generator[None]:
     """
     try:
         yield
+    except MedsegError:  # a sentence of our own, though some are value errors too
+        raise
     except (*_BROKEN, *more) as error:
         raise FileError(
             f"'{path.name}' is damaged, cut short or not what it claims to be ({short(error)}). "
