@@ -92,3 +92,38 @@ def test_docks_share_only_the_kit(path):
 @pytest.mark.parametrize("path", [p for p in MODULES if p.name == "state.py"], ids=dotted)
 def test_states_know_no_window(path):
     assert not GUI & {name.split(".")[0] for name in imported(path)}
+
+
+# Who else may turn values into JSON text and back: none of them reads or replaces a JSON file.
+JSON_TEXTS = {
+    "record.py": "the text that a fingerprint is made of",
+    "io/notes.py": "texts inside image files, and that of the side file, which is saved together with its array",
+    "io/kspace_out.py": "texts inside HDF5 files",
+    "runs/child.py": "lines between a process and its child",
+    "training/loop.py": "lines that are added to the log of a run",
+    "widgets/kit/tuning.py": "lines of the log of a run, while it grows",
+}
+REPLACING = {"os.replace", "os.rename", "os.renames", "shutil.move"}
+
+
+def calls(path: Path) -> list[ast.Call]:
+    """Every call in a module."""
+    tree = ast.parse((SOURCE / path).read_text(encoding="utf-8"))
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+
+
+def renames(call: ast.Call) -> bool:
+    """Whether a call gives a file another name: that of a string or a dataclass has other arguments."""
+    name = ast.unparse(call.func)
+    method = isinstance(call.func, ast.Attribute) and call.func.attr in ("replace", "rename")
+    path_method = method and len(call.args) == 1 and not call.keywords
+    return name in REPLACING or (path_method and name != "dataclasses.replace")
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if p.name != "files.py"], ids=dotted)
+def test_only_files_replaces_files_takes_locks_and_reads_json(path):
+    names = {ast.unparse(call.func) for call in calls(path)}
+    assert not [ast.unparse(call) for call in calls(path) if renames(call)]
+    assert not names & {"json.load", "json.dump"}
+    assert path.as_posix() in JSON_TEXTS or not names & {"json.loads", "json.dumps"}
+    assert not {"filelock", "fcntl", "tempfile"} & {name.split(".")[0] for name in imported(path)}

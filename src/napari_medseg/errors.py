@@ -25,6 +25,12 @@ class JobError(MedsegError):
     """A long-running job failed for a reason outside the program, such as exhausted memory."""
 
 
+def reason(error: BaseException) -> str:
+    """Why something failed, in the words of the system where it has some."""
+    cause = error.__cause__ or error
+    return getattr(cause, "strerror", None) or short(cause)
+
+
 def short(error: BaseException) -> str:
     """The first line of an error text, cut to a readable length."""
     lines = str(error).strip().splitlines()

@@ -16,14 +16,15 @@ import socket
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
 from functools import cache, cached_property
 from pathlib import Path
 from types import GenericAlias, NoneType, UnionType
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 
-from .errors import FileError, JobError, SettingsError, short
+from .errors import FileError, JobError, SettingsError, reason, short
+from .record import plain
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -42,6 +43,7 @@ MAX_JSON_BYTES = 2**26
 _DAY = 24 * 60 * 60
 _NAME_CHARACTERS = 40  # of the target in a temporary name: a file system allows 255 in all
 _TEMPORARY = re.compile(r"\.medseg-[0-9a-f]{16}-.+")
+_MISSING = ("missing", "missing_argument", "missing_keyword_only_argument")  # as pydantic calls it
 _WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", NoneType: "null"}
 
 
@@ -118,8 +120,8 @@ def replace_all(*changes: Change) -> None:
             done.append(current)
     except (OSError, FileError) as error:
         # numpy reports a full disk without the system's words
-        reason = getattr(error, "strerror", None) or short(error)
-        raise FileError(f"'{current.path.name}' could not be saved ({reason}). {_state(current, done)}") from error
+        words = getattr(error, "strerror", None) or short(error)
+        raise FileError(f"'{current.path.name}' could not be saved ({words}). {_state(current, done)}") from error
     finally:
         for change in changes:
             with suppress(OSError):
@@ -128,9 +130,9 @@ def replace_all(*changes: Change) -> None:
         _names_to_disk(folder)
 
 
-def replace_text(path: Path, text: str) -> None:
-    """Make or replace a file that holds `text`, UTF-8; see `replace_all`."""
-    replace(path, lambda temporary: temporary.write_bytes(text.encode()))
+def replace_bytes(path: Path, content: bytes) -> None:
+    """Make or replace a file that holds `content`; see `replace_all`."""
+    replace(path, lambda temporary: temporary.write_bytes(content))
 
 
 def move(path: Path, target: Path) -> None:
@@ -247,7 +249,7 @@ def note(folder: Path, pid: int) -> None:
 
 @contextmanager
 def lock(folder: Path) -> Generator[None]:
-    """Make a folder, and keep other processes out of it for as long as the context lasts.
+    """Make a folder, and keep other processes out of it for as long as the context lasts; see `sweep` too.
 
     The system lets go of the lock when the process ends, however it ends. Network file systems may not keep it.
 
@@ -276,6 +278,7 @@ def lock(folder: Path) -> Generator[None]:
         ) from error
     try:
         note(folder, os.getpid())
+        sweep(folder)
         yield
     finally:
         with suppress(OSError):
@@ -290,20 +293,13 @@ def lock(folder: Path) -> Generator[None]:
 
 
 def to_json(value: Any) -> str:
-    """Indented JSON of a dataclass or of plain values.
-
-    Raises
-    ------
-    ValueError
-        If a number is not finite.
-    """
-    content = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
-    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """Indented JSON of dataclasses, arrays and plain values; what is not finite becomes null, a path its text."""
+    return json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n"
 
 
 def dump(path: Path, value: Any) -> None:
     """Make or replace a JSON file, see `to_json` and `replace_all`."""
-    replace_text(path, to_json(value))
+    replace_bytes(path, to_json(value).encode())
 
 
 def read_json(path: Path) -> Any:
@@ -320,8 +316,7 @@ def read_json(path: Path) -> Any:
             raise ValueError(f"it has {size} bytes, more than {MAX_JSON_BYTES}")
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        reason = getattr(error, "strerror", None) or short(error)
-        raise FileError(f"'{path}' cannot be read as JSON ({reason}). Restore it, or write it anew.") from error
+        raise FileError(f"'{path}' cannot be read as JSON ({reason(error)}). Restore it, or write it anew.") from error
 
 
 def load(path: Path, kind: type[T]) -> T:
@@ -337,7 +332,7 @@ def load(path: Path, kind: type[T]) -> T:
     return typed(kind, read_json(path), path.name)
 
 
-def typed(kind: type[T], content: Any, name: str) -> T:
+def typed(kind: type[T], content: Any, name: str = "") -> T:
     """The dataclass `kind` from plain JSON values.
 
     Lists become tuples, objects the dataclasses that `kind` is made of. Types are exact: only a whole number may stand
@@ -350,7 +345,7 @@ def typed(kind: type[T], content: Any, name: str) -> T:
     content : object
         What `read_json` returns.
     name : str
-        Of the file, for the sentence.
+        Of the file, for the sentence; empty leaves it out.
 
     Raises
     ------
@@ -367,7 +362,8 @@ def typed(kind: type[T], content: Any, name: str) -> T:
     # a name that is unknown is often the one that is missing, written wrongly
     unknown = [fault for fault in faults if fault["type"] == "unexpected_keyword_argument"]
     fault = (unknown or faults)[0]
-    raise SettingsError(_sentence(kind, fault, name)) from fault.get("ctx", {}).get("error")
+    where = f"'{name}': " if name else ""
+    raise SettingsError(where + _sentence(kind, fault)) from fault.get("ctx", {}).get("error")
 
 
 @cache
@@ -380,20 +376,19 @@ def _adapter(kind: type[T]) -> TypeAdapter[tuple[T]]:
     return TypeAdapter(wrapped, config=options)
 
 
-def _sentence(kind: type, fault: Mapping[str, Any], name: str) -> str:
+def _sentence(kind: type, fault: Mapping[str, Any]) -> str:
     """What is wrong, where, and what is expected."""
     places = list(fault["loc"][1:])
-    if fault["type"] == "value_error":
-        where = f" {_path(places)}:" if places else ""
-        return f"'{name}':{where} {fault['ctx']['error']}"
     place = _path(places)
+    if fault["type"] == "value_error":
+        return f"{place}: {fault['ctx']['error']}" if place else str(fault["ctx"]["error"])
     if fault["type"] == "unexpected_keyword_argument":
         known = ", ".join(field.name for field in fields(_without_none(_hint(kind, places[:-1]))))
-        return f"'{name}': {place} is unknown; expected {known}."
-    if fault["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):
-        return f"'{name}': {place} is missing; expected {_words(_hint(kind, places))}."
-    found = _shown(fault["input"])
-    return f"'{name}': {place or 'the content'} is {found}; expected {_words(_hint(kind, places))}."
+        return f"{place} is unknown; expected {known}."
+    expected = _words(_hint(kind, places))
+    if fault["type"] in _MISSING:
+        return f"{place} is missing; expected {expected}."
+    return f"{place or 'the content'} is {_shown(fault['input'])}; expected {expected}."
 
 
 def _path(places: Sequence[str | int]) -> str:

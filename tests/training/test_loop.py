@@ -9,11 +9,10 @@ from dataclasses import replace
 from unittest.mock import Mock
 
 import numpy as np
-import psutil
 import pytest
 import torch
 
-from napari_medseg import io, models
+from napari_medseg import files, io, models
 from napari_medseg.errors import FileError, JobError, MedsegError, SettingsError
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.progress import run
@@ -85,7 +84,7 @@ def test_interruption_while_files_are_written_leaves_no_trace(data, settings, tm
     interrupt(train_job(settings, parts, root=data), 3)
     with (parts / "log.jsonl").open("a") as log:
         log.write('{"step": 4, "lo')  # killed in the middle of the next validation
-    (parts / "last.pt.part").write_bytes(b"half")
+    (parts / ".medseg-0123456789abcdef-last.pt").write_bytes(b"half")
     run(train_job(settings, parts, root=data))
     assert_same(whole, parts)
 
@@ -178,8 +177,8 @@ def test_damaged_checkpoint_is_refused(data, settings, tmp_path, content):
         ({"architecture": "alexnet"}, "choose one of litenext"),
         ({"device": "abacus"}, "choose auto, cpu"),
         ({"options": {"depth": 3}}, "depth"),
-        ({"train": (Source("absent.npz"),)}, "is not a data set"),
-        ({"train": (Source("train.npz", select={"patient": ["nobody"]}),)}, "holds no labelled slices"),
+        ({"train": (Source("absent.npz"),)}, "no data set"),
+        ({"train": (Source("train.npz", select={"patient": ["nobody"]}),)}, "holds no slices"),
     ],
 )
 def test_impossible_settings_stop_a_run_before_it_starts(data, settings, tmp_path, changes, sentence):
@@ -272,14 +271,22 @@ def test_a_folder_that_cannot_be_written_to_gets_a_sentence(data, settings, tmp_
 
 
 def test_a_folder_where_another_process_trains_is_left_alone(data, settings, tmp_path):
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
-        (tmp_path / "run").mkdir()
-        running.note(tmp_path / "run", psutil.Process(other.pid))
-        with pytest.raises(JobError, match=f"Process {other.pid} is training"):
+    program = (
+        "import sys; from pathlib import Path; from napari_medseg import files\n"
+        "with files.lock(Path(sys.argv[1])): print('locked', flush=True); input()"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "run")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline().startswith(b"locked")
+        assert running.process(tmp_path / "run").pid == other.pid
+        before = sorted((tmp_path / "run").iterdir())
+        with pytest.raises(JobError, match=rf"Another run \(host .*, process {other.pid}, since .*\) writes to"):
             run(train_job(settings(), tmp_path / "run", root=data))
-    assert [path.name for path in (tmp_path / "run").iterdir()] == ["process.json"]
+        assert sorted((tmp_path / "run").iterdir()) == before
+        other.kill()
+    assert running.process(tmp_path / "run") is None
     run(train_job(settings(), tmp_path / "run", root=data))  # it has ended
-    assert not (tmp_path / "run" / "process.json").exists()
+    assert files.holder(tmp_path / "run") is None
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_a_sentence(data, settings, tmp_path):

@@ -1,12 +1,12 @@
 """Recipes: what is written is what is read, and every mistake gets a sentence."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import resources
 
 import pytest
 
-from napari_medseg.errors import FileError, MedsegError
+from napari_medseg.errors import FileError, MedsegError, SettingsError
 from napari_medseg.training.settings import Phase, read_settings
 
 RECIPES = [entry for entry in resources.files("napari_medseg.training").joinpath("recipes").iterdir()]
@@ -43,28 +43,28 @@ def write(path, settings, changes):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"epochs": 3}, "has no option epochs"),
+        ({"epochs": 3}, r"'bad\.json': epochs is unknown; expected kind, name, "),
         ({"steps": 0}, "steps"),
-        ({"steps": "many"}, "'steps' is 'many'; expected a whole number"),
+        ({"steps": "many"}, "'bad.json': steps is 'many'; expected a whole number"),
         ({"steps": 1.5}, "whole number"),
         ({"name": "../elsewhere"}, "a name of letters"),
         ({"name": "settings"}, "other than settings"),
         ({"seed": -3}, "seed"),
-        ({"loss": None}, "'loss' is None; expected a text"),
+        ({"loss": None}, "loss is null; expected a text"),
         ({"kind": []}, "of the kind"),
         ({"schedule": {"kind": "poly", "power": -1}}, "power"),
-        ({"seconds": float("inf")}, "expected a number"),
+        ({"seconds": float("inf")}, "seconds is Infinity; expected a number"),
         ({"loss_weights": [1, 2, 3]}, "a list of 2 numbers"),
         ({"preprocess": {"spacing": "wide"}}, "a number or null"),
-        ({"preprocess": {"multiple": 0}}, "multiple"),
-        ({"train": [{"path": 5}]}, "'path' is 5"),
+        ({"preprocess": {"multiple": 0}}, "'bad.json': preprocess: .*multiple"),
+        ({"train": [{"path": 5}]}, r"train\[0\].path is 5; expected a text"),
         ({"train": [{"path": "a", "select": {"kind": "b"}}]}, "select"),
         ({"classes": [{"id": n, "name": f"c{n}", "colour": "#000000"} for n in range(1, 256)]}, "up to 254"),
         ({"validate_every": 0}, "validate_every"),
         ({"phases": []}, "phases"),
         ({"phases": [{"until": 0.5, "size": 32, "batch": 1}]}, "phases"),
-        ({"phases": [{"until": 1, "size": 30, "batch": 1}]}, "multiple of 16"),
-        ({"phases": [{"until": 1, "size": 32}]}, "batch"),
+        ({"phases": [{"until": 1, "size": 30, "batch": 1}]}, r"phases\[0\]: .*multiple of 16"),
+        ({"phases": [{"until": 1, "size": 32}]}, r"phases\[0\]\.batch is missing"),
         ({"classes": []}, "classes"),
         ({"classes": [{"id": 2, "name": "b", "colour": "#000000"}]}, "classes"),
         ({"learning_rate": 0}, "learning_rate"),
@@ -73,11 +73,11 @@ def write(path, settings, changes):
         ({"serp": 0.1, "architecture": "unet"}, "serp"),
         ({"card": {"colour": "red"}}, "card"),
         ({"train": "train.npz"}, "list of objects"),
-        ({"train": ["train.npz"]}, "Source has no option"),
+        ({"train": ["train.npz"]}, r"train\[0\] is 'train.npz'; expected an object"),
         ({"preprocess": {"percentiles": [90, 10]}}, "rising"),
         ({"augment": {"zoom": [0, 1]}}, "zoom"),
         ({"augment": {"blur": 50}}, "blur"),
-        ({"augment": {"elastic": 1}}, "has no option elastic"),
+        ({"augment": {"elastic": 1}}, "augment.elastic is unknown; expected rotate"),
     ],
 )
 def test_mistakes_get_a_sentence(settings, tmp_path, changes, sentence):
@@ -95,3 +95,42 @@ def test_files_that_hold_no_settings_are_refused(tmp_path, text, sentence):
         read_settings(path)
     with pytest.raises(FileError, match="cannot be read"):
         read_settings(tmp_path / "absent.json")
+
+
+def test_lists_are_tuples_and_whole_numbers_are_numbers_once_read(settings, tmp_path):
+    found = read_settings(write(tmp_path / "a.json", settings, {"loss_weights": [1, 2], "learning_rate": 1}))
+    assert found.loss_weights == (1.0, 2.0) and isinstance(found.loss_weights, tuple)
+    assert isinstance(found.phases, tuple) and isinstance(found.preprocess.percentiles, tuple)
+    assert type(found.learning_rate) is float
+    assert settings(loss_weights=(1, 2), learning_rate=1).trains_like(found)
+
+
+def test_a_recipe_is_like_another_but_for_what_it_gives(settings, tmp_path):
+    write(tmp_path / "base.json", settings, {"comment": "the base", "steps": 8, "seed": 3})
+    (tmp_path / "middle.json").write_text('{"like": "base", "steps": 9, "card": {"task": "discs"}}')
+    (tmp_path / "last.json").write_text('{"comment": "for people", "like": "middle", "name": "last"}')
+    found = read_settings(tmp_path / "last.json")
+    assert found == settings(name="last", steps=9, seed=3, card={"task": "discs"})
+
+
+def test_a_recipe_may_be_like_one_of_the_package(tmp_path):
+    (tmp_path / "mine.json").write_text('{"like": "litenext-nuclei", "name": "mine", "steps": 10}')
+    (package,) = [entry for entry in RECIPES if entry.name == "litenext-nuclei.json"]
+    assert read_settings(tmp_path / "mine.json") == replace(read_settings(package), name="mine", steps=10)
+
+
+@pytest.mark.parametrize(
+    ("like", "sentence"),
+    [
+        ("a", "The recipes a are like each other"),
+        ("b", "The recipes a, b are like each other"),
+        ("absent", r"there is no 'absent\.json' next to it and no such recipe in the package"),
+        ("../a", "expected the name of a recipe"),
+        (3, "like is 3; expected the name of a recipe"),
+    ],
+)
+def test_a_recipe_that_is_like_itself_or_nothing_is_refused(tmp_path, like, sentence):
+    (tmp_path / "a.json").write_text(json.dumps({"like": like}))
+    (tmp_path / "b.json").write_text('{"like": "a"}')
+    with pytest.raises(SettingsError, match=sentence):
+        read_settings(tmp_path / "a.json")

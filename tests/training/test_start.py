@@ -1,4 +1,4 @@
-"""What a run begins with: all that fits of a model, and the rest is reported."""
+"""What a run begins with: all that fits of a model, and the person is told the rest."""
 
 import pytest
 import torch

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def inference_settings(args: Namespace) -> InferenceSettings:
-    """Settings of a parsed ``segment`` command; what was left out keeps its default."""
+    """Settings of a parsed ``segment`` command; what was not given keeps its default."""
     from ..segmentation.inference import InferenceSettings
 
     given = {field.name: getattr(args, field.name) for field in fields(InferenceSettings) if field.name in args}
@@ -114,9 +114,9 @@ def _refuse_report(paths: Sequence[Path], report: Path | None) -> None:
 def _check_models(args: Namespace) -> None:
     """Make sure that the models of a ``segment`` command exist, and that its options suit their number."""
     if len(args.models) == 1 and args.disagreement:
-        raise SettingsError("--disagreement needs two or more --model options. With one model use --uncertainty.")
+        raise SettingsError("One model has nobody to disagree with. Name another --model, or ask for --uncertainty.")
     if len(args.models) > 1 and args.uncertainty:
-        raise SettingsError("Uncertainty is computed for one model only. With several models use --disagreement.")
+        raise SettingsError("Several models have no uncertainty in common. Ask for --disagreement instead.")
     from .. import models
     from ..segmentation import consensus
 
@@ -202,7 +202,7 @@ def train(args: Namespace) -> int:
         card = run(train_job(settings, folder, root=args.root), show)
     weights = folder / f"{card.name}.safetensors"
     if weights.exists():  # of several processes only the first one writes
-        terminal.say(f"{weights} holds the best weights, {card.name}.json next to it their card. To use the model:")
+        terminal.say(f"{weights} holds the best weights, {card.name}.json beside it their card. To use the model:")
         terminal.say(f"  napari-medseg models import {shlex.quote(str(weights))} --name NAME")
     return 0
 
@@ -219,15 +219,15 @@ def _recipe(name: str) -> Path:
         return own
     if not shipped.is_file():
         known = ", ".join(sorted(path.stem for path in recipes.glob("*.json")))
-        raise SettingsError(f"'{name}' is neither a settings file nor a bundled recipe; the recipes are {known}.")
+        raise SettingsError(f"'{name}' is no settings file and no recipe of the package; the recipes are {known}.")
     return shipped
 
 
 def show_models(args: Namespace) -> int:
     """``napari-medseg models``."""
     from .. import models
+    from ..files import to_json
     from ..runs.tasks import Failure
-    from .report import to_json
     from .running import name_failures
 
     if args.name:
@@ -282,7 +282,7 @@ def import_model(args: Namespace) -> int:
         terminal.say(textwrap.shorten(note, 240, placeholder=" ..."))
     if card.options:
         terminal.say("Options of the network: " + ", ".join(f"{name} {value}" for name, value in card.options.items()))
-    waiting = f"; still to be filled in: {', '.join(imported.waiting)}" if imported.waiting else ""
+    waiting = f"; it still waits for: {', '.join(imported.waiting)}" if imported.waiting else ""
     terminal.say(f"Its card is {target.with_suffix('.json')}{waiting}.")
     return 0
 
@@ -290,7 +290,7 @@ def import_model(args: Namespace) -> int:
 def info(args: Namespace) -> int:
     """``napari-medseg info``."""
     from .. import io
-    from .report import to_json
+    from ..files import to_json
 
     facts = _facts(args.file, io.read(args.file, axes=args.axes))
     words = f"{args.file}\n{terminal.sheet(terminal.facts_in_words(facts))}"

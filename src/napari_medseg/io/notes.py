@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import files
 from ..errors import FileError
 from ..record import KEY as RECORD
 from ..record import Record, plain
@@ -218,7 +219,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _MAX_SIDE_BYTES:
             return {}
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        content = files.read_json(path)
+    except (OSError, FileError):
         return {}
     return content if isinstance(content, dict) else {}

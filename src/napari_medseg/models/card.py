@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import ModelError
+from .. import files
+from ..errors import FileError, ModelError, SettingsError, reason
 from ..preprocess import Preprocess
 from ..volume import LabelClass
 
@@ -85,34 +84,10 @@ class ModelCard:
     recipe: str = ""
     sha256: str = ""
 
-    @classmethod
-    def from_json(cls, text: str) -> ModelCard:
-        """Read a card.
-
-        Raises
-        ------
-        ModelError
-            If it is not a card.
-        """
-        try:
-            raw = json.loads(text)
-            raw["preprocess"] = Preprocess(**raw["preprocess"])
-            raw["classes"] = tuple(LabelClass(**row) for row in raw["classes"])
-            raw["spacing_mm"] = tuple(raw["spacing_mm"]) if raw.get("spacing_mm") else None
-            return cls(**raw)
-        except (ValueError, TypeError, KeyError) as error:
-            raise ModelError(
-                f"The model card cannot be read ({error}). Restore it, or train the model again."
-            ) from error
-
-    def to_json(self) -> str:
-        """The card as indented JSON."""
-        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
-
 
 def save_card(path: Path, card: ModelCard) -> None:
     """Write the card of the weights file `path` next to it."""
-    replace_file(path.with_suffix(".json"), card.to_json().encode())
+    files.dump(path.with_suffix(".json"), card)
 
 
 def load_card(path: Path) -> ModelCard:
@@ -123,23 +98,29 @@ def load_card(path: Path) -> ModelCard:
     ModelError
         If there is none or it is damaged.
     """
-    file = card_file(path)
+    return read_card(card_file(path))
+
+
+def read_card(file: Path) -> ModelCard:
+    """Read the card in `file`.
+
+    Raises
+    ------
+    ModelError
+        If there is none or it is damaged.
+    """
     try:
-        return ModelCard.from_json(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        return files.load(file, ModelCard)
+    except FileError as error:
         raise ModelError(
-            f"The model '{path.stem}' has no readable card '{path.stem}.json' next to its weights. Restore it."
+            f"The model '{file.stem}' has no readable card '{file.name}' next to its weights ({reason(error)}). "
+            "Restore it, or train the model again."
         ) from error
+    except SettingsError as error:
+        raise ModelError(f"The model card {error} Restore it, or train the model again.") from error
 
 
 def card_file(path: Path) -> Path:
     """Where the card of the weights file `path` lies: next to it, or still waiting for it."""
     card, pending = path.with_suffix(".json"), path.with_suffix(PENDING)
     return card if card.exists() or not pending.exists() else pending
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write `content` next to `path` and rename it over: whoever reads finds the old file or the new one, complete."""
-    beside = path.with_name(path.name + ".part")
-    beside.write_bytes(content)
-    os.replace(beside, path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,9 +14,10 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import nn
 
+from .. import files
 from ..errors import ModelError
 from . import published
-from .card import CHANNELS, PENDING, ModelCard, load_card, replace_file
+from .card import CHANNELS, PENDING, ModelCard, load_card, read_card
 from .key_maps import PUBLISHED, State
 from .registry import architecture, build
 
@@ -89,9 +89,11 @@ def save(path: Path, network: nn.Module, card: ModelCard) -> ModelCard:
     card = replace(card, options=options, sha256=hashlib.sha256(content).hexdigest())
     # whoever is killed before the last rename leaves a complete card that waits, which `load` finds
     pending = path.with_suffix(PENDING)
-    replace_file(pending, card.to_json().encode())
-    replace_file(path, content)
-    os.replace(pending, path.with_suffix(".json"))
+    if pending.is_symlink():
+        pending.unlink()  # nobody looks at this name, so what a link there points to is not ours
+    files.dump(pending, card)
+    files.replace_bytes(path, content)
+    files.move(pending, path.with_suffix(".json"))
     return card
 
 
@@ -128,7 +130,7 @@ def load(path: Path) -> TrainedModel:
 def _pending(path: Path, card: ModelCard) -> ModelCard:
     """The card that an interrupted `save` left next to `path`, or `card`."""
     beside = path.with_suffix(PENDING)
-    return ModelCard.from_json(beside.read_text(encoding="utf-8")) if beside.exists() else card
+    return read_card(beside) if beside.exists() else card
 
 
 def options_of(path: Path) -> dict[str, Any]:

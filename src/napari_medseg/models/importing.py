@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import FileError, ModelError, SettingsError
+from ..errors import FileError, ModelError, SettingsError, reason
 from ..preprocess import Preprocess
 from ..progress import log_messages
 from ..volume import LabelClass
@@ -162,9 +162,9 @@ def install(model: TrainedModel) -> Path:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         save(target, model.network, model.card)
-    except OSError as error:
+    except (OSError, FileError) as error:
         raise FileError(
-            f"'{target}' cannot be written ({error.strerror}). Set NAPARI_MEDSEG_HOME to another folder."
+            f"'{target}' cannot be written ({reason(error)}). Set NAPARI_MEDSEG_HOME to another folder."
         ) from error
     return target
 

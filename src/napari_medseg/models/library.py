@@ -8,6 +8,7 @@ from pathlib import Path
 
 from platformdirs import user_data_dir
 
+from .. import files
 from ..errors import FileError, ModelError, SettingsError
 from .card import card_file
 
@@ -79,8 +80,8 @@ def remove(name: str) -> Path:
         target = target.with_name(f"{name}-{number}.safetensors")
     try:
         target.parent.mkdir(exist_ok=True)
-        card_file(weights).replace(target.with_suffix(".json"))
-        weights.replace(target)
+        files.move(card_file(weights), target.with_suffix(".json"))
+        files.move(weights, target)
     except OSError as error:
         raise FileError(f"'{weights}' cannot be moved ({error.strerror}). Close the programs that use it.") from error
     return target

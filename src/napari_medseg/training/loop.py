@@ -18,12 +18,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from .. import models
-from ..errors import FileError, ModelError, SettingsError
-from ..io.checks import short
-from ..models.card import replace_file
+from .. import files, models
+from ..errors import FileError, ModelError, SettingsError, reason
 from ..progress import Job, Progress
-from . import processes, running, start
+from . import processes, start
 from .planning import plan
 from .reconstruction import Reconstruction
 from .run_record import describe
@@ -113,7 +111,7 @@ def train_job(settings: TrainSettings | ReconTrainSettings, run: Path, *, root: 
     device = _device(settings.device)
     with processes.joined(device):
         settings = _planned(settings, run, root, device)
-        with nullcontext() if processes.rank() else running.alone(run):
+        with nullcontext() if processes.rank() else files.lock(run):
             trainer = _Trainer(settings, run, root, device)
             yield Progress(trainer.step, settings.steps)
             if trainer.resume():
@@ -132,10 +130,10 @@ def _writing(run: Path) -> Generator[None]:
     """Turn a full disk, or a folder that cannot be written to, into one sentence."""
     try:
         yield
-    except (OSError, RuntimeError) as error:  # the second by PyTorch
+    except (OSError, RuntimeError, FileError) as error:  # the second by PyTorch
         raise FileError(
-            f"The folder '{run}' cannot be written to ({getattr(error, 'strerror', None) or short(error)}). Make room "
-            "or choose another folder; the same command continues from the last checkpoint."
+            f"The folder '{run}' cannot be written to ({reason(error)}). Make room or choose another folder; the same "
+            "command continues from the last checkpoint."
         ) from error
 
 
@@ -208,7 +206,7 @@ class _Trainer:
         if _begun(self.settings, self.run) and not self.settings.trains_like(read_settings(path)):
             raise SettingsError(f"The folder '{self.run}' holds a run with other settings. Choose a new folder.")
         with _writing(self.run):
-            replace_file(path, self.settings.to_json().encode())
+            files.dump(path, self.settings)
             (self.run / STOP).unlink(missing_ok=True)
 
     def goes_on(self) -> bool:
@@ -298,10 +296,9 @@ class _Trainer:
             models.save(self.best_path, best, replace(self.task.card(), metrics=figures))
         with (self.run / LOG).open("a", encoding="utf-8") as log:
             log.write(json.dumps(line) + "\n")
-        beside = self.run / f"{LAST}.part"
         numbers = {name: getattr(self, name) for name in _NUMBERS}
-        torch.save(numbers | {name: part.state_dict() for name, part in self._parts().items()}, beside)
-        os.replace(beside, self.last)
+        state = numbers | {name: part.state_dict() for name, part in self._parts().items()}
+        files.replace(self.last, lambda temporary: torch.save(state, temporary))
 
     def _parts(self) -> dict[str, Any]:
         """What has a state of its own."""
@@ -318,7 +315,7 @@ class _Trainer:
         if processes.rank() == 0 and log.exists():
             with _writing(self.run):
                 lines = log.read_bytes().splitlines(keepends=True)
-                replace_file(log, b"".join(lines[: self.lines]))
+                files.replace_bytes(log, b"".join(lines[: self.lines]))
         return bool(self.settings.start) and not begun
 
     def _restore(self) -> None:
@@ -345,7 +342,7 @@ class _Trainer:
                 models.save_card(self.best_path, card)
         record = describe(self.settings, self.run, root, card, seconds)
         with _writing(self.run):
-            replace_file(self.run / RECORD, (json.dumps(record.to_json(), indent=1) + "\n").encode())
+            files.dump(self.run / RECORD, record.to_json())
         return card
 
 

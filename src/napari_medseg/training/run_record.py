@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
 from .. import models
 from ..errors import MedsegError
-from ..record import Item, Record, UsedModel, file_hash, now, software, without_folders
+from ..record import Item, Record, UsedModel, file_hash, now, plain, software, without_folders
 from . import start
 from .data.folders import NAME, read_dataset_file
 from .data.sources import Source
@@ -38,7 +37,7 @@ def describe(settings: RunSettings, run: Path, root: Path, card: models.ModelCar
         software=software(),
         inputs=tuple(inputs),
         models=_begun_with(settings, run),
-        settings=without_folders(json.loads(settings.to_json())),
+        settings=without_folders(plain(settings)),
         outputs=(Item("model", name=f"{card.name}.safetensors", kind=card.architecture, sha256=card.sha256),),
         seconds=round(seconds, 3),
         figures=dict(card.metrics),

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any
 
-from ..errors import FileError, SettingsError
+from .. import files
+from ..errors import SettingsError
 from ..models import ModelCard, architecture
 from ..preprocess import Preprocess
+from ..record import plain
 from ..volume import LabelClass
-from . import types_of_fields
 from .augment import AugmentSettings
 from .data.dataset import IGNORE
 from .data.sources import Source
 
-T = TypeVar("T")
+RECIPES = Path(__file__).parent / "recipes"
+"""Folder of the recipes of the package."""
 
 _FROM_RUN = {"name", "architecture", "preprocess", "classes", "options", "design", "masks"}
 _FROM_RUN |= {"metrics", "recipe", "sha256"}
@@ -197,12 +198,12 @@ class RunSettings:
 
     def trains_like(self, other: RunSettings) -> bool:
         """Whether both lead to the same weights: all but the texts of the card and the data for the last evaluation."""
-        mine, theirs = (replace(settings, card={}, test=()).to_json() for settings in (self, other))
-        return mine == theirs
+        mine, theirs = (replace(settings, card={}, test=()) for settings in (self, other))
+        return plain(mine) == plain(theirs)
 
     def to_json(self) -> str:
         """The settings as indented JSON."""
-        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+        return files.to_json(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -340,51 +341,49 @@ class ReconTrainSettings(RunSettings):
 
 
 _KINDS = {"segmentation": TrainSettings, "reconstruction": ReconTrainSettings}
-_LISTS = {
-    **dict.fromkeys(("train", "val", "test", "replay"), Source),
-    "classes": LabelClass,
-    "phases": Phase,
-    "masks": MaskShare,
-}
-_RECORDS = {"preprocess": Preprocess, "augment": AugmentSettings, "schedule": Schedule}
 
 
 def read_settings(path: Path) -> TrainSettings | ReconTrainSettings:
     """Read a recipe.
+
+    A recipe may say ``"like": "other"``: what it does not give itself is then as in ``other.json`` next to it, or else
+    as in the recipe ``other`` of the package. Its ``"comment"`` is for people.
 
     Raises
     ------
     FileError, SettingsError
         If the file cannot be read or holds an unknown or impossible option.
     """
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise FileError(f"The settings '{path}' cannot be read as JSON ({error}).") from error
-    if not isinstance(raw, dict):
-        raise SettingsError(f"The settings '{path.name}' must be a JSON object with named options.")
-    raw.pop("comment", None)
-    kind = raw.get("kind", "segmentation")
+    content = _options(path)
+    kind = content.get("kind", "segmentation")
     if not isinstance(kind, str) or kind not in _KINDS:
         raise SettingsError(f"The settings '{path.name}' are of the kind {kind!r}; choose one of {', '.join(_KINDS)}.")
-    for key in _LISTS.keys() & raw.keys():
-        if not isinstance(raw[key], list):
-            raise SettingsError(f"The setting '{key}' must be a list of objects, not {raw[key]!r}.")
-        raw[key] = tuple(_record(_LISTS[key], row) for row in raw[key])
-    for key in _RECORDS.keys() & raw.keys():
-        raw[key] = _record(_RECORDS[key], raw[key])
-    return _record(_KINDS[kind], raw)
+    return files.typed(_KINDS[kind], content, path.name)
 
 
-def _record(kind: type[T], raw: Any) -> T:
-    known = [f.name for f in fields(kind)]
-    if not isinstance(raw, dict) or (unknown := sorted(set(raw) - set(known))):
-        given = ", ".join(unknown) if isinstance(raw, dict) else repr(raw)
-        raise SettingsError(f"{kind.__name__} has no option {given}; choose from {', '.join(known)}.")
-    for name, hint in get_type_hints(kind).items():
-        if name in raw and not types_of_fields.fits(raw[name], hint):
-            raise SettingsError(f"The setting '{name}' is {raw[name]!r}; expected {types_of_fields.words(hint)}.")
-    try:
-        return kind(**raw)
-    except TypeError as error:
-        raise SettingsError(f"{kind.__name__}: {error}.") from error
+def _options(path: Path, before: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The options in a recipe, and in those that it is like; `before` are the recipes that are like this one."""
+    content = files.read_json(path)
+    if not isinstance(content, dict):
+        raise SettingsError(f"The settings '{path.name}' must be a JSON object with named options.")
+    content.pop("comment", None)
+    if "like" not in content:
+        return content
+    like = content.pop("like")
+    if not isinstance(like, str) or Path(like).name != like:
+        raise SettingsError(f"'{path.name}': like is {like!r}; expected the name of a recipe, without '.json'.")
+    chain = (*before, path.stem)
+    if like in chain:
+        raise SettingsError(f"The recipes {', '.join(chain)} are like each other. Give one of them all its options.")
+    return _options(_other(path, like), chain) | content
+
+
+def _other(path: Path, name: str) -> Path:
+    """The recipe `name`, as seen from the one in `path`."""
+    places = [path.parent / f"{name}.json", RECIPES / f"{name}.json"]
+    for place in places:
+        if place.is_file():
+            return place
+    raise SettingsError(
+        f"'{path.name}' is like '{name}', but there is no '{name}.json' next to it and no such recipe in the package."
+    )

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ... import files
-from ...errors import FileError, SettingsError, VolumeError, short
+from ...errors import FileError, SettingsError, VolumeError
 from ...io import write
 from ...volume import LabelClass, Volume
 from .sources import Case, Entry, Source, read_pair
@@ -24,7 +23,6 @@ NAME = "dataset.json"
 SPLITS = ("train", "val", "test")
 """The parts of a data set."""
 
-_MAX_BYTES = 2**26
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
@@ -56,21 +54,15 @@ class DatasetCase:
     held_back: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        texts = all(isinstance(text, str) and text for text in (self.image, self.label, self.case))
-        _require(texts, "image, label and case must be texts that are not empty")
+        _require(self.image and self.label and self.case, "image, label and case must be texts that are not empty")
         _require(self.split in SPLITS, f"the split is {self.split!r}; expected one of {', '.join(SPLITS)}")
-        for name in ("reviewed", "held_back"):
-            if (listed := getattr(self, name)) is not None or name == "held_back":
-                numbers = isinstance(listed, list | tuple) and all(type(z) is int and z >= 0 for z in listed)
-                _require(numbers, f"{name} must be a list of slice numbers from 0 on")
-                object.__setattr__(self, name, tuple(listed))
+        for name, slices in (("reviewed", self.reviewed or ()), ("held_back", self.held_back)):
+            _require(all(z >= 0 for z in slices), f"{name} must be a list of slice numbers from 0 on")
         apart = not self.held_back or self.split == "train"
         _require(apart, "only a case for training can have slices held_back")
         if self.spacing is not None:
-            listed = isinstance(self.spacing, list | tuple) and len(self.spacing) in (2, 3)
-            sizes = listed and all(type(mm) in (int, float) and 0 < mm < math.inf for mm in self.spacing)
+            sizes = len(self.spacing) in (2, 3) and all(0 < mm < math.inf for mm in self.spacing)
             _require(sizes, "spacing must be two or three sizes in mm above 0")
-            object.__setattr__(self, "spacing", tuple(map(float, self.spacing)))
 
 
 @dataclass(frozen=True)
@@ -92,7 +84,10 @@ class DatasetFile:
     def __post_init__(self) -> None:
         ids = [row.id for row in self.classes]
         _require(ids == list(range(1, len(ids) + 1)) and ids, "the classes must be numbered 1, 2, ... in order")
-        free = self.ignore is None or (type(self.ignore) is int and self.ignore not in (0, *ids))
+        for row in self.classes:
+            named = row.name and _COLOUR.fullmatch(row.colour)
+            _require(named, 'a class needs a number "id", a "name" and a "colour" like #4dbbd5')
+        free = self.ignore is None or self.ignore not in (0, *ids)
         _require(free, "ignore must be a number that is neither 0 nor that of a class")
         _require(self.cases, "there are no cases")
         images = [case.image for case in self.cases]
@@ -103,7 +98,7 @@ class DatasetFile:
         content = {key: value for key, value in asdict(self).items() if value is not None}
         given = [{k: v for k, v in asdict(case).items() if v is not None} for case in self.cases]
         content["cases"] = [{k: v for k, v in case.items() if k != "held_back" or v} for case in given]
-        return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        return files.to_json(content)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,21 +133,15 @@ def read_dataset_file(folder: Path) -> DatasetFile:
         If it is missing, damaged, names a file that is missing or outside the folder, or holds something unknown.
     """
     path = folder / NAME
+    content = files.read_json(path)
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise ValueError(f"more than {_MAX_BYTES} bytes")
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise FileError(f"'{path}' cannot be read as JSON ({short(error)}). Write it anew.") from error
-    try:
-        given = _known(DatasetFile, raw)
-        given["classes"] = tuple(_label_class(row) for row in _list(given, "classes"))
-        given["cases"] = tuple(DatasetCase(**_known(DatasetCase, row)) for row in _list(given, "cases"))
-        found = DatasetFile(**given)
+        found = files.typed(DatasetFile, content)
         for case in found.cases:
-            _inside(folder, case.image), _inside(folder, case.label)
-    except (FileError, TypeError, ValueError, OSError) as error:  # of names that no file can have, too
-        raise FileError(f"'{path}' does not describe a data set: {error}. Correct it.") from error
+            _inside(folder, case.image)
+            _inside(folder, case.label)
+    except (SettingsError, ValueError, OSError) as error:  # of names that no file can have, too
+        words = str(error).removesuffix(".")
+        raise FileError(f"'{path}' does not describe a data set: {words}. Correct it.") from error
     return found
 
 
@@ -194,7 +183,7 @@ def write_dataset(
         slices = {"reviewed": item.reviewed, "held_back": item.held_back}
         cases.append(DatasetCase(f"images/{name}", f"labels/{name}", item.case, item.split, **slices))
     found = DatasetFile(classes, tuple(cases), ignore)
-    files.replace_text(folder / NAME, found.to_json())
+    files.replace_bytes(folder / NAME, found.to_json().encode())
     return found
 
 
@@ -281,25 +270,4 @@ def _inside(folder: Path, name: str) -> None:
 
 def _require(fulfilled: Any, sentence: str) -> None:
     if not fulfilled:
-        raise FileError(sentence)
-
-
-def _known(kind: type, raw: Any) -> dict[str, Any]:
-    names = [f.name for f in fields(kind)]
-    _require(isinstance(raw, dict), f"{short(ValueError(repr(raw)))} found, expected an object")
-    unknown = sorted(set(raw) - set(names))
-    _require(not unknown, f"{', '.join(unknown)} found, expected {', '.join(names)}")
-    return dict(raw)
-
-
-def _list(content: dict[str, Any], key: str) -> list[Any]:
-    _require(isinstance(content.get(key), list), f"'{key}' must be a list")
-    return content[key]
-
-
-def _label_class(raw: Any) -> LabelClass:
-    row = _known(LabelClass, raw)
-    named = type(row.get("id")) is int and isinstance(row.get("name"), str) and row["name"]
-    coloured = isinstance(row.get("colour"), str) and _COLOUR.fullmatch(row["colour"])
-    _require(named and coloured, 'a class needs a number "id", a "name" and a "colour" like #4dbbd5')
-    return LabelClass(**row)
+        raise SettingsError(sentence)

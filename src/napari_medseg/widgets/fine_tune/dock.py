@@ -71,7 +71,7 @@ class FineTuneWidget(QWidget):
 
     @property
     def busy(self) -> bool:
-        """Whether a job is under way or about to start; the training itself is not one."""
+        """Whether a job is under way or about to start; the training itself is none."""
         return self._queue.busy
 
     def _connect(self) -> None:
@@ -340,7 +340,7 @@ class FineTuneWidget(QWidget):
 
         def done(path: Path) -> None:
             self._training.models_changed.emit()
-            self.form.status.say(f"{name} was removed from your models. To restore it, import '{path}'.")
+            self.form.status.say(f"{name} is none of your models any more. Importing '{path}' brings it back.")
 
         start = {"title": f"Remove {name}", "on_done": done, "on_error": self._failed}
         self._queue.want("remove", lambda: self._queue.start("remove", jobs.once(remove, name), **start))

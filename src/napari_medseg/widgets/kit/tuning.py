@@ -17,7 +17,8 @@ from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QApplication
 
-from ...errors import JobError, SettingsError
+from ... import files
+from ...errors import FileError, JobError, SettingsError
 from ...models import models_folder
 from ...training import running
 
@@ -31,7 +32,7 @@ RECIPE, STOP, LAST = "recipe.json", "stop", "last.pt"
 
 
 def runs_folder() -> Path:
-    """Folder of all runs, next to that of the user's models."""
+    """Folder of all runs, beside that of the user's models."""
     return models_folder().parent / "fine-tune"
 
 
@@ -41,7 +42,7 @@ def was_tuned(name: str) -> bool:
 
 
 class Run:
-    """One run, as its folder describes it.
+    """One run, as its folder tells it.
 
     Parameters
     ----------
@@ -274,10 +275,10 @@ class Training(QObject):
     def _note_process(self, run: Run) -> None:
         try:
             process = psutil.Process(self._child.pid)
-            running.note(run.folder, process)  # the child does it too, but only after seconds
+            files.note(run.folder, process.pid)  # the child does it too, but only after seconds
             # the person goes on painting: the window comes first
             process.nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if os.name == "nt" else _NICE)
-        except (psutil.Error, OSError):  # it has ended already, or the disk is full; the next poll says why
+        except (psutil.Error, OSError, FileError):  # it has ended already, or the disk is full; the next poll says why
             pass
 
     def _poll(self) -> None:
@@ -297,10 +298,10 @@ class Training(QObject):
         name, code = self.run.name, self._child.poll() if self._child is not None else None
         self.stopping = False
         if code == 0 or self.run.complete:
-            show_info(f"{name} is trained. The Fine-tune dock shows how good it is.")
+            show_info(f"{name} is trained. The Fine-tune dock shows what it is worth.")
         else:
             how = "" if code is None else f" (exit code {code})"
-            self.problem = f"The training of {name} ended early{how}. Its last lines:\n{self.run.tail() or 'none'}"
+            self.problem = f"The training of {name} ended early{how}. Its last words:\n{self.run.tail() or 'none'}"
             show_error(self.problem)
         self._drop_child()
 
@@ -324,7 +325,7 @@ def training() -> Training:
 
 def _json(path: Path) -> Mapping[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = files.read_json(path)
+    except FileError:
         return {}
     return found if isinstance(found, dict) else {}

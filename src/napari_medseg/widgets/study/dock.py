@@ -1,4 +1,4 @@
-"""The Acceleration study dock: how much undersampling a segmentation tolerates; a form over a headless job."""
+"""The Acceleration study dock: how much undersampling a segmentation bears; a form over `study.acceleration_job`."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ class StudyWidget(QWidget):
 
     def _show_study(self, study: Study) -> None:
         self.study = study
-        self.form.status.say("Done. The k-space was simulated from the image: real measurements give worse results.")
+        self.form.status.say("Done. The k-space was simulated from the image: real measurements fare worse.")
 
     def _failed(self, why: str) -> None:
         self.form.status.say(why)
