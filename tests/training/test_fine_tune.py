@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
-from napari_medseg import models
-from napari_medseg.errors import MedsegError, SettingsError
+from napari_medseg import cli, files, models
+from napari_medseg.errors import FileError, MedsegError, SettingsError
 from napari_medseg.progress import run
 from napari_medseg.training.data.dataset import load, on_working_grid
 from napari_medseg.training.fine_tune import (
@@ -16,8 +17,11 @@ from napari_medseg.training.fine_tune import (
     Comparison,
     FineTuneSettings,
     before_and_after,
+    begin,
     prepare,
     prepare_folder,
+    read,
+    save,
 )
 from napari_medseg.training.loop import train_job
 from napari_medseg.training.settings import read_settings
@@ -181,3 +185,55 @@ def test_what_cannot_be_is_refused_before_anything_is_written(annotation, tmp_pa
 def test_labels_of_no_class_are_named(annotation, tmp_path):
     with pytest.raises(MedsegError, match="labels 2"):
         prepare([annotation((1,), rings=True)], SETTINGS, tmp_path / "run")
+
+
+# ---- settings in a file ----
+
+
+@pytest.fixture
+def saved(annotation, tmp_path):
+    """What the Fine-tune form saves."""
+    save(tmp_path / "mine.json", [annotation((1, 3, 4, 7, 9))], SETTINGS)
+    return tmp_path / "mine.json"
+
+
+def test_saved_settings_prepare_the_same_run_as_the_form(saved, annotation, tmp_path):
+    there = prepare([annotation((1, 3, 4, 7, 9))], SETTINGS, tmp_path / "form")
+    here = begin(read(saved), tmp_path, tmp_path / "file")
+    assert here == there
+    for sources in (here.train, here.val):
+        pairs = zip(slices(here, sources, tmp_path / "file"), slices(there, sources, tmp_path / "form"), strict=True)
+        assert all(torch.equal(a.image, b.image) and torch.equal(a.labels, b.labels) for a, b in pairs)
+
+
+def test_saved_settings_train_from_the_command_line(saved, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["train", str(saved)]) == 0
+    model = models.load(tmp_path / "runs" / "mine" / "mine.safetensors")
+    assert model.card.classes == (CAVITY,) and model.card.name == "mine"
+    assert cli.main(["train", str(saved)]) == 0, "the same command goes on"
+    changed = replace(read(saved), seconds=2)
+    with pytest.raises(SettingsError, match="a run with other settings"):
+        begin(changed, tmp_path, tmp_path / "runs" / "mine")
+
+
+def test_saved_settings_may_name_the_folder_of_a_data_set(annotation, tmp_path):
+    prepare([annotation((1, 3, 4, 7, 9))], SETTINGS, tmp_path / "first")
+    files.dump(tmp_path / "mine.json", replace(SETTINGS, data="first/data"))
+    recipe = begin(read(tmp_path / "mine.json"), tmp_path, tmp_path / "run")
+    assert recipe.train[0].path == str((tmp_path / "first" / "data").resolve())
+
+
+def test_saved_settings_without_data_are_refused(tmp_path):
+    files.dump(tmp_path / "mine.json", SETTINGS)
+    with pytest.raises(SettingsError, match="do not say what to learn from"):
+        begin(read(tmp_path / "mine.json"), tmp_path, tmp_path / "run")
+    files.dump(tmp_path / "mine.json", {"base": "litenext-heart", "name": "mine", "classes": [{"id": 1}]})
+    with pytest.raises(SettingsError, match=r"'mine\.json': classes\[0\]\.name is missing"):
+        read(tmp_path / "mine.json")
+
+
+def test_settings_are_not_saved_over_the_data_of_others(saved, annotation):
+    with pytest.raises(FileError, match="Choose another name"):
+        save(saved, [annotation((1,))], SETTINGS)
+    assert read(saved).annotated[0].reviewed == (1, 3, 4, 7, 9)

@@ -577,8 +577,12 @@ def test_command_and_settings_are_handed_over(dock, monkeypatch, tmp_path):
     assert not d.form.copy.isEnabled() and "when you start" in d.form.copy.toolTip()
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "a.json"), ""))
     d.form.save.click()
-    saved = json.loads((tmp_path / "a.json").read_text())
-    assert saved["base"] == "all" and saved["classes"] == [vars(LabelClass(1, "everything", "#e64b35"))]
+    d.settle()
+    saved = fine_tune.read(tmp_path / "a.json")
+    assert saved.base == "all" and saved.classes == (LabelClass(1, "everything", "#e64b35"),)
+    assert [files.reviewed for files in saved.annotated] == [(3,)]
+    assert io.read(tmp_path / saved.annotated[0].labels).data[3].any()
+    assert d.form.status.text().endswith(f"napari-medseg train {tmp_path / 'a.json'}")
     run = d.start()
     d.form.copy.click()
     words = shlex.split(QApplication.clipboard().text())

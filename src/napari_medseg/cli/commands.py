@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..record import UsedModel
     from ..runs.tasks import Outcome
     from ..segmentation.inference import InferenceSettings
+    from ..training.settings import ReconTrainSettings, TrainSettings
     from ..volume import Volume
     from .running import Run
 
@@ -183,14 +184,11 @@ def train(args: Namespace) -> int:
     """``napari-medseg train``."""
     from ..progress import log_messages, run
     from ..training.loop import train_job
-    from ..training.settings import read_settings
 
     if args.tied:
         from ..runs.child import follow_input
 
         threading.Thread(target=follow_input, args=(lambda _: None, _say_why), daemon=True).start()
-    settings = read_settings(_recipe(args.settings))
-    folder = args.run or Path("runs", settings.name)
 
     def show(step: Progress) -> None:
         meter(step)
@@ -198,13 +196,28 @@ def train(args: Namespace) -> int:
             loss = "" if step.partial["loss"] is None else "loss {loss:.4f}, ".format(**step.partial)
             meter.say("step {step}: {0}{figure} on val {val:.4f}, best {best:.4f}".format(loss, **step.partial))
 
-    with terminal.Meter(settings.name, "step") as meter, log_messages("napari_medseg.training", meter.say):
-        card = run(train_job(settings, folder, root=args.root), show)
+    path = _recipe(args.settings)
+    with terminal.Meter(path.stem, "step") as meter, log_messages("napari_medseg.training", meter.say):
+        settings, folder, root = _run(path, args)
+        card = run(train_job(settings, folder, root=root), show)
     weights = folder / f"{card.name}.safetensors"
     if weights.exists():  # of several processes only the first one writes
         terminal.say(f"{weights} holds the best weights, {card.name}.json beside it their card. To use the model:")
         terminal.say(f"  napari-medseg models import {shlex.quote(str(weights))} --name NAME")
     return 0
+
+
+def _run(path: Path, args: Namespace) -> tuple[TrainSettings | ReconTrainSettings, Path, Path]:
+    """Settings of a run, its folder, and where relative data paths start."""
+    from ..training import fine_tune
+    from ..training.settings import read_settings
+
+    tuning = fine_tune.read(path)
+    if tuning is not None:
+        folder = args.run or Path("runs", tuning.name)
+        return fine_tune.begin(tuning, path.parent, folder), folder, folder
+    settings = read_settings(path)
+    return settings, args.run or Path("runs", settings.name), args.root
 
 
 def _say_why() -> None:

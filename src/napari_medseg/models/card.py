@@ -117,7 +117,7 @@ def read_card(file: Path) -> ModelCard:
             "Restore it, or train the model again."
         ) from error
     except SettingsError as error:
-        raise ModelError(f"The model card {error} Restore it, or train the model again.") from error
+        raise ModelError(f"The model card cannot be read. {error} Restore it, or train the model again.") from error
 
 
 def card_file(path: Path) -> Path:

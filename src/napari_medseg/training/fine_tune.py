@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .. import files, models
+from .. import files, io, models
 from ..errors import FileError, SettingsError, VolumeError
 from ..models.library import check_new_name
 from ..volume import LabelClass, Volume
@@ -20,6 +21,8 @@ from .data.folders import LabelledImage, read_dataset_file, write_dataset
 from .data.sources import Source
 from .evaluate import dice_by_class, score_images
 from .settings import Phase, TrainSettings, read_settings
+
+_log = logging.getLogger(__name__)
 
 DATA = "data"
 HELD_BACK = Source(DATA, split="val")
@@ -53,6 +56,26 @@ class Annotation:
     reviewed: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class AnnotatedFiles:
+    """An `Annotation` in files.
+
+    Parameters
+    ----------
+    image, labels : str
+        Files, as seen from the settings file.
+    reviewed : tuple of int
+        As in `Annotation`.
+    name : str
+        What the run calls it; that of the image file if empty.
+    """
+
+    image: str
+    labels: str
+    reviewed: tuple[int, ...]
+    name: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class FineTuneSettings:
     """How a model is to be made better.
@@ -73,6 +96,10 @@ class FineTuneSettings:
         Folder with the data that the base model was trained on, where its recipe finds them. They are rehearsed, so
         that less of them is forgotten. Empty: the few slices that come with the model, if any do and the classes are
         its own.
+    annotated : tuple of AnnotatedFiles
+        What to learn from, in settings that lie in a file.
+    data : str
+        In place of `annotated`: the folder of a data set, as seen from the settings file.
     """
 
     base: str
@@ -83,6 +110,84 @@ class FineTuneSettings:
     device: str = "auto"
     threads: int = 0
     replay: str = ""
+    annotated: tuple[AnnotatedFiles, ...] = ()
+    data: str = ""
+
+
+def read(path: Path) -> FineTuneSettings | None:
+    """The settings in a JSON file; None if it holds another kind of settings, which have no ``base``.
+
+    Raises
+    ------
+    FileError, SettingsError
+        If the file cannot be read or holds an unknown or impossible option.
+    """
+    content = files.read_json(path)
+    if not isinstance(content, dict) or "base" not in content:
+        return None
+    return files.typed(FineTuneSettings, content, path.name)
+
+
+def save(path: Path, annotations: Sequence[Annotation], settings: FineTuneSettings) -> None:
+    """Write settings as JSON, and what they learn from into a folder next to it: ``a.json`` and ``a-data``.
+
+    Raises
+    ------
+    MedsegError
+        If there is such a folder, or a file cannot be written.
+    """
+    folder = path.with_name(f"{path.stem}-data")
+    try:
+        folder.mkdir()
+    except OSError as error:
+        raise FileError(f"The folder '{folder}' cannot be made ({error.strerror}). Choose another name.") from error
+    annotated = []
+    for number, annotation in enumerate(annotations, start=1):
+        image = f"{folder.name}/image-{number}.nii.gz"
+        labels = f"{folder.name}/labels-{number}.nii.gz"
+        io.write(annotation.image, path.parent / image)
+        io.write(replace(annotation.labels, classes=settings.classes), path.parent / labels)
+        annotated.append(AnnotatedFiles(image, labels, tuple(annotation.reviewed), annotation.name))
+    files.dump(path, replace(settings, annotated=tuple(annotated)))
+
+
+def begin(settings: FineTuneSettings, place: Path, folder: Path) -> TrainSettings:
+    """Prepare a run in `folder`, or go on with the one that was begun there.
+
+    Parameters
+    ----------
+    settings : FineTuneSettings
+    place : pathlib.Path
+        Folder of the settings file.
+    folder : pathlib.Path
+        Of the run; its data are read from there on.
+
+    Raises
+    ------
+    MedsegError
+        If the settings do not name data, these cannot be learnt from, or the folder holds a run with other settings.
+    """
+    if (folder / RECIPE).exists():
+        begun = read_settings(folder / RECIPE)
+        mine = replace(_recipe(settings), train=begun.train, val=begun.val)
+        if not mine.trains_like(begun):
+            raise SettingsError(f"The folder '{folder}' holds a run with other settings. Choose a new folder.")
+        _log.info("The run goes on with the data that it began with.")
+        return mine
+    if settings.data:
+        return prepare_folder(place / settings.data, settings, folder)
+    if not settings.annotated:
+        raise SettingsError(
+            "The settings do not say what to learn from. List image and label files under 'annotated', or give the "
+            "folder of a data set as 'data'."
+        )
+    return prepare([_opened(each, place) for each in settings.annotated], settings, folder)
+
+
+def _opened(given: AnnotatedFiles, place: Path) -> Annotation:
+    image = io.read(place / given.image)
+    labels = io.read(place / given.labels)
+    return Annotation(given.name or Path(given.image).name, image, labels, given.reviewed)
 
 
 def prepare(annotations: Sequence[Annotation], settings: FineTuneSettings, folder: Path) -> TrainSettings:

@@ -11,7 +11,7 @@ from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox, QWidget
 
-from ... import files, options
+from ... import options
 from ...errors import MedsegError, SettingsError
 from ...models.library import check_new_name, remove
 from ...progress import Job, Progress
@@ -59,7 +59,9 @@ class FineTuneWidget(QWidget):
         self._ready = False
         self._problem = ""
         self._queue = jobs.Queue(
-            self, ("models", "accept", "discard", "remove", "look", "prepare", "difference", "compare"), self._update
+            self,
+            ("models", "accept", "discard", "remove", "look", "prepare", "save", "difference", "compare"),
+            self._update,
         )
         self.form = FineTuneForm()
         self._sources = Sources(self.form, self._viewer, self._data_changed)
@@ -90,7 +92,7 @@ class FineTuneWidget(QWidget):
         form.accept.clicked.connect(self._ask_to_accept)
         form.discard.clicked.connect(self._ask_to_discard)
         form.copy.clicked.connect(self._copy_command)
-        form.save.clicked.connect(self._save_settings)
+        form.save.clicked.connect(lambda: self._queue.want("save", self._save_settings))
         self._training.changed.connect(self._show_run)
         self._training.models_changed.connect(self._read_models)
 
@@ -359,13 +361,21 @@ class FineTuneWidget(QWidget):
         self.form.status.say("The command is on the clipboard. It goes on from the last figures.")
 
     def _save_settings(self) -> None:
+        from . import work
+
+        if self._sources.stale():  # as before a start
+            self._queue.want("look", self._start_look)
+            self._queue.want("save", self._save_settings)
+            return
         with jobs.errors_shown():
             settings = self._settings()
             suggested = str(Path.home() / f"{settings.name}.json")
             path, _ = QFileDialog.getSaveFileName(self, "Save settings", suggested, "JSON (*.json)")
             if path:
-                files.dump(Path(path), settings)
-                self.form.status.say(f"Saved {Path(path).name}.")
+                job = work.save_job(*self._sources.take(self._card()), settings, Path(path))
+                words = f"Saved. To train without a window: {options.join(['napari-medseg', 'train', path])}"
+                start = {"title": "Save settings", "on_done": lambda _: self.form.status.say(words)}
+                self._queue.start("save", job, on_error=self._failed, **start)
 
     # ---- what happens around the form ----
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from ... import models
+from ... import files, models
 from ...errors import FileError
 from ...progress import Job, Progress
 from ...segmentation.inference import InferenceSettings, segment_job
-from ...training.fine_tune import Annotation, FineTuneSettings, prepare, prepare_folder
+from ...training.fine_tune import Annotation, FineTuneSettings, prepare, prepare_folder, save
 from ...volume import LabelClass, Volume
 from ..kit.tuning import Run
 from .data import Marked
@@ -53,6 +54,16 @@ def prepare_job(marked: Sequence[Marked], source: Path | None, settings: FineTun
     finally:
         if not done:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def save_job(marked: Sequence[Marked], source: Path | None, settings: FineTuneSettings, path: Path) -> Job[None]:
+    """Write settings as JSON with what they learn from, see `prepare_job`; ``napari-medseg train`` runs them."""
+    yield Progress(0, 1)
+    if source is None:
+        save(path, [_annotation(part, settings) for part in marked if part.reviewed], settings)
+    else:
+        files.dump(path, replace(settings, data=str(source.resolve())))
+    yield Progress(1, 1)
 
 
 def _annotation(part: Marked, settings: FineTuneSettings) -> Annotation:
