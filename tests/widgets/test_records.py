@@ -1,5 +1,8 @@
 """What a layer remembers of its making, from the run over the save to Fine-tune."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from napari.components import ViewerModel
@@ -14,22 +17,22 @@ from napari_medseg.segmentation.inference import Part
 from napari_medseg.volume import LabelClass, Volume
 from napari_medseg.widgets.fine_tune.data import Reviews, look_job
 from napari_medseg.widgets.kit import layer_volumes
-from napari_medseg.widgets.kit.records import (
-    follow_strokes,
-    is_made_by_model,
-    put_record,
-    record_of,
-    say_reviewed,
-    touched,
-)
+from napari_medseg.widgets.kit.painting import painting_of
+from napari_medseg.widgets.kit.records import is_made_by_model, put_record, record_of, say_reviewed
 
 CLASSES = (LabelClass(1, "nucleus", "#4dbbd5"),)
 RECORD = Record("segment", models=(UsedModel("tiny", "12"),), seconds=2.0)
 
 
+def followed(viewer):
+    """As soon as a dock is open."""
+    painting_of(viewer)
+    return viewer
+
+
 @pytest.fixture
 def viewer():
-    return ViewerModel()
+    return followed(ViewerModel())
 
 
 def reviewed(layer):
@@ -62,10 +65,10 @@ def test_segment_correct_one_slice_save_open(viewer, tmp_path, ending):
     layer.paint((3, 8, 8), 0)
     assert reviewed(layer) == (3,)
     path = io.write(layer_volumes.labels_volume(layer, None, None), tmp_path / f"labels{ending}")
-    again = opened(ViewerModel(), path)
+    other = followed(ViewerModel())
+    again = opened(other, path)
     assert reviewed(again) == (3,) and is_made_by_model(again)
     assert record_of(again) == RECORD.with_reviewed([3])
-    follow_strokes(again)
     again.paint((1, 8, 8), 0)
     assert reviewed(again) == (1, 3)
 
@@ -121,7 +124,24 @@ def test_a_duplicate_goes_its_own_way(viewer):
 def test_steps_of_the_undo_history_name_their_slices(viewer):
     layer = viewer.add_labels(np.zeros((8, 40, 48), np.uint8))
     seen = []
-    layer.events.paint.connect(lambda event: seen.append(touched(event.value, 3)))
+    painting_of(viewer).painted.connect(lambda painted, slices: seen.append(slices) if painted is layer else None)
     layer.paint((2, 20, 20), 3)
     layer.data_setitem((np.array([4, 6]), np.array([1, 1]), np.array([2, 2])), 5)
     assert seen == [{2}, {4, 6}]
+
+
+def test_strokes_on_a_layer_that_was_taken_out_are_not_heard(viewer):
+    layer = viewer.add_labels(np.zeros((8, 40, 48), np.uint8))
+    say_reviewed(layer, [])
+    viewer.layers.remove(layer)
+    layer.paint((2, 20, 20), 3)
+    assert record_of(layer).reviewed == ()
+
+
+def test_every_viewer_has_one_listener_which_ends_with_it():
+    viewer = followed(ViewerModel())
+    same = painting_of(viewer) is painting_of(viewer)
+    seen = weakref.ref(painting_of(viewer))
+    del viewer
+    gc.collect()
+    assert same and seen() is None

@@ -7,9 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.notifications import show_error
-from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox, QWidget
+from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from ... import options
 from ...errors import MedsegError, SettingsError
@@ -17,11 +15,10 @@ from ...models.library import check_new_name, remove
 from ...progress import Job, Progress
 from ..kit import jobs, layer_volumes
 from ..kit.card import CardDialog
-from ..kit.controls import apply, fill, hold, switch_off
-from ..kit.dock import unwrapped
+from ..kit.controls import apply, fill, switch_off
+from ..kit.dock import Dock
 from ..kit.offers import offer_devices
 from ..kit.preferences import preferences
-from ..kit.shelf import Shelf
 from ..kit.tuning import RECIPE, Run, runs_folder, training, was_tuned
 from .form import FineTuneForm, new_name
 from .sources import Sources
@@ -36,8 +33,10 @@ if TYPE_CHECKING:
 
 # PyTorch is imported by the first job, in its thread; what needs it is imported where it is used.
 
+_LASTING = ("accept", "discard", "remove")  # what the person has decided upon is done, even without the dock
 
-class FineTuneWidget(QWidget):
+
+class FineTuneWidget(Dock):
     """Train a model on corrected slices in a child process, compare it with the one before, accept or discard it.
 
     Parameters
@@ -51,30 +50,15 @@ class FineTuneWidget(QWidget):
     """
 
     def __init__(self, napari_viewer: Viewer):
-        super().__init__()
+        super().__init__(napari_viewer, (*_LASTING, "look", "prepare", "save", "difference", "compare"), _LASTING)
         self.comparison: Comparison | None = None
-        self._viewer = unwrapped(napari_viewer)
         self._training = training()
-        self._shelf = Shelf()
         self._ready = False
-        self._problem = ""
-        self._queue = jobs.Queue(
-            self,
-            ("models", "accept", "discard", "remove", "look", "prepare", "save", "difference", "compare"),
-            self._update,
-        )
         self.form = FineTuneForm()
         self._sources = Sources(self.form, self._viewer, self._data_changed)
-        hold(self, self.form)
         self._connect()
-        self._sources.offer()
-        self._read_models()
+        self._begin(self.form, self.form.status)
         self._show_run()
-
-    @property
-    def busy(self) -> bool:
-        """Whether a job is under way or about to start; the training itself is none."""
-        return self._queue.busy
 
     def _connect(self) -> None:
         form = self.form
@@ -93,24 +77,26 @@ class FineTuneWidget(QWidget):
         form.discard.clicked.connect(self._ask_to_discard)
         form.copy.clicked.connect(self._copy_command)
         form.save.clicked.connect(lambda: self._queue.want("save", self._save_settings))
-        self._training.changed.connect(self._show_run)
-        self._training.models_changed.connect(self._read_models)
+        self._hear(self._training.changed, self._show_run)
+        self._hear(self._viewer.dims.events.current_step, self._sources.show_slice)
+        self._hear(self._painting.painted, self._sources.painted)
+        self._hear(self._painting.replaced, self._sources.replaced)
+        self._hear(self._painting.redrawn, self._sources.redrawn)
 
     # ---- what can be chosen ----
 
-    def _read_models(self) -> None:
-        def read() -> Job[None]:
-            # in the thread, because they take seconds to load
-            import matplotlib.backends.backend_qtagg  # noqa: F401
+    def _list_layers(self) -> None:
+        self._sources.offer()
 
-            from . import work  # noqa: F401
+    def _models_job(self) -> Job[None]:
+        # in the thread, because they take seconds to load
+        import matplotlib.backends.backend_qtagg  # noqa: F401
 
-            yield from self._shelf.read_job()
+        from . import work  # noqa: F401
 
-        start = {"title": "Read models", "quiet": True, "on_done": self._list_models}
-        self._queue.want("models", lambda: self._queue.start("models", read(), **start))
+        yield from self._shelf.read_job()
 
-    def _list_models(self, _: None) -> None:
+    def _list_models(self) -> None:
         form, cards = self.form, self._shelf.cards
         known = form.model.currentData() or preferences().model
         fill(form.model, [(name, name) for name in cards], known if known in cards else next(iter(cards), None))
@@ -348,8 +334,7 @@ class FineTuneWidget(QWidget):
         self._queue.want("remove", lambda: self._queue.start("remove", jobs.once(remove, name), **start))
 
     def _failed(self, why: str) -> None:
-        self.form.status.say(why)
-        show_error(why)
+        super()._failed(why)
         self._update()
 
     # ---- copy and save ----
@@ -357,8 +342,7 @@ class FineTuneWidget(QWidget):
     def _copy_command(self) -> None:
         folder = str(self._training.run.folder)
         words = ["napari-medseg", "train", str(Path(folder, RECIPE)), "--run", folder, "--root", folder]
-        QApplication.clipboard().setText(options.join(words))
-        self.form.status.say("The command is on the clipboard. It goes on from the last figures.")
+        self._copy(options.join(words), "The command is on the clipboard. It goes on from the last figures.")
 
     def _save_settings(self) -> None:
         from . import work
@@ -376,16 +360,6 @@ class FineTuneWidget(QWidget):
                 words = f"Saved. To train without a window: {options.join(['napari-medseg', 'train', path])}"
                 start = {"title": "Save settings", "on_done": lambda _: self.form.status.say(words)}
                 self._queue.start("save", job, on_error=self._failed, **start)
-
-    # ---- what happens around the form ----
-
-    def event(self, event: QEvent) -> bool:
-        """Let the training go on when the dock is closed; napari takes its widget out of it and keeps it."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self._queue.forget("prepare", "difference", "compare", "models", "look")
-            if self._queue.kind in ("prepare", "difference", "compare", "look"):
-                self._queue.stop()
-        return super().event(event)
 
 
 def _problem(check: Callable[..., Any], *given: Any) -> str:

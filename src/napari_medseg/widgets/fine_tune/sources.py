@@ -18,7 +18,7 @@ from ...volume import LabelClass, Volume
 from ..kit import layer_volumes
 from ..kit.controls import apply, fill, switch_off
 from ..kit.offers import axes_text, offer_images
-from ..kit.records import is_judged, is_made_by_model, touched
+from ..kit.records import is_judged, is_made_by_model
 from .class_rows import ClassRow, class_rows, dataset_rows, final_classes, plan_text
 from .data import Marked, Reviews, Seen, class_names, folder_job, layers_job, mark, misfit, painted_labels
 from .form import FOLDER, FineTuneForm
@@ -60,7 +60,7 @@ class Sources:
         self._connect()
 
     def _connect(self) -> None:
-        form, layers = self._form, self._viewer.layers
+        form = self._form
         form.source.currentIndexChanged.connect(self._chosen)
         form.path.textChanged.connect(self._chosen)
         form.image.currentIndexChanged.connect(self._image_chosen)
@@ -71,12 +71,6 @@ class Sources:
         form.add.clicked.connect(self._add_or_remove)
         form.classes.changed.connect(self._changed)
         form.painted_only.toggled.connect(self._changed)
-        layers.events.inserted.connect(self._layer_added)
-        layers.events.removed.connect(self._layer_removed)
-        layers.events.reordered.connect(self.offer)
-        self._viewer.dims.events.current_step.connect(self.show_slice)
-        for layer in layers:
-            self._follow(layer)
 
     # ---- layers ----
 
@@ -316,42 +310,22 @@ class Sources:
 
     # ---- what happens in the viewer ----
 
-    def _follow(self, layer: Any) -> None:
-        layer.events.name.connect(self.offer)
-        if isinstance(layer, Labels):
-            layer.events.paint.connect(self._painted)
-            layer.events.data.connect(self._replaced)
-            layer.events.set_data.connect(self._redrawn)
-
-    def _layer_added(self, event: Any) -> None:
-        self._follow(event.value)
-        self.offer()
-
-    def _layer_removed(self, event: Any) -> None:
-        layer = event.value
-        layer.events.name.disconnect(self.offer)
-        if isinstance(layer, Labels):
-            layer.events.paint.disconnect(self._painted)
-            layer.events.data.disconnect(self._replaced)
-            layer.events.set_data.disconnect(self._redrawn)
-        self.offer()
-
-    def _painted(self, event: Any) -> None:
-        layer = event.source
+    def painted(self, layer: Labels, slices: set[int]) -> None:
+        """A person has painted: these slices may be learnt from."""
         if _is_annotation(layer):
-            self.reviews.paint(layer, touched(event.value, layer.data.ndim))
+            self.reviews.paint(layer, slices)
             current = self._form.labels.currentData()
             if current is None or (current is not layer and not self.reviews.reviewed(current)):
                 self._offer_labels(layer)
             self._chosen()
 
-    def _replaced(self, event: Any) -> None:
-        self.reviews.change(event.source, None)
+    def replaced(self, layer: Labels) -> None:
+        """A layer has another array."""
+        self.reviews.change(layer, None)
         self._chosen()
 
-    def _redrawn(self, event: Any) -> None:
+    def redrawn(self, layer: Labels) -> None:
         """Another slice is shown, or an undo has changed this one."""
-        layer = event.source
         if _is_annotation(layer) and layer in self._viewer.layers:
             self.reviews.change(layer, {self._shown(layer)})
             if any(pair.labels is layer for pair in self.pairs()):

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Layer
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QApplication, QComboBox, QWidget
+
+from ...progress import Job
+from .controls import Paragraph, hold
+from .jobs import Queue
+from .painting import painting_of
+from .shelf import Shelf
+from .tuning import training
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -15,3 +28,127 @@ def unwrapped(viewer: Viewer) -> Viewer:
     is one of `wrapt`, and ``__wrapped__`` is what `wrapt` documents for getting at the object behind it.
     """
     return getattr(viewer, "__wrapped__", viewer)
+
+
+class Dock(QWidget):
+    """A form in a dock of napari: its jobs, the layers around it, and what is left when it is closed, which is nothing.
+
+    A dock builds its form and calls `_begin`. What it does in its own way it says in `_list_layers`, `_layer_gone`,
+    `_list_models`, `_update` and `_clear`.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        Or a proxy of it.
+    kinds : tuple of str
+        Of its jobs, the most urgent first.
+    lasting : tuple of str
+        Kinds of jobs that go on when the dock is closed.
+    """
+
+    def __init__(self, napari_viewer: Viewer, kinds: tuple[str, ...], lasting: tuple[str, ...] = ()):
+        super().__init__()
+        self._viewer = unwrapped(napari_viewer)
+        self._shelf = Shelf()
+        self._painting = painting_of(self._viewer)
+        self._queue = Queue(self, ("models", *kinds), self._job_changed)
+        self._lasting = lasting
+        self._status = Paragraph()
+        self._heard: list[tuple[Any, Callable[..., Any]]] = []
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job is under way or about to start."""
+        return self._queue.busy
+
+    def _begin(self, body: QWidget, status: Paragraph) -> None:
+        """Show `body`, hear of layers from now on, and read the models; errors are said in `status`."""
+        hold(self, body)
+        self._status = status
+        layers = self._viewer.layers.events
+        for event in (layers.inserted, layers.reordered, layers.renamed):
+            self._hear(event, self._layers_changed)
+        self._hear(layers.removed, self._layer_removed)
+        self._hear(training().models_changed, self._read_models)
+        self._list_layers()
+        self._read_models()
+
+    def _hear(self, signal: Any, slot: Callable[..., Any]) -> None:
+        """Connect `slot` to an event of napari or a signal of Qt until the dock is closed."""
+        signal.connect(slot)
+        self._heard.append((signal, slot))
+
+    # ---- what a dock does in its own way ----
+
+    def _list_layers(self) -> None:
+        """Layers have come, gone, moved or been renamed: offer those that there are."""
+
+    def _layer_gone(self, layer: Layer) -> None:
+        """Let go of a layer that was removed."""
+
+    def _list_models(self) -> None:
+        """The shelf was filled: offer its models."""
+
+    def _models_job(self) -> Job[None]:
+        """Fill the shelf."""
+        return self._shelf.read_job()
+
+    def _update(self, event: Any = None) -> None:
+        """Say what is possible now, and why the rest is not."""
+
+    def _job_changed(self) -> None:
+        """A job has started or ended."""
+        self._update()
+
+    def _clear(self) -> None:
+        """The dock is closed: remove what is only there while it is open."""
+
+    # ---- what all do alike ----
+
+    def _read_models(self) -> None:
+        def begin() -> None:
+            options = {"title": "Read models", "quiet": True, "on_error": self._failed}
+            self._queue.start("models", self._models_job(), on_done=lambda _: self._list_models(), **options)
+
+        self._queue.want("models", begin)
+
+    def _copy(self, command: str, words: str = "The command is on the clipboard.") -> None:
+        QApplication.clipboard().setText(command)
+        self._status.say(words)
+
+    def _failed(self, why: str) -> None:
+        """Say why a job failed, in the form and as a notification."""
+        self._status.say(why)
+        show_error(why)
+
+    # ---- what happens around the form ----
+
+    def _layers_changed(self, event: Any) -> None:
+        self._list_layers()
+
+    def _layer_removed(self, event: Any) -> None:
+        self._layer_gone(event.value)
+        self._list_layers()
+
+    def event(self, event: QEvent) -> bool:
+        """Stop when the dock is closed: napari takes its widget out of it, and something may still hold the widget."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self._close()
+        return super().event(event)
+
+    def _close(self) -> None:
+        self._queue.close(self._lasting)
+        for signal, slot in self._heard:
+            signal.disconnect(slot)
+        self._heard.clear()
+        self._clear()
+        for box in self.findChildren(QComboBox):
+            _drop_layers(box)
+
+
+def _drop_layers(box: QComboBox) -> None:
+    """Take layers out of a list that nobody looks at any more: they would keep their arrays."""
+    box.blockSignals(True)
+    for index in reversed(range(box.count())):
+        if isinstance(box.itemData(index), Layer):
+            box.removeItem(index)

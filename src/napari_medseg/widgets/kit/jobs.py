@@ -23,6 +23,10 @@ def _ignore(_: Any) -> None:
     pass
 
 
+def _nothing() -> None:
+    pass
+
+
 def start(
     job: Job[T],
     *,
@@ -164,6 +168,13 @@ class Queue:
         """Cancel the job under way."""
         if self._worker is not None:
             self._worker.quit()
+
+    def close(self, lasting: tuple[str, ...] = ()) -> None:
+        """Drop what is wanted and cancel what is under way, but for the `lasting` kinds; changes are not heard of."""
+        self.forget(*(set(self._wanted) - set(lasting)))
+        if self.kind not in lasting:
+            self.stop()
+        self._on_change = _nothing
 
     def _go(self) -> None:
         kind = next((kind for kind in self._kinds if kind in self._wanted), None)

@@ -19,7 +19,7 @@ from ...io.contributions import layer_tuple, volume_from_layer_data
 from ...io.formats import stem
 from ...record import Record, UsedModel
 from ...volume import LabelClass, Volume
-from .records import follow_strokes, noted, put_record, record_of
+from .records import noted, put_record, record_of
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -267,7 +267,6 @@ class Result:
         for layer in self.layers:
             if record is not None:
                 put_record(layer, record)
-            follow_strokes(layer)
             layer.editable = True
             layer.refresh()
 

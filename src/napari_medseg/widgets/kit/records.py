@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
 from napari.layers import Labels, Layer
 
 from ...io.contributions import KEY
@@ -57,27 +56,3 @@ def say_reviewed(layer: Labels, slices: Iterable[int]) -> None:
     if record is None:
         record = Record("" if is_opened(layer) else "draw", time=now())
     put_record(layer, record.with_reviewed(slices))
-
-
-def touched(item: Sequence[tuple[Any, ...]], ndim: int) -> set[int]:
-    """The slices that a step of napari's undo history changed: each of its parts begins with an index of the array."""
-    if ndim < 3:
-        return {0}
-    found: set[int] = set()
-    for where in (part[0][-3] for part in item):
-        found |= set(range(where.start, where.stop)) if isinstance(where, slice) else set(np.unique(where).tolist())
-    return found
-
-
-def follow_strokes(layer: Layer) -> None:
-    """From now on, slices of a layer that a person paints on count as reviewed; following it twice changes nothing."""
-    if isinstance(layer, Labels) and layer.ndim in (2, 3):
-        layer.events.paint.connect(_painted)
-
-
-def _painted(event: Any) -> None:
-    layer = event.source
-    if is_judged(layer):
-        record = record_of(layer)
-        earlier = record.reviewed if record else ()
-        say_reviewed(layer, {*earlier, *touched(event.value, layer.ndim)})

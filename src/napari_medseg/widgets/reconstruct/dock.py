@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image
-from napari.utils.notifications import show_error
-from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QApplication, QTabWidget, QVBoxLayout, QWidget
+from napari.layers import Image, Layer
+from qtpy.QtWidgets import QTabWidget
 
 from ...errors import SettingsError
 from ...progress import Progress
@@ -21,10 +19,9 @@ from ...recon.sampling import effective_acceleration
 from ..kit import jobs, layer_volumes
 from ..kit.card import CardDialog
 from ..kit.controls import apply, fill, switch_off
-from ..kit.dock import unwrapped
+from ..kit.dock import Dock
 from ..kit.offers import offer_devices
 from ..kit.preferences import preferences
-from ..kit.shelf import Shelf
 from . import scans
 from .compare import ComparePage
 from .form import ReconstructForm
@@ -42,7 +39,7 @@ if TYPE_CHECKING:
 _KINDS = ("open", "mask", "run", "probe", "hint", "routers", "preview", "picture", "compare", "view")
 
 
-class ReconstructWidget(QWidget):
+class ReconstructWidget(Dock):
     """Reconstruct raw k-space, or simulated k-space of an image layer; every result is a new layer.
 
     Parameters
@@ -56,13 +53,10 @@ class ReconstructWidget(QWidget):
     """
 
     def __init__(self, napari_viewer: Viewer):
-        super().__init__()
+        super().__init__(napari_viewer, _KINDS)
         self.result: Image | None = None
-        self._viewer = unwrapped(napari_viewer)
-        self._shelf = Shelf()
         self._running: Result | None = None
         self._clock = jobs.Clock()
-        self._queue = jobs.Queue(self, _KINDS, self._job_changed)
         self.form = ReconstructForm()
         self.compare = ComparePage(self._viewer, self._queue)
         self._data = DataRows(self.form, self._viewer, self._queue, self._data_changed)
@@ -72,21 +66,13 @@ class ReconstructWidget(QWidget):
         self.tabs = QTabWidget()
         self.tabs.addTab(self.form, "Reconstruct")
         self.tabs.addTab(self.compare, "Compare")
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 6, 0, 0)  # else the bar above cuts the tabs
-        layout.addWidget(self.tabs)
         self._connect()
-        self._list_methods()
-        self._list_sources()
-        self._queue.start("models", self._shelf.read_job(), title="Read models", quiet=True, on_done=self._list_methods)
-
-    @property
-    def busy(self) -> bool:
-        """Whether a job is under way or about to start."""
-        return self._queue.busy
+        self._list_models()
+        self._begin(self.tabs, self.form.status)
+        self.layout().setContentsMargins(0, 6, 0, 0)  # else the bar above cuts the tabs
 
     def _connect(self) -> None:
-        form, layers = self.form, self._viewer.layers
+        form = self.form
         for box in (form.method, form.consistency, form.device):
             box.currentIndexChanged.connect(self._method_changed)
         form.weight.valueChanged.connect(self._method_changed)
@@ -95,11 +81,7 @@ class ReconstructWidget(QWidget):
         form.cancel.clicked.connect(self.cancel)
         form.copy.clicked.connect(self._copy_command)
         form.segment.clicked.connect(self._segment_result)
-        layers.events.inserted.connect(self._layer_added)
-        layers.events.removed.connect(self._layer_removed)
-        layers.events.reordered.connect(self._list_sources)
-        for layer in layers:
-            layer.events.name.connect(self._list_sources)
+        self._hear(self._viewer.dims.events.current_step, self._view.update)
 
     # ---- data and mask ----
 
@@ -107,7 +89,7 @@ class ReconstructWidget(QWidget):
         """Open a file of raw data, as if its path had been typed."""
         self._data.open(path)
 
-    def _list_sources(self, event: Any = None) -> None:
+    def _list_layers(self) -> None:
         self._data.offer()
         self._offer_results()
         self._update()
@@ -115,7 +97,7 @@ class ReconstructWidget(QWidget):
     def _data_changed(self) -> None:
         """Other data were chosen, or have been opened, or cannot be."""
         self._mask.of(self._data.scan)
-        self._list_methods()
+        self._list_models()
         self._offer_results()
 
     def _mask_changed(self) -> None:
@@ -135,7 +117,7 @@ class ReconstructWidget(QWidget):
 
     # ---- method ----
 
-    def _list_methods(self, _: Any = None) -> None:
+    def _list_models(self) -> None:
         form, kspace = self.form, self._data.scan.kspace if self._data.scan else None
         current = form.method.currentData() or ReconSettings.method
         cards = self._shelf.reconstructors
@@ -234,7 +216,7 @@ class ReconstructWidget(QWidget):
     def run(self) -> None:
         """Reconstruct all slices; a preview ends."""
         self.form.preview.setChecked(False)
-        if self._queue.kind not in ("open", "mask"):
+        if self._queue.kind not in ("models", "open", "mask"):
             self._queue.stop()
         self._queue.want("run", self._start_run)
 
@@ -288,10 +270,6 @@ class ReconstructWidget(QWidget):
         self._offer_results()
         self.compare.tick(self.result.name)
 
-    def _failed(self, why: str) -> None:
-        self.form.status.say(why)
-        show_error(why)
-
     def _finished(self) -> Image | None:
         """The newest result in the viewer that has all its slices."""
         layers = [layer for layer in self._viewer.layers if isinstance(layer, Image) and is_result(layer)]
@@ -317,30 +295,18 @@ class ReconstructWidget(QWidget):
                 conjugate=self.form.conjugate.isChecked(),
                 simulate=given.scan.kspace.simulated,
             )
-            QApplication.clipboard().setText(text)
-            self.form.status.say("The command is on the clipboard.")
+            self._copy(text)
 
     # ---- what happens around the form ----
 
-    def _layer_added(self, event: Any) -> None:
-        event.value.events.name.connect(self._list_sources)
-        self._list_sources()
-
-    def _layer_removed(self, event: Any) -> None:
-        layer = event.value
-        layer.events.name.disconnect(self._list_sources)
+    def _layer_gone(self, layer: Layer) -> None:
         if self._running is not None and layer is self._running.layer:
             self.cancel()
         self._view.removed(layer)
         if layer is self.result:
             self.result = None
-        self._list_sources()
 
-    def event(self, event: QEvent) -> bool:
-        """Stop when the dock is closed: napari takes its widget out of it and keeps it."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self._queue.forget(*_KINDS)
-            self._queue.stop()
-            self._keep()
-            self._view.clear()
-        return super().event(event)
+    def _clear(self) -> None:
+        self._keep()
+        self._view.clear()
+        self.result = None

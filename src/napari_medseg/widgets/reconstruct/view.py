@@ -98,7 +98,6 @@ class SliceView:
         self._kspace = KSpaceView(viewer, painted)
         form.view.toggled.connect(self._view_toggled)
         form.preview.toggled.connect(self._preview_toggled)
-        viewer.dims.events.current_step.connect(self.update)
 
     def update(self, event: Any = None) -> None:
         """Something that is shown has changed: the slice, the mask, the method."""

@@ -7,10 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Image, Labels
-from napari.utils.notifications import show_error
-from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QApplication, QFileDialog, QWidget
+from napari.layers import Image, Labels, Layer
+from qtpy.QtWidgets import QFileDialog
 
 from ... import io
 from ...errors import MedsegError, SettingsError
@@ -18,13 +16,10 @@ from ...progress import Progress
 from ...volume import Volume
 from ..kit import jobs, layer_volumes
 from ..kit.card import CardDialog
-from ..kit.controls import allow, hold
-from ..kit.dock import unwrapped
+from ..kit.controls import allow
+from ..kit.dock import Dock
 from ..kit.preferences import preferences
-from ..kit.records import follow_strokes
-from ..kit.shelf import Shelf
 from ..kit.state import hint_text
-from ..kit.tuning import training
 from .form import SegmentForm, plan_text, result_text
 from .rows import ImageRows, ModelRows
 
@@ -49,7 +44,7 @@ class _Input:
     settings: InferenceSettings
 
 
-class SegmentWidget(QWidget):
+class SegmentWidget(Dock):
     """Segment an image layer with a model, or with several that vote; labels appear slice by slice in a new layer.
 
     Parameters
@@ -63,35 +58,25 @@ class SegmentWidget(QWidget):
     """
 
     def __init__(self, napari_viewer: Viewer):
-        super().__init__()
+        super().__init__(napari_viewer, ("run", "save", "routers", "preview", "plan"))
         self.labels: Labels | None = None
-        self._viewer = unwrapped(napari_viewer)
-        self._shelf = Shelf()
-        self._ready, self._problem = False, "the models are being read."
+        self._ready = False
+        self._problem = "the models are being read."
         self._result: layer_volumes.Result | None = None
         self._preview = layer_volumes.Preview(self._viewer)
         self._clock = jobs.Clock()
-        self._queue = jobs.Queue(self, ("models", "run", "save", "routers", "preview", "plan"), self._job_changed)
         self.form = SegmentForm()
         self._images = ImageRows(self.form, self._viewer)
         self._models = ModelRows(self.form, self._shelf)
-        hold(self, self.form)
         self._connect()
-        self._list_images()
-        self._read_models()
-        training().models_changed.connect(self._read_models)
-
-    @property
-    def busy(self) -> bool:
-        """Whether a job is under way or about to start."""
-        return self._queue.busy
+        self._begin(self.form, self.form.status)
 
     def choose(self, image: Image) -> None:
         """Choose an image layer."""
         self.form.image.setCurrentIndex(self.form.image.findText(image.name))
 
     def _connect(self) -> None:
-        form, layers = self.form, self._viewer.layers
+        form = self.form
         form.image.currentIndexChanged.connect(self._list_axes)
         for box in (form.axes, form.channel, form.context, form.device):
             box.currentIndexChanged.connect(self._changed)
@@ -106,18 +91,12 @@ class SegmentWidget(QWidget):
         form.cancel.clicked.connect(self.cancel)
         form.save.clicked.connect(self._ask_where_to_save)
         form.copy.clicked.connect(self._copy_command)
-        layers.events.inserted.connect(self._layer_added)
-        layers.events.removed.connect(self._layer_removed)
-        layers.events.reordered.connect(self._list_images)
-        layers.selection.events.active.connect(self._update)
-        self._viewer.dims.events.current_step.connect(self._scrolled)
-        for layer in layers:
-            layer.events.name.connect(self._list_images)
-            follow_strokes(layer)
+        self._hear(self._viewer.layers.selection.events.active, self._update)
+        self._hear(self._viewer.dims.events.current_step, self._scrolled)
 
     # ---- what can be chosen ----
 
-    def _list_images(self, event: Any = None) -> None:
+    def _list_layers(self) -> None:
         if self._images.offer_images():
             self._list_axes()
         self._update()
@@ -126,12 +105,10 @@ class SegmentWidget(QWidget):
         self._images.offer_axes()
         self._changed()
 
-    def _read_models(self) -> None:
-        self._queue.want("models", partial(self._shelf.start_reading, self._queue, self._list_models))
-
-    def _list_models(self, _: None) -> None:
+    def _list_models(self) -> None:
         self._models.fill(preferences())
-        self._ready, self._problem = True, ""
+        self._ready = True
+        self._problem = ""
         self._model_chosen()
 
     def _model_chosen(self) -> None:
@@ -285,7 +262,8 @@ class SegmentWidget(QWidget):
     def run(self) -> None:
         """Segment the chosen image; a preview ends, and a plan in the making is dropped."""
         self.form.preview.setChecked(False)
-        self._queue.stop()
+        if self._queue.kind != "models":
+            self._queue.stop()
         self._queue.want("run", self._start_run)
 
     def cancel(self) -> None:
@@ -335,10 +313,6 @@ class SegmentWidget(QWidget):
         self.labels = result.labels
         self.form.status.say(result_text(found))
 
-    def _failed(self, why: str) -> None:
-        self.form.status.say(why)
-        show_error(why)
-
     # ---- save and copy ----
 
     def _save_target(self) -> Labels | None:
@@ -374,32 +348,19 @@ class SegmentWidget(QWidget):
             output = layer_volumes.suggested_path(given.volume, source.name)
             axes = given.volume.axes if self.form.axes.count() > 1 else None  # else the file tells them
             names = [card.name for card in given.cards]
-            QApplication.clipboard().setText(command(given.settings, names, [source], output, axes=axes))
-            self.form.status.say("The command is on the clipboard.")
+            self._copy(command(given.settings, names, [source], output, axes=axes))
 
     # ---- what happens around the form ----
 
-    def _layer_added(self, event: Any) -> None:
-        event.value.events.name.connect(self._list_images)
-        follow_strokes(event.value)
-        self._list_images()
-
-    def _layer_removed(self, event: Any) -> None:
-        layer = event.value
-        layer.events.name.disconnect(self._list_images)
+    def _layer_gone(self, layer: Layer) -> None:
         if self._result is not None and layer is self._result.labels:
             self.cancel()
         if layer is self._preview.layer:
             self.form.preview.setChecked(False)
         if layer is self.labels:
             self.labels = None
-        self._list_images()
 
-    def event(self, event: QEvent) -> bool:
-        """Stop when the dock is closed: napari takes its widget out of it and keeps it."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self._queue.forget("run", "save", "routers", "preview", "plan")
-            self._queue.stop()
-            self._give_up()
-            self._preview.clear()
-        return super().event(event)
+    def _clear(self) -> None:
+        self._give_up()
+        self._preview.clear()
+        self.labels = None

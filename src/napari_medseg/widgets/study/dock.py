@@ -6,9 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.notifications import show_error
-from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QApplication, QFileDialog, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog
 
 from ...errors import MedsegError, SettingsError
 from ...progress import Job, Progress
@@ -20,10 +18,9 @@ from ...record import Record
 from ...volume import Volume
 from ..kit import jobs, layer_volumes
 from ..kit.controls import apply, fill
-from ..kit.dock import unwrapped
+from ..kit.dock import Dock
 from ..kit.offers import offer_images
 from ..kit.preferences import preferences
-from ..kit.shelf import Shelf
 from .form import StudyForm
 from .state import Facts, parse_accelerations, state, why_not
 
@@ -33,7 +30,7 @@ if TYPE_CHECKING:
     from ...runs.study import Row, Study, StudySettings
 
 
-class StudyWidget(QWidget):
+class StudyWidget(Dock):
     """Simulate, reconstruct and segment an image at one acceleration after another; no layer is touched.
 
     Parameters
@@ -47,30 +44,18 @@ class StudyWidget(QWidget):
     """
 
     def __init__(self, napari_viewer: Viewer):
-        super().__init__()
+        super().__init__(napari_viewer, ("run",))
         self.study: Study | None = None
         self._found: list[Row] = []
         self._title = ""
-        self._viewer = unwrapped(napari_viewer)
-        self._shelf = Shelf()
         self._ready = False
         self._clock = jobs.Clock()
-        self._queue = jobs.Queue(self, ("run",), self._update)
         self.form = StudyForm()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.form)
         self._connect()
-        self._list_images()
-        self._queue.start("models", self._shelf.read_job(), title="Read models", quiet=True, on_done=self._list_models)
-
-    @property
-    def busy(self) -> bool:
-        """Whether a job is under way or about to start."""
-        return self._queue.busy
+        self._begin(self.form, self.form.status)
 
     def _connect(self) -> None:
-        form, layers = self.form, self._viewer.layers
+        form = self.form
         for box in (form.image, form.model, form.method):
             box.currentIndexChanged.connect(self._update)
         form.accelerations.editingFinished.connect(self._update)
@@ -79,26 +64,22 @@ class StudyWidget(QWidget):
         form.save_table.clicked.connect(lambda: self._save("table", "CSV (*.csv)", ".csv", self._write_table))
         form.save_plot.clicked.connect(lambda: self._save("plot", "PNG (*.png)", ".png", self._write_plot))
         form.copy.clicked.connect(self._copy_command)
-        layers.events.inserted.connect(self._layer_added)
-        layers.events.removed.connect(self._layer_removed)
-        layers.events.reordered.connect(self._list_images)
-        for layer in layers:
-            layer.events.name.connect(self._list_images)
 
     # ---- what can be chosen ----
 
-    def _list_images(self, event: Any = None) -> None:
+    def _list_layers(self) -> None:
         offer_images(self.form.image, self._viewer)
         self._update()
 
-    def _list_models(self, _: None) -> None:
+    def _list_models(self) -> None:
         cards = self._shelf.cards
-        wanted = preferences().model
+        wanted = self.form.model.currentData() or preferences().model
         models = [(name, name) for name in cards]
         fill(self.form.model, models, wanted if wanted in cards else next(iter(cards), None))
+        method = self.form.method.currentData() or ReconSettings.method
         methods = [(words, name) for name, words in METHODS.items() if name not in NEEDS_COILS]  # one coil is simulated
         methods += [(name, name) for name in self._shelf.reconstructors]
-        fill(self.form.method, methods, ReconSettings.method)
+        fill(self.form.method, methods, method)
         self._ready = True
         self._update()
 
@@ -185,10 +166,6 @@ class StudyWidget(QWidget):
         self.study = study
         self.form.status.say("Done. The k-space was simulated from the image: real measurements fare worse.")
 
-    def _failed(self, why: str) -> None:
-        self.form.status.say(why)
-        show_error(why)
-
     # ---- save and copy ----
 
     def _save(self, what: str, filters: str, suffix: str, write: Any) -> None:
@@ -219,25 +196,7 @@ class StudyWidget(QWidget):
             target = layer_volumes.beside(source, "acceleration.csv")
             model = self.form.model.currentData()
             method = self.form.method.currentData()
-            QApplication.clipboard().setText(study_command(source, target, model, method, self._settings()))
-            self.form.status.say("The command is on the clipboard.")
-
-    # ---- what happens around the form ----
-
-    def _layer_added(self, event: Any) -> None:
-        event.value.events.name.connect(self._list_images)
-        self._list_images()
-
-    def _layer_removed(self, event: Any) -> None:
-        event.value.events.name.disconnect(self._list_images)
-        self._list_images()
-
-    def event(self, event: QEvent) -> bool:
-        """Stop when the dock is closed: napari takes its widget out of it and keeps it."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self._queue.forget("run")
-            self._queue.stop()
-        return super().event(event)
+            self._copy(study_command(source, target, model, method, self._settings()))
 
 
 def _work(volume: Volume, settings: StudySettings, recon: ReconSettings, models: list[Any]) -> Job[Study]:
