@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -28,6 +29,12 @@ class TrainedModel:
 
     card: ModelCard
     network: nn.Module
+
+    def on(self, device: str) -> TrainedModel:
+        """The same model on a device, a copy if need be: other jobs may be using the network where it is."""
+        if next(self.network.parameters()).device.type == torch.device(device).type:
+            return self
+        return replace(self, network=copy.deepcopy(self.network).to(device))
 
     @property
     def context(self) -> bool:

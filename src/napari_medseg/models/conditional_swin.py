@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -325,14 +327,9 @@ class ConditionalSwinUNet(nn.Module):
                 zoomed = F.interpolate(gates[:, None], images.shape[2:], mode="nearest")
                 maps[f"{name}.{router}"] = zoomed[:, 0]
 
-        hooks = [
-            block.register_forward_pre_hook(lambda block, inputs, name=name: keep(name, block, *inputs))
-            for name, block in self.named_modules()
-            if isinstance(block, Block) and isinstance(block.attention, ConditionalAttention)
-        ]
-        try:
-            self(images)
-        finally:
-            for hook in hooks:
-                hook.remove()
+        watched = copy.deepcopy(self)  # hooks on this network would also hear what other threads do with it
+        for name, block in watched.named_modules():
+            if isinstance(block, Block) and isinstance(block.attention, ConditionalAttention):
+                block.register_forward_pre_hook(lambda block, inputs, name=name: keep(name, block, *inputs))
+        watched(images)
         return maps

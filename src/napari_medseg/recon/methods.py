@@ -132,7 +132,7 @@ def _learned(kspace: KSpace, settings: ReconSettings, model: TrainedModel) -> Me
     from ..models.devices import choose_device
     from . import learned
 
-    model.network.to(choose_device(settings.device))
+    model = model.on(choose_device(settings.device))
     if model.card.design == "cascade":
         iterations = learned.STEPS if settings.iterations is None else settings.iterations
         steps = partial(learned.cascade_job, model, iterations=iterations)

@@ -49,7 +49,7 @@ def router_map_job(kspace: KSpace, settings: ReconSettings, model: TrainedModel,
     from ..models.devices import choose_device
     from . import learned
 
-    model.network.to(choose_device(settings.device))
+    model = model.on(choose_device(settings.device))
     iterations = learned.STEPS if settings.iterations is None else max(settings.iterations, 1)
     mask = np.ones(kspace.matrix[1], bool) if kspace.mask is None else kspace.mask
     measured = [coil for coil in np.where(mask, kspace.slice(index), 0) if coil.any()]

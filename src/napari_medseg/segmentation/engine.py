@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 import math
 import time
 from collections.abc import Iterable
-from dataclasses import replace
 
 import torch
 
@@ -83,8 +81,7 @@ class Engine:
 
     def _move(self, device: str) -> None:
         self.device = device
-        network = self._model.network if device == "cpu" else copy.deepcopy(self._model.network).to(device)
-        self._placed = replace(self._model, network=network)
+        self._placed = self._model.on(device)
 
     def _give_way(self) -> None:
         if self.device == "cuda":

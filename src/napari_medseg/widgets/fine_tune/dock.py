@@ -57,7 +57,7 @@ class FineTuneWidget(Dock):
         self.form = FineTuneForm()
         self._sources = Sources(self.form, self._viewer, self._data_changed)
         self._connect()
-        self._begin(self.form, self.form.status)
+        self._open_form(self.form, self.form.status)
         self._show_run()
 
     def _connect(self) -> None:

@@ -14,7 +14,7 @@ from ...progress import Job
 from .controls import Paragraph, hold
 from .jobs import Queue
 from .painting import painting_of
-from .shelf import Shelf
+from .shelf import shelf_of
 from .tuning import training
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def unwrapped(viewer: Viewer) -> Viewer:
 class Dock(QWidget):
     """A form in a dock of napari: its jobs, the layers around it, and what is left when it is closed, which is nothing.
 
-    A dock builds its form and calls `_begin`. What it does in its own way it says in `_list_layers`, `_layer_gone`,
+    A dock builds its form and calls `_open_form`. What it does in its own way it says in `_list_layers`, `_layer_gone`,
     `_list_models`, `_update` and `_clear`.
 
     Parameters
@@ -49,7 +49,7 @@ class Dock(QWidget):
     def __init__(self, napari_viewer: Viewer, kinds: tuple[str, ...], lasting: tuple[str, ...] = ()):
         super().__init__()
         self._viewer = unwrapped(napari_viewer)
-        self._shelf = Shelf()
+        self._shelf = shelf_of(self._viewer)
         self._painting = painting_of(self._viewer)
         self._queue = Queue(self, ("models", *kinds), self._job_changed)
         self._lasting = lasting
@@ -61,7 +61,7 @@ class Dock(QWidget):
         """Whether a job is under way or about to start."""
         return self._queue.busy
 
-    def _begin(self, body: QWidget, status: Paragraph) -> None:
+    def _open_form(self, body: QWidget, status: Paragraph) -> None:
         """Show `body`, hear of layers from now on, and read the models; errors are said in `status`."""
         hold(self, body)
         self._status = status

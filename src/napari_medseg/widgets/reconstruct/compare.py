@@ -127,6 +127,12 @@ class ComparePage(Page):
     def _unfit(self, layer: Image) -> str:
         return unfit_result(layer.data.shape, self._scan.shape, is_partial(layer))
 
+    def clear(self) -> None:
+        """Let go of the data."""
+        self._scan = None
+        self._kspace = None
+        self._known = ()
+
     def tick(self, name: str) -> None:
         """Tick a result."""
         for action in self.results.menu().actions():

@@ -68,7 +68,7 @@ class ReconstructWidget(Dock):
         self.tabs.addTab(self.compare, "Compare")
         self._connect()
         self._list_models()
-        self._begin(self.tabs, self.form.status)
+        self._open_form(self.tabs, self.form.status)
         self.layout().setContentsMargins(0, 6, 0, 0)  # else the bar above cuts the tabs
 
     def _connect(self) -> None:
@@ -308,5 +308,6 @@ class ReconstructWidget(Dock):
 
     def _clear(self) -> None:
         self._keep()
-        self._view.clear()
         self.result = None
+        for part in (self._view, self._data, self._mask, self.compare):
+            part.clear()

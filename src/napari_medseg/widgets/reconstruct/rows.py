@@ -80,6 +80,11 @@ class DataRows:
         self._form.source.blockSignals(False)
         self._chosen()
 
+    def clear(self) -> None:
+        """Let go of the data."""
+        self.scan = None
+        self._opened = ()
+
     def raw_file(self) -> Path | None:
         """The file of raw data that is chosen: typed, or remembered by a layer."""
         source, typed = self._form.source.currentData(), self._form.path.text().strip()
@@ -190,6 +195,11 @@ class MaskRows:
         if scan is not None:
             self._offer(OWN)
         self._chosen()
+
+    def clear(self) -> None:
+        """Let go of the data."""
+        self._scan = None
+        self.kspace = None
 
     def give(self, mask: np.ndarray, path: Path | None) -> None:
         """Take a mask that was painted or loaded."""

@@ -69,7 +69,7 @@ class SegmentWidget(Dock):
         self._images = ImageRows(self.form, self._viewer)
         self._models = ModelRows(self.form, self._shelf)
         self._connect()
-        self._begin(self.form, self.form.status)
+        self._open_form(self.form, self.form.status)
 
     def choose(self, image: Image) -> None:
         """Choose an image layer."""

@@ -52,7 +52,7 @@ class StudyWidget(Dock):
         self._clock = jobs.Clock()
         self.form = StudyForm()
         self._connect()
-        self._begin(self.form, self.form.status)
+        self._open_form(self.form, self.form.status)
 
     def _connect(self) -> None:
         form = self.form
