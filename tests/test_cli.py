@@ -3,6 +3,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -264,6 +265,45 @@ def test_an_interrupt_leaves_nothing_half_done(workplace, monkeypatch, capsys):
     report = json.loads((workplace / "r.json").read_text())
     assert report["interrupted"]
     assert [row["output"] for row in report["files"]] == ["out/a.nii.gz"]
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129)])
+def test_signals_end_with_a_report(workplace, monkeypatch, capsys, name, code):
+    def stopped(*args):
+        yield Progress(1, 3)
+        os.kill(os.getpid(), getattr(signal, name))
+        yield Progress(2, 3)
+
+    image(workplace / "in" / "a.nii.gz")
+    before = signal.getsignal(getattr(signal, name))
+    monkeypatch.setattr(inference, "segment_job", stopped)
+    assert run("segment in nowhere -o out --model tiny --report r.json") == code
+    assert signal.getsignal(getattr(signal, name)) == before
+    report = json.loads((workplace / "r.json").read_text())
+    assert report["interrupted"] and [failure["file"] for failure in report["failures"]] == ["nowhere"]
+    told = capsys.readouterr().err
+    assert told.index("nowhere") < told.index("Interrupted.")
+    assert not names(workplace / "out")
+
+
+def test_failures_of_any_kind_are_named_even_without_a_report(workplace, monkeypatch, capsys):
+    def broken(volume, *args):
+        yield Progress(1, 3)
+        raise KeyError("not foreseen")
+
+    for name in ("a.nii.gz", "b.nii.gz"):
+        image(workplace / "in" / name)
+    monkeypatch.setattr(inference, "segment_job", broken)
+    assert run("segment in -o out --model tiny --report r.json") == 1
+    failures = json.loads((workplace / "r.json").read_text())["failures"]
+    assert [failure["error"] for failure in failures] == ["KeyError: 'not foreseen'"] * 2
+    assert "in broken" in failures[0]["detail"], "the traceback"
+    capsys.readouterr()
+    (workplace / "folder.json").mkdir()
+    assert run("segment in -o out --model tiny --report folder.json") == 1
+    told = capsys.readouterr().err
+    assert told.index("2 of 2 failed") < told.index("folder.json' cannot be written")
+    assert "Traceback" not in told
 
 
 def test_reports_are_plain_json_and_join_a_class_table(workplace):

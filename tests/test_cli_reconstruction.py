@@ -1,6 +1,7 @@
 """``reconstruct``, ``study acceleration`` and ``study methods`` on the command line."""
 
 import json
+import shutil
 from pathlib import Path
 
 import h5py
@@ -107,3 +108,32 @@ def test_all_methods_that_fit_are_compared_by_default(tmp_path, capsys):
     assert main([*words, "--mask", "random", "--slices", "0"]) == 0
     names = [line.split(",")[0] for line in (tmp_path / "methods.csv").read_text().splitlines()]
     assert {"tv", "wavelet", "conditional-swin-mri", "conditional-swin-mri-dc", "zero-filled"} == set(names[1:])
+
+
+def test_many_files_become_many_images(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("in").mkdir()
+    for name in ("a.h5", "b.h5"):
+        shutil.copy(REFERENCE / "file17_sc.h5", Path("in", name))
+    shutil.copy(HEART, "in")
+    Path("in", "cut.h5").write_bytes(Path("in", "a.h5").read_bytes()[:3000])
+    line = ["reconstruct", "in", "absent.h5", "-o", "out", "--method", "zero-filled", "--report", "r.json", "--resume"]
+    line += ["--mask", "random"]
+    assert main(line) == 1
+    assert sorted(path.name for path in Path("out").iterdir()) == ["a.h5", "b.h5"], "an image among them is no k-space"
+    report = json.loads(Path("r.json").read_text())
+    assert [row["output"] for row in report["files"]] == [str(Path("out", name)) for name in ("a.h5", "b.h5")]
+    assert [Path(row["file"]).name for row in report["failures"]] == ["absent.h5", "cut.h5"]
+    assert report["files"][0]["metrics"]["zero-filled"]["ssim"] > 0
+    captured = capsys.readouterr()
+    assert "[1/3] a.h5: " in captured.out and "2 of 4 failed" in captured.err
+
+    assert main(line) == 1
+    assert capsys.readouterr().out.count("skipped") == 2
+    assert json.loads(Path("r.json").read_text())["files"] == report["files"], "figures of finished files stay"
+    assert main([*line, "--seed", "1"]) == 1
+    assert capsys.readouterr().out.count("made again; changed: inputs") == 2, "another mask"
+    assert main([*line, "--seed", "1", "--dc", "none", "--conjugate"]) == 1
+    assert "changed: settings.conjugate False -> True, settings.dc 'hard' -> 'none'" in capsys.readouterr().out
+    assert main([*line[:1], "in/a.h5", "in/b.h5", *line[3:4], "one.h5", *line[5:]]) == 2
+    assert "Give a folder" in capsys.readouterr().err

@@ -1,0 +1,169 @@
+"""What ``--resume`` leaves alone, makes again, and keeps."""
+
+import json
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from napari_medseg import cli, files, io, models
+from napari_medseg.io.notes import side_file
+from napari_medseg.preprocess import Preprocess
+from napari_medseg.record import Record
+from napari_medseg.volume import LabelClass, Volume
+
+LINE = ["segment", "in", "-o", "out", "--model", "tiny", "--resume", "--report", "r.json"]
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path, monkeypatch):
+    """Two images, labelled by a model that learned nothing."""
+    monkeypatch.chdir(tmp_path)
+    install(0)
+    for seed, name in enumerate(("a.nii.gz", "b.nii.gz")):
+        image(tmp_path / "in" / name, seed)
+    assert cli.main(LINE) == 0
+    return tmp_path
+
+
+def install(seed):
+    """A model of the name ``tiny``, with other weights for each `seed`."""
+    torch.manual_seed(seed)
+    card = models.ModelCard("tiny", "litenext", Preprocess(size=(64, 64)), (LabelClass(1, "cavity", "#e64b35"),))
+    models.models_folder().mkdir(exist_ok=True)
+    models.save(models.models_folder() / "tiny.safetensors", models.build("litenext"), card)
+
+
+def image(path, seed):
+    data = np.random.default_rng(seed).integers(0, 900, (2, 24, 40)).astype(np.int16)
+    path.parent.mkdir(exist_ok=True)
+    io.write(Volume(data, "zyx", np.diag([1.0, 1, 4, 1])), path)
+
+
+def resumed(capsys, *more):
+    """What is said of each image by the same command, and its rows in the report."""
+    capsys.readouterr()
+    assert cli.main([*LINE, *more]) == 0
+    said = capsys.readouterr().out
+    rows = {Path(row["input"]).name[0]: row for row in json.loads(Path("r.json").read_text())["files"]}
+    assert set(rows) == {"a", "b"}, "none is missing"
+    return said, rows
+
+
+def test_what_is_finished_stays_and_keeps_its_figures(capsys):
+    first = json.loads(Path("r.json").read_text())["files"]
+    Path("r.json").unlink()
+    before = {path: path.stat().st_mtime_ns for path in Path("out").iterdir()}
+    said, rows = resumed(capsys, "--batch", "1", "--device", "cpu")
+    assert said.count("skipped") == 2
+    assert list(rows.values()) == first
+    assert {path: path.stat().st_mtime_ns for path in Path("out").iterdir()} == before
+
+
+def test_what_is_missing_or_cut_is_made(capsys):
+    Path("out/a.nii.gz").unlink()
+    whole = Path("out/b.nii.gz").read_bytes()
+    before = io.read("out/b.nii.gz").data
+    Path("out/b.nii.gz").write_bytes(whole[:-20])
+    said, _ = resumed(capsys)
+    assert "a.nii.gz: 2 slices" in said
+    assert "b.nii.gz: made again: 'b.nii.gz' is damaged" in said
+    assert np.array_equal(io.read("out/b.nii.gz").data, before)
+
+
+def test_another_image_is_seen(capsys):
+    image(Path("in/a.nii.gz"), seed=7)
+    said, rows = resumed(capsys)
+    assert "a.nii.gz: made again; changed: inputs\n" in said
+    assert rows["a"]["note"] == "made again; changed: inputs"
+    assert "b.nii.gz: skipped" in said
+
+
+def test_another_model_of_the_same_name_is_seen(capsys):
+    install(1)
+    said, _ = resumed(capsys)
+    assert said.count("made again; changed: models 'tiny ") == 2
+
+
+def test_another_setting_is_seen(capsys):
+    said, _ = resumed(capsys, "--context", "none")
+    assert said.count("made again; changed: settings.context 'auto' -> 'none'") == 2
+    said, _ = resumed(capsys, "--context", "none", "--axes", "tyx")
+    assert said.count("settings.axes None -> 'tyx'") == 2
+
+
+def test_work_of_a_person_is_kept(capsys):
+    labels = io.read("out/a.nii.gz")
+    data = labels.data.copy()
+    data[0, :5] = 1 - data[0, :5]
+    io.write(replace(labels, data=data), "out/a.nii.gz")
+    labels = io.read("out/b.nii.gz")
+    io.write(labels.made_by(labels.record.with_reviewed([0])), "out/b.nii.gz")
+    install(1)
+    before = [path.read_bytes() for path in sorted(Path("out").iterdir())]
+    said, rows = resumed(capsys)
+    assert "a.nii.gz: kept, 'a.nii.gz' was changed after it was made" in said
+    assert "b.nii.gz: kept, 'b.nii.gz' was reviewed by a person; since then changed: models" in said
+    assert rows["a"]["kept"] and rows["b"]["kept"]
+    assert [path.read_bytes() for path in sorted(Path("out").iterdir())] == before
+
+
+def test_labels_of_unknown_origin_do_not_pass_for_finished(capsys):
+    labels = io.read("out/a.nii.gz")
+    io.write(Volume(labels.data, "zyx", labels.affine, labels.classes), "out/a.nii.gz")
+    said, _ = resumed(capsys)
+    assert "a.nii.gz: kept, 'a.nii.gz' does not say how it was made. Delete it" in said
+
+
+def test_labels_without_the_side_file_that_they_need_are_made_again(capsys):
+    line = ["segment", "in/a.nii.gz", "-o", "one.npy", "--model", "tiny", "--resume"]
+    assert cli.main(line) == 0
+    capsys.readouterr()
+    assert cli.main(line) == 0
+    assert "skipped" in capsys.readouterr().out
+    side_file(Path("one.npy")).unlink()
+    assert cli.main(line) == 0
+    assert "made again: its side file is missing" in capsys.readouterr().out
+
+
+def test_a_record_of_a_later_version_is_understood(capsys):
+    labels = io.read("out/a.nii.gz")
+    later = Record.from_json({**labels.record.to_json(), "schema": 99, "colour of the sky": "blue"})
+    io.write(labels.made_by(later), "out/a.nii.gz")
+    said, _ = resumed(capsys)
+    assert said.count("skipped") == 2
+
+
+@pytest.mark.parametrize("name", ["l.nii.gz", "l.tif", "l.npz", "l.npy"])
+@pytest.mark.parametrize("more", [[], ["--split-objects"]])
+def test_every_format_is_recognised_again(capsys, name, more):
+    line = ["segment", "in/a.nii.gz", "-o", name, "--model", "tiny", "--resume", *more]
+    assert cli.main(line) == 0
+    capsys.readouterr()
+    assert cli.main(line) == 0
+    assert "skipped" in capsys.readouterr().out
+
+
+def test_what_was_left_half_written_a_day_ago_is_removed():
+    names = (".medseg-0123456789abcdef-a.nii.gz", ".medseg-0123456789abcdee-a.nii.gz", ".medseg-notes", ".other")
+    for name in names:
+        Path("out", name).write_text("half")
+    for name in (names[0], *names[2:]):
+        os.utime(Path("out", name), (time.time() - 90000,) * 2)
+    assert cli.main(LINE) == 0
+    assert sorted(path.name for path in Path("out").glob(".*")) == sorted(names[1:])
+
+
+def test_a_second_run_on_the_same_folder_is_refused(capsys):
+    before = Path("r.json").read_text()
+    with files.lock(Path("out")):
+        assert cli.main(LINE) == 1
+    said = capsys.readouterr().err
+    assert f"process {os.getpid()}, since" in said and "writes to 'out'" in said
+    assert Path("r.json").read_text() == before, "it is the report of the other run"
+    assert cli.main(LINE) == 0
+    assert sorted(path.name for path in Path("out").iterdir()) == ["a.nii.gz", "b.nii.gz"]
