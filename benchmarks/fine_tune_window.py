@@ -85,7 +85,7 @@ def main() -> None:
         for name in ("last.pt", "log.jsonl"):
             (alone / name).unlink()
         subprocess.run(command(alone, False), check=True, capture_output=True, stdin=subprocess.DEVNULL)
-        print(f"\nA step took {beside:.2f} s beside the window and {seconds_per_step(alone):.2f} s without one.")
+        print(f"\nA step took {beside:.2f} s next to the window and {seconds_per_step(alone):.2f} s without one.")
         viewer.close()
 
 

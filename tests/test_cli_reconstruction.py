@@ -60,7 +60,7 @@ def test_images_are_simulated_on_their_own_grid(tmp_path, capsys):
         (["--method", "tv", "--acceleration", "4"], "--mask random"),
         (["--method", "tv", "--mask", "random", "--mask-file", "mask.npy"], "Choose one"),
         (["--method", "tv", "--mask-file", "absent.npy"], "cannot be read"),
-        (["--method", "tv", "--mask-file", "mask.npy"], "needed is a mask of"),
+        (["--method", "tv", "--mask-file", "mask.npy"], "expected a mask of"),
         (["--method", "sense"], "one coil"),
         (["--method", "tv", "--mask", "equispaced_fraction", "--center-fraction", "0.5"], "fewer centre lines"),
     ],
@@ -95,7 +95,7 @@ def test_methods_are_compared_where_there_is_no_reference(tmp_path, monkeypatch,
     assert main([*words, "--method", "zero-filled", "--slices", "1", "--report", "methods.json"]) == 0
     captured = capsys.readouterr()
     assert "1 slice" in captured.out and "simulated" not in captured.out and "tv predicts" in captured.out
-    assert "no proof" in captured.err
+    assert "not a proof" in captured.err
     head, best, last = Path("methods.csv").read_text().splitlines()
     assert (head, last) == ("method,error", "zero-filled,1.0000") and best.startswith("tv,0.")
     report = json.loads(Path("methods.json").read_text())

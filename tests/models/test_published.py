@@ -101,7 +101,7 @@ MISFITS = {
     "missing": (changed(lambda s: s.pop("stage2.1.ln1.layernorm.bias")), r"stage2\.1\.ln1\.layernorm\.bias"),
     "unknown": (lambda s: {**s, "extra.weight": torch.zeros(1)}, r"extra\.weight"),
     "shape": (lambda s: {**s, "rb4.conv1x1.bias": torch.zeros(5)}, "reduce.conv.bias"),
-    "no tensor": (lambda s: {**s, "head.weight": 3}, "no tensor"),
+    "no tensor": (lambda s: {**s, "head.weight": 3}, "not a tensor"),
     "not this network": (lambda s: {"encoder.weight": torch.zeros(1)}, "encoder.weight"),
     "empty": (lambda s: {}, "no weights"),
     "two networks": (lambda s: {**s, "module.head.bias": torch.zeros(1)}, "two networks"),

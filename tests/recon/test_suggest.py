@@ -116,7 +116,7 @@ def test_each_reconstruction_is_a_step_and_a_place_to_cancel(kspace_of):
 )
 def test_hint_in_words(errors, acceleration, verdict, far):
     hint = Hint(tuple(zip("abc", errors, strict=True)), acceleration, Record("compare"))
-    assert hint.verdict.startswith(verdict) and "no proof" in hint.caution and ("unreliable" in hint.caution) == far
+    assert hint.verdict.startswith(verdict) and "not a proof" in hint.caution and ("unreliable" in hint.caution) == far
     assert f"a {errors[0]:.1%}" in hint.figures and "zero-filled 100%" in hint.figures
 
 

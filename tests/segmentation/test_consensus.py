@@ -108,14 +108,14 @@ def test_no_model_runs_before_all_fit(volume, monkeypatch):
 def test_disagreement_takes_the_place_of_uncertainty(volume):
     result = segment(volume, MODELS[:2], uncertainty=True)
     assert result.uncertainty is None and set(np.unique(result.disagreement.data)) == {0, 255}
-    assert any("disagreement takes its place" in warning for warning in result.report["warnings"])
+    assert any("you get a disagreement map instead" in warning for warning in result.report["warnings"])
 
 
 def test_plan_covers_all_models(volume):
     what = consensus_plan(volume, MODELS, InferenceSettings(uncertainty=True))
     assert what.slices == 5 and what.seconds > 0
     assert what.memory_mb > plan(volume, MODELS[0], InferenceSettings()).memory_mb
-    assert [warning for warning in what.warnings if "takes its place" in warning]
+    assert [warning for warning in what.warnings if "disagreement map instead" in warning]
 
 
 def test_class_that_nobody_finds_has_no_agreement(volume):

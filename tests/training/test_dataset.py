@@ -88,9 +88,9 @@ def test_one_class_takes_any_positive_value_and_several_only_their_own(npz):
         ({"objects": np.zeros((4, 20, 23))}, {"objects": "objects"}, "objects .* do not fit"),
         ({"label": None}, {}, "has no array label; it holds image, kind"),
         ({}, {"case": "patient"}, "has no array patient"),
-        ({}, {"select": {"kind": ["c"]}}, "holds no slices"),
+        ({}, {"select": {"kind": ["c"]}}, "holds no labelled slices"),
         ({"image": np.array([{}, {}, {}, {}], dtype=object)}, {}, "damaged"),
-        ({}, {"path": "other.npz"}, "no data set"),
+        ({}, {"path": "other.npz"}, "is not a data set"),
     ],
 )
 def test_what_does_not_fit_is_refused(npz, changes, source, sentence):
@@ -168,7 +168,7 @@ def test_pixels_of_unknown_size_are_kept(npz):
 def test_incomplete_folders_are_refused(folder):
     root = folder()
     (root / "set" / "labels" / "a.nii.gz").unlink()
-    with pytest.raises(FileError, match="no partner"):
+    with pytest.raises(FileError, match="no file of the same name"):
         load([Source("set")], PLAIN, root)
     (root / "set" / "labels").rename(root / "set" / "masks")
     with pytest.raises(FileError, match="images/ and labels/"):

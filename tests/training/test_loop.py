@@ -177,8 +177,8 @@ def test_damaged_checkpoint_is_refused(data, settings, tmp_path, content):
         ({"architecture": "alexnet"}, "choose one of litenext"),
         ({"device": "abacus"}, "choose auto, cpu"),
         ({"options": {"depth": 3}}, "depth"),
-        ({"train": (Source("absent.npz"),)}, "no data set"),
-        ({"train": (Source("train.npz", select={"patient": ["nobody"]}),)}, "holds no slices"),
+        ({"train": (Source("absent.npz"),)}, "is not a data set"),
+        ({"train": (Source("train.npz", select={"patient": ["nobody"]}),)}, "holds no labelled slices"),
     ],
 )
 def test_impossible_settings_stop_a_run_before_it_starts(data, settings, tmp_path, changes, sentence):

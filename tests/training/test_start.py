@@ -1,4 +1,4 @@
-"""What a run begins with: all that fits of a model, and the person is told the rest."""
+"""What a run begins with: all that fits of a model, and the rest is reported."""
 
 import pytest
 import torch

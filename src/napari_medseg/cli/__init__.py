@@ -58,8 +58,8 @@ def parser() -> argparse.ArgumentParser:
         prog="napari-medseg",
         formatter_class=_formatter,
         description="Segment medical and microscopy images and reconstruct MR data without a screen.",
-        epilog="'napari-medseg COMMAND --help' tells more. Exit codes: 0 all well, 1 a file failed, 2 wrong usage. "
-        "Not a medical device: for research only.",
+        epilog="'napari-medseg COMMAND --help' lists the options. Exit codes: 0 all well, 1 a file failed, 2 wrong "
+        "usage. Not a medical device: for research only.",
     )
     top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parsers = top.add_subparsers(title="commands", metavar="COMMAND [options]", required=True)
@@ -86,9 +86,9 @@ def _add_segment(parsers: Parsers) -> None:
         commands.segment,
         "label images with a model",
         description="Label images with a model. Each image is processed alone: one that fails is named at the end, "
-        "the others go on. Existing outputs are replaced, inputs never.",
+        "the others continue. Existing outputs are replaced, inputs never.",
     )
-    # options that are not given keep the defaults of InferenceSettings
+    # options that are left out keep the defaults of InferenceSettings
     unset = argparse.SUPPRESS
     parser.add_argument("inputs", nargs="+", metavar="IN", help="file, DICOM folder, folder of images, or quoted glob")
     parser.add_argument(
@@ -100,7 +100,7 @@ def _add_segment(parsers: Parsers) -> None:
         action="append",
         required=True,
         metavar="NAME",
-        help="as listed by 'napari-medseg models'; given several times, the models vote, the first wins a tie",
+        help="see 'napari-medseg models'; repeat the option to let several models vote (the first wins a tie)",
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default=unset, help="where to compute")
     parser.add_argument(
@@ -133,7 +133,7 @@ def _add_segment(parsers: Parsers) -> None:
 
 
 def _add_axes(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--axes", help="names of the array axes, such as tyx, where the file does not tell them")
+    parser.add_argument("--axes", help="names of the array axes, such as tyx, if the file does not say")
 
 
 def _add_reconstruct(parsers: Parsers) -> None:
@@ -152,7 +152,7 @@ def _add_study(parsers: Parsers) -> None:
         parsers,
         "study acceleration",
         reconstruction.study,
-        "how much undersampling a segmentation bears",
+        "how much undersampling a segmentation tolerates",
         description="Simulate k-space of an image, undersample it more and more, reconstruct and segment, and compare "
         "with the segmentation of the fully sampled image: Dice and change of the volume per acceleration.",
     )
@@ -164,7 +164,7 @@ def _add_study(parsers: Parsers) -> None:
         "which reconstruction suits a scan without a reference",
         description="Hide a sixth of the measured lines outside of the full centre, reconstruct from the others by "
         "several methods, and compare what each predicts at the hidden samples with what was measured there. The error "
-        "of zero filling is 1. A hint, no proof.",
+        "of zero filling is 1. A hint, not a proof.",
     )
     reconstruction.add_methods(parser)
 
@@ -179,11 +179,11 @@ def _add_evaluate(parsers: Parsers) -> None:
         "file name, whatever the suffix.",
     )
     parser.add_argument("prediction", type=Path, metavar="PREDICTION", help="label file, or folder of label files")
-    parser.add_argument("reference", type=Path, metavar="REFERENCE", help="the same of the reference")
+    parser.add_argument("reference", type=Path, metavar="REFERENCE", help="the same for the reference")
     parser.add_argument(
         "--foreground",
         action=argparse.BooleanOptionalAction,
-        help="take everything but the background as one class; or insist that every number is a class",
+        help="compare everything but the background as one class; or treat every number as a class",
     )
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="scores and failures as JSON")
 
@@ -194,16 +194,16 @@ def _add_train(parsers: Parsers) -> None:
         "train",
         commands.train,
         "train a model from a settings file",
-        description="Train a model, or go on with a run that was interrupted.",
+        description="Train a model, or continue a run that was interrupted.",
     )
-    parser.add_argument("settings", metavar="SETTINGS.json", help="settings file, or name of a recipe of the package")
+    parser.add_argument("settings", metavar="SETTINGS.json", help="settings file, or name of a bundled recipe")
     # torchrun takes '--run' for one of its own options, wherever it stands
     parser.add_argument("--run", "--into", type=Path, metavar="DIR", help="folder of the run (default: runs/NAME)")
     parser.add_argument(
         "--root", type=Path, default=Path(), metavar="DIR", help="where relative data paths start (default: here)"
     )
     parser.add_argument("--tied", action="store_true", help="end when the standard input closes, as a child process")
-    parser.set_defaults(after_interrupt="The same command goes on from the last checkpoint.")
+    parser.set_defaults(after_interrupt="The same command continues from the last checkpoint.")
 
 
 def _add_models(parsers: Parsers) -> None:
@@ -221,9 +221,9 @@ def _add_import(parsers: Parsers) -> None:
         commands.import_model,
         "add a checkpoint to your models",
         description="Add a checkpoint of the authors, or a model trained here, to your models. What the file does not "
-        "tell goes on the model's card: by the options below, or later into the JSON file that is named at the end.",
+        "say, write on the model's card: with the options below, or later in the JSON file that is named at the end.",
     )
-    # options that are not given keep the defaults of ImportSettings
+    # options that are left out keep the defaults of ImportSettings
     unset = argparse.SUPPRESS
     parser.add_argument("file", type=Path, metavar="FILE", help=".pth, .pt or .safetensors")
     parser.add_argument("--name", required=True, metavar="N", help="name of the new model")
@@ -232,7 +232,7 @@ def _add_import(parsers: Parsers) -> None:
         default=unset,
         metavar="A",
         help="litenext, sa-lstm, lstm-sa, swin-unet, conditional-swin-iterative or conditional-swin-light; "
-        "a model with its card beside it tells it",
+        "not needed for a model with its card next to it",
     )
     parser.add_argument(
         "--class",
@@ -251,13 +251,13 @@ def _add_import(parsers: Parsers) -> None:
         type=float,
         default=unset,
         metavar=("LOW", "HIGH"),
-        help="pixel sizes in mm the model was trained for; others are warned of",
+        help="pixel sizes in mm that the model was trained for; a warning is given for others",
     )
     parser.add_argument(
         "--mode",
         choices=("reference", "corrected"),
         default=unset,
-        help="Swin: with the defects of the published code, or without (default: as the file tells)",
+        help="Swin: with the defects of the published code, or without (default: as the file says)",
     )
     parser.add_argument(
         "--attention-size",

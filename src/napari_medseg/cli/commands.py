@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def inference_settings(args: Namespace) -> InferenceSettings:
-    """Settings of a parsed ``segment`` command; what was not given keeps its default."""
+    """Settings of a parsed ``segment`` command; what was left out keeps its default."""
     from ..segmentation.inference import InferenceSettings
 
     given = {field.name: getattr(args, field.name) for field in fields(InferenceSettings) if field.name in args}
@@ -115,9 +115,9 @@ def _refuse_report(paths: Sequence[Path], report: Path | None) -> None:
 def _check_models(args: Namespace) -> None:
     """Make sure that the models of a ``segment`` command exist, and that its options suit their number."""
     if len(args.models) == 1 and args.disagreement:
-        raise SettingsError("One model has nobody to disagree with. Name another --model, or ask for --uncertainty.")
+        raise SettingsError("--disagreement needs two or more --model options. With one model use --uncertainty.")
     if len(args.models) > 1 and args.uncertainty:
-        raise SettingsError("Several models have no uncertainty in common. Ask for --disagreement instead.")
+        raise SettingsError("Uncertainty is computed for one model only. With several models use --disagreement.")
     from .. import models
     from ..segmentation import consensus
 
@@ -202,7 +202,7 @@ def train(args: Namespace) -> int:
         card = run(train_job(settings, folder, root=root), show)
     weights = folder / f"{card.name}.safetensors"
     if weights.exists():  # of several processes only the first one writes
-        terminal.say(f"{weights} holds the best weights, {card.name}.json beside it their card. To use the model:")
+        terminal.say(f"{weights} holds the best weights, {card.name}.json next to it their card. To use the model:")
         terminal.say(f"  napari-medseg models import {shlex.quote(str(weights))} --name NAME")
     return 0
 
@@ -232,7 +232,7 @@ def _recipe(name: str) -> Path:
         return own
     if not shipped.is_file():
         known = ", ".join(sorted(path.stem for path in recipes.glob("*.json")))
-        raise SettingsError(f"'{name}' is no settings file and no recipe of the package; the recipes are {known}.")
+        raise SettingsError(f"'{name}' is neither a settings file nor a bundled recipe; the recipes are {known}.")
     return shipped
 
 
@@ -295,7 +295,7 @@ def import_model(args: Namespace) -> int:
         terminal.say(textwrap.shorten(note, 240, placeholder=" ..."))
     if card.options:
         terminal.say("Options of the network: " + ", ".join(f"{name} {value}" for name, value in card.options.items()))
-    waiting = f"; it still waits for: {', '.join(imported.waiting)}" if imported.waiting else ""
+    waiting = f"; still to be filled in: {', '.join(imported.waiting)}" if imported.waiting else ""
     terminal.say(f"Its card is {target.with_suffix('.json')}{waiting}.")
     return 0
 

@@ -24,7 +24,7 @@ _MASK_FIELDS |= {"seed": "seed", "offset": "offset", "direction": "direction"}
 
 def add_reconstruct(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``reconstruct``."""
-    # options that are not given keep the defaults of ReconSettings
+    # options that are left out keep the defaults of ReconSettings
     unset = argparse.SUPPRESS
     parser.add_argument(
         "inputs", nargs="+", metavar="IN", help="raw k-space: file, folder or quoted glob; with --simulate images"
@@ -63,7 +63,7 @@ def add_methods(parser: argparse.ArgumentParser) -> None:
         dest="methods",
         action="append",
         metavar="NAME",
-        help="method to compare; given several times, several (default: all that fit the data)",
+        help="method to compare; repeat the option for more (default: every method the data allow)",
     )
     parser.add_argument("--slices", type=_whole_numbers, metavar="0,1,2", help="to look at (default: all)")
     _add_device(parser)
@@ -85,8 +85,12 @@ def _add_input(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--offset", type=int, default=unset, metavar="N", help="first column of equal steps")
     parser.add_argument("--direction", choices=("x", "y"), default=unset, help="axis of the phase encoding")
     parser.add_argument("--mask-file", type=Path, metavar="F", help="undersample with this mask (.npy)")
-    parser.add_argument("--axes", metavar="AXES", help="of raw data: s slice, c coil, y, x; of an image: as elsewhere")
-    parser.add_argument("--conjugate", action="store_true", help="take the conjugate k-space: cures mirrored images")
+    parser.add_argument(
+        "--axes", metavar="AXES", help="axes of raw data (s slice, c coil, y, x), or of an image (such as tyx)"
+    )
+    parser.add_argument(
+        "--conjugate", action="store_true", help="use if the image comes out mirrored (conjugates k-space)"
+    )
     parser.add_argument("--simulate", action="store_true", help="IN is an image: simulate its k-space")
 
 
@@ -129,7 +133,7 @@ def add_study(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mask", dest="kind", default=unset, metavar="KIND", help="default: equispaced_fraction")
     parser.add_argument("--direction", choices=("x", "y"), default=unset, help="axis of the phase encoding")
     parser.add_argument("--seed", type=int, default=unset, metavar="N", help="of phase, noise and masks")
-    parser.add_argument("--axes", metavar="AXES", help="names of the array axes where the file does not tell them")
+    parser.add_argument("--axes", metavar="AXES", help="names of the array axes, if the file does not say")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="also draw Dice and volume over acceleration")
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="everything as JSON")
 
@@ -138,18 +142,18 @@ def _numbers(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"'{text}' is no list of numbers such as 1,2,4") from error
+        raise argparse.ArgumentTypeError(f"'{text}' is not a list of numbers such as 1,2,4") from error
 
 
 def _whole_numbers(text: str) -> list[int]:
     parts = text.split(",")
     if not all(part.strip().isdecimal() for part in parts):
-        raise argparse.ArgumentTypeError(f"'{text}' is no list of whole numbers such as 0,1,2")
+        raise argparse.ArgumentTypeError(f"'{text}' is not a list of whole numbers such as 0,1,2")
     return [int(part) for part in parts]
 
 
 def _given(args: Namespace, kind: type) -> Any:
-    """`kind` from the arguments of its fields' names; what was not given keeps its default."""
+    """`kind` from the arguments of its fields' names; what was left out keeps its default."""
     return kind(**{field.name: getattr(args, field.name) for field in fields(kind) if field.name in args})
 
 
@@ -265,7 +269,7 @@ def _sampling(args: Namespace) -> Sampling | None:
 
     given = {name: getattr(args, option) for option, name in _MASK_FIELDS.items() if option in args}
     if given and "kind" not in given:
-        raise SettingsError("Options of a mask were given without its kind. Add --mask random, for example.")
+        raise SettingsError("The options of a mask need its kind. Add --mask random, for example.")
     return Sampling(**given) if given else None
 
 
@@ -346,7 +350,7 @@ def _run_one(
 
 
 def _fitting(kspace: KSpace) -> list[str]:
-    """Names of the methods that can be compared on `kspace`; a model that is damaged is told and left out."""
+    """Names of the methods that can be compared on `kspace`; a damaged model is reported and left out."""
     from .. import models
     from ..recon.methods import METHODS, unfit
 

@@ -1,4 +1,4 @@
-"""What a run leaves for machines: JSON that tells enough to repeat it."""
+"""What a run leaves for machines: JSON that says enough to repeat it."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def row(outcome: Outcome) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a report beside and rename it; what is not a finite number becomes null.
+    """Write a report next to the target and rename it; what is not a finite number becomes null.
 
-    Labels keep their class table in a JSON file of the same name: a report that is given that name joins it.
+    Labels keep their class table in a JSON file of the same name: a report of that name is added to it.
 
     Raises
     ------

@@ -51,7 +51,7 @@ class Meter:
         if sys.stderr.isatty():
             from tqdm import tqdm
 
-            # the total is told by the first step; until then there is one step, not done
+            # the first step says the total; until then there is one step, not done
             self._bar = tqdm(
                 desc=self._title, total=1, unit=f"{self._unit}s", bar_format=_BAR, leave=False, dynamic_ncols=True
             )
@@ -93,7 +93,7 @@ def _is_number(cell: str) -> bool:
 
 
 def sheet(rows: Mapping[str, str]) -> str:
-    """Names and texts below each other; an empty text is not stated."""
+    """Names and texts below each other; an empty text becomes 'not stated'."""
     indent = max(map(len, rows)) + 4
     room = max(30, shutil.get_terminal_size().columns - indent)
     lines = []

@@ -22,6 +22,7 @@ _SCORES = (
     ("psnr", "PSNR (dB)", "{:.2f}"),
 )
 _METHODS = (("zero_filled", "zero-filled"), ("tv_dc", "TV + DC"), ("model", "model"))
+_BY_MASK = "val_by_mask_and_subject"
 _SPOTS = (
     ("kept", "height shown of a true one"),
     ("kept_tv", "by TV + DC"),
@@ -42,12 +43,13 @@ def tables(card: ModelCard) -> list[Rows]:
         One table of scores by data and method; for models that reconstruct also PSNR and SSIM by mask and subject, and
         what becomes of small spots. Columns without any figure are left out. Empty for a card without figures.
     """
-    by_mask = card.metrics.get("val_by_mask_and_subject", {})
+    by_mask = card.metrics.get(_BY_MASK, {})
     spots = card.metrics.get("spots", by_mask.get("spots", {}))
+    others = {name: figures for name, figures in card.metrics.items() if name not in ("spots", _BY_MASK)}
     found = [
         [
             ["held-out data", *(title for _, title, _ in _SCORES), "range of Dice"],
-            *(row for name, figures in card.metrics.items() for row in _scores(_title(name, card.name), figures)),
+            *(row for name, figures in others.items() for row in _scores(_title(name, card.name), figures)),
         ],
         [["PSNR (dB) / SSIM on val", *(title for _, title in _METHODS)], *_quality(by_mask)],
         [["small bright spots", *(title for _, title in _SPOTS)], *_spots(spots)],
@@ -63,14 +65,22 @@ def _scores(title: str, figures: Any) -> Iterator[list[str]]:
     """A row of scores, and one for each class and each group of images."""
     if not isinstance(figures, Mapping):
         return
-    parts = {**figures.get("classes", {}), **figures.get("groups", {})}
     known = {**figures.get("objects", {}), **figures}
     cells = [_cell(known.get(key), form) for key, _, form in _SCORES]
     if any(cells):
         together = f"{title}, all classes as one" if figures.get("classes") else title
         yield [together, *cells, _range(figures.get("case_dice", {}))]
-    for name, part in parts.items():
+    for name, part in _parts(figures):
         yield from _scores(f"{title}, {name}", part)
+
+
+def _parts(figures: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What has figures of its own: classes, groups of images, other models."""
+    for name, part in figures.items():
+        if name in ("classes", "groups"):
+            yield from part.items()
+        elif name not in ("objects", "case_dice"):
+            yield name, part
 
 
 def _cell(value: Any, form: str) -> str:

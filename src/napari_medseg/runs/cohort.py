@@ -143,18 +143,18 @@ def command(
     output : path
         Label file, or folder for several inputs.
     uncertainty : path, optional
-        Used if `settings` asks for it; by default beside `output`.
+        Used if `settings` asks for it; by default next to `output`.
     axes : str, optional
-        Names of the array axes, where the file does not tell them.
+        Names of the array axes, where the file does not say.
     disagreement : path or bool
-        Used with several models: by default beside `output`; False leaves it out.
+        Used with several models: by default next to `output`; False leaves it out.
     """
     names = [models] if isinstance(models, str) else models
     words = ["napari-medseg", "segment", *map(options.operand, inputs), "--output", options.operand(output)]
     words += [word for name in names for word in ("--model", name)]
     for option in fields(settings):
         value = getattr(settings, option.name)
-        # several models have no uncertainty in common
+        # uncertainty is computed for one model only
         if value == option.default or (option.name == "uncertainty" and len(names) > 1):
             continue
         words.append("--" + option.name.replace("_", "-"))

@@ -1,4 +1,4 @@
-"""How much undersampling a segmentation bears: simulate, reconstruct and segment at one acceleration after another."""
+"""How much undersampling a segmentation tolerates: simulate, reconstruct and segment, one acceleration at a time."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class StudySettings:
 
     def __post_init__(self) -> None:
         if not self.accelerations or min(self.accelerations) < 1:
-            raise SettingsError(f"The accelerations are {self.accelerations}; needed are numbers from 1 up.")
+            raise SettingsError(f"The accelerations are {self.accelerations}; expected numbers from 1 up.")
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> StudySettings:
@@ -166,7 +166,7 @@ def acceleration_job(
     Returns
     -------
     Study
-        The k-space is simulated from images: real measurements fare worse.
+        The k-space is simulated from images: real measurements give worse results.
 
     Raises
     ------

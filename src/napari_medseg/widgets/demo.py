@@ -81,7 +81,7 @@ def _wait_until(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + _PATIENCE_SECONDS
     while not condition():
         if time.monotonic() > end:
-            raise JobError(f"The demo did not get on for {_PATIENCE_SECONDS} s. Close other programs and try again.")
+            raise JobError(f"The demo made no progress for {_PATIENCE_SECONDS} s. Close other programs and try again.")
         QApplication.processEvents()
         time.sleep(0.02)  # leaves the processor to the job
 

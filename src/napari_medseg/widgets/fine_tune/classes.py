@@ -13,8 +13,8 @@ from .class_rows import ClassRow
 
 _HEAD = ("Learn", "Label", "Model")
 _TOOLTIP = (
-    "What the new model is to find. Double-click on a name to change it; two labels of one name become one class, "
-    "and one called background is learnt as background. Voxels of a class that is not ticked do not count."
+    "What the new model is to find. Double-click a name to change it; two labels with one name become one class, "
+    "and one called background is learnt as background. Voxels of a class that is not ticked are ignored."
 )
 
 

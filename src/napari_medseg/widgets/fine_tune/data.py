@@ -209,9 +209,12 @@ class Marked:
             present = set(np.unique(old[number]).tolist())
             unknown = present - self.table.keys() - {0}
             if unknown:
+                labels = ", ".join(map(str, sorted(unknown)))
+                several = len(unknown) > 1
                 raise VolumeError(
-                    f"Slice {number} of '{self.name}' has labels that came up a moment ago: {sorted(unknown)}. "
-                    "Look at the classes, and start again."
+                    f"{'Labels' if several else 'Label'} {labels} {'were' if several else 'was'} painted on slice "
+                    f"{number} of '{self.name}' after you pressed Start. "
+                    "Check the class table and press Start again."
                 )
             for before, after in self.table.items():
                 planes[number][old[number] == before] = after

@@ -328,7 +328,7 @@ class FineTuneWidget(Dock):
 
         def done(path: Path) -> None:
             self._training.models_changed.emit()
-            self.form.status.say(f"{name} is none of your models any more. Importing '{path}' brings it back.")
+            self.form.status.say(f"{name} was removed from your models. To restore it, import '{path}'.")
 
         start = {"title": f"Remove {name}", "on_done": done, "on_error": self._failed}
         self._queue.want("remove", lambda: self._queue.start("remove", jobs.once(remove, name), **start))

@@ -42,7 +42,7 @@ class FineTuneForm(Page):
         self.labels = choice("The labels to learn from; only their reviewed slices count.")
         self.others = Ticks(
             "With other layers…",
-            "Tick further labels to learn from them as well. A layer comes up here once it was chosen above with its "
+            "Tick further labels to learn from them as well. A layer is listed here once it was chosen above with its "
             "image and has reviewed slices.",
         )
         self.reviewed = line()
@@ -53,7 +53,7 @@ class FineTuneForm(Page):
         self.classes = ClassTable(self)
         self.painted_only = check(
             "Only &painted voxels count",
-            "Learn nothing from voxels without a label, for scribbles. Then some background must be painted too, as a "
+            "Ignore voxels without a label, for scribbles. Some background must then be painted too, as a "
             "class called background.",
         )
         self.time = choice("How long to train, about.")
@@ -62,7 +62,8 @@ class FineTuneForm(Page):
         self.name = line("Name of the new model: small letters, digits, '-', '_' and '.'.")
         self.go_on = check(
             "Go on when napari &closes",
-            "Let the training go on alone; this dock finds it again. Otherwise it ends with napari, and can be "
+            "Let the training continue without napari; this dock finds it again. Otherwise it ends with napari, and "
+            "can be "
             "continued.",
         )
 

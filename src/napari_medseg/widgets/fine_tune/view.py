@@ -26,9 +26,8 @@ class Curves(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.setToolTip(
-            "Dice on the reviewed slices that decide which weights are kept (blue, left) and the loss (grey, right) "
-            "after so many steps. Dashed: the model that the training began with. From five slices on that are held "
-            "back these decide, before that all."
+            "Blue: Dice on the validation slices (left axis). Grey: loss (right). Dashed: the starting model. "
+            "With fewer than five held-back slices, all reviewed slices are used for validation."
         )
         self.setVisible(False)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -54,7 +53,7 @@ class Curves(QWidget):
         self._canvas.draw_idle()
 
     def _make(self) -> None:
-        # heavy, and of no use before the first run
+        # heavy, and not needed before the first run
         from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
         from matplotlib.figure import Figure
 

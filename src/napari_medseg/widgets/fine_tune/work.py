@@ -1,4 +1,4 @@
-"""What the Fine-tune dock runs beside the window: data, figures, changes, installation. Imports PyTorch."""
+"""What the Fine-tune dock runs outside the GUI thread: data, figures, changes, installation. Imports PyTorch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Controls that the docks have in common: lists, boxes, text that tells why something is off, a page that scrolls."""
+"""Controls that the docks have in common: lists, boxes, text that says why something is off, a page that scrolls."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Page(QScrollArea):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
 
     def minimumSizeHint(self) -> QSize:
-        """As wide as the controls need with a scroll bar beside them; the height is free."""
+        """As wide as the controls need with a scroll bar next to them; the height is free."""
         hint = super().minimumSizeHint()
         if self.widget() is not None:
             bar = self.verticalScrollBar().sizeHint().width()
@@ -66,7 +66,7 @@ class Page(QScrollArea):
         return super().eventFilter(watched, event)
 
     def rows(self, *rows: tuple[str, QWidget, QWidget]) -> QGridLayout:
-        """A grid of rows: title, the control that its underlined letter leads to, and what stands beside it."""
+        """A grid of rows: title, the control that its underlined letter leads to, and what is next to it."""
         # a form layout would leave gaps for hidden rows
         grid = QGridLayout()
         for title, control, field in rows:

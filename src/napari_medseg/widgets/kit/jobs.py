@@ -1,4 +1,4 @@
-"""Threads: drive a headless job beside the window and hand its steps and its result to the form."""
+"""Threads: drive a headless job next to the window and hand its steps and its result to the form."""
 
 from __future__ import annotations
 

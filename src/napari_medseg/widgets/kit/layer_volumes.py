@@ -60,12 +60,12 @@ def to_volume(layer: Image, axes: str | None) -> Volume:
     """
     if layer.multiscale:
         raise VolumeError(
-            f"The layer '{layer.name}' holds an image at {len(layer.data)} resolutions; needed is a single one. "
+            f"The layer '{layer.name}' holds an image at {len(layer.data)} resolutions; expected a single one. "
             "Open the resolution you want to segment as a layer of its own."
         )
     if axes is None:
         raise VolumeError(
-            f"The layer '{layer.name}' has {layer.ndim} axes; needed are at most five: time, channel, slice, row and "
+            f"The layer '{layer.name}' has {layer.ndim} axes; expected at most five: time, channel, slice, row and "
             "column. Select one position along the others first."
         )
     volume = _volume(layer, layer.data[..., :3] if layer.rgb else layer.data)
@@ -114,13 +114,13 @@ def source_path(layer: Image) -> Path | None:
 
 
 def suggested_path(volume: Volume, name: str) -> Path:
-    """Where to save labels made from `volume`: beside its file, or at home where that cannot be written."""
+    """Where to save labels made from `volume`: next to its file, or at home where that cannot be written."""
     source = Path(volume.metadata.get("source") or Path.home() / name)
     return beside(source, f"labels{'.nii.gz' if volume.has_spacing else '.tif'}")
 
 
 def beside(source: Path, ending: str) -> Path:
-    """Where to save what was made of the file `source`: beside it, or at home where that cannot be written."""
+    """Where to save what was made of the file `source`: next to it, or at home where that cannot be written."""
     folder = source.parent if os.access(source.parent, os.W_OK) and _PACKAGE not in source.parents else Path.home()
     name = stem(source)
     return folder / f"{source.stem if name == source.name else name}_{ending}"
@@ -147,7 +147,7 @@ def shown_index(viewer: Viewer, layer: Layer, axes: str) -> dict[str, int]:
     Parameters
     ----------
     axes : str
-        Axes of the layer, for example ``tzyx``; a trailing ``c`` (RGB) is no axis of a layer.
+        Axes of the layer, for example ``tzyx``; a trailing ``c`` (RGB) is not an axis of a layer.
     """
     point, units = viewer.dims.point[-layer.ndim :], viewer.dims.units
     if units is not None:  # those of the viewer, when its layers have different ones

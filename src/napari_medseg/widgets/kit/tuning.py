@@ -32,7 +32,7 @@ RECIPE, STOP, LAST = "recipe.json", "stop", "last.pt"
 
 
 def runs_folder() -> Path:
-    """Folder of all runs, beside that of the user's models."""
+    """Folder of all runs, next to that of the user's models."""
     return models_folder().parent / "fine-tune"
 
 
@@ -42,7 +42,7 @@ def was_tuned(name: str) -> bool:
 
 
 class Run:
-    """One run, as its folder tells it.
+    """One run, as its folder describes it.
 
     Parameters
     ----------
@@ -298,10 +298,10 @@ class Training(QObject):
         name, code = self.run.name, self._child.poll() if self._child is not None else None
         self.stopping = False
         if code == 0 or self.run.complete:
-            show_info(f"{name} is trained. The Fine-tune dock shows what it is worth.")
+            show_info(f"{name} is trained. The Fine-tune dock shows how good it is.")
         else:
             how = "" if code is None else f" (exit code {code})"
-            self.problem = f"The training of {name} ended early{how}. Its last words:\n{self.run.tail() or 'none'}"
+            self.problem = f"The training of {name} ended early{how}. Its last lines:\n{self.run.tail() or 'none'}"
             show_error(self.problem)
         self._drop_child()
 

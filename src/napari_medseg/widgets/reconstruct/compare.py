@@ -53,11 +53,11 @@ class ComparePage(Page):
         self._kspace: KSpace | None = None
         self._known: tuple[Any, ...] = ()
         self._differences = Differences(viewer)
-        self.reference = choice("What the results are held against.")
+        self.reference = choice("What the results are compared with.")
         self.results = Ticks("Choose results…", "Tick the results to compare.", "results")
         self.table = table(_HEAD, "Figures of the whole volume. Choose a line to see its slices.")
         self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        self.slices = table(("Slice", *_HEAD), "Figures of every slice. Click on a line to go to the slice.")
+        self.slices = table(("Slice", *_HEAD), "Figures of every slice. Click a line to go to the slice.")
         self.title = Paragraph()
         self.view = choice(
             "Error: |result - reference|. Difference: result - reference, red where the result is too bright, blue "

@@ -37,7 +37,7 @@ class Differences:
         self._times = 1.0
 
     def show(self, view: str, scan: Scan, largest: float, images: Mapping[str, np.ndarray]) -> None:
-        """Show `images` (slice, y, x) of the results of these names, and of no others, as layers of a view."""
+        """Show `images` (slice, y, x) of the results with exactly these names, as layers of a view."""
         before, self._layers[view], self._largest[view] = self._present(view), {}, largest
         for name, image in images.items():
             data, options = scan.layer(image, f"{_NAMES[view]} {name.removeprefix(scan.name).strip()}", {})

@@ -33,7 +33,7 @@ class ReconstructForm(Page):
         self.browse = button("&Open…", "Choose a file of raw k-space.")
         self.axes = line("Axes of the array in the order of the file: s slice, c coil, y readout, x phase encoding.")
         self.axes.setPlaceholderText("for example cyx; empty: as the file says")
-        self.conjugate = check("Con&jugate k-space", "For data with the other sign of the phase: unmirrors them.")
+        self.conjugate = check("Con&jugate k-space", "Tick if the image comes out mirrored (conjugates k-space).")
         self.facts = Paragraph()
 
     def _sampling(self) -> None:
@@ -43,7 +43,7 @@ class ReconstructForm(Page):
         self.seed = line("Seed of the mask, a whole number; left empty, the name of the file is the seed.")
         self.seed.setPlaceholderText("from the name")
         self.direction = choice("Axis of the phase encoding, along which columns or rows are left out.")
-        fill(self.direction, [("columns (x)", "x"), ("rows (y)", "y")], "x")
+        fill(self.direction, [("along x (columns)", "x"), ("along y (rows)", "y")], "x")
         self.read_out = Paragraph()
         self.view = check("Show &k-space")
         self.load = button("&Load…")
@@ -56,12 +56,12 @@ class ReconstructForm(Page):
         self.method = choice("How the image is made of the measured samples.")
         self.card = button("Car&d", "What the model is for, from what data, and how good.")
         self.consistency = choice(
-            "What happens to the measured samples after the method. Hard puts them back, soft takes a weighted mean of "
+            "What happens to the measured samples after the method. Hard puts them back, soft uses a weighted mean of "
             "them and the result, none leaves the result as it is."
         )
         fill(self.consistency, [(_CONSISTENCY[name], name) for name in CONSISTENCY], "hard")
         self.weight = number(0, 1e6, 1, 0.5, "Weight of the measured samples against the result.", "")
-        self.device = choice("Where a network computes. Automatic takes the fastest device present.")
+        self.device = choice("Where a network computes. Automatic chooses the fastest one present.")
         self.warnings = Paragraph()
         self.preview = check("Preview &slice")
         self.routers = button("Ro&uter map")
@@ -95,7 +95,7 @@ class ReconstructForm(Page):
                 ("&Acceleration", self.acceleration, self.acceleration),
                 ("C&entre share", self.centre, self.centre),
                 ("Se&ed", self.seed, self.seed),
-                ("Undersampled", self.direction, self.direction),
+                ("Phase encoding", self.direction, self.direction),
             ),
             self.read_out,
             beside(self.view, self.load, self.save_mask),
@@ -144,7 +144,7 @@ class ReconstructForm(Page):
         if kind not in KINDS:
             return None
         if seed and not seed.isdecimal():
-            raise SettingsError(f"The seed is '{seed}'; needed is a whole number from 0 up, or nothing.")
+            raise SettingsError(f"The seed is '{seed}'; expected a whole number from 0 up, or nothing.")
         return Sampling(
             kind,
             self.acceleration.value(),

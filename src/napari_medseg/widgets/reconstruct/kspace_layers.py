@@ -1,4 +1,4 @@
-"""Layers that follow the slice in view: k-space beside its image, the mask to paint on, zero-filled image, preview."""
+"""Layers that follow the slice in view: k-space next to its image, the mask to paint on, zero-filled image, preview."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class SliceImage:
 
 
 class KSpaceView:
-    """Log magnitude of k-space beside its image, the sampling mask over it, and the zero-filled image.
+    """Log magnitude of k-space next to its image, the sampling mask over it, and the zero-filled image.
 
     A mask of whole columns (or rows) stays one: a column in which a pixel is painted is measured, one in which a pixel
     is erased is not. Other masks change pixel by pixel.
@@ -117,7 +117,7 @@ class KSpaceView:
         self.mask = self._viewer.add_labels(data.copy(), **place, name=name, **look)
         self._viewer.layers.selection = chosen
         self.mask.events.paint.connect(self._read)
-        self.mask.events.set_data.connect(self._read)  # undo and redo tell nothing else
+        self.mask.events.set_data.connect(self._read)  # undo and redo say nothing else
 
     def _read(self, event: Any = None) -> None:
         if self.mask is None or self._painted is None:

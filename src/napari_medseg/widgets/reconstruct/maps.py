@@ -1,4 +1,4 @@
-"""What the Reconstruct dock tells of a slice on request: routers of a network, stability, the method that suits it."""
+"""What the Reconstruct dock says about a slice on request: router map, stability, the method that suits it."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ class DataRows:
         return form.source.currentData(), form.path.text(), form.axes.text(), form.conjugate.isChecked()
 
     def _typed(self) -> None:
-        if self._says() != self._opened:  # leaving a field is no change
+        if self._says() != self._opened:  # leaving a field is not a change
             self._chosen()
 
     def _chosen(self, _: Any = None) -> None:

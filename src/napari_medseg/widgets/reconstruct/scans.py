@@ -141,7 +141,7 @@ def simulate_job(volume: Volume, name: str, grid: Grid) -> Job[Scan]:
 
 
 def mask_job(of: Scan, sampling: Sampling | None, mask: np.ndarray | None) -> Job[KSpace]:
-    """The k-space of a scan under a mask: its own, a drawn or a given one."""
+    """The k-space of a scan under a mask: its own, a drawn one or one passed to it."""
     yield Progress(0, 1)
     return sampled(of.kspace, sampling, mask)
 
@@ -164,9 +164,10 @@ def facts(of: Scan) -> str:
     if kspace.acquired:
         first, end = kspace.acquired
         lines.append(f"Measured: columns {first} to {end - 1}, the others are filling")
-    for key, title in (("acquisition", "Acquisition "), ("taken", "Taken: ")):
-        if meta.get(key):
-            lines.append(title + str(meta[key]))
+    if meta.get("acquisition"):
+        lines.append(f"Acquisition {meta['acquisition']}")
+    for name, number in meta.get("taken", {}).items():
+        lines.append(_taken_text(name, number))
     if kspace.spacing:
         lines.append("Voxel {:.3g} x {:.3g} x {:.3g} mm (z, y, x)".format(*kspace.spacing))
     else:
@@ -187,11 +188,21 @@ def _data_text(kspace: KSpace) -> str:
 def _sampling_text(kspace: KSpace) -> str:
     text = "Fully sampled"
     if kspace.mask is not None:
+        way = direction(kspace.mask)
+        along = f" along phase encoding ({way})," if way else ""
         origin = _ORIGINS.get(kspace.mask_origin, "masked")
-        text = f"Undersampled {effective_acceleration(kspace.mask):.2f}x, {origin}"
+        text = f"Undersampled{along} {effective_acceleration(kspace.mask):.2f}x, {origin}"
     if kspace.reference is not None:
         text += ", reference image in the file"
     return text
+
+
+def _taken_text(name: str, number: int) -> str:
+    """Which of several phases, repetitions, ... of the file is shown; counted from 1, as people do."""
+    return (
+        f"{name.capitalize()} {number + 1} is shown, one of several in the file. Others: "
+        f"read_kspace(path, first={{'{name}': ...}}) in Python, counted from 0."
+    )
 
 
 def mask_text(kspace: KSpace) -> str:

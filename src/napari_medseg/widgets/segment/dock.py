@@ -177,7 +177,9 @@ class SegmentWidget(Dock):
         allow(form.preview, no_run, "Label the slice in view as Run would, and the next ones while you scroll.")
         allow(
             form.uncertainty,
-            "" if len(cards) < 2 else "Several models have no uncertainty in common; the disagreement takes its place.",
+            ""
+            if len(cards) < 2
+            else "Uncertainty is computed for one model only. With several models you get a disagreement map instead.",
             "Also make an image of where the model was undecided (0 to 255).",
         )
         allow(form.routers, no_run, "Show where the model spends its heavy attention in the slice in view.")

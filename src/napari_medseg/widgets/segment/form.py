@@ -32,10 +32,9 @@ class SegmentForm(Page):
             "that of the model above; an image layer shows where the models disagree.",
         )
         self.context = choice(
-            "Where the model finds the slices before and after each slice, which it looks at too. "
-            "With None every slice stands alone."
+            "Direction of the neighbouring slices that the model also uses. None: each slice on its own."
         )
-        self.device = choice("Where to compute. Automatic takes the fastest one present.")
+        self.device = choice("Where to compute. Automatic chooses the fastest one present.")
         self.uncertainty = check(
             "&Uncertainty layer", "Also make an image of where the model was undecided (0 to 255)."
         )
@@ -55,7 +54,7 @@ class SegmentForm(Page):
         self._lay_out()
 
     def _lay_out(self) -> None:
-        # rows without a title belong to the model; the underlined letters are none of napari's menus
+        # rows without a title belong to the model; the underlined letters are not those of napari's menus
         choices = self.rows(
             ("&Image", self.image, self.image),
             ("A&xes", self.axes, self.axes),

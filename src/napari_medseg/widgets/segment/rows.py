@@ -75,7 +75,7 @@ class ModelRows:
         offer_devices(form.device, shelf, wanted)
 
     def chosen(self) -> list[ModelCard]:
-        """The cards of the model and of those ticked beside it."""
+        """The cards of the model and of those ticked as well."""
         names = [self._form.model.currentData(), *self._form.others.ticked()]
         return [self._shelf.cards[name] for name in names if name in self._shelf.cards]
 
@@ -105,4 +105,4 @@ def _why_not(card: ModelCard, other: ModelCard) -> str:
     mine, theirs = (", ".join(row.name for row in each.classes) for each in (card, other))
     if [row.name for row in card.classes] == [row.name for row in other.classes]:
         return ""
-    return f"It finds {theirs}; {card.name} finds {mine}. Models can be compared that find the same."
+    return f"It finds {theirs}; {card.name} finds {mine}. Only models for the same classes can be compared."

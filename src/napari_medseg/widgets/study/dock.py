@@ -1,4 +1,4 @@
-"""The Acceleration study dock: how much undersampling a segmentation bears; a form over `study.acceleration_job`."""
+"""The Acceleration study dock: how much undersampling a segmentation tolerates; a form over a headless job."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ class StudyWidget(Dock):
 
     def _show_study(self, study: Study) -> None:
         self.study = study
-        self.form.status.say("Done. The k-space was simulated from the image: real measurements fare worse.")
+        self.form.status.say("Done. The k-space was simulated from the image: real measurements give worse results.")
 
     # ---- save and copy ----
 

@@ -23,7 +23,7 @@ class StudyForm(Page):
 
     def __init__(self) -> None:
         super().__init__()
-        self.image = choice("The image that is measured again in simulation, ever faster.")
+        self.image = choice("Image whose scan is simulated at increasing acceleration.")
         self.model = choice("The model that segments every reconstruction.")
         self.method = choice("How the images are reconstructed.")
         self.accelerations = line("How many times fewer columns are measured: numbers from 1 up, with commas.")
