@@ -14,10 +14,12 @@ from pathlib import Path
 
 from .. import __version__
 from ..errors import MedsegError, SettingsError
+from ..models.settings import ImportSettings
+from ..options import add_arguments
+from ..segmentation.settings import InferenceSettings
 from . import commands, reconstruction, terminal
 
 Parsers = argparse._SubParsersAction
-_count = reconstruction.whole_number
 
 _TWO_WORDS = (("models", "import"), ("models", "verify"), ("study", "acceleration"), ("study", "methods"))
 
@@ -88,8 +90,6 @@ def _add_segment(parsers: Parsers) -> None:
         description="Label images with a model. Each image is processed alone: one that fails is named at the end, "
         "the others continue. Existing outputs are replaced, inputs never.",
     )
-    # options that are left out keep the defaults of InferenceSettings
-    unset = argparse.SUPPRESS
     parser.add_argument("inputs", nargs="+", metavar="IN", help="file, DICOM folder, folder of images, or quoted glob")
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="OUT", help="label file for one image, else a folder"
@@ -102,30 +102,13 @@ def _add_segment(parsers: Parsers) -> None:
         metavar="NAME",
         help="see 'napari-medseg models'; repeat the option to let several models vote (the first wins a tie)",
     )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default=unset, help="where to compute")
-    parser.add_argument(
-        "--context",
-        choices=("auto", "z", "t", "none"),
-        default=unset,
-        help="where models that see three slices find the neighbours; auto: along z, else along time",
-    )
     _add_axes(parser)
-    parser.add_argument("--batch", type=_count, default=unset, metavar="N", help="slices at a time; 0 plans it")
-    parser.add_argument("--channel", type=_count, default=unset, metavar="N", help="channel to use, from 0")
-    parser.add_argument(
-        "--uncertainty",
-        type=Path,
-        metavar="FILE",
-        help="also write where the model was undecided (0 sure, 255 undecided)",
-    )
+    add_arguments(parser, InferenceSettings)
     parser.add_argument(
         "--disagreement",
         type=Path,
         metavar="FILE",
         help="also write where several models differ (0 all agree, 255 no two agree)",
-    )
-    parser.add_argument(
-        "--split-objects", action="store_true", default=unset, help="number touching objects one by one"
     )
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="settings, volumes and failures as JSON")
     reconstruction.add_crew(parser)
@@ -223,49 +206,9 @@ def _add_import(parsers: Parsers) -> None:
         description="Add a checkpoint of the authors, or a model trained here, to your models. What the file does not "
         "say, write on the model's card: with the options below, or later in the JSON file that is named at the end.",
     )
-    # options that are left out keep the defaults of ImportSettings
-    unset = argparse.SUPPRESS
     parser.add_argument("file", type=Path, metavar="FILE", help=".pth, .pt or .safetensors")
     parser.add_argument("--name", required=True, metavar="N", help="name of the new model")
-    parser.add_argument(
-        "--architecture",
-        default=unset,
-        metavar="A",
-        help="litenext, sa-lstm, lstm-sa, swin-unet, conditional-swin-iterative or conditional-swin-light; "
-        "not needed for a model with its card next to it",
-    )
-    parser.add_argument(
-        "--class",
-        dest="classes",
-        action="append",
-        default=unset,
-        metavar="NAME",
-        help="name of a class; once per class, in the order of the network, without the background",
-    )
-    for text in ("task", "modality", "licence"):
-        parser.add_argument(f"--{text}", default=unset, metavar="TEXT", help="for the card")
-    parser.add_argument(
-        "--spacing",
-        dest="spacing_mm",
-        nargs=2,
-        type=float,
-        default=unset,
-        metavar=("LOW", "HIGH"),
-        help="pixel sizes in mm that the model was trained for; a warning is given for others",
-    )
-    parser.add_argument(
-        "--mode",
-        choices=("reference", "corrected"),
-        default=unset,
-        help="Swin: with the defects of the published code, or without (default: as the file says)",
-    )
-    parser.add_argument(
-        "--attention-size",
-        type=_count,
-        default=unset,
-        metavar="N",
-        help="lstm-sa and sa-lstm: scale of the attention (default: the published 7744)",
-    )
+    add_arguments(parser, ImportSettings)
 
 
 def _add_info(parsers: Parsers) -> None:

@@ -7,19 +7,21 @@ import textwrap
 import threading
 from argparse import Namespace
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..errors import MedsegError, ModelError, SettingsError
+from ..models.settings import ImportSettings
+from ..options import read
+from ..segmentation.settings import InferenceSettings
 from . import terminal
 
 if TYPE_CHECKING:
     from ..progress import Progress
     from ..record import UsedModel
     from ..runs.tasks import Outcome
-    from ..segmentation.inference import InferenceSettings
     from ..training.settings import ReconTrainSettings, TrainSettings
     from ..volume import Volume
     from .running import Run
@@ -27,10 +29,7 @@ if TYPE_CHECKING:
 
 def inference_settings(args: Namespace) -> InferenceSettings:
     """Settings of a parsed ``segment`` command; what was left out keeps its default."""
-    from ..segmentation.inference import InferenceSettings
-
-    given = {field.name: getattr(args, field.name) for field in fields(InferenceSettings) if field.name in args}
-    return InferenceSettings(**given | {"uncertainty": args.uncertainty is not None})
+    return read(args, InferenceSettings)
 
 
 def segment(args: Namespace) -> int:
@@ -285,9 +284,7 @@ def import_model(args: Namespace) -> int:
     """``napari-medseg models import``."""
     from .. import models
 
-    given = {field.name: getattr(args, field.name) for field in fields(models.ImportSettings) if field.name in args}
-    given |= {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
-    imported = models.import_checkpoint(args.file, args.name, models.ImportSettings(**given))
+    imported = models.import_checkpoint(args.file, args.name, read(args, ImportSettings))
     target = models.install(imported.model)
     card = imported.model.card
     terminal.say(f"{card.name} ({terminal.finds(card)}) is installed: {target}")

@@ -5,27 +5,24 @@ from __future__ import annotations
 import argparse
 from argparse import Namespace
 from collections.abc import Callable
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError, SettingsError
+from ..options import add_arguments, given, read, whole_from
+from ..recon.settings import HiddenSettings, ReconSettings, Sampling
+from ..runs.settings import StudySettings
 from . import terminal
 
 if TYPE_CHECKING:
     from ..kspace import KSpace
-    from ..recon.sampling import Sampling
     from ..runs.tasks import Outcome, Task
     from .running import Run
-
-_MASK_FIELDS = {"mask": "kind", "acceleration": "acceleration", "center_fraction": "center_fraction"}
-_MASK_FIELDS |= {"seed": "seed", "offset": "offset", "direction": "direction"}
 
 
 def add_reconstruct(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``reconstruct``."""
-    # options that are left out keep the defaults of ReconSettings
-    unset = argparse.SUPPRESS
     parser.add_argument(
         "inputs", nargs="+", metavar="IN", help="raw k-space: file, folder or quoted glob; with --simulate images"
     )
@@ -38,17 +35,7 @@ def add_reconstruct(parser: argparse.ArgumentParser) -> None:
         metavar="OUT",
         help=".h5, .nii.gz, .nii, .tif, .npy or .npz for one input, else a folder",
     )
-    parser.add_argument(
-        "--method",
-        required=True,
-        metavar="NAME",
-        help="zero-filled, tv, wavelet, sense, sense-tv, or a model that reconstructs",
-    )
-    parser.add_argument("--dc", choices=("none", "soft", "hard"), default=unset, help="data consistency afterwards")
-    parser.add_argument("--dc-weight", type=float, default=unset, metavar="W", help="of the samples, with --dc soft")
-    parser.add_argument("--strength", type=float, default=unset, metavar="S", help="of total variation or wavelets")
-    parser.add_argument("--iterations", type=int, default=unset, metavar="N", help="of the method")
-    _add_device(parser)
+    add_arguments(parser, ReconSettings, required=("method",))
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="metrics, residual, mask, settings as JSON")
     add_crew(parser)
 
@@ -66,7 +53,8 @@ def add_methods(parser: argparse.ArgumentParser) -> None:
         help="method to compare; repeat the option for more (default: every method the data allow)",
     )
     parser.add_argument("--slices", type=_whole_numbers, metavar="0,1,2", help="to look at (default: all)")
-    _add_device(parser)
+    add_arguments(parser, HiddenSettings)
+    add_arguments(parser, ReconSettings, only=("device",))
     parser.add_argument(
         "--report", type=Path, metavar="FILE.json", help="errors, also by slice, mask, settings as JSON"
     )
@@ -74,16 +62,7 @@ def add_methods(parser: argparse.ArgumentParser) -> None:
 
 def _add_input(parser: argparse.ArgumentParser) -> None:
     """How k-space is read, and its mask."""
-    # options that are not given keep the defaults of Sampling
-    unset = argparse.SUPPRESS
-    parser.add_argument(
-        "--mask", default=unset, metavar="KIND", help="undersample: random, equispaced_fraction, poisson, ..."
-    )
-    parser.add_argument("--acceleration", type=float, default=unset, metavar="A", help="how many times")
-    parser.add_argument("--center-fraction", type=float, default=unset, metavar="F", help="share of centre columns")
-    parser.add_argument("--seed", type=int, default=unset, metavar="N", help="of the mask; default: from the file name")
-    parser.add_argument("--offset", type=int, default=unset, metavar="N", help="first column of equal steps")
-    parser.add_argument("--direction", choices=("x", "y"), default=unset, help="axis of the phase encoding")
+    add_arguments(parser, Sampling)
     parser.add_argument("--mask-file", type=Path, metavar="F", help="undersample with this mask (.npy)")
     parser.add_argument(
         "--axes", metavar="AXES", help="axes of raw data (s slice, c coil, y, x), or of an image (such as tyx)"
@@ -98,51 +77,26 @@ def add_crew(parser: argparse.ArgumentParser) -> None:
     """Who works on the files of a cohort."""
     parser.add_argument("--resume", action="store_true", help="leave out what is finished and unchanged")
     parser.add_argument(
-        "--workers", type=whole_number, default=0, metavar="N", help="processes that share the files (default: none)"
+        "--workers", type=whole_from(0), default=0, metavar="N", help="processes that share the files (default: none)"
     )
     parser.add_argument(
-        "--threads", type=whole_number, default=0, metavar="N", help="of each process (default: shared out)"
+        "--threads", type=whole_from(0), default=0, metavar="N", help="of each process (default: shared out)"
     )
     parser.add_argument(
         "--memory-limit", type=float, default=0.0, metavar="GB", help="a worker that takes more fails its file"
     )
 
 
-def whole_number(text: str) -> int:
-    """An argument from 0."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 0")
-    return int(text)
-
-
-def _add_device(parser: argparse.ArgumentParser) -> None:
-    choices = ("auto", "cpu", "cuda", "mps")
-    parser.add_argument("--device", choices=choices, default=argparse.SUPPRESS, help="where a network runs")
-
-
 def add_study(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``study acceleration``."""
-    unset = argparse.SUPPRESS
     parser.add_argument("input", type=Path, metavar="IN", help="image to simulate k-space of")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.csv", help="table")
     parser.add_argument("--model", required=True, metavar="NAME", help="model that segments")
-    parser.add_argument("--method", default="tv", metavar="NAME", help="how to reconstruct (default: tv)")
-    parser.add_argument(
-        "--accelerations", type=_numbers, default=unset, metavar="1,2,4", help="default: 1,2,3,4,5,6,8,10,12"
-    )
-    parser.add_argument("--mask", dest="kind", default=unset, metavar="KIND", help="default: equispaced_fraction")
-    parser.add_argument("--direction", choices=("x", "y"), default=unset, help="axis of the phase encoding")
-    parser.add_argument("--seed", type=int, default=unset, metavar="N", help="of phase, noise and masks")
+    add_arguments(parser, StudySettings)
+    add_arguments(parser, ReconSettings)
     parser.add_argument("--axes", metavar="AXES", help="names of the array axes, if the file does not say")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="also draw Dice and volume over acceleration")
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="everything as JSON")
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a list of numbers such as 1,2,4") from error
 
 
 def _whole_numbers(text: str) -> list[int]:
@@ -152,14 +106,8 @@ def _whole_numbers(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-def _given(args: Namespace, kind: type) -> Any:
-    """`kind` from the arguments of its fields' names; what was left out keeps its default."""
-    return kind(**{field.name: getattr(args, field.name) for field in fields(kind) if field.name in args})
-
-
 def reconstruct(args: Namespace) -> int:
     """``napari-medseg reconstruct``."""
-    from ..recon.reconstruct import ReconSettings
     from ..runs import work
     from ..runs.inputs import find_inputs, image_kind, kspace_kind
     from ..runs.outputs import HDF5, place, refuse_conflicts, suffix_of_images, suffix_of_labels
@@ -167,7 +115,7 @@ def reconstruct(args: Namespace) -> int:
     from .commands import models_of_report, run_content
     from .running import Run, crew_of
 
-    settings = _given(args, ReconSettings)
+    settings = read(args, ReconSettings)
     reading = _reading(args)
     used = work.model_used(settings.method)
     sources, failures = find_inputs(args.inputs, image_kind if args.simulate else kspace_kind)
@@ -265,27 +213,26 @@ def _reading(args: Namespace) -> dict[str, Any]:
 
 
 def _sampling(args: Namespace) -> Sampling | None:
-    from ..recon.sampling import Sampling
-
-    given = {name: getattr(args, option) for option, name in _MASK_FIELDS.items() if option in args}
-    if given and "kind" not in given:
+    rules = given(args, Sampling)
+    if rules and "kind" not in rules:
         raise SettingsError("The options of a mask need its kind. Add --mask random, for example.")
-    return Sampling(**given) if given else None
+    return Sampling(**rules) if rules else None
 
 
 def study(args: Namespace) -> int:
     """``napari-medseg study acceleration``."""
     from ..runs import work
     from ..runs.outputs import refuse_conflicts
-    from ..runs.study import Study, StudySettings
+    from ..runs.study import Study
     from ..runs.tasks import Task
 
     outputs = {"table": args.output, "plot": args.plot, "report": args.report}
-    given = [path for path in outputs.values() if path]
-    for number, path in enumerate(given):
-        refuse_conflicts([args.input, *given[:number]], [path])
-    settings = {"study": asdict(_given(args, StudySettings)), "method": args.method, "axes": args.axes}
-    used = (work.use(args.model), *work.model_used(args.method))
+    paths = [path for path in outputs.values() if path]
+    for number, path in enumerate(paths):
+        refuse_conflicts([args.input, *paths[:number]], [path])
+    recon = read(args, ReconSettings)
+    settings = {"study": asdict(read(args, StudySettings)), "reconstruction": asdict(recon), "axes": args.axes}
+    used = (work.use(args.model), *work.model_used(recon.method))
     made = {name: str(path) for name, path in outputs.items() if path and name != "report"}
     task = Task("study", (str(args.input),), made, used, settings)
 
@@ -298,7 +245,6 @@ def study(args: Namespace) -> int:
 
 def compare_methods(args: Namespace) -> int:
     """``napari-medseg study methods``."""
-    from ..recon.reconstruct import ReconSettings
     from ..recon.suggest import Hint
     from ..runs import work
     from ..runs.outputs import refuse_conflicts
@@ -306,12 +252,13 @@ def compare_methods(args: Namespace) -> int:
 
     refuse_conflicts([args.input], [args.output])
     refuse_conflicts([args.input, args.output], [args.report] if args.report else [])
-    device = {"device": args.device} if "device" in args else {}
-    settings: dict[str, Any] = {"slices": args.slices, **_reading(args)}
+    hidden = asdict(read(args, HiddenSettings))
+    settings: dict[str, Any] = {"hidden": hidden, "slices": args.slices, **_reading(args)}
     task = Task("compare", (str(args.input),), {"table": str(args.output)}, settings=settings)
     methods = args.methods or _fitting(work.kspace_of(task))
     names = [name for name in methods if name != "zero-filled"]  # its error is known
-    settings["candidates"] = [asdict(ReconSettings(name, **device)) for name in names]
+    common = read(args, ReconSettings)
+    settings["candidates"] = [asdict(replace(common, method=name)) for name in names]
     used = tuple(model for name in names for model in work.model_used(name))
     task = replace(task, models=used)
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .library import available, find, models_folder
-
 if TYPE_CHECKING:
     from .card import ModelCard, load_card, save_card
     from .checkpoint import TrainedModel, load, options_of, save
-    from .importing import Imported, ImportSettings, check, import_checkpoint, install
+    from .importing import Imported, check, import_checkpoint, install
+    from .library import available, find, models_folder
     from .published import from_published, read_checkpoint, to_published
     from .registry import ARCHITECTURES, architecture, build
+    from .settings import ImportSettings
 
 __all__ = [
     "ARCHITECTURES",
@@ -44,9 +44,11 @@ __all__ = [
 _NAMES = {
     "card": ("ModelCard", "load_card", "save_card"),
     "checkpoint": ("TrainedModel", "load", "options_of", "save"),
-    "importing": ("ImportSettings", "Imported", "check", "import_checkpoint", "install"),
+    "importing": ("Imported", "check", "import_checkpoint", "install"),
+    "library": ("available", "find", "models_folder"),
     "published": ("from_published", "read_checkpoint", "to_published"),
     "registry": ("ARCHITECTURES", "architecture", "build"),
+    "settings": ("ImportSettings",),
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
 

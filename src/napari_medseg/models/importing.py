@@ -21,46 +21,11 @@ from .checkpoint import TrainedModel, load, save
 from .key_maps import PUBLISHED
 from .library import check_new_name, models_folder
 from .registry import architecture
+from .settings import ImportSettings
 
 _log = logging.getLogger(__name__)
 
 _COLOURS = ("#4dbbd5", "#e64b35", "#00a087", "#f39b7f", "#3c5488", "#8491b4", "#91d1c2", "#b09c85")
-
-
-@dataclass(frozen=True)
-class ImportSettings:
-    """What the tensors of a checkpoint do not determine.
-
-    Parameters
-    ----------
-    architecture : str
-        Of the network; empty for a model of our own with its card next to it.
-    classes : tuple of str
-        Names of the classes in the order of the logit maps, without the background; empty: ``class 1`` and so on.
-    task, modality, licence : str
-        For the card.
-    spacing_mm : (float, float) or None
-        Smallest and largest in-plane pixel size the model was trained for, for the card.
-    mode : {"reference", "corrected"} or None
-        Swin: with the defects of the published code or without; None believes the file.
-    attention_size : int or None
-        LSTM pair: what the published scale of the attention is made of; None takes the published one.
-    """
-
-    architecture: str = ""
-    classes: tuple[str, ...] = ()
-    task: str = ""
-    modality: str = ""
-    licence: str = ""
-    spacing_mm: tuple[float, float] | None = None
-    mode: str | None = None
-    attention_size: int | None = None
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """Options of the network that were given."""
-        given = {"mode": self.mode, "attention_size": self.attention_size}
-        return {name: value for name, value in given.items() if value is not None}
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,8 +7,6 @@ import numpy as np
 from .sampling import centre_lines, direction
 from .sense import calibration_region
 
-HIDDEN = 1 / 6
-"""Share of them that is hidden from methods which are to predict it."""
 FAR = 6.0
 """Effective acceleration above which so few are hidden that they say little."""
 

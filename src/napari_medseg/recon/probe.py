@@ -17,7 +17,8 @@ from ..record import Record, now, software
 from ..volume import Volume
 from . import methods
 from .hidden_lines import cannot_thin, thinned
-from .reconstruct import ReconSettings, chosen_slices, describe, image_volume, models_used, shown
+from .reconstruct import chosen_slices, describe, image_volume, models_used, shown
+from .settings import ProbeSettings, ReconSettings
 
 if TYPE_CHECKING:
     from ..models import TrainedModel
@@ -26,38 +27,6 @@ NAME = "sensitivity (not a probability)"
 """What images of a probe are called."""
 
 _BORDER = 0.05  # share of the measured samples, those farthest out, that show the noise
-
-
-@dataclass(frozen=True)
-class ProbeSettings:
-    """Options of a probe.
-
-    Parameters
-    ----------
-    repeats : int
-        Reconstructions of either kind: with noise added, and with lines dropped.
-    dropped : float
-        Share of the lines outside of the full centre that is dropped.
-    seed : int
-        Of noise and lines; repeat by repeat, and slice by slice, the same for every method.
-
-    Raises
-    ------
-    SettingsError
-        If a value is out of its range.
-    """
-
-    repeats: int = 4
-    dropped: float = 0.1
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.repeats < 1:
-            raise SettingsError(f"The number of repeats is {self.repeats}; expected 1 or more.")
-        if not 0 < self.dropped < 1:
-            raise SettingsError(f"The share of dropped lines is {self.dropped}; expected a number between 0 and 1.")
-        if self.seed < 0:
-            raise SettingsError(f"The seed is {self.seed}; expected a whole number from 0 up.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,63 +19,19 @@ from ..record import Record, UsedModel, now, software
 from ..volume import Volume
 from . import methods
 from .consistency import data_residual
-from .sampling import Sampling, effective_acceleration
+from .sampling import effective_acceleration
+from .settings import ReconSettings, Sampling
 from .transforms import centre_crop, ifft2c, rss
 
 if TYPE_CHECKING:
     from ..models import ModelCard, TrainedModel
 
-CONSISTENCY = ("none", "soft", "hard")
 ESTIMATED = (
     "Estimated by a trained network: it may contain structure that was not measured, or miss structure that was; "
     "not for diagnosis."
 )
 _HIGH_RESIDUAL = 0.05
 _FAR = 1.15  # ratio of nominal and effective acceleration that is worth a word
-
-
-@dataclass(frozen=True)
-class ReconSettings:
-    """Options of a reconstruction.
-
-    Parameters
-    ----------
-    method : str
-        One of `methods.METHODS`, or the name of a model that reconstructs.
-    dc : {"none", "soft", "hard"}
-        Data consistency after the method; ``hard`` puts the measured samples back.
-    dc_weight : float
-        Weight of the measured samples where `dc` is ``soft``.
-    strength : float or None
-        Weight of total variation or wavelets, see `classical.tv_steps`; None for the default of the method.
-    iterations : int or None
-        Of the method; None for its default.
-    device : {"auto", "cpu", "cuda", "mps"}
-        Where a network computes.
-
-    Raises
-    ------
-    SettingsError
-        If a value is not among these.
-    """
-
-    method: str = "tv"
-    dc: str = "hard"
-    dc_weight: float = 1.0
-    strength: float | None = None
-    iterations: int | None = None
-    device: str = "auto"
-
-    def __post_init__(self) -> None:
-        if self.dc not in CONSISTENCY:
-            raise SettingsError(f"Data consistency is {self.dc!r}; choose one of {', '.join(CONSISTENCY)}.")
-        if not 0 <= self.dc_weight < math.inf:
-            raise SettingsError(f"The weight of data consistency is {self.dc_weight}; expected a number from 0 up.")
-
-    @property
-    def weight(self) -> float | None:
-        """Weight for `data_consistency`; None is hard."""
-        return {"none": 0.0, "soft": self.dc_weight, "hard": None}[self.dc]
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy as np
 from .. import files
 from ..errors import FileError, SettingsError
 from .columns import COLUMN_KINDS, centre, too_many_centre_lines
+from .settings import Sampling
 
 KINDS = (*COLUMN_KINDS, "poisson")
 
@@ -24,68 +24,31 @@ Seed = int | tuple[int, ...] | None
 _BISECTIONS = 8  # leave some 2 % of the samples too many, which are then dropped
 
 
-@dataclass(frozen=True)
-class Sampling:
-    """How k-space is undersampled.
-
-    Parameters
-    ----------
-    kind : str
-        One of `KINDS`; ``poisson`` samples in two directions, the others whole columns. See `sampling_mask`.
-    acceleration : float
-        From 1 up.
-    center_fraction : float
-        Share of the columns in the fully measured centre, of ``center_heavy`` the share of the sampled ones, of
-        ``poisson`` the share of either axis.
-    seed : int, optional
-        Left out, the name of the file is the seed: all slices of a file share a mask, in every run.
-    offset : int, optional
-        First column of the equispaced and magic kinds, drawn if left out; the others ignore it.
+def check(kind: str, acceleration: float, center_fraction: float, seed: Seed, offset: int | None) -> None:
+    """Make sure that masks of a `kind` can be drawn with these numbers.
 
     Raises
     ------
     SettingsError
         If the kind does not exist or a number is out of its range.
     """
+    if kind not in KINDS:
+        raise SettingsError(f"There is no sampling of the kind {kind!r}; choose one of {', '.join(KINDS)}.")
+    _check(acceleration, center_fraction, offset)
+    _stream(seed)
 
-    kind: str = "random"
-    acceleration: float = 4.0
-    center_fraction: float = 0.08
-    seed: int | None = None
-    offset: int | None = None
-    direction: str = "x"
 
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise SettingsError(f"There is no sampling of the kind {self.kind!r}; choose one of {', '.join(KINDS)}.")
-        if self.direction not in ("x", "y"):
-            raise SettingsError(f"The direction of the phase encoding is {self.direction!r}; choose x or y.")
-        _check(self.acceleration, self.center_fraction, self.offset)
-        _stream(self.seed)
-
-    def mask(self, shape: tuple[int, int], name: str = "") -> np.ndarray:
-        """Draw the mask for k-space of `shape` (rows, columns) from the file `name`.
-
-        Without seed and name the seed is 0.
-
-        Returns
-        -------
-        numpy.ndarray, shape (x,) or, of ``poisson`` and along ``y``, (y, x), bool
-
-        Raises
-        ------
-        SettingsError
-            If `shape` does not have two axes or the options cannot be met on it.
-        """
-        if len(shape) != 2:
-            raise SettingsError(f"The shape of the mask is {tuple(shape)}; expected rows and columns.")
-        seed = (file_seed(name) or 0) if self.seed is None else self.seed
-        if self.kind == "poisson":
-            rows, columns = (round(n * self.center_fraction) for n in shape)
-            return poisson_mask(shape, self.acceleration, (rows, columns), seed)
-        lines = shape[1 if self.direction == "x" else 0]
-        mask = sampling_mask(self.kind, lines, self.acceleration, self.center_fraction, seed, self.offset)
-        return mask if self.direction == "x" else np.repeat(mask[:, None], shape[1], 1)
+def draw(rules: Sampling, shape: tuple[int, int], name: str = "") -> np.ndarray:
+    """The mask of `Sampling.mask`."""
+    if len(shape) != 2:
+        raise SettingsError(f"The shape of the mask is {tuple(shape)}; expected rows and columns.")
+    seed = (file_seed(name) or 0) if rules.seed is None else rules.seed
+    if rules.kind == "poisson":
+        rows, columns = (round(n * rules.center_fraction) for n in shape)
+        return poisson_mask(shape, rules.acceleration, (rows, columns), seed)
+    lines = shape[1 if rules.direction == "x" else 0]
+    mask = sampling_mask(rules.kind, lines, rules.acceleration, rules.center_fraction, seed, rules.offset)
+    return mask if rules.direction == "x" else np.repeat(mask[:, None], shape[1], 1)
 
 
 def file_seed(name: str) -> tuple[int, ...]:

@@ -14,9 +14,10 @@ from ..kspace import KSpace
 from ..progress import Job, Progress, within
 from ..record import Record, now, software
 from . import methods
-from .hidden_lines import FAR, HIDDEN, cannot_thin, thinned
+from .hidden_lines import FAR, cannot_thin, thinned
 from .reconstruct import ReconSettings, chosen_slices, describe, models_used
 from .sampling import effective_acceleration
+from .settings import HiddenSettings
 from .transforms import fft2c
 
 if TYPE_CHECKING:
@@ -27,38 +28,6 @@ CLOSE = 0.05
 benchmarks. It is twice the standard deviation of a difference over one slice and 4 repeats."""
 Candidate = tuple[ReconSettings, "TrainedModel | None"]
 """Settings of a method, and the model where the method is one."""
-
-
-@dataclass(frozen=True)
-class HiddenSettings:
-    """Options of a comparison by hidden lines.
-
-    Parameters
-    ----------
-    share : float
-        Share of the lines outside of the full centre that is hidden.
-    repeats : int
-        Choices of hidden lines whose errors are pooled.
-    seed : int
-        Of the choices; repeat by repeat, and slice by slice, the same for every method.
-
-    Raises
-    ------
-    SettingsError
-        If a value is out of its range.
-    """
-
-    share: float = HIDDEN
-    repeats: int = 4
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.share < 1:
-            raise SettingsError(f"The share of hidden lines is {self.share}; expected a number between 0 and 1.")
-        if self.repeats < 1:
-            raise SettingsError(f"The number of choices of hidden lines is {self.repeats}; expected 1 or more.")
-        if self.seed < 0:
-            raise SettingsError(f"The seed is {self.seed}; expected a whole number from 0 up.")
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from .crew import Crew
 from .tasks import Outcome, Task
 
 if TYPE_CHECKING:
-    from ..segmentation.inference import InferenceSettings
+    from ..segmentation.settings import InferenceSettings
 
 _SECONDS = 0.5  # between two looks at whether the crew is still there
 
@@ -149,25 +149,23 @@ def command(
     disagreement : path or bool
         Used with several models: by default next to `output`; False leaves it out.
     """
-    names = [models] if isinstance(models, str) else models
-    words = ["napari-medseg", "segment", *map(options.operand, inputs), "--output", options.operand(output)]
-    words += [word for name in names for word in ("--model", name)]
-    for option in fields(settings):
-        value = getattr(settings, option.name)
-        # uncertainty is computed for one model only
-        if value == option.default or (option.name == "uncertainty" and len(names) > 1):
-            continue
-        words.append("--" + option.name.replace("_", "-"))
-        if option.name == "uncertainty":
-            words.append(options.operand(uncertainty or _beside(Path(output), "uncertainty")))
-        elif value is not True:
-            words.append(str(value))
+    names = [models] if isinstance(models, str) else list(models)
+    doubt = place = None
+    # uncertainty is computed for one model only
+    if settings.uncertainty and len(names) == 1:
+        doubt = uncertainty or _beside(Path(output), "uncertainty")
     if len(names) > 1 and disagreement:
         place = _beside(Path(output), "disagreement") if disagreement is True else disagreement
-        words += ["--disagreement", options.operand(place)]
-    if axes:
-        words += ["--axes", axes]
-    return options.join(words)
+    return options.command(
+        "segment",
+        *inputs,
+        output=Path(output),
+        model=names,
+        settings=settings,
+        uncertainty=doubt and Path(doubt),
+        disagreement=place and Path(place),
+        axes=axes,
+    )
 
 
 def _beside(output: Path, kind: str) -> Path:

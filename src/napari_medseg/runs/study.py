@@ -5,77 +5,27 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import metrics
-from ..errors import SettingsError
 from ..io import items
 from ..progress import Job, Progress, within
 from ..recon.reconstruct import ReconSettings, models_used, reconstruct_job, sampled
-from ..recon.sampling import Sampling, effective_acceleration
+from ..recon.sampling import effective_acceleration
 from ..recon.simulate import scan
 from ..record import Record, now, software
 from ..segmentation.inference import InferenceSettings, segment_job
 from ..volume import Volume
+from .settings import StudySettings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..models import TrainedModel
-
-
-@dataclass(frozen=True)
-class StudySettings:
-    """Options of an acceleration study.
-
-    Parameters
-    ----------
-    accelerations : tuple of float
-        From 1 (all of k-space) up.
-    kind : str
-        Of the masks, see `recon.sampling_mask`.
-    centre : float
-        Share of the measured columns that lies in the centre; as of 4x with 8 % and 8x with 4 %.
-    direction : {"x", "y"}
-        Axis of the phase encoding.
-    seed : int
-        Of phase, noise and masks.
-    noise : float
-        See `recon.simulate`.
-
-    Raises
-    ------
-    SettingsError
-        If there is no acceleration or one below 1.
-    """
-
-    accelerations: tuple[float, ...] = (1, 2, 3, 4, 5, 6, 8, 10, 12)
-    kind: str = "equispaced_fraction"
-    centre: float = 0.32
-    direction: str = "x"
-    seed: int = 0
-    noise: float = 0.01
-
-    def __post_init__(self) -> None:
-        if not self.accelerations or min(self.accelerations) < 1:
-            raise SettingsError(f"The accelerations are {self.accelerations}; expected numbers from 1 up.")
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> StudySettings:
-        """From the fields as JSON holds them."""
-        values = dict(content)
-        values["accelerations"] = tuple(content["accelerations"])
-        return cls(**values)
-
-    def sampling(self, acceleration: float) -> Sampling | None:
-        """Rules for the mask; None keeps everything."""
-        if acceleration == 1:
-            return None
-        return Sampling(self.kind, acceleration, self.centre / acceleration, self.seed, direction=self.direction)
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,7 @@ from ..recon.export import save_plot, save_table
 from ..recon.methods import METHODS
 from ..recon.reconstruct import ReconSettings, reconstruct_job, sampled
 from ..recon.sampling import Sampling, load_mask
+from ..recon.settings import HiddenSettings
 from ..recon.simulate import scan
 from ..recon.suggest import hint_job
 from ..record import Record, UsedModel, now, software
@@ -147,24 +148,25 @@ def evaluate_job(task: Task) -> Job[Record]:
 def study_job(task: Task) -> Job[Record]:
     """What undersampling does to a segmentation.
 
-    Settings: ``study``, those of `StudySettings`, ``method`` and ``axes``. Models: the one that segments, and the one
-    that reconstructs, if any. Outputs: ``table``, and if asked for ``plot``.
+    Settings: ``study``, those of `StudySettings`, ``reconstruction``, those of `ReconSettings`, and ``axes``. Models:
+    the one that segments, and the one that reconstructs, if any. Outputs: ``table``, and if asked for ``plot``.
     """
-    method = task.settings["method"]
+    recon = ReconSettings(**task.settings["reconstruction"])
     segmenter, *others = _loaded(task)
     found = yield from study.acceleration_job(
         io.read(task.source, axes=task.settings["axes"]),
         segmenter,
         study.StudySettings.from_json(task.settings["study"]),
-        ReconSettings(method),
+        recon,
         reconstructor=next(iter(others), None),
+        inference=inference.InferenceSettings(device=recon.device),
     )
     save_table(Path(task.outputs["table"]), found.table())
     if "plot" in task.outputs:
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(7, 4.5), layout="constrained")
-        study.plot(found.rows, figure, title=f"{task.source.name}: {segmenter.card.name} after {method}")
+        study.plot(found.rows, figure, title=f"{task.source.name}: {segmenter.card.name} after {recon.method}")
         save_plot(Path(task.outputs["plot"]), figure)
     return found.record
 
@@ -172,13 +174,14 @@ def study_job(task: Task) -> Job[Record]:
 def compare_job(task: Task) -> Job[Record]:
     """Which method predicts hidden lines best.
 
-    Settings: ``candidates``, each those of `ReconSettings`; ``slices``, and what `kspace_of` reads. Models: those of
-    the candidates that are models. Output: ``table``.
+    Settings: ``candidates``, each those of `ReconSettings`; ``hidden``, those of `HiddenSettings`; ``slices``, and
+    what `kspace_of` reads. Models: those of the candidates that are models. Output: ``table``.
     """
     chosen = {model.card.name: model for model in _loaded(task)}
     settings = [ReconSettings(**each) for each in task.settings["candidates"]]
     candidates = [(each, chosen.get(each.method)) for each in settings]
-    found = yield from hint_job(kspace_of(task), candidates, indices=task.settings["slices"])
+    hidden = HiddenSettings(**task.settings["hidden"])
+    found = yield from hint_job(kspace_of(task), candidates, hidden, indices=task.settings["slices"])
     rows = [(name, f"{error:.4f}") for name, error in (*found.rows, ("zero-filled", 1.0))]
     save_table(task.target, [("method", "error"), *rows])
     return found.record

@@ -1,5 +1,21 @@
-"""Labels from images: the job, its engine over slices and tiles, several models together, router maps."""
+"""Labels from images: the job, its engine over slices and tiles, several models together, router maps.
 
-from .consensus import segment
+`segment` is resolved on first use: reading what can be set needs no PyTorch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .consensus import segment
 
 __all__ = ["segment"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "segment":
+        from .consensus import segment
+
+        return segment
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

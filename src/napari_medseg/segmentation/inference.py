@@ -20,39 +20,10 @@ from ..progress import Job, Progress
 from ..record import Record, UsedModel, now, software
 from ..volume import Volume
 from . import engine
+from .settings import CONTEXTS, InferenceSettings
 from .slices import Canvas, Slices, planes
 
-_CONTEXTS = ("auto", "z", "t", "none")
 _MAX_PIXELS = 2**27
-
-
-@dataclass(frozen=True)
-class InferenceSettings:
-    """Options of a segmentation run.
-
-    Parameters
-    ----------
-    device : {"auto", "cpu", "cuda", "mps"}
-        ``auto`` takes the fastest one present.
-    batch : int
-        Slices per batch; 0 plans it from the memory. Models that see neighbouring slices take one after the other.
-    channel : int or None
-        Which channel to use where the image has a channel axis that is not RGB.
-    uncertainty : bool
-        Also return an 8-bit image: 0 sure, 255 undecided.
-    split_objects : bool
-        Number touching objects one by one instead of by class.
-    context : {"auto", "z", "t", "none"}
-        Where a model that sees three slices finds the neighbours: ``auto`` takes z, without it time; with ``none`` the
-        slice stands for its neighbours. Other models do not use it.
-    """
-
-    device: str = "auto"
-    batch: int = 0
-    channel: int | None = None
-    uncertainty: bool = False
-    split_objects: bool = False
-    context: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -238,8 +209,8 @@ def _check_size(size: tuple[int, int], working: tuple[int, int]) -> None:
 
 def _context_axis(volume: Volume, model: TrainedModel, context: str) -> str:
     """The axis on which a model finds neighbouring slices; empty if on none."""
-    if context not in _CONTEXTS:
-        raise SettingsError(f"The context '{context}' does not exist; choose one of {', '.join(_CONTEXTS)}.")
+    if context not in CONTEXTS:
+        raise SettingsError(f"The context '{context}' does not exist; choose one of {', '.join(CONTEXTS)}.")
     if not model.context or context == "none":
         return ""
     if context == "auto":

@@ -340,9 +340,9 @@ class FineTuneWidget(Dock):
     # ---- copy and save ----
 
     def _copy_command(self) -> None:
-        folder = str(self._training.run.folder)
-        words = ["napari-medseg", "train", str(Path(folder, RECIPE)), "--run", folder, "--root", folder]
-        self._copy(options.join(words), "The command is on the clipboard. It goes on from the last figures.")
+        folder = Path(self._training.run.folder)
+        text = options.command("train", folder / RECIPE, run=folder, root=folder)
+        self._copy(text, "The command is on the clipboard. It goes on from the last figures.")
 
     def _save_settings(self) -> None:
         from . import work

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 
+from ...options import DEVICES
 from . import layer_volumes
 from .controls import fill, switch_off
 
@@ -50,7 +51,7 @@ def offer_images(
 
 def offer_devices(box: QComboBox, shelf: Shelf, wanted: Preferences) -> None:
     """List in `box` where to compute; what the shelf did not find cannot be chosen."""
-    devices = [("Automatic", "auto"), ("CPU", "cpu"), ("CUDA", "cuda"), ("MPS", "mps")]
+    devices = [("Automatic" if name == "auto" else name.upper(), name) for name in DEVICES]
     fill(box, devices, wanted.device if shelf.devices.get(wanted.device, True) else "auto")
     for device in (name for name, present in shelf.devices.items() if not present):
         switch_off(box, device, "not found on this computer")

@@ -9,9 +9,9 @@ import numpy as np
 from napari.layers import Image, Layer
 from qtpy.QtWidgets import QTabWidget
 
+from ... import options
 from ...errors import SettingsError
 from ...progress import Progress
-from ...recon.command import command
 from ...recon.hidden_lines import cannot_thin
 from ...recon.methods import METHODS, unfit
 from ...recon.reconstruct import ReconSettings, Reconstruction, warnings
@@ -285,10 +285,11 @@ class ReconstructWidget(Dock):
     def _copy_command(self) -> None:
         with jobs.errors_shown():
             given, source = self._input(), self._data.file()
-            text = command(
+            text = options.command(
+                "reconstruct",
                 source,
-                layer_volumes.beside(source, f"{given.settings.method}.nii.gz"),
-                given.settings,
+                output=layer_volumes.beside(source, f"{given.settings.method}.nii.gz"),
+                settings=given.settings,
                 sampling=self.form.sampling(),
                 mask_file=self._mask.file if self.form.mask.currentData() == GIVEN else None,
                 axes=self.form.axes.text().strip(),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ...errors import SettingsError
-from ...recon.reconstruct import CONSISTENCY
-from ...recon.sampling import KINDS, Sampling
+from ...recon.sampling import KINDS
+from ...recon.settings import CONSISTENCY, ReconSettings, Sampling
 from ..kit.controls import Page, Paragraph, beside, button, check, choice, fill, line, number, progress_bar
 
 _CENTRE = 0.32  # share of the measured columns in the centre: 8 % at 4x, 4 % at 8x
@@ -38,12 +38,13 @@ class ReconstructForm(Page):
 
     def _sampling(self) -> None:
         self.mask = choice()
-        self.acceleration = number(1, 64, 4, 1, "How many times fewer columns are measured.", "x")
-        self.centre = number(0, 1, 0.08, 0.01, "Share of the columns that form the fully measured centre.", "", 3)
+        self.acceleration = number(1, 64, Sampling.acceleration, 1, "How many times fewer columns are measured.", "x")
+        centre = Sampling.center_fraction
+        self.centre = number(0, 1, centre, 0.01, "Share of the columns that form the fully measured centre.", "", 3)
         self.seed = line("Seed of the mask, a whole number; left empty, the name of the file is the seed.")
         self.seed.setPlaceholderText("from the name")
         self.direction = choice("Axis of the phase encoding, along which columns or rows are left out.")
-        fill(self.direction, [("along x (columns)", "x"), ("along y (rows)", "y")], "x")
+        fill(self.direction, [("along x (columns)", "x"), ("along y (rows)", "y")], Sampling.direction)
         self.read_out = Paragraph()
         self.view = check("Show &k-space")
         self.load = button("&Load…")
@@ -59,8 +60,9 @@ class ReconstructForm(Page):
             "What happens to the measured samples after the method. Hard puts them back, soft uses a weighted mean of "
             "them and the result, none leaves the result as it is."
         )
-        fill(self.consistency, [(_CONSISTENCY[name], name) for name in CONSISTENCY], "hard")
-        self.weight = number(0, 1e6, 1, 0.5, "Weight of the measured samples against the result.", "")
+        fill(self.consistency, [(_CONSISTENCY[name], name) for name in CONSISTENCY], ReconSettings.dc)
+        weight = ReconSettings.dc_weight
+        self.weight = number(0, 1e6, weight, 0.5, "Weight of the measured samples against the result.", "")
         self.device = choice("Where a network computes. Automatic chooses the fastest one present.")
         self.warnings = Paragraph()
         self.preview = check("Preview &slice")

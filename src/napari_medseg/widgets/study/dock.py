@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QFileDialog
 
+from ... import options
 from ...errors import MedsegError, SettingsError
 from ...progress import Job, Progress
-from ...recon.command import study_command
 from ...recon.export import save_plot, save_table
 from ...recon.methods import METHODS, NEEDS_COILS
 from ...recon.reconstruct import ReconSettings
@@ -195,8 +195,12 @@ class StudyWidget(Dock):
             source = self._file()
             target = layer_volumes.beside(source, "acceleration.csv")
             model = self.form.model.currentData()
-            method = self.form.method.currentData()
-            self._copy(study_command(source, target, model, method, self._settings()))
+            recon = ReconSettings(self.form.method.currentData())
+            settings = self._settings()
+            text = options.command(
+                "study acceleration", source, output=target, model=model, recon=recon, settings=settings
+            )
+            self._copy(text)
 
 
 def _work(volume: Volume, settings: StudySettings, recon: ReconSettings, models: list[Any]) -> Job[Study]:

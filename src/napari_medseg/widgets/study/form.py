@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QTableWidgetItem
 
+from ...runs.settings import StudySettings
 from ..kit.controls import Page, Paragraph, beside, button, choice, line, progress_bar
 from ..kit.tables import fit, table
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 _HEAD = ("Times", "Dice", "Drift\n(%)", "PSNR\n(dB)", "SSIM", "Class")
 _CLASS = 5
-_ACCELERATIONS = "1, 2, 3, 4, 5, 6, 8, 10, 12"
 
 
 class StudyForm(Page):
@@ -27,7 +27,7 @@ class StudyForm(Page):
         self.model = choice("The model that segments every reconstruction.")
         self.method = choice("How the images are reconstructed.")
         self.accelerations = line("How many times fewer columns are measured: numbers from 1 up, with commas.")
-        self.accelerations.setText(_ACCELERATIONS)
+        self.accelerations.setText(", ".join(map(str, StudySettings.accelerations)))
         self.run = button("&Run")
         self.cancel = button("&Cancel")
         self.bar = progress_bar()

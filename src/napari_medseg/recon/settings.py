@@ -1,0 +1,196 @@
+"""What can be set of a reconstruction, its mask, its probe and a comparison of methods; light, so that help is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..errors import SettingsError
+from ..options import DEVICES, option
+
+if TYPE_CHECKING:
+    import numpy as np
+
+CONSISTENCY = ("none", "soft", "hard")
+DIRECTIONS = ("x", "y")
+HIDDEN = 1 / 6
+"""Share of the measured lines outside of the full centre that is hidden from methods which are to predict it."""
+
+
+@dataclass(frozen=True)
+class ReconSettings:
+    """Options of a reconstruction.
+
+    Parameters
+    ----------
+    method : str
+        One of `methods.METHODS`, or the name of a model that reconstructs.
+    dc : {"none", "soft", "hard"}
+        Data consistency after the method; ``hard`` puts the measured samples back.
+    dc_weight : float
+        Weight of the measured samples where `dc` is ``soft``.
+    strength : float or None
+        Weight of total variation or wavelets, see `classical.tv_steps`; None for the default of the method.
+    iterations : int or None
+        Of the method; None for its default.
+    device : {"auto", "cpu", "cuda", "mps"}
+        Where a network computes.
+
+    Raises
+    ------
+    SettingsError
+        If a value is not among these.
+    """
+
+    method: str = option(
+        "tv",
+        "zero-filled, tv, wavelet, sense, sense-tv, or a model that reconstructs",
+        metavar="NAME",
+        always=True,
+    )
+    dc: str = option("hard", "data consistency afterwards", choices=CONSISTENCY)
+    dc_weight: float = option(1.0, "of the samples, with --dc soft", metavar="W")
+    strength: float | None = option(None, "of total variation or wavelets", metavar="S")
+    iterations: int | None = option(None, "of the method", metavar="N")
+    device: str = option("auto", "where a network runs", choices=DEVICES)
+
+    def __post_init__(self) -> None:
+        if self.dc not in CONSISTENCY:
+            raise SettingsError(f"Data consistency is {self.dc!r}; choose one of {', '.join(CONSISTENCY)}.")
+        if not 0 <= self.dc_weight < math.inf:
+            raise SettingsError(f"The weight of data consistency is {self.dc_weight}; expected a number from 0 up.")
+
+    @property
+    def weight(self) -> float | None:
+        """Weight for `data_consistency`; None is hard."""
+        return {"none": 0.0, "soft": self.dc_weight, "hard": None}[self.dc]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How k-space is undersampled.
+
+    Parameters
+    ----------
+    kind : str
+        One of `KINDS`; ``poisson`` samples in two directions, the others whole columns. See `sampling_mask`.
+    acceleration : float
+        From 1 up.
+    center_fraction : float
+        Share of the columns in the fully measured centre, of ``center_heavy`` the share of the sampled ones, of
+        ``poisson`` the share of either axis.
+    seed : int, optional
+        Left out, the name of the file is the seed: all slices of a file share a mask, in every run.
+    offset : int, optional
+        First column of the equispaced and magic kinds, drawn if left out; the others ignore it.
+
+    Raises
+    ------
+    SettingsError
+        If the kind does not exist or a number is out of its range.
+    """
+
+    kind: str = option(
+        "random",
+        "undersample: random, equispaced_fraction, poisson, ... (default: do not)",
+        flag="--mask",
+        metavar="KIND",
+        always=True,
+    )
+    acceleration: float = option(4.0, "how many times", metavar="A")
+    center_fraction: float = option(0.08, "share of centre columns", metavar="F")
+    seed: int | None = option(None, "of the mask; default: from the file name", metavar="N")
+    offset: int | None = option(None, "first column of equal steps", metavar="N")
+    direction: str = option("x", "axis of the phase encoding", choices=DIRECTIONS)
+
+    def __post_init__(self) -> None:
+        from . import sampling  # needs NumPy, which help does not wait for
+
+        if self.direction not in DIRECTIONS:
+            raise SettingsError(f"The direction of the phase encoding is {self.direction!r}; choose x or y.")
+        sampling.check(self.kind, self.acceleration, self.center_fraction, self.seed, self.offset)
+
+    def mask(self, shape: tuple[int, int], name: str = "") -> np.ndarray:
+        """Draw the mask for k-space of `shape` (rows, columns) from the file `name`.
+
+        Without seed and name the seed is 0.
+
+        Returns
+        -------
+        numpy.ndarray, shape (x,) or, of ``poisson`` and along ``y``, (y, x), bool
+
+        Raises
+        ------
+        SettingsError
+            If `shape` does not have two axes or the options cannot be met on it.
+        """
+        from . import sampling
+
+        return sampling.draw(self, shape, name)
+
+
+@dataclass(frozen=True)
+class HiddenSettings:
+    """Options of a comparison by hidden lines.
+
+    Parameters
+    ----------
+    share : float
+        Share of the lines outside of the full centre that is hidden.
+    repeats : int
+        Choices of hidden lines whose errors are pooled.
+    seed : int
+        Of the choices; repeat by repeat, and slice by slice, the same for every method.
+
+    Raises
+    ------
+    SettingsError
+        If a value is out of its range.
+    """
+
+    share: float = option(
+        HIDDEN, "share of the lines outside of the full centre that is hidden", flag="--hidden-share", metavar="F"
+    )
+    repeats: int = option(4, "choices of hidden lines whose errors are pooled", metavar="N")
+    seed: int = option(0, "of the choices of hidden lines", flag="--hidden-seed", metavar="N")
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share < 1:
+            raise SettingsError(f"The share of hidden lines is {self.share}; expected a number between 0 and 1.")
+        if self.repeats < 1:
+            raise SettingsError(f"The number of choices of hidden lines is {self.repeats}; expected 1 or more.")
+        if self.seed < 0:
+            raise SettingsError(f"The seed is {self.seed}; expected a whole number from 0 up.")
+
+
+@dataclass(frozen=True)
+class ProbeSettings:
+    """Options of a probe.
+
+    Parameters
+    ----------
+    repeats : int
+        Reconstructions of either kind: with noise added, and with lines dropped.
+    dropped : float
+        Share of the lines outside of the full centre that is dropped.
+    seed : int
+        Of noise and lines; repeat by repeat, and slice by slice, the same for every method.
+
+    Raises
+    ------
+    SettingsError
+        If a value is out of its range.
+    """
+
+    repeats: int = 4
+    dropped: float = 0.1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.repeats < 1:
+            raise SettingsError(f"The number of repeats is {self.repeats}; expected 1 or more.")
+        if not 0 < self.dropped < 1:
+            raise SettingsError(f"The share of dropped lines is {self.dropped}; expected a number between 0 and 1.")
+        if self.seed < 0:
+            raise SettingsError(f"The seed is {self.seed}; expected a whole number from 0 up.")

@@ -1,0 +1,44 @@
+"""What can be set of a segmentation; light, so that help is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..options import DEVICES, option
+
+CONTEXTS = ("auto", "z", "t", "none")
+
+
+@dataclass(frozen=True)
+class InferenceSettings:
+    """Options of a segmentation run.
+
+    Parameters
+    ----------
+    device : {"auto", "cpu", "cuda", "mps"}
+        ``auto`` takes the fastest one present.
+    batch : int
+        Slices per batch; 0 plans it from the memory. Models that see neighbouring slices take one after the other.
+    channel : int or None
+        Which channel to use where the image has a channel axis that is not RGB.
+    uncertainty : bool
+        Also return an 8-bit image: 0 sure, 255 undecided.
+    split_objects : bool
+        Number touching objects one by one instead of by class.
+    context : {"auto", "z", "t", "none"}
+        Where a model that sees three slices finds the neighbours: ``auto`` takes z, without it time; with ``none`` the
+        slice stands for its neighbours. Other models do not use it.
+    """
+
+    device: str = option("auto", "where to compute", choices=DEVICES)
+    batch: int = option(0, "slices at a time; 0 plans it", metavar="N", smallest=0)
+    channel: int | None = option(None, "channel to use, from 0", metavar="N", smallest=0)
+    uncertainty: bool = option(
+        False, "also write where the model was undecided (0 sure, 255 undecided)", metavar="FILE", file=True
+    )
+    split_objects: bool = option(False, "number touching objects one by one")
+    context: str = option(
+        "auto",
+        "where models that see three slices find the neighbours; auto: along z, else along time",
+        choices=CONTEXTS,
+    )
