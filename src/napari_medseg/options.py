@@ -17,7 +17,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from types import UnionType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 PROGRAM = "napari-medseg"
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -84,7 +87,7 @@ def option(default: Any, help: str, **more: Any) -> Any:
     return dataclasses.field(default=default, metadata={_ROW: Option(help, default=default, **more)})
 
 
-def table(kind: type) -> dict[str, Option]:
+def table(kind: type[DataclassInstance]) -> dict[str, Option]:
     """The options of a settings dataclass, by the names of its fields."""
     types = typing.get_type_hints(kind)
     rows = {}
@@ -96,7 +99,11 @@ def table(kind: type) -> dict[str, Option]:
 
 
 def add_arguments(
-    parser: argparse.ArgumentParser, kind: type, *, only: Collection[str] = (), required: Collection[str] = ()
+    parser: argparse.ArgumentParser,
+    kind: type[DataclassInstance],
+    *,
+    only: Collection[str] = (),
+    required: Collection[str] = (),
 ) -> None:
     """Add the options of a settings dataclass to the parser of a command.
 
@@ -119,7 +126,7 @@ def add_arguments(
         parser.add_argument(row.flag, dest=row.place, help=_help(row, name in required), **form)
 
 
-def given(args: argparse.Namespace, kind: type) -> dict[str, Any]:
+def given(args: argparse.Namespace, kind: type[DataclassInstance]) -> dict[str, Any]:
     """The fields of a settings dataclass that were given on the command line."""
     found = {}
     for name, row in table(kind).items():
@@ -129,7 +136,7 @@ def given(args: argparse.Namespace, kind: type) -> dict[str, Any]:
     return found
 
 
-def read(args: argparse.Namespace, kind: type) -> Any:
+def read(args: argparse.Namespace, kind: type[DataclassInstance]) -> Any:
     """Settings of the parsed arguments; what was left out keeps its default."""
     return kind(**given(args, kind))
 
