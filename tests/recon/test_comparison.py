@@ -5,10 +5,11 @@ import csv
 import numpy as np
 import pytest
 
-from napari_medseg import metrics
+from napari_medseg import cli, metrics
 from napari_medseg.errors import VolumeError
 from napari_medseg.kspace import KSpace
 from napari_medseg.progress import run
+from napari_medseg.recon import figures
 from napari_medseg.recon.comparison import VIEWS, Source, compare_job, residuals_only, view_job, view_limits, write_csv
 from napari_medseg.recon.contributions import magnitude
 
@@ -55,3 +56,28 @@ def test_tiny_images_have_no_ssim_map():
     kspace = KSpace(np.ones((1, 1, 6, 8), np.complex64))
     with pytest.raises(VolumeError, match="7 x 7"):
         run(view_job("ssim", kspace, None, [Source("a", "tv", np.ones((1, 6, 8), np.float32), None, [])]))
+
+
+def test_a_new_figure_is_one_row(case, tmp_path, monkeypatch, capsys):
+    kspace, _, results = case
+    bias = figures.Figure("Mean bias", lambda truth, images, _: float((images - truth).mean()), "lower", "a.u.", 1)
+    monkeypatch.setitem(figures.FIGURES, "bias", bias)
+    rows = run(compare_job(kspace, None, results, None))
+    assert rows[0].volume["bias"] > 0 > rows[1].volume["bias"] and "bias" in rows[0].slices[0]
+    assert list(figures.headings().values())[-2:] == ["Mean bias (a.u.)", "Data residual"]
+    assert "Mean bias" in figures.directions().split("lower is better for")[1]
+    write_csv(tmp_path / "a.csv", rows)
+    heading, first, *_ = csv.reader((tmp_path / "a.csv").open())
+    assert float(first[heading.index("bias_a.u.")]) == pytest.approx(rows[0].volume["bias"])
+    source = tmp_path / "raw.npy"
+    np.save(source, np.stack([kspace.slice(index) for index in range(2)]))
+    line = f"reconstruct {source} --axes scyx --mask random --method tv --iterations 2 -o {tmp_path / 'image.nii.gz'}"
+    assert cli.main(line.split()) == 0
+    assert "Mean bias (a.u.)" in capsys.readouterr().out
+
+
+def test_headings_and_columns_of_the_tables():
+    assert list(figures.headings().values()) == ["NMSE", "PSNR (dB)", "SSIM", "MAE / max", "Data residual"]
+    assert list(figures.columns().values()) == ["nmse", "psnr_db", "ssim", "mae_share_of_maximum", "data_residual"]
+    assert figures.directions() == "Higher is better for PSNR, SSIM; lower is better for NMSE, MAE / max."
+    assert figures.FIGURES["psnr"].text(None) == "-" and figures.FIGURES["psnr"].text(25.77941) == "25.7794"

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 from napari_medseg import cli, io, samples
 from napari_medseg.io.contributions import layer_tuple
 from napari_medseg.progress import Progress
-from napari_medseg.recon.reconstruct import CONVENTION
+from napari_medseg.recon.figures import CONVENTION
 from napari_medseg.volume import Volume
 from napari_medseg.widgets.reconstruct import view as slice_view
 

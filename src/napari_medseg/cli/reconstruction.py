@@ -159,12 +159,15 @@ def _one_of_many(title: str, outcome: Outcome) -> str:
 
 def _one_image(title: str, outcome: Outcome) -> str:
     """What came of a single reconstruction, with its figures."""
+    from ..recon.figures import shown
+
     figures = outcome.record.figures if outcome.record else {}
     lines = [_image_text(outcome)]
     if figures.get("metrics"):
-        rows = [["", "NMSE", "PSNR (dB)", "SSIM", "MAE / max"]]
+        columns = shown()
+        rows = [["", *(figure.heading for figure in columns.values())]]
         for name, row in figures["metrics"].items():
-            rows.append([name, *(_number(row[key]) for key in ("nmse", "psnr", "ssim", "mae_share"))])
+            rows.append([name, *(figure.text(row[key]) for key, figure in columns.items())])
         lines += [terminal.table(rows), figures["convention"]]
     return "\n".join(lines)
 
@@ -188,10 +191,6 @@ def _warn(run: Run, single: bool) -> None:
     texts = rows[0]["warnings"] if single and rows else terminal.warnings(rows)
     for text in texts:
         terminal.complain(text)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
 
 
 def _reading(args: Namespace) -> dict[str, Any]:

@@ -11,20 +11,15 @@ import numpy as np
 from .. import metrics
 from ..kspace import KSpace
 from ..progress import Job, Progress
+from . import figures
 from .contributions import magnitude
 from .export import save_table
-from .reconstruct import CONVENTION, compare
+from .reconstruct import compare
 
 VIEWS = ("error", "difference", "ssim")
 """What `view_job` shows: ``|result - reference|``, ``result - reference``, and `metrics.ssim_map`."""
 ERROR_SHARE = 0.2
 """Of the largest value of the reference: where the scale of errors and differences ends."""
-
-FIELDS = ("nmse", "psnr", "ssim", "mae_share", "residual")
-"""Figures of a `Row`: those of `reconstruct.compare`, with the error as a share of the maximum, and the residual."""
-
-_TITLES = ("nmse", "psnr_db", "ssim", "mae_share_of_maximum", "data_residual")
-_NO_FIGURES: Mapping[str, float | None] = dict.fromkeys(FIELDS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,8 +100,8 @@ def residuals_only(sources: Sequence[Source]) -> list[Row]:
     return [
         Row(
             source.name,
-            {**_NO_FIGURES, "residual": source.residual},
-            [{**_NO_FIGURES, "residual": residual} for residual in source.residuals],
+            {**dict.fromkeys(figures.FIGURES), figures.RESIDUAL: source.residual},
+            [{**dict.fromkeys(figures.FIGURES), figures.RESIDUAL: residual} for residual in source.residuals],
         )
         for source in sources
     ]
@@ -115,13 +110,8 @@ def residuals_only(sources: Sequence[Source]) -> list[Row]:
 def _figures(reference: np.ndarray, image: np.ndarray, maximum: float) -> Mapping[str, float | None]:
     """Of one slice (1, y, x); nothing of an empty one, which has no scale."""
     if not reference.any():
-        return _NO_FIGURES
-    return {
-        "nmse": metrics.nmse(reference, image),
-        "psnr": metrics.psnr(reference, image, maximum),
-        "ssim": metrics.ssim(reference, image, maximum) if min(reference.shape[1:]) >= 7 else None,
-        "mae_share": metrics.mae(reference, image) / maximum,
-    }
+        return dict.fromkeys(figures.FIGURES)
+    return figures.measure(reference, image, maximum)
 
 
 def view_job(
@@ -185,8 +175,9 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
     FileError
         If it cannot be written.
     """
-    table = [["result", "slice", *_TITLES]]
+    names = figures.columns()
+    table = [["result", "slice", *names.values()]]
     for row in rows:
-        for place, figures in (("all", row.volume), *enumerate(row.slices)):
-            table.append([row.name, place, *("" if figures[name] is None else figures[name] for name in FIELDS)])
-    save_table(path, [*table, [f"# {CONVENTION}"]])
+        for place, values in (("all", row.volume), *enumerate(row.slices)):
+            table.append([row.name, place, *("" if values[key] is None else values[key] for key in names)])
+    save_table(path, [*table, [f"# {figures.CONVENTION}"]])

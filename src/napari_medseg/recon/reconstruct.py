@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import metrics
 from ..errors import SettingsError, VolumeError
 from ..io import items
 from ..kspace import KSpace
@@ -19,6 +18,7 @@ from ..record import Record, UsedModel, now, software
 from ..volume import Volume
 from . import methods
 from .consistency import data_residual
+from .figures import CONVENTION, measure
 from .sampling import effective_acceleration
 from .settings import ReconSettings, Sampling
 from .transforms import centre_crop, ifft2c, rss
@@ -270,32 +270,16 @@ def models_used(model: TrainedModel | None) -> tuple[UsedModel, ...]:
     return (UsedModel(model.card.name, model.card.sha256, model.card.architecture),)
 
 
-CONVENTION = (
-    "NMSE, PSNR and MAE over the whole volume, SSIM as the mean over slices (7 x 7 uniform window); data range: the "
-    "maximum of the reference volume; no masking, no rescaling (fastMRI's definitions)"
-)
-
-
 def compare(reference: np.ndarray, images: Mapping[str, np.ndarray]) -> dict[str, dict[str, float | None]]:
-    """NMSE, PSNR (dB), SSIM and MAE of images (slice, y, x) against `reference`, by the names of the images.
+    """The figures of images (slice, y, x) against `reference`, by the names of the images.
 
     Raises
     ------
     VolumeError
         If shapes differ.
     """
-    largest = float(reference.max()) or 1.0
-    small = min(reference.shape[1:]) < 7
-    return {
-        name: {
-            "nmse": metrics.nmse(reference, image),
-            "psnr": metrics.psnr(reference, image),
-            "ssim": None if small else metrics.ssim(reference, image),
-            "mae": metrics.mae(reference, image),
-            "mae_share": metrics.mae(reference, image) / largest,
-        }
-        for name, image in images.items()
-    }
+    maximum = float(reference.max())
+    return {name: measure(reference, image, maximum) for name, image in images.items()}
 
 
 def describe(mask: np.ndarray, origin: str) -> dict[str, Any]:

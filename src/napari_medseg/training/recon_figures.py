@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from .. import metrics, models
+from .. import models
 from ..progress import run
 from ..recon import data_consistency, fft2c, ifft2c
 from ..recon.classical import tv
+from ..recon.figures import FIGURES
 from ..recon.learned import STEPS, WARM, brightness, cascade_job, refine, restore, transform
 from .data.simulated import mask_of, volumes
 from .data.sources import Source
@@ -33,7 +34,7 @@ def reconstruct(model: models.TrainedModel, kspace: np.ndarray, mask: np.ndarray
 
 
 def figures(model: models.TrainedModel, sources: Iterable[Source], root: Path) -> dict[str, Any]:
-    """PSNR (dB), SSIM and NMSE of `model`, zero-filled and TV with hard data consistency, per mask and subject.
+    """Figures of `model`, zero-filled and TV with hard data consistency, per mask and subject.
 
     Each figure is the mean over three masks. Volumes and masks are simulated, see `simulated.volumes`. The entry
     ``spots`` of a cascade: see `spots`.
@@ -50,13 +51,20 @@ def figures(model: models.TrainedModel, sources: Iterable[Source], root: Path) -
             masks = [mask_of(kind, kspace.shape[-1], acceleration, fraction, subject, n) for n in range(_SEEDS)]
             for name, method in methods.items():
                 images = [method(kspace, mask) for mask in masks]
-                rows[name] = {
-                    key: round(float(np.mean([score(reference, image) for image in images])), 4)
-                    for key, score in (("psnr", metrics.psnr), ("ssim", metrics.ssim), ("nmse", metrics.nmse))
-                }
+                rows[name] = _means(reference, images)
     if model.card.design == "cascade":
         table["spots"] = spots(model, sources, root)
     return table
+
+
+def _means(reference: np.ndarray, results: Iterable[np.ndarray]) -> dict[str, float]:
+    """Mean of each figure that stands on cards over `results`, each of the shape of `reference` (slice, y, x)."""
+    results, maximum, means = list(results), float(reference.max()), {}
+    for key, figure in FIGURES.items():
+        if figure.on_card:
+            values = [figure.function(reference, images, maximum) for images in results]
+            means[key] = round(float(np.mean(values)), 4)
+    return means
 
 
 def _tv_dc(measured: np.ndarray, mask: np.ndarray) -> np.ndarray:

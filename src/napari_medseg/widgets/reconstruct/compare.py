@@ -13,9 +13,9 @@ from qtpy.QtWidgets import QFileDialog, QHeaderView
 
 from ...errors import MedsegError
 from ...kspace import KSpace
-from ...recon.comparison import ERROR_SHARE, FIELDS, Row, Source, compare_job, residuals_only, view_job, write_csv
+from ...recon.comparison import ERROR_SHARE, Row, Source, compare_job, residuals_only, view_job, write_csv
 from ...recon.contributions import FILE
-from ...recon.reconstruct import CONVENTION
+from ...recon.figures import CONVENTION, directions, headings
 from ..kit import jobs
 from ..kit.controls import Page, Paragraph, apply, beside, button, choice, fill, number, switch_off
 from ..kit.layer_volumes import SIGHT
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from napari import Viewer
 
 _SCAN = "scan"
-_HEAD = ("NMSE", "PSNR\n(dB)", "SSIM", "MAE /\nmax", "Data\nresidual")
 _VIEWS = {"error": "Error (absolute)", "difference": "Difference (signed)", "ssim": "SSIM map"}
 
 
@@ -55,9 +54,11 @@ class ComparePage(Page):
         self._differences = Differences(viewer)
         self.reference = choice("What the results are compared with.")
         self.results = Ticks("Choose results…", "Tick the results to compare.", "results")
-        self.table = table(_HEAD, "Figures of the whole volume. Choose a line to see its slices.")
+        # the last word below the others, so that the columns are narrow
+        head = ["\n".join(text.rsplit(maxsplit=1)) for text in headings().values()]
+        self.table = table(head, f"Figures of the whole volume. Choose a line to see its slices. {directions()}")
         self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        self.slices = table(("Slice", *_HEAD), "Figures of every slice. Click a line to go to the slice.")
+        self.slices = table(("Slice", *head), "Figures of every slice. Click a line to go to the slice.")
         self.title = Paragraph()
         self.view = choice(
             "Error: |result - reference|. Difference: result - reference, red where the result is too bright, blue "
@@ -191,7 +192,7 @@ class ComparePage(Page):
         lead = f"{self._scan.name} " if self._scan else ""
         fill_table(self.table, [cells for row in rows for cells in ([row.name.removeprefix(lead)], _texts(row.volume))])
         for place in range(0, 2 * len(rows), 2):
-            self.table.setSpan(place, 0, 1, len(_HEAD))
+            self.table.setSpan(place, 0, 1, self.table.columnCount())
         self.table.selectRow(2 * len(rows) - 1)
         self._show_slices()
         self.update_controls()
@@ -250,7 +251,7 @@ def _own_reference(scan: Scan | None) -> str:
 
 
 def _texts(figures: Mapping[str, float | None]) -> list[str]:
-    return [_text(figures[field]) for field in FIELDS]
+    return [_text(figures[key]) for key in headings()]
 
 
 def _text(value: float | None) -> str:
