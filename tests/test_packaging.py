@@ -16,7 +16,7 @@ from napari_medseg.training.settings import read_settings
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(str(resources.files("napari_medseg")))
 RECIPES = sorted((PACKAGE / "training" / "recipes").glob("*.json"))
-HEAVY = {"PyQt5", "PyQt6", "PySide6", "magicgui", "napari", "numpy", "qtpy", "torch"}
+HEAVY = {"PyQt5", "PyQt6", "PySide6", "filelock", "magicgui", "napari", "numpy", "pydantic", "qtpy", "torch"}
 
 
 def test_both_manifest_paths_are_one_file():

@@ -14,6 +14,7 @@ import torch
 
 import napari_medseg
 from napari_medseg import cli, models, samples
+from napari_medseg.training import fine_tune
 from napari_medseg.training.settings import read_settings
 from napari_medseg.volume import Volume
 
@@ -131,6 +132,12 @@ def check(line):
 def test_settings_of_the_page_are_valid():
     Path("settings.json").write_text(settings_of_docs(), encoding="utf-8")
     assert read_settings(Path("settings.json")).name == "my-heart"
+
+
+def test_fine_tune_settings_of_the_page_are_valid():
+    (text,) = blocks(ROOT / "docs" / "fine_tune.md", "json")
+    Path("settings.json").write_text(text, encoding="utf-8")
+    assert fine_tune.read(Path("settings.json")).annotated[0].reviewed == (3, 4, 5)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

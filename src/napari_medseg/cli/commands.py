@@ -225,12 +225,14 @@ def _say_why() -> None:
 
 def _recipe(name: str) -> Path:
     """A settings file, or the recipe of that name in the package."""
-    recipes = Path(__file__).parents[1] / "training" / "recipes"
-    own, shipped = Path(name), recipes / f"{name}.json"
+    from ..training.settings import RECIPES
+
+    own = Path(name)
+    shipped = RECIPES / f"{name}.json"
     if own.is_file() or own.suffix == ".json":
         return own
     if not shipped.is_file():
-        known = ", ".join(sorted(path.stem for path in recipes.glob("*.json")))
+        known = ", ".join(sorted(path.stem for path in RECIPES.glob("*.json")))
         raise SettingsError(f"'{name}' is neither a settings file nor a bundled recipe; the recipes are {known}.")
     return shipped
 

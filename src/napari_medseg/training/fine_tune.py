@@ -20,7 +20,7 @@ from .data.dataset import load
 from .data.folders import LabelledImage, read_dataset_file, write_dataset
 from .data.sources import Source
 from .evaluate import dice_by_class, score_images
-from .settings import Phase, TrainSettings, read_settings
+from .settings import RECIPES, Phase, TrainSettings, read_settings
 
 _log = logging.getLogger(__name__)
 
@@ -316,7 +316,7 @@ def _replay(settings: FineTuneSettings, path: Path, same: bool) -> tuple[Source,
         raise SettingsError(
             "The old data do not hold the new classes, so they cannot be rehearsed. Leave out the replay folder."
         )
-    recipe = Path(__file__).parent / "recipes" / card.recipe
+    recipe = RECIPES / card.recipe
     if not card.recipe or not recipe.is_file():
         raise SettingsError(f"Neither the recipe nor the data of '{card.name}' are known. Leave out the replay folder.")
     folder = Path(settings.replay).resolve()
