@@ -395,6 +395,37 @@ def test_verdict_where_nothing_could_be_measured():
     assert text.startswith("Nothing that both models know could be measured on 1 held-out slice") and doubtful(found)
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "slices", "text"),
+    [
+        ({"a": 0.5}, {"a": 0.6}, 3, "It is better than all by 0.100 (Dice) on 3 held-out slices."),
+        ({"a": 0.5}, {"a": 0.5001}, 3, "It is better than all by less than 0.001 (Dice) on 3 held-out slices."),
+        ({"a": 0.6}, {"a": 0.5}, 3, "It is worse than all by 0.100 (Dice) on 3 held-out slices."),
+        ({"a": 0.5}, {"a": 0.5}, 3, "No better than all on 3 held-out slices: its weights were the best."),
+        (
+            {"a": 0.5},
+            {"a": 0.6, "b": 0.7},
+            3,
+            "What both know (a) is found better than all by 0.100 (Dice) on 3 held-out slices.",
+        ),
+        (
+            {},
+            {"a": 0.6},
+            1,
+            "all does not find these classes, so only the new model was measured, on 1 held-out slice. "
+            "So few say little: look at the difference too.",
+        ),
+    ],
+)
+def test_verdict_holds_the_new_model_against_the_one_before(before, after, slices, text):
+    assert verdict_text(fine_tune.Comparison(before, after, slices), SimpleNamespace(base="all")) == text
+
+
+def test_verdict_on_the_slice_that_was_learnt_says_little():
+    found = fine_tune.Comparison({"a": 0.5}, {"a": 0.6}, 1, held_back=False)
+    assert verdict_text(found, SimpleNamespace(base="all")).startswith("A single reviewed slice was learnt")
+
+
 def test_verdict_names_a_class_that_is_hardly_found():
     found = fine_tune.Comparison({}, {"everything": 0.05}, 2)
     assert verdict_text(found, SimpleNamespace(base="all")).endswith("It hardly finds everything: train longer.")

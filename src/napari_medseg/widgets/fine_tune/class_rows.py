@@ -78,15 +78,17 @@ def class_rows(
     rows: dict[str, ClassRow] = {}
     for mine in painted:
         name = renamed.get(mine.name, mine.name)
-        new = ClassRow(mine.name, name, theirs.get(name) or mine.colour, (mine.label,), name in theirs)
-        same = rows.get(mine.name, new)
-        labels = {*same.labels, mine.label}
-        rows[mine.name] = replace(new, labels=tuple(sorted(labels)))
-    names = {row.name for row in rows.values()}
-    absent = [ClassRow(name, name, colour, (), True) for name, colour in theirs.items() if name not in names]
+        labels = {mine.label}
+        if mine.name in rows:
+            labels.update(rows[mine.name].labels)
+        colour = theirs.get(name) or mine.colour
+        rows[mine.name] = ClassRow(mine.name, name, colour, tuple(sorted(labels)), known=name in theirs)
+    found = list(rows.values())
+    names = {row.name for row in found}
+    found += [ClassRow(name, name, theirs[name], (), known=True) for name in theirs if name not in names]
     order = list(theirs)
-    found = [replace(row, learn=row.key not in dropped) for row in (*rows.values(), *absent)]
-    return sorted(found, key=lambda row: order.index(row.name) if row.known else len(order))
+    found.sort(key=lambda row: order.index(row.name) if row.known else len(order))
+    return [replace(row, learn=row.key not in dropped) for row in found]
 
 
 def dataset_rows(classes: Sequence[LabelClass], card: ModelCard | None) -> list[ClassRow]:

@@ -54,36 +54,47 @@ class ClassTable(QObject):
         fixed : bool
             Show names and ticks as they are, for a data set that brings its own classes.
         """
-        shown = tuple(rows), model, fixed
+        shown = (tuple(rows), model, fixed)
         if shown == self._shown or self.widget.state() == QAbstractItemView.State.EditingState:
             return  # the next look comes after the person has typed a name
-        self._rows, self._shown = rows, shown
+        self._rows = rows
+        self._shown = shown
         self.widget.blockSignals(True)
         self.widget.setRowCount(len(rows))
         for place, row in enumerate(rows):
-            labels = ", ".join(map(str, row.labels)) or "-"
-            words = "known" if row.known else "new"
-            tips = {True: f"{model} finds this class.", False: f"{model} does not know this class; it is learnt anew."}
-            for column, text in enumerate((row.name, labels, words)):
-                item = QTableWidgetItem(text)
-                item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable)
-                item.setToolTip(tips[row.known] if column == 2 else f"{row.name}\n{_TOOLTIP}")
-                self.widget.setItem(place, column, item)
-            name = self.widget.item(place, 0)
-            name.setData(Qt.ItemDataRole.DecorationRole, QColor(row.colour))
-            if not fixed:
-                name.setFlags(name.flags() | Qt.ItemFlag.ItemIsUserCheckable)
-                name.setCheckState(Qt.CheckState.Checked if row.learn else Qt.CheckState.Unchecked)
-            if row.labels and not fixed:
-                name.setFlags(name.flags() | Qt.ItemFlag.ItemIsEditable)
+            self._show_row(place, row, model, fixed)
         self.widget.blockSignals(False)
         fit(self.widget)
+
+    def _show_row(self, place: int, row: ClassRow, model: str, fixed: bool) -> None:
+        labels = ", ".join(map(str, row.labels)) or "-"
+        name = _item(row.name, f"{row.name}\n{_TOOLTIP}")
+        name.setData(Qt.ItemDataRole.DecorationRole, QColor(row.colour))
+        if not fixed:
+            name.setFlags(name.flags() | Qt.ItemFlag.ItemIsUserCheckable)
+            name.setCheckState(Qt.CheckState.Checked if row.learn else Qt.CheckState.Unchecked)
+        if row.labels and not fixed:
+            name.setFlags(name.flags() | Qt.ItemFlag.ItemIsEditable)
+        known = f"{model} finds this class."
+        new = f"{model} does not know this class; it is learnt anew."
+        self.widget.setItem(place, 0, name)
+        self.widget.setItem(place, 1, _item(labels, f"{row.name}\n{_TOOLTIP}"))
+        self.widget.setItem(place, 2, _item("known", known) if row.known else _item("new", new))
 
     def _edited(self, item: QTableWidgetItem) -> None:
         row = self._rows[item.row()]
         if item.text().strip() != row.name:
             self.renamed[row.first] = item.text().strip() or row.first
         self._shown = None
-        ticked = item.checkState() == Qt.CheckState.Checked
-        (self.dropped.discard if ticked else self.dropped.add)(row.key)
+        if item.checkState() == Qt.CheckState.Checked:
+            self.dropped.discard(row.key)
+        else:
+            self.dropped.add(row.key)
         self.changed.emit()
+
+
+def _item(text: str, tooltip: str) -> QTableWidgetItem:
+    item = QTableWidgetItem(text)
+    item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable)
+    item.setToolTip(tooltip)
+    return item

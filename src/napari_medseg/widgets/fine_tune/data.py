@@ -152,7 +152,8 @@ class Reviews:
 def class_names(layer: Labels, card: ModelCard | None) -> dict[int, str]:
     """Names of the labels of a layer: its own, else those that the model gives these numbers."""
     mine = noted(layer).get("classes", ())
-    return {row.id: row.name for row in mine or (card.classes if card else ())}
+    theirs = card.classes if card else ()
+    return {row.id: row.name for row in mine or theirs}
 
 
 def painted_labels(layers: Sequence[Labels], reviews: Reviews, card: ModelCard | None) -> list[Painted]:
@@ -168,8 +169,8 @@ def painted_labels(layers: Sequence[Labels], reviews: Reviews, card: ModelCard |
 
 def _colour(layer: Labels, label: int) -> str:
     colour = layer.get_color(label)
-    red, green, blue = (0.5, 0.5, 0.5) if colour is None else colour[:3]
-    parts = [round(255 * float(part)) for part in (red, green, blue)]
+    shares = (0.5, 0.5, 0.5) if colour is None else colour[:3]
+    parts = [round(255 * float(share)) for share in shares]
     return "#{:02x}{:02x}{:02x}".format(*parts)
 
 
@@ -243,15 +244,18 @@ def mark(layer: Labels, image: Image, axes: str, reviews: Reviews, table: Mappin
 
 def stack(volume: Volume) -> Volume:
     """A time series of single slices as a pile of them: to learn from, each counts alone."""
-    return replace(volume, axes=volume.axes.replace("t", "z")) if volume.axes.startswith("ty") else volume
+    if not volume.axes.startswith("ty"):
+        return volume
+    return replace(volume, axes=volume.axes.replace("t", "z"))
 
 
 def misfit(layer: Labels, image: Image, axes: str | None) -> str:
     """Why `layer` cannot hold labels of `image`; empty if it can."""
     plain = (axes or "").removesuffix("c")
     if plain not in ("yx", "zyx", "tyx"):
+        found = ", ".join(axes) if axes else "not known"
         return (
-            f"'{image.name}' has the axes {', '.join(axes or '') or 'not known'}; expected single images or stacks "
+            f"'{image.name}' has the axes {found}; expected single images or stacks "
             "of slices, grey or in colour. Select one time point or channel as a layer of its own first."
         )
     shape = tuple(image.data.shape[: len(plain)])
@@ -263,7 +267,8 @@ def misfit(layer: Labels, image: Image, axes: str | None) -> str:
 
 
 def _same_place(layer: Labels, image: Image) -> bool:
-    mine, theirs = (noted(each).get("affine") for each in (layer, image))
+    mine = noted(layer).get("affine")
+    theirs = noted(image).get("affine")
     if mine is not None and theirs is not None:
         return np.allclose(mine, theirs, atol=1e-3)
     return np.allclose(layer.scale, image.scale) and np.allclose(layer.translate, image.translate)

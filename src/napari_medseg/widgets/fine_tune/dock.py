@@ -97,9 +97,11 @@ class FineTuneWidget(Dock):
         yield from self._shelf.read_job()
 
     def _list_models(self) -> None:
-        form, cards = self.form, self._shelf.cards
+        form = self.form
+        names = list(self._shelf.cards)
         known = form.model.currentData() or preferences().model
-        fill(form.model, [(name, name) for name in cards], known if known in cards else next(iter(cards), None))
+        chosen = known if known in names else next(iter(names), None)
+        fill(form.model, [(name, name) for name in names], chosen)
         if not self._ready:
             offer_devices(form.device, self._shelf, preferences())
             if self._shelf.devices.get("mps"):
@@ -111,7 +113,8 @@ class FineTuneWidget(Dock):
         runs = {path.name for path in runs_folder().glob("*")}
         card = self._card()
         if card is not None:
-            self.form.name.setText(new_name(card.name, self._shelf.cards.keys() | runs))
+            taken = self._shelf.cards.keys() | runs
+            self.form.name.setText(new_name(card.name, taken))
         self._data_changed()
 
     def _name(self) -> str:
@@ -121,7 +124,8 @@ class FineTuneWidget(Dock):
         return self._shelf.cards.get(self._name())
 
     def _browse(self) -> None:
-        path = QFileDialog.getExistingDirectory(self, "Folder of a data set", self.form.path.text() or str(Path.home()))
+        suggested = self.form.path.text() or str(Path.home())
+        path = QFileDialog.getExistingDirectory(self, "Folder of a data set", suggested)
         if path:
             self.form.path.setText(path)
 
@@ -218,11 +222,15 @@ class FineTuneWidget(Dock):
                 raise SettingsError(f"Decide about {self._training.run.name} first: accept or discard it.")
             settings = self._settings()
             folder = runs_folder() / settings.name
-            job = work.prepare_job(*self._sources.take(self._card()), settings, folder)
+            marked, source = self._sources.take(self._card())
+            job = work.prepare_job(marked, source, settings, folder)
             self.form.bar.setRange(0, 0)
             self.form.status.say("Writing the data to learn from…")
-            begin = partial(self._begin, Run(folder))
-            self._queue.start("prepare", job, title="Prepare", on_done=lambda _: begin(), on_error=self._failed)
+
+            def done(_: None) -> None:
+                self._begin(Run(folder))
+
+            self._queue.start("prepare", job, title="Prepare", on_done=done, on_error=self._failed)
 
     def _begin(self, run: Run) -> None:
         with jobs.errors_shown():
@@ -237,20 +245,29 @@ class FineTuneWidget(Dock):
         self._training.stop()
 
     def _show_run(self) -> None:
-        form, train = self.form, self._training
-        run = train.run
+        run = self._training.run
         if run is None:
             self.comparison = None
+            self.form.curves.show_lines((), 0)
         else:
-            form.bar.setRange(0, run.steps)
-            form.bar.setValue(run.step)
-            text = status_text(run, train.running, train.stopping)
-            form.status.say(f"{run.name}, from {run.base}. {text}\n{train.problem}".strip())
-        form.curves.show_lines(run.lines if run else (), run.steps if run else 0)
-        ended = run is not None and not train.running
-        if ended and run.weights.exists() and self.comparison is None:
+            self._show_progress(run)
+        if self._can_compare() and run.weights.exists():
             self._queue.want("compare", self._start_compare)
         self._show_comparison()
+
+    def _show_progress(self, run: Run) -> None:
+        train = self._training
+        self.form.bar.setRange(0, run.steps)
+        self.form.bar.setValue(run.step)
+        text = status_text(run, train.running, train.stopping)
+        lead = f"{run.name}, from {run.base}."
+        self.form.status.say(f"{lead} {text}\n{train.problem}".strip())
+        self.form.curves.show_lines(run.lines, run.steps)
+
+    def _can_compare(self) -> bool:
+        """Whether a run has ended that there are no figures of."""
+        ended = self._training.run is not None and not self._training.running
+        return ended and self.comparison is None
 
     # ---- decide ----
 
@@ -258,7 +275,7 @@ class FineTuneWidget(Dock):
         from ...training.fine_tune import before_and_after
 
         run = self._training.run
-        if run is None or self._training.running or self.comparison is not None:
+        if not self._can_compare():
             return
 
         def done(found: Comparison) -> None:
@@ -271,7 +288,8 @@ class FineTuneWidget(Dock):
         self._queue.start("compare", job, title="Compare", on_done=done, on_error=self._failed)
 
     def _show_comparison(self) -> None:
-        run, found = self._training.run, self.comparison
+        run = self._training.run
+        found = self.comparison
         self.form.figures.show_figures(found, run.classes if run else ())
         self.form.verdict.say(verdict_text(found, run) if found and run else "")
         self._update()
@@ -279,12 +297,15 @@ class FineTuneWidget(Dock):
     def _start_difference(self) -> None:
         from . import work
 
-        run, (image, axes) = self._training.run, self._sources.image()
+        run = self._training.run
+        image, axes = self._sources.image()
         with jobs.errors_shown():
             if run is None or image is None:
                 return
-            name, device = f"{image.name} {run.name} changes", self.form.device.currentData()
-            job = work.difference_job(layer_volumes.to_volume(image, axes), run.base, run.weights, device)
+            name = f"{image.name} {run.name} changes"
+            device = self.form.device.currentData()
+            volume = layer_volumes.to_volume(image, axes)
+            job = work.difference_job(volume, run.base, run.weights, device)
             show = partial(self._sources.add_changes, name, layer_volumes.Grid.of(image, axes))
             start = {"title": name, "on_step": self._show_step, "on_done": show, "on_error": self._failed}
             self.form.bar.setRange(0, 0)
@@ -295,7 +316,8 @@ class FineTuneWidget(Dock):
         self.form.bar.setValue(step.done)
 
     def _ask_to_accept(self) -> None:
-        run, found = self._training.run, self.comparison
+        run = self._training.run
+        found = self.comparison
         text = f"{verdict_text(found, run)} Add {run.name} to your models all the same?"
         if not doubtful(found) or self._sure("Accept", text):
             self._finish_with("accept", run, f"{run.name} is one of your models now. To take it back, choose it above.")
@@ -307,7 +329,8 @@ class FineTuneWidget(Dock):
 
     def _sure(self, title: str, text: str) -> bool:
         answers = QMessageBox.StandardButton
-        return QMessageBox.question(self, title, text, answers.Yes | answers.No, answers.No) == answers.Yes
+        answer = QMessageBox.question(self, title, text, answers.Yes | answers.No, answers.No)
+        return answer == answers.Yes
 
     def _finish_with(self, what: str, run: Run, words: str) -> None:
         from . import work

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,23 +84,28 @@ class Sources:
     def _offer_axes(self) -> None:
         image = self._form.image.currentData()
         choices = layer_volumes.axes_choices(image) if image else ()
-        fill(self._form.axes, [(axes_text(axes), axes) for axes in choices], next(iter(choices), None))
+        entries = [(axes_text(axes), axes) for axes in choices]
+        fill(self._form.axes, entries, next(iter(choices), None))
 
     def _offer_labels(self, wanted: Labels | None = None) -> None:
         """List the labels; those that cannot belong to the image say why."""
-        form, image = self._form, self._form.image.currentData()
+        box = self._form.labels
+        image, axes = self.image()
         layers = [layer for layer in self._viewer.layers if _is_annotation(layer)]
-        why_not = {layer: misfit(layer, image, form.axes.currentData()) if image else "" for layer in layers}
-        fitting = [layer for layer in layers if not why_not[layer]]
+        unfit = {layer: misfit(layer, image, axes) if image else "" for layer in layers}
+        fitting = [layer for layer in layers if not unfit[layer]]
+        fill(box, [(layer.name, layer) for layer in layers], self._likeliest(fitting, wanted))
+        for layer, reason in unfit.items():
+            if reason:
+                switch_off(box, layer, reason)
+
+    def _likeliest(self, fitting: list[Labels], wanted: Labels | None) -> Labels | None:
+        """Which labels a person means: wanted, chosen or active, reviewed before drawn, drawn before made."""
+        reviewed = [layer for layer in fitting if is_judged(layer) and self.reviews.reviewed(layer)]
+        drawn = [layer for layer in fitting if not is_made_by_model(layer)]
         active = self._viewer.layers.selection.active
-        likely = [*reversed(fitting), *reversed([layer for layer in fitting if not is_made_by_model(layer)])]
-        likely += [layer for layer in fitting if is_judged(layer) and self.reviews.reviewed(layer)]
-        order = [wanted, form.labels.currentData(), active, *reversed(likely)]
-        current = next((layer for layer in order if layer in fitting), None)
-        fill(form.labels, [(layer.name, layer) for layer in layers], current)
-        for layer in layers:
-            if why_not[layer]:
-                switch_off(form.labels, layer, why_not[layer])
+        order = [wanted, self._form.labels.currentData(), active, *reversed(reviewed), *drawn, *fitting]
+        return next((layer for layer in order if layer in fitting), None)
 
     def _image_chosen(self) -> None:
         self._offer_axes()
@@ -110,33 +115,37 @@ class Sources:
     def _chosen(self) -> None:
         pair = self._pair()
         if pair is not None:
-            self._images[pair.labels] = weakref.ref(pair.image), pair.axes
-        others = [layer for layer in self._images if pair is None or layer is not pair.labels]
-        others = [layer for layer in others if self._pair_of(layer) and self.reviews.reviewed(layer)]
-        self._form.others.offer({layer.name: "" for layer in others})
+            self._images[pair.labels] = (weakref.ref(pair.image), pair.axes)
+        chosen = pair.labels if pair else None
+        others = [layer for layer in self._images if layer is not chosen and self._pair_of(layer)]
+        self._form.others.offer({layer.name: "" for layer in others if self.reviews.reviewed(layer)})
         for action in self._form.others.menu().actions():
             action.setToolTip(f"Learn from {action.text()} as well.")
         self._changed()
 
     def _pair(self) -> Pair | None:
         """What is chosen above, if it fits."""
-        labels, image, axes = (box.currentData() for box in (self._form.labels, self._form.image, self._form.axes))
+        labels = self._form.labels.currentData()
+        image, axes = self.image()
         if labels is None or image is None or misfit(labels, image, axes):
             return None
         return Pair(labels, image, axes)
 
     def _pair_of(self, layer: Labels) -> Pair | None:
         """Labels that were chosen earlier, if they and their image are still there."""
-        image, axes = self._images[layer][0](), self._images[layer][1]
-        if layer not in self._viewer.layers or image not in self._viewer.layers or misfit(layer, image, axes):
+        reference, axes = self._images[layer]
+        image = reference()
+        layers = self._viewer.layers
+        if layer not in layers or image not in layers or misfit(layer, image, axes):
             return None
         return Pair(layer, image, axes)
 
     def pairs(self) -> list[Pair]:
         """All labels that are learnt from."""
-        pair, ticked = self._pair(), self._form.others.ticked()
-        others = [self._pair_of(layer) for layer in self._images if layer.name in ticked]
-        return [found for found in (pair, *others) if found is not None]
+        ticked = self._form.others.ticked()
+        others = [layer for layer in self._images if layer.name in ticked]
+        found = [self._pair(), *map(self._pair_of, others)]
+        return [pair for pair in found if pair is not None]
 
     def image(self) -> tuple[Image, str | None]:
         """The chosen image and its axes."""
@@ -154,7 +163,8 @@ class Sources:
         """Look at it."""
         if self._from_folder():
             return folder_job(self._form.path.text())
-        return layers_job([(pair.labels, pair.labels.data, self.reviews.look(pair.labels)) for pair in self.pairs()])
+        layers = [pair.labels for pair in self.pairs()]
+        return layers_job([(layer, layer.data, self.reviews.look(layer)) for layer in layers])
 
     def saw(self, found: Seen) -> None:
         """Take down what the job found."""
@@ -167,23 +177,31 @@ class Sources:
     def show_classes(self, card: ModelCard | None) -> None:
         """Show what is to be learnt, which the model of `card` may know, and how much of it there is."""
         table = self._form.classes
+        model = card.name if card else "the model"
         if self._from_folder():
-            self._rows = dataset_rows(self._folder.data.classes if self._folder.data else (), card)
-        else:
-            layers = [pair.labels for pair in self.pairs()]
-            self._rows = class_rows(painted_labels(layers, self.reviews, card), card, table.renamed, table.dropped)
-        table.show(self._rows, card.name if card else "the model", self._from_folder())
-        self._form.plan.say("" if self._from_folder() else self._plan_text())
+            data = self._folder.data
+            self._rows = dataset_rows(data.classes if data else (), card)
+            table.show(self._rows, model, fixed=True)
+            self._form.plan.say("")
+            return
+        layers = [pair.labels for pair in self.pairs()]
+        painted = painted_labels(layers, self.reviews, card)
+        self._rows = class_rows(painted, card, table.renamed, table.dropped)
+        table.show(self._rows, model, fixed=False)
+        self._form.plan.say(self._plan_text())
 
     def _plan_text(self) -> str:
-        count = sum(len(self.reviews.reviewed(pair.labels)) for pair in self.pairs())
+        count = 0
+        for pair in self.pairs():
+            count += len(self.reviews.reviewed(pair.labels))
         pair = self._pair()
         if pair is None:
             return plan_text(self._rows, count, (), ())
         mine = set(self.reviews.reviewed(pair.labels))
         filled = set(self.reviews.filled(pair.labels))
-        left_out = set() if is_made_by_model(pair.labels) else filled - mine
-        return plan_text(self._rows, count, sorted(mine - filled), sorted(left_out))
+        empty = sorted(mine - filled)
+        left_out = [] if is_made_by_model(pair.labels) else sorted(filled - mine)
+        return plan_text(self._rows, count, empty, left_out)
 
     def layer_facts(self) -> LayerFacts:
         """What is chosen of the layers."""
@@ -232,7 +250,8 @@ class Sources:
         if self._folder.data and self._from_folder():
             return self._folder.data.classes, self._folder.data.ignore
         found = final_classes(self._rows)
-        ignoring = self._form.painted_only.isChecked() or any(row.labels and not row.learn for row in self._rows)
+        left_out = [row for row in self._rows if row.labels and not row.learn]
+        ignoring = self._form.painted_only.isChecked() or bool(left_out)
         return found, len(found) + 1 if ignoring else None
 
     def take(self, card: ModelCard | None) -> tuple[list[Marked], Path | None]:
@@ -245,18 +264,26 @@ class Sources:
         """
         if self._from_folder():
             return [], Path(self._form.path.text())
+        final = self._final_numbers()
+        return [self._take_pair(pair, card, final) for pair in self.pairs()], None
+
+    def _final_numbers(self) -> dict[str, int | None]:
+        """Numbers of the classes to learn, by the first names of those that are painted."""
         classes, ignore = self.classes()
-        numbers = {row.name: row.id for row in classes} | {"background": 0}
-        final = {row.first: numbers[row.name] if row.learn else ignore for row in self._rows if row.labels}
-        found = []
-        for pair in self.pairs():
-            names, reviews = class_names(pair.labels, card), self.reviews
-            table = {label: final[names.get(label) or f"class {label}"] for label in reviews.labels(pair.labels)}
-            if self._form.painted_only.isChecked():
-                table[0] = ignore
-            reviews.say(pair.labels, reviews.reviewed(pair.labels))
-            found.append(mark(pair.labels, pair.image, pair.axes, reviews, table))
-        return found, None
+        numbers = {"background": 0}
+        for row in classes:
+            numbers[row.name] = row.id
+        return {row.first: numbers[row.name] if row.learn else ignore for row in self._rows if row.labels}
+
+    def _take_pair(self, pair: Pair, card: ModelCard | None, final: Mapping[str, int | None]) -> Marked:
+        names = class_names(pair.labels, card)
+        table = {}
+        for label in self.reviews.labels(pair.labels):
+            table[label] = final[names.get(label) or f"class {label}"]
+        if self._form.painted_only.isChecked():
+            _, table[0] = self.classes()
+        self.reviews.say(pair.labels, self.reviews.reviewed(pair.labels))
+        return mark(pair.labels, pair.image, pair.axes, self.reviews, table)
 
     # ---- what is shown ----
 
@@ -293,7 +320,8 @@ class Sources:
 
     def _add_or_remove(self) -> None:
         labels = self._form.labels.currentData()
-        self.reviews.say(labels, {*self.reviews.reviewed(labels)} ^ {self._shown(labels)})
+        reviewed = set(self.reviews.reviewed(labels))
+        self.reviews.say(labels, reviewed ^ {self._shown(labels)})
         self._chosen()
 
     def add_changes(self, name: str, grid: layer_volumes.Grid, found: Volume) -> None:
@@ -301,7 +329,8 @@ class Sources:
         layers = self._viewer.layers
         if name in layers:
             layers.remove(name)
-        chosen, active = set(layers.selection), layers.selection.active
+        chosen = set(layers.selection)
+        active = layers.selection.active
         _, options, _ = layer_tuple(layer_volumes.as_labels(found), name)
         options = {**options, **grid.options, "metadata": {layer_volumes.SIGHT: True}}
         self._viewer.add_labels(grid.view(found.data), **options)

@@ -43,13 +43,15 @@ class Curves(QWidget):
         if self.figure is None:
             self._make()
         places = [line["step"] for line in lines]
-        loss = [(line["step"], line["loss"]) for line in lines if line["loss"] is not None]
         self._dice.set_data(places, [line["val"] for line in lines])
-        self._loss.set_data(*zip(*loss, strict=True) if loss else ([], []))
-        known = lines[0]["step"] == 0 and lines[0]["val"] is not None
-        self._before.set_ydata([lines[0]["val"]] * 2 if known else [float("nan")] * 2)
+        learnt = [line for line in lines if line["loss"] is not None]
+        losses = [line["loss"] for line in learnt]
+        self._loss.set_data([line["step"] for line in learnt], losses)
+        before = lines[0]["val"] if lines[0]["step"] == 0 else None
+        height = float("nan") if before is None else before
+        self._before.set_ydata([height, height])
         self._left.set_xlim(0, max(steps, places[-1], 1))
-        self._right.set_ylim(0, 1.05 * max((value for _, value in loss), default=1))
+        self._right.set_ylim(0, 1.05 * max(losses, default=1))
         self._canvas.draw_idle()
 
     def _make(self) -> None:
@@ -98,13 +100,17 @@ class Verdict(QWidget):
             return
         self.table.setRowCount(len(classes))
         for place, name in enumerate(classes):
-            old, new = found.before.get(name), found.after.get(name)
-            change = "-" if old is None or new is None else f"{new - old:+.3f}"
-            for column, text in enumerate((name, _figure(old), _figure(new), change)):
-                item = QTableWidgetItem(text)
-                item.setToolTip(name)
-                self.table.setItem(place, column, item)
+            self._show_class(place, name, found)
         fit(self.table)
+
+    def _show_class(self, place: int, name: str, found: Comparison) -> None:
+        old = found.before.get(name)
+        new = found.after.get(name)
+        change = "-" if old is None or new is None else f"{new - old:+.3f}"
+        for column, text in enumerate((name, _figure(old), _figure(new), change)):
+            item = QTableWidgetItem(text)
+            item.setToolTip(name)
+            self.table.setItem(place, column, item)
 
 
 def doubtful(found: Comparison) -> bool:
@@ -114,8 +120,9 @@ def doubtful(found: Comparison) -> bool:
 
 def verdict_text(found: Comparison, run: Run) -> str:
     """What came of the training, in a few sentences."""
+    text = _change_text(found, run)
     missed = ", ".join(_missed(found))
-    return f"{_change_text(found, run)} {f'It hardly finds {missed}: train longer.' if missed else ''}".rstrip()
+    return f"{text} It hardly finds {missed}: train longer." if missed else text
 
 
 def _missed(found: Comparison) -> list[str]:
@@ -131,14 +138,17 @@ def _change_text(found: Comparison, run: Run) -> str:
         return f"Nothing that both models know could be measured {where}: look at the difference."
     if found.change is None:
         return f"{run.base} does not find these classes, so only the new model was measured, {where}.{caution}"
-    size = f"by {abs(found.change):.3f}" if abs(found.change) >= 0.0005 else "by less than 0.001"
+    if found.change == 0:
+        return f"No better than {run.base} {where}: its weights were the best.{caution}"
     new = found.after.keys() - found.before.keys()
-    what = f"What both know ({', '.join(found.before)}) is found " if new else "It is "
-    if found.change > 0:
-        return f"{what}better than {run.base} {size} (Dice) {where}.{caution}"
-    if found.change < 0:
-        return f"{what}worse than {run.base} {size} (Dice) {where}.{caution}"
-    return f"No better than {run.base} {where}: its weights were the best.{caution}"
+    what = f"What both know ({', '.join(found.before)}) is found" if new else "It is"
+    way = "better" if found.change > 0 else "worse"
+    return f"{what} {way} than {run.base} {_size_text(found.change)} (Dice) {where}.{caution}"
+
+
+def _size_text(change: float) -> str:
+    size = abs(change)
+    return f"by {size:.3f}" if size >= 0.0005 else "by less than 0.001"
 
 
 def status_text(run: Run, running: bool, stopping: bool) -> str:

@@ -143,13 +143,16 @@ class ComparePage(Page):
     def _sources(self) -> list[Source]:
         found = []
         for name in self.results.ticked():
-            layer = next((layer for layer in self._viewer.layers if layer.name == name), None)
-            record = reconstruction_of(layer) if layer is not None else None
+            if name not in self._viewer.layers:
+                continue
+            layer = self._viewer.layers[name]
+            record = reconstruction_of(layer)
             if record is not None:
                 images = np.asarray(layer.data).reshape(-1, *self._scan.size)
-                residuals = record.figures.get("residual_by_slice", [])
                 method = record.settings.get("method", "")
-                found.append(Source(name, method, images, record.figures.get("residual"), residuals))
+                figures = record.figures
+                residuals = figures.get("residual_by_slice", [])
+                found.append(Source(name, method, images, figures.get("residual"), residuals))
         return found
 
     def _reference(self) -> np.ndarray | None:
@@ -182,7 +185,8 @@ class ComparePage(Page):
         if why_no_comparison(self._facts()):
             return
         sources = self._sources()
-        kspace = None if any(source.method == "zero-filled" for source in sources) else self._kspace
+        has_zero_filled = "zero-filled" in {source.method for source in sources}
+        kspace = None if has_zero_filled else self._kspace
         job = compare_job(self._scan.kspace, self._reference(), sources, kspace)
         self._queue.start("compare", job, title="Compare", quiet=True, on_done=self._show, on_error=self.status.say)
 
@@ -190,21 +194,24 @@ class ComparePage(Page):
         self.rows_found = rows
         self.status.say("")
         lead = f"{self._scan.name} " if self._scan else ""
-        fill_table(self.table, [cells for row in rows for cells in ([row.name.removeprefix(lead)], _texts(row.volume))])
-        for place in range(0, 2 * len(rows), 2):
+        lines = []
+        for row in rows:
+            lines.append([row.name.removeprefix(lead)])
+            lines.append(_texts(row.volume))
+        fill_table(self.table, lines)
+        for place in range(0, len(lines), 2):
             self.table.setSpan(place, 0, 1, self.table.columnCount())
-        self.table.selectRow(2 * len(rows) - 1)
+        self.table.selectRow(len(lines) - 1)
         self._show_slices()
         self.update_controls()
 
     def _show_slices(self) -> None:
         chosen = self.table.currentRow() // 2  # a name, and the figures below it
         row = self.rows_found[chosen] if 0 <= chosen < len(self.rows_found) else None
+        slices = row.slices if row else ()
         self.title.say(f"Slices of {row.name}" if row else "")
-        fill_table(
-            self.slices, [[str(index), *_texts(figures)] for index, figures in enumerate(row.slices)] if row else []
-        )
-        self.slices.setVisible(bool(row))
+        fill_table(self.slices, [[str(number), *_texts(figures)] for number, figures in enumerate(slices)])
+        self.slices.setVisible(row is not None)
 
     def _go_to(self, number: int) -> None:
         if self._scan is not None and "z" in self._scan.axes:
@@ -212,25 +219,30 @@ class ComparePage(Page):
             self._viewer.dims.set_point(self._viewer.dims.ndim - 3, float(place))
 
     def _start_view(self) -> None:
-        scan, sources, view = self._scan, self._sources(), self.view.currentData()
+        scan = self._scan
+        sources = self._sources()
+        names = [source.name for source in sources]
+        view = self.view.currentData()
         job = view_job(view, scan.kspace, self._reference(), sources)
 
         def show(found: tuple[float, list[np.ndarray]]) -> None:
             largest, images = found
-            self._differences.show(view, scan, largest, dict(zip((s.name for s in sources), images, strict=True)))
+            self._differences.show(view, scan, largest, dict(zip(names, images, strict=True)))
             self.status.say(f"{_VIEWS[view]}: all on one scale. The grid of napari shows layers side by side.")
 
         start = {"title": "Difference layers", "quiet": True, "on_done": show, "on_error": self.status.say}
         self._queue.want("view", lambda: self._queue.start("view", job, **start))
 
     def _ask_where_to_export(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(self, "Export the table", str(Path.home() / "metrics.csv"), "CSV (*.csv)")
-        if path:
-            try:
-                write_csv(Path(path), self.rows_found)
-                self.status.say(f"Saved {Path(path).name}.")
-            except MedsegError as error:
-                self.status.say(str(error))
+        suggested = str(Path.home() / "metrics.csv")
+        path, _ = QFileDialog.getSaveFileName(self, "Export the table", suggested, "CSV (*.csv)")
+        if not path:
+            return
+        try:
+            write_csv(Path(path), self.rows_found)
+            self.status.say(f"Saved {Path(path).name}.")
+        except MedsegError as error:
+            self.status.say(str(error))
 
     def update_controls(self, event: Any = None) -> None:
         """Say what is possible."""
@@ -257,4 +269,6 @@ def _texts(figures: Mapping[str, float | None]) -> list[str]:
 def _text(value: float | None) -> str:
     if value is None or math.isnan(value):
         return "-"
-    return "∞" if math.isinf(value) else f"{value:.2f}" if value >= 10 else f"{value:.4f}"
+    if math.isinf(value):
+        return "∞"
+    return f"{value:.2f}" if value >= 10 else f"{value:.4f}"

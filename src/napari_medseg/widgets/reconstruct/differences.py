@@ -38,22 +38,28 @@ class Differences:
 
     def show(self, view: str, scan: Scan, largest: float, images: Mapping[str, np.ndarray]) -> None:
         """Show `images` (slice, y, x) of the results with exactly these names, as layers of a view."""
-        before, self._layers[view], self._largest[view] = self._present(view), {}, largest
+        before = self._present(view)
+        self._layers[view] = {}
+        self._largest[view] = largest
         for name, image in images.items():
-            data, options = scan.layer(image, f"{_NAMES[view]} {name.removeprefix(scan.name).strip()}", {})
+            title = f"{_NAMES[view]} {name.removeprefix(scan.name).strip()}"
+            data, options = scan.layer(image, title, {})
             # napari takes its time to remove a layer, and the person may have hidden or moved it
             if name in before and _lies_at(before[name], data, options):
                 layer = before.pop(name)
                 layer.data = data
             else:
-                look = {"contrast_limits": self._limits(view), "colormap": _MAPS[view], "metadata": {SIGHT: True}}
-                layer = self._viewer.add_image(data, **{**options, **look})
+                layer = self._add(view, data, options)
             self._layers[view][name] = layer
         for layer in before.values():
             self._viewer.layers.remove(layer)
         # one scale for all: the errors of a bad and of a good method must not look alike
         self._viewer.layers.link_layers(self._layers[view].values(), ("contrast_limits",))
         self.intensify(self._times)
+
+    def _add(self, view: str, data: np.ndarray, options: Mapping[str, Any]) -> Image:
+        look = {"contrast_limits": self._limits(view), "colormap": _MAPS[view], "metadata": {SIGHT: True}}
+        return self._viewer.add_image(data, **{**options, **look})
 
     def intensify(self, times: float) -> None:
         """Show errors and differences so many times stronger, those in the viewer and those to come."""
@@ -70,5 +76,6 @@ class Differences:
 
 
 def _lies_at(layer: Image, data: np.ndarray, options: Mapping[str, Any]) -> bool:
-    same_place = all(np.allclose(getattr(layer, name), options[name]) for name in ("scale", "translate"))
-    return layer.data.shape == data.shape and same_place
+    same_scale = np.allclose(layer.scale, options["scale"])
+    same_start = np.allclose(layer.translate, options["translate"])
+    return layer.data.shape == data.shape and same_scale and same_start

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,18 +119,26 @@ class ReconstructWidget(Dock):
     # ---- method ----
 
     def _list_models(self) -> None:
-        form, kspace = self.form, self._data.scan.kspace if self._data.scan else None
-        current = form.method.currentData() or ReconSettings.method
+        box = self.form.method
         cards = self._shelf.reconstructors
         entries = [(words.split(" (")[0], name) for name, words in METHODS.items()]
-        fill(form.method, [*entries, *((name, name) for name in cards)], current)
-        for name in (*METHODS, *cards) if kspace is not None else ():
-            if why_not := unfit(name, kspace.coils, cards.get(name)):
-                switch_off(form.method, name, why_not)
-        if not form.method.model().item(form.method.currentIndex()).isEnabled():
-            form.method.setCurrentIndex(form.method.findData(ReconSettings.method))
-        offer_devices(form.device, self._shelf, preferences())
+        entries += [(name, name) for name in cards]
+        fill(box, entries, box.currentData() or ReconSettings.method)
+        for name, reason in self._unfit_methods().items():
+            switch_off(box, name, reason)
+        if not box.model().item(box.currentIndex()).isEnabled():
+            box.setCurrentIndex(box.findData(ReconSettings.method))
+        offer_devices(self.form.device, self._shelf, preferences())
         self._method_changed()
+
+    def _unfit_methods(self) -> dict[str, str]:
+        """Methods that cannot take the data, and why."""
+        if self._data.scan is None:
+            return {}
+        coils = self._data.scan.kspace.coils
+        cards = self._shelf.reconstructors
+        reasons = {name: unfit(name, coils, cards.get(name)) for name in (*METHODS, *cards)}
+        return {name: reason for name, reason in reasons.items() if reason}
 
     def _method_changed(self, _: Any = None) -> None:
         self._view.update()
@@ -146,16 +155,19 @@ class ReconstructWidget(Dock):
         SettingsError
             If there is nothing to reconstruct.
         """
-        form = self.form
         if self._data.scan is None or self._mask.kspace is None:
             raise SettingsError(why_not(self._facts()) or "The data are still being read.")
-        settings = ReconSettings(
-            form.method.currentData(),
-            form.consistency.currentData(),
-            form.weight.value() if form.consistency.currentData() == "soft" else ReconSettings.dc_weight,
-            device=form.device.currentData() if self._card() else ReconSettings.device,
-        )
-        return Input(self._data.scan, self._mask.kspace, settings, self._card(), self._shelf)
+        return Input(self._data.scan, self._mask.kspace, self._settings(), self._card(), self._shelf)
+
+    def _settings(self) -> ReconSettings:
+        form = self.form
+        consistency = form.consistency.currentData()
+        settings = ReconSettings(form.method.currentData(), consistency)
+        if consistency == "soft":
+            settings = replace(settings, dc_weight=form.weight.value())
+        if self._card():
+            settings = replace(settings, device=form.device.currentData())
+        return settings
 
     def _slice_input(self) -> Input | None:
         return None if why_not(self._facts()) else self._input()
@@ -164,7 +176,8 @@ class ReconstructWidget(Dock):
         if self._data.scan is None or self._mask.kspace is None:
             return []
         sampling = self._mask.sampling()
-        found = warnings(self._mask.kspace, ReconSettings(self.form.method.currentData()), self._card(), sampling)
+        method = ReconSettings(self.form.method.currentData())
+        found = warnings(self._mask.kspace, method, self._card(), sampling)
         share = self._data.scan.empty.get(sampling.direction if sampling else "x", 0)
         if share > scans.MANY_EMPTY:
             found.append(
@@ -225,13 +238,13 @@ class ReconstructWidget(Dock):
         self._queue.stop()
         count = self._running.count if self._running else 0
         self._keep()
-        self.form.status.say(
-            f"Cancelled; {count} finished slice{'' if count == 1 else 's'} kept." if count else "Cancelled."
-        )
+        slices = "slice" if count == 1 else "slices"
+        self.form.status.say(f"Cancelled; {count} finished {slices} kept." if count else "Cancelled.")
         self._update()
 
     def _keep(self) -> None:
-        running, self._running = self._running, None
+        running = self._running
+        self._running = None
         if running is not None:
             running.keep()
 
@@ -272,8 +285,9 @@ class ReconstructWidget(Dock):
 
     def _finished(self) -> Image | None:
         """The newest result in the viewer that has all its slices."""
-        layers = [layer for layer in self._viewer.layers if isinstance(layer, Image) and is_result(layer)]
-        return next((layer for layer in reversed(layers) if not is_partial(layer)), None)
+        layers = [layer for layer in self._viewer.layers if isinstance(layer, Image)]
+        finished = [layer for layer in layers if is_result(layer) and not is_partial(layer)]
+        return finished[-1] if finished else None
 
     # ---- what comes after ----
 

@@ -38,7 +38,8 @@ class SliceImage:
         data = image.reshape((1,) * (len(place["scale"]) - 2) + image.shape)
         layer = self.layer if self.layer in self._viewer.layers else None
         if layer is not None and layer.data.shape == data.shape and np.allclose(layer.scale, place["scale"]):
-            layer.data, layer.name = data, name
+            layer.data = data
+            layer.name = name
             layer.translate = place["translate"]
             layer.contrast_limits = limits
             return
@@ -72,7 +73,8 @@ class KSpaceView:
         self.mask: Labels | None = None
         self._viewer = viewer
         self._edited = edited
-        self._kspace, self._zero_filled = SliceImage(viewer, "magma"), SliceImage(viewer)
+        self._kspace = SliceImage(viewer, "magma")
+        self._zero_filled = SliceImage(viewer)
         self._painted: np.ndarray | None = None
         self._way = ""
 
@@ -89,7 +91,8 @@ class KSpaceView:
         self._zero_filled.show(picture.zero_filled, place, f"{scan.name} zero-filled slice", scan.limits)
         beside = _beside(scan, place)
         self._kspace.show(picture.log, beside, f"{scan.name} k-space (log)", picture.limits)
-        self._show_mask(np.ones(scan.kspace.matrix[1], bool) if mask is None else mask, beside, scan)
+        everything = np.ones(scan.kspace.matrix[1], bool)
+        self._show_mask(everything if mask is None else mask, beside, scan)
         if new:
             self._viewer.reset_view()
 
@@ -122,7 +125,8 @@ class KSpaceView:
     def _read(self, event: Any = None) -> None:
         if self.mask is None or self._painted is None:
             return
-        now = (np.asarray(self.mask.data).reshape(self._painted.shape) > 0).astype(np.uint8)
+        labels = np.asarray(self.mask.data).reshape(self._painted.shape)
+        now = (labels > 0).astype(np.uint8)
         changed = now != self._painted
         if not changed.any():
             return
@@ -132,7 +136,8 @@ class KSpaceView:
             touched = changed.any(along)
             # pixels of a line that changed all went the same way
             lines[touched] = ~lines[touched]
-            now = np.repeat(np.expand_dims(lines, along), now.shape[along], along).astype(np.uint8)
+            whole = np.broadcast_to(np.expand_dims(lines, along), now.shape)
+            now = whole.astype(np.uint8)
         self._painted = now
         self.mask.data[...] = now.reshape(self.mask.data.shape)
         self.mask.refresh()
@@ -141,13 +146,15 @@ class KSpaceView:
 
 def _beside(scan: Scan, place: Mapping[str, Any]) -> dict[str, Any]:
     """Place of k-space: a rectangle as large as the image, to the right of it."""
-    scale, translate = np.array(place["scale"], float), np.array(place["translate"], float)
-    image, matrix = np.array(scan.size), np.array(scan.kspace.matrix)
-    new = scale[-2:] * image / matrix
+    scale = np.array(place["scale"], float)
+    translate = np.array(place["translate"], float)
+    image = np.array(scan.size)
+    new = scale[-2:] * image / np.array(scan.kspace.matrix)
     translate[-2:] += (new - scale[-2:]) / 2
     translate[-1] += _GAP * image[1] * scale[-1]
     scale[-2:] = new
-    return {**{name: place[name] for name in ("units", "axis_labels") if name in place}} | {
-        "scale": scale,
-        "translate": translate,
-    }
+    found: dict[str, Any] = {"scale": scale, "translate": translate}
+    for name in ("units", "axis_labels"):
+        if name in place:
+            found[name] = place[name]
+    return found

@@ -66,7 +66,8 @@ class DataRows:
 
     def offer(self) -> None:
         """List the image layers."""
-        box, files = self._form.source, [("Raw k-space from a file", FILE)]
+        box = self._form.source
+        files = [("Raw k-space from a file", FILE)]
         if box.currentData() == FILE and self.raw_file() is None:
             fill(box, [], None)  # no file was chosen yet, so an image may take its place
         if offer_images(box, self._viewer, files, lambda layer: not is_result(layer)):
@@ -87,7 +88,8 @@ class DataRows:
 
     def raw_file(self) -> Path | None:
         """The file of raw data that is chosen: typed, or remembered by a layer."""
-        source, typed = self._form.source.currentData(), self._form.path.text().strip()
+        source = self._form.source.currentData()
+        typed = self._form.path.text().strip()
         if isinstance(source, Image):
             typed = source.metadata.get(KEY, {}).get(KSPACE_FILE)
         return Path(typed) if typed else None
@@ -113,12 +115,14 @@ class DataRows:
 
     def _chosen(self, _: Any = None) -> None:
         self._opened = self._says()
-        self.scan, self.problem = None, ""
+        self.scan = None
+        self.problem = ""
         self._form.facts.say("")
         self._queue.forget("mask", "preview", "picture")
         if self._queue.kind in ("open", "mask", "preview", "picture"):
             self._queue.stop()
-        source, raw = self._form.source.currentData(), self.raw_file()
+        source = self._form.source.currentData()
+        raw = self.raw_file()
         if raw is not None or isinstance(source, Image):
             self._queue.want("open", partial(self._start, source, raw))
         else:
@@ -190,7 +194,9 @@ class MaskRows:
 
     def of(self, scan: scans.Scan | None) -> None:
         """Offer masks for other data."""
-        self._scan, self._given, self.file = scan, None, None
+        self._scan = scan
+        self._given = None
+        self.file = None
         self.kspace = None
         if scan is not None:
             self._offer(OWN)
@@ -203,7 +209,8 @@ class MaskRows:
 
     def give(self, mask: np.ndarray, path: Path | None) -> None:
         """Take a mask that was painted or loaded."""
-        self._given, self.file = mask, path
+        self._given = mask
+        self.file = path
         self._offer(GIVEN)
         self._chosen()
 
@@ -215,9 +222,11 @@ class MaskRows:
             return None
 
     def _offer(self, wanted: str) -> None:
-        own = "of the scan: all measured" if self._scan.kspace.mask is None else "of the scan"
-        given = [("as painted or loaded", GIVEN)] if self._given is not None else []
-        fill(self._form.mask, [(own, OWN), *given, *((kind.replace("_", " "), kind) for kind in KINDS)], wanted)
+        entries = [("of the scan: all measured" if self._scan.kspace.mask is None else "of the scan", OWN)]
+        if self._given is not None:
+            entries.append(("as painted or loaded", GIVEN))
+        entries += [(kind.replace("_", " "), kind) for kind in KINDS]
+        fill(self._form.mask, entries, wanted)
 
     def _kind_chosen(self) -> None:
         self._form.forget_centre()
@@ -244,12 +253,15 @@ class MaskRows:
         self._queue.start("mask", job, title="Mask", quiet=True, on_done=self._done, on_error=self._failed)
 
     def _done(self, kspace: KSpace) -> None:
-        self.kspace, self.pending = kspace, False
+        self.kspace = kspace
+        self.pending = False
         self._form.read_out.say(scans.mask_text(kspace))
         self._tell()
 
     def _failed(self, why: str) -> None:
-        self.kspace, self.pending, self.problem = None, False, why
+        self.kspace = None
+        self.pending = False
+        self.problem = why
         self._form.read_out.say("")
         self._tell()
 

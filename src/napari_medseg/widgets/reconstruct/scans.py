@@ -72,7 +72,8 @@ class Scan:
     @property
     def shape(self) -> tuple[int, ...]:
         """Of the layers with all slices."""
-        return ((self.kspace.slices,) if "z" in self.axes else ()) + self.size
+        slices = (self.kspace.slices,) if "z" in self.axes else ()
+        return slices + self.size
 
     def index(self, number: int) -> tuple[int, ...]:
         """Position of a slice along the axes before y and x."""
@@ -137,7 +138,8 @@ def simulate_job(volume: Volume, name: str, grid: Grid) -> Job[Scan]:
     middle = slices[kspace.slices // 2]
     clean = fft2c(middle.astype(np.complex64))
     empty = {"x": outer_share(clean), "y": outer_share(clean.T)} if middle.any() else {}
-    return Scan(kspace, name, volume, grid, _limits(magnitude(kspace, kspace.slices // 2)), empty)
+    limits = _limits(magnitude(kspace, kspace.slices // 2))
+    return Scan(kspace, name, volume, grid, limits, empty)
 
 
 def mask_job(of: Scan, sampling: Sampling | None, mask: np.ndarray | None) -> Job[KSpace]:
@@ -150,10 +152,12 @@ def picture_job(kspace: KSpace, index: int) -> Job[Picture]:
     """What is to see of one slice."""
     yield Progress(0, 2)
     size = rss(kspace.slice(index), 0)
-    log = np.log10(size + _EPSILON * size.max()).astype(np.float32)
+    floor = _EPSILON * size.max()
+    log = np.log10(size + floor).astype(np.float32)
     low, high = np.percentile(log[size > 0], (1, 99.9))  # what was not measured stays black
+    limits = (float(low), float(max(high, low + _EPSILON)))
     yield Progress(1, 2)
-    return Picture(log, (float(low), float(max(high, low + _EPSILON))), magnitude(kspace, index))
+    return Picture(log, limits, magnitude(kspace, index))
 
 
 def facts(of: Scan) -> str:
@@ -178,8 +182,9 @@ def facts(of: Scan) -> str:
 
 def _data_text(kspace: KSpace) -> str:
     source = "Simulated from an image" if kspace.simulated else kspace.metadata.get("format", "Raw data")
-    rows, columns = kspace.matrix
-    text = f"{source}: {_count(kspace.slices, 'slice')}, {_count(kspace.coils, 'coil')}, matrix {rows} x {columns}"
+    slices = _count(kspace.slices, "slice")
+    coils = _count(kspace.coils, "coil")
+    text = "{}: {}, {}, matrix {} x {}".format(source, slices, coils, *kspace.matrix)
     if kspace.crop and kspace.crop != kspace.matrix:
         text += ", image {} x {}".format(*kspace.crop)
     return text
@@ -215,11 +220,13 @@ def mask_text(kspace: KSpace) -> str:
     if not way:
         region = calibration_region(mask, len(mask))
         centre = " x ".join(str(part.stop - part.start) for part in region)
-        return f"{np.count_nonzero(mask)} of {mask.size} samples, full centre {centre}{end}"
+        measured = np.count_nonzero(mask)
+        return f"{measured} of {mask.size} samples, full centre {centre}{end}"
     lines = mask if way == "x" else mask[:, 0]
     first, last = centre_lines(lines)
     words = "columns" if way == "x" else "rows"
-    return f"{np.count_nonzero(lines)} of {lines.size} {words}, {last - first} of them in the full centre{end}"
+    measured = np.count_nonzero(lines)
+    return f"{measured} of {lines.size} {words}, {last - first} of them in the full centre{end}"
 
 
 def _count(number: int, noun: str) -> str:
