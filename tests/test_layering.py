@@ -94,6 +94,19 @@ def test_states_know_no_window(path):
     assert not GUI & {name.split(".")[0] for name in imported(path)}
 
 
+def test_states_load_no_window_and_no_network():
+    modules = [dotted(path) for path in MODULES if path.name == "state.py"]
+    program = (
+        "import importlib, sys\n"
+        f"for name in {modules!r}: importlib.import_module(name)\n"
+        "print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = set(result.stdout.split())
+    assert "napari_medseg" in loaded
+    assert not (GUI | {"torch"}) & loaded
+
+
 # Who else may turn values into JSON text and back: none of them reads or replaces a JSON file.
 JSON_TEXTS = {
     "record.py": "the text that a fingerprint is made of",
