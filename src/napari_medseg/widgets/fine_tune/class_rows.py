@@ -94,7 +94,10 @@ def class_rows(
 def dataset_rows(classes: Sequence[LabelClass], card: ModelCard | None) -> list[ClassRow]:
     """The classes that a data set brings along."""
     known = {row.name for row in card.classes} if card else set()
-    return [ClassRow(row.name, row.name, row.colour, (row.id,), row.name in known) for row in classes]
+    found = []
+    for row in classes:
+        found.append(ClassRow(row.name, row.name, row.colour, (row.id,), known=row.name in known))
+    return found
 
 
 def final_classes(rows: Sequence[ClassRow]) -> tuple[LabelClass, ...]:
@@ -144,4 +147,5 @@ def _held_text(reviewed: int) -> str:
     if reviewed == 1:
         return "1 slice: none can be held back to measure what the model is worth. Review a second one."
     held = len(range(_EVERY // 2, reviewed, _EVERY)) or 1
-    return f"{reviewed} reviewed slices; {held} of them {'is' if held == 1 else 'are'} held back to measure."
+    verb = "is" if held == 1 else "are"
+    return f"{reviewed} reviewed slices; {held} of them {verb} held back to measure."

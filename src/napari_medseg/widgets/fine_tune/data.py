@@ -28,8 +28,9 @@ def look_job(data: Any, slices: Sequence[int]) -> Job[dict[int, frozenset[int]]]
     found = {}
     for done, number in enumerate(slices):
         yield Progress(done, len(slices))
-        plane = np.asarray(data[number] if data.ndim == 3 else data)
-        found[number] = frozenset(np.unique(plane).tolist())
+        plane = data[number] if data.ndim == 3 else data
+        present = np.unique(np.asarray(plane))
+        found[number] = frozenset(present.tolist())
     return found
 
 
@@ -87,7 +88,9 @@ class Reviews:
     def stale(self, layer: Labels) -> list[int]:
         """Slices that were not looked at since they changed."""
         changed = self._look(layer).stale
-        return sorted(range(self.count(layer)) if changed is None else changed)
+        if changed is None:
+            return list(range(self.count(layer)))
+        return sorted(changed)
 
     def look(self, layer: Labels) -> list[int]:
         """The stale slices, which are going to be looked at."""
@@ -118,7 +121,8 @@ class Reviews:
             return self.filled(layer)
         record = record_of(layer)
         said = record.reviewed if record else ()
-        return tuple(number for number in said if 0 <= number < self.count(layer))
+        count = self.count(layer)
+        return tuple(number for number in said if 0 <= number < count)
 
     def filled(self, layer: Labels) -> tuple[int, ...]:
         """The slices that hold labels, as far as they were looked at."""
@@ -128,8 +132,10 @@ class Reviews:
     def labels(self, layer: Labels) -> list[int]:
         """The labels on reviewed slices, without 0."""
         seen = self._seen(layer)
-        on_slices = [seen.get(number, frozenset()) for number in self.reviewed(layer)]
-        return sorted(frozenset().union(*on_slices) - {0})
+        found: set[int] = set()
+        for number in self.reviewed(layer):
+            found |= seen.get(number, frozenset())
+        return sorted(found - {0})
 
     def say(self, layer: Labels, slices: Iterable[int]) -> None:
         """Note in the layer which slices were reviewed."""
@@ -163,7 +169,8 @@ def painted_labels(layers: Sequence[Labels], reviews: Reviews, card: ModelCard |
         names = class_names(layer, card)
         for label in reviews.labels(layer):
             name = names.get(label) or f"class {label}"
-            found.append(Painted(label, name, _colour(layer, label)))
+            colour = _colour(layer, label)
+            found.append(Painted(label, name, colour))
     return found
 
 
@@ -238,8 +245,10 @@ def mark(layer: Labels, image: Image, axes: str, reviews: Reviews, table: Mappin
     if copy.ndim == 2:
         copy[:] = layer.data
     else:
-        copy[list(reviewed)] = layer.data[list(reviewed)]
-    return Marked(f"{image.name} {layer.name}", volume, copy, reviewed, table)
+        slices = list(reviewed)
+        copy[slices] = layer.data[slices]
+    name = f"{image.name} {layer.name}"
+    return Marked(name, volume, copy, reviewed, table)
 
 
 def stack(volume: Volume) -> Volume:
@@ -271,4 +280,5 @@ def _same_place(layer: Labels, image: Image) -> bool:
     theirs = noted(image).get("affine")
     if mine is not None and theirs is not None:
         return np.allclose(mine, theirs, atol=1e-3)
-    return np.allclose(layer.scale, image.scale) and np.allclose(layer.translate, image.translate)
+    same_scale = np.allclose(layer.scale, image.scale)
+    return same_scale and np.allclose(layer.translate, image.translate)

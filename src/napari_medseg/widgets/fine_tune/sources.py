@@ -53,7 +53,9 @@ class Sources:
 
     def __init__(self, form: FineTuneForm, viewer: Viewer, changed: Callable[[], None]):
         self.reviews = Reviews()
-        self._form, self._viewer, self._changed = form, viewer, changed
+        self._form = form
+        self._viewer = viewer
+        self._changed = changed
         self._images: weakref.WeakKeyDictionary[Labels, tuple[weakref.ref, str]] = weakref.WeakKeyDictionary()
         self._rows: list[ClassRow] = []
         self._folder = Seen({})
@@ -117,8 +119,10 @@ class Sources:
         if pair is not None:
             self._images[pair.labels] = (weakref.ref(pair.image), pair.axes)
         chosen = pair.labels if pair else None
-        others = [layer for layer in self._images if layer is not chosen and self._pair_of(layer)]
-        self._form.others.offer({layer.name: "" for layer in others if self.reviews.reviewed(layer)})
+        others = [layer for layer in self._images if layer is not chosen]
+        there = [layer for layer in others if self._pair_of(layer)]
+        reviewed = [layer for layer in there if self.reviews.reviewed(layer)]
+        self._form.others.offer({layer.name: "" for layer in reviewed})
         for action in self._form.others.menu().actions():
             action.setToolTip(f"Learn from {action.text()} as well.")
         self._changed()
@@ -208,26 +212,29 @@ class Sources:
         form = self._form
         image, axes = self.image()
         labels = form.labels.currentData()
-        pairs = self.pairs()
+        layers = [pair.labels for pair in self.pairs()]
+        can_fit = image is not None and labels is not None
         return LayerFacts(
             image=None if image is None else image.name,
             has_labels=labels is not None,
-            misfit="" if image is None or labels is None else misfit(labels, image, axes),
-            slices_problem=self._slices_problem(labels),
-            seen=all(self.reviews.known(pair.labels) for pair in pairs),
-            has_reviewed=any(self.reviews.reviewed(pair.labels) for pair in pairs),
+            misfit=misfit(labels, image, axes) if can_fit else "",
+            slices_problem="" if labels is None else self._slices_problem(labels),
+            seen=all(map(self.reviews.known, layers)),
+            has_reviewed=any(map(self.reviews.reviewed, layers)),
             many_axes=form.axes.count() > 1,
             many_layers=bool(form.others.menu().actions()),
         )
 
-    def _slices_problem(self, labels: Labels | None) -> str:
-        if labels is None:
-            return ""
+    def _slices_problem(self, labels: Labels) -> str:
         try:
-            parse_slices(self._form.reviewed.text(), self.reviews.count(labels))
+            self._typed_slices(labels)
         except SettingsError as error:
             return str(error)
         return ""
+
+    def _typed_slices(self, labels: Labels) -> tuple[int, ...]:
+        """The reviewed slices as the person typed them."""
+        return parse_slices(self._form.reviewed.text(), self.reviews.count(labels))
 
     def folder_facts(self) -> FolderFacts | None:
         """What is known of the folder to learn from; None if the layers are learnt."""
@@ -265,7 +272,8 @@ class Sources:
         if self._from_folder():
             return [], Path(self._form.path.text())
         final = self._final_numbers()
-        return [self._take_pair(pair, card, final) for pair in self.pairs()], None
+        found = [self._take_pair(pair, card, final) for pair in self.pairs()]
+        return found, None
 
     def _final_numbers(self) -> dict[str, int | None]:
         """Numbers of the classes to learn, by the first names of those that are painted."""
@@ -273,13 +281,15 @@ class Sources:
         numbers = {"background": 0}
         for row in classes:
             numbers[row.name] = row.id
-        return {row.first: numbers[row.name] if row.learn else ignore for row in self._rows if row.labels}
+        painted = [row for row in self._rows if row.labels]
+        return {row.first: numbers[row.name] if row.learn else ignore for row in painted}
 
     def _take_pair(self, pair: Pair, card: ModelCard | None, final: Mapping[str, int | None]) -> Marked:
         names = class_names(pair.labels, card)
         table = {}
         for label in self.reviews.labels(pair.labels):
-            table[label] = final[names.get(label) or f"class {label}"]
+            name = names.get(label) or f"class {label}"
+            table[label] = final[name]
         if self._form.painted_only.isChecked():
             _, table[0] = self.classes()
         self.reviews.say(pair.labels, self.reviews.reviewed(pair.labels))
@@ -296,7 +306,7 @@ class Sources:
         box = self._form.reviewed
         reviewed = self.reviews.reviewed(labels)
         try:
-            same = parse_slices(box.text(), self.reviews.count(labels)) == reviewed
+            same = self._typed_slices(labels) == reviewed
         except SettingsError:
             same = box.hasFocus()  # the person is about to type the rest
         if not same:
@@ -310,7 +320,8 @@ class Sources:
         apply(self._form, slice_state(number, reviewed))
 
     def _shown(self, labels: Labels) -> int:
-        return layer_volumes.shown_index(self._viewer, labels, "zyx"[-labels.ndim :]).get("z", 0)
+        axes = "zyx"[-labels.ndim :]
+        return layer_volumes.shown_index(self._viewer, labels, axes).get("z", 0)
 
     def _typed(self, text: str) -> None:
         labels = self._form.labels.currentData()

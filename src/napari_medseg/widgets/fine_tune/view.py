@@ -43,11 +43,13 @@ class Curves(QWidget):
         if self.figure is None:
             self._make()
         places = [line["step"] for line in lines]
-        self._dice.set_data(places, [line["val"] for line in lines])
+        dice = [line["val"] for line in lines]
+        self._dice.set_data(places, dice)
         learnt = [line for line in lines if line["loss"] is not None]
         losses = [line["loss"] for line in learnt]
         self._loss.set_data([line["step"] for line in learnt], losses)
-        before = lines[0]["val"] if lines[0]["step"] == 0 else None
+        first = lines[0]
+        before = first["val"] if first["step"] == 0 else None
         height = float("nan") if before is None else before
         self._before.set_ydata([height, height])
         self._left.set_xlim(0, max(steps, places[-1], 1))
@@ -126,13 +128,15 @@ def verdict_text(found: Comparison, run: Run) -> str:
 
 
 def _missed(found: Comparison) -> list[str]:
-    return [name for name, dice in found.after.items() if dice is not None and dice < _HARDLY]
+    measured = {name: dice for name, dice in found.after.items() if dice is not None}
+    return [name for name, dice in measured.items() if dice < _HARDLY]
 
 
 def _change_text(found: Comparison, run: Run) -> str:
     if not found.held_back:
         return "A single reviewed slice was learnt and measured, so the figures say little: look at the difference."
-    where = f"on {found.slices} held-out {'slice' if found.slices == 1 else 'slices'}"
+    slices = "slice" if found.slices == 1 else "slices"
+    where = f"on {found.slices} held-out {slices}"
     caution = " So few say little: look at the difference too." if found.slices < _FEW else ""
     if found.change is None and found.before:
         return f"Nothing that both models know could be measured {where}: look at the difference."
@@ -141,9 +145,11 @@ def _change_text(found: Comparison, run: Run) -> str:
     if found.change == 0:
         return f"No better than {run.base} {where}: its weights were the best.{caution}"
     new = found.after.keys() - found.before.keys()
-    what = f"What both know ({', '.join(found.before)}) is found" if new else "It is"
+    both = ", ".join(found.before)
+    what = f"What both know ({both}) is found" if new else "It is"
     way = "better" if found.change > 0 else "worse"
-    return f"{what} {way} than {run.base} {_size_text(found.change)} (Dice) {where}.{caution}"
+    size = _size_text(found.change)
+    return f"{what} {way} than {run.base} {size} (Dice) {where}.{caution}"
 
 
 def _size_text(change: float) -> str:
@@ -161,8 +167,8 @@ def status_text(run: Run, running: bool, stopping: bool) -> str:
         text += ", ending with the best weights"
     elif left is not None:
         text += f", about {duration(left)} left"
-    now, best = run.lines[-1]["val"], run.best
-    return f"{text}. Dice on reviewed slices: {_figure(now)}, best {_figure(best)}."
+    now = _figure(run.lines[-1]["val"])
+    return f"{text}. Dice on reviewed slices: {now}, best {_figure(run.best)}."
 
 
 def _figure(value: float | None) -> str:
