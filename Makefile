@@ -1,5 +1,5 @@
 # make demo   open the bundled heart volume in napari, run the bundled model, show its labels
-# make test   run every test in real windows, then the widget tests once more on PyQt6
+# make test   run every test, in real windows where it needs one, then a choice of the window tests on PyQt6
 # make test COVERAGE=--cov   the same, and print which lines no test reaches: a third slower
 # make lint   check the code: ruff's rules and layout, types
 #
@@ -9,6 +9,8 @@ PYTHON ?= python3
 VENV := .venv
 QT6 := .venv-qt6
 XVFB := xvfb-run -a -s "-screen 0 1600x1000x24"
+# two processes, each with a virtual display of its own, take file after file in the order that tests/conftest.py gives
+PYTEST := $(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 PACKAGES := $(shell $(PYTHON) -c "import ensurepip" 2>/dev/null || echo python3-venv) \
 	libgl1 libegl1 libglib2.0-0 libfontconfig1 libdbus-1-3 libxcb-cursor0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 \
@@ -25,8 +27,8 @@ else
 endif
 
 test: packages $(QT6)/installed
-	$(XVFB) $(VENV)/bin/python -m pytest --no-xvfb $(COVERAGE)
-	PYTHONPATH="$(CURDIR)/$(QT6)" QT_API=pyqt6 PYTEST_QT_API=pyqt6 $(XVFB) $(VENV)/bin/python -m pytest --no-xvfb tests/widgets
+	$(PYTEST) $(COVERAGE)
+	PYTHONPATH="$(CURDIR)/$(QT6)" QT_API=pyqt6 PYTEST_QT_API=pyqt6 $(PYTEST) -m smoke tests/widgets
 
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .

@@ -1,11 +1,15 @@
-"""What every test shares: a home of its own, a display or the offscreen platform, and one Qt binding."""
+"""What every test shares: a home of its own, a display or the offscreen platform, and a fair share of the cores."""
 
+import ctypes
 import os
+import platform
 import sys
 
 import pytest
 
-BINDINGS = ("PyQt5", "PyQt6", "PySide6")
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+# before PyTorch is imported: workers that each take all cores wait for one another
+os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // WORKERS)))
 
 
 def has_display() -> bool:
@@ -14,17 +18,33 @@ def has_display() -> bool:
 
 
 @pytest.hookimpl(trylast=True)  # pytest-xvfb starts its display first
-def pytest_configure():
-    if not has_display():  # without a platform Qt would end the process
+def pytest_configure(config):
+    hands_out = config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput")
+    if not hands_out and not has_display():  # without a platform Qt would end the process
         os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 
+def place(item):
+    """Rank of a test's file: what needs most memory, then windows, which close slowly once the process has grown."""
+    if item.path.name == "test_lstm_sa.py":
+        return 0
+    return 1 if "widgets" in item.path.parts else 2
+
+
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: "widgets" not in item.path.parts)  # a window closes slowly once the process has grown
+    items.sort(key=place)
     if not has_display():
         for item in items:
             if "make_napari_viewer" in item.fixturenames:
                 item.add_marker(pytest.mark.skip(reason="napari's canvas needs a display: install xvfb"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def memory_given_back():
+    """Return what a file of tests has freed: else a process stays as large as it was for the largest test."""
+    yield
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture(autouse=True)
@@ -33,12 +53,3 @@ def own_home(tmp_path_factory, monkeypatch):
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("NAPARI_MEDSEG_HOME", str(home))
     return home
-
-
-def pytest_sessionfinish(session):
-    """Fail a run that asked pytest-qt for a Qt binding and was given another one, or two."""
-    asked = os.environ.get("PYTEST_QT_API", "")  # QT_API does not tell: qtpy overwrites it
-    loaded = [name for name in BINDINGS if f"{name}.QtCore" in sys.modules]
-    if asked and [name.lower() for name in loaded] != [asked.lower()]:
-        sys.stderr.write(f"\nThe tests should run on {asked}, but {' and '.join(loaded) or 'no Qt'} was loaded.\n")
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED

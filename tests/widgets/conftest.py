@@ -1,8 +1,12 @@
 import gc
+import os
+import sys
 import threading
 
+import npe2
 import pytest
 import torch
+from napari.settings import NapariSettings
 from qtpy.QtCore import QThreadPool
 from qtpy.QtWidgets import QApplication
 from torch import nn
@@ -12,7 +16,9 @@ from napari_medseg.models.registry import ARCHITECTURES, Architecture
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.segmentation import consensus, inference
 from napari_medseg.volume import LabelClass
+from napari_medseg.widgets.kit import jobs, tuning
 
+BINDINGS = ("PyQt5", "PyQt6", "PySide6")
 CLASSES = (LabelClass(1, "everything", "#e64b35"),)
 
 
@@ -31,6 +37,35 @@ def constant(logit):
         network.head.weight.zero_()
         network.head.bias.fill_(logit)
     return network
+
+
+@pytest.fixture(scope="session", autouse=True)
+def done_once():
+    """Spare each window what is the same every time: finding plugins, writing settings, going through all objects."""
+    found = list(npe2.PluginManifest.discover())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(npe2.PluginManifest, "discover", lambda **_: iter(found))
+        patch.setattr(NapariSettings, "save", lambda *_, **__: None)
+        gc.collect()
+        gc.freeze()
+        yield
+        gc.unfreeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_binding():
+    """Fail a run that asked pytest-qt for a Qt binding and was given another one, or two."""
+    yield
+    asked = os.environ.get("PYTEST_QT_API", "")  # not QT_API, which qtpy overwrites
+    loaded = [name for name in BINDINGS if f"{name}.QtCore" in sys.modules]
+    assert not asked or [name.lower() for name in loaded] == [asked.lower()]
+
+
+@pytest.fixture(autouse=True)
+def without_waiting(monkeypatch):
+    """Docks act on a change, and look at a training, at once."""
+    monkeypatch.setattr(jobs, "GATHER_MS", 0)
+    monkeypatch.setattr(tuning, "POLL_MS", 20)
 
 
 @pytest.fixture

@@ -228,6 +228,7 @@ def test_result_of_a_run_is_not_reviewed_until_it_is_painted_on(dock):
     assert d.form.reviewed.text() == "4" and record_of(layer).reviewed == (4,) and d.form.start.isEnabled()
 
 
+@pytest.mark.smoke
 def test_painted_slices_are_added_and_undone_labels_leave_the_table(dock):
     d = dock()
     layer = d.labels()
@@ -241,6 +242,7 @@ def test_painted_slices_are_added_and_undone_labels_leave_the_table(dock):
     assert ["class 2", "2", "new"] not in d.rows() and "No label on 5" in d.form.plan.text()
 
 
+@pytest.mark.smoke
 def test_reviewed_slices_are_typed_added_and_kept_in_the_layer(dock):
     d = dock()
     layer = d.labels(z3=1)
@@ -261,6 +263,7 @@ def test_reviewed_slices_are_typed_added_and_kept_in_the_layer(dock):
     assert d.form.reviewed.text() == "2-3, 6", "a new dock finds them again"
 
 
+@pytest.mark.smoke
 def test_classes_can_be_named_and_left_out(dock, prepared):
     d = dock()
     layer = d.labels(z3=1, z4=2, z5=3)
@@ -293,6 +296,7 @@ def test_scribbles_with_a_background(dock, prepared):
     assert [annotation.labels.data[(3, *at)] for at in ((10, 10), (30, 30), (0, 30))] == [1, 0, 2]
 
 
+@pytest.mark.smoke
 def test_several_layers_are_learnt_together(dock, prepared):
     d = dock()
     d.labels(z3=1)
@@ -309,6 +313,7 @@ def test_several_layers_are_learnt_together(dock, prepared):
     assert [annotation.name for annotation in prepared[0][0]] == ["other scan other", "scan mine"]
 
 
+@pytest.mark.smoke
 def test_folder_brings_its_own_classes(dock, monkeypatch, tmp_path):
     d = dock()
     d.choose(d.form.source, "folder")
@@ -347,6 +352,7 @@ def test_labels_that_cannot_belong_to_the_image_say_why(dock):
     assert not d.form.start.isEnabled() and "labels" in d.form.hint.text()
 
 
+@pytest.mark.smoke
 def test_form_explains_what_is_off_and_has_tooltips(dock):
     d = dock()
     form = d.form
@@ -372,6 +378,7 @@ def test_new_names_count_up():
 # ---- a run ----
 
 
+@pytest.mark.smoke
 def test_curves_status_and_verdict(dock):
     d = dock()
     d.labels(z3=1, z4=1)
@@ -499,6 +506,7 @@ def test_failed_preparation_leaves_nothing(dock, notes):
     assert not d.form.start.isHidden() and d.form.start.isEnabled()
 
 
+@pytest.mark.smoke
 def test_closed_dock_lets_the_training_go_on_and_finds_it_again(dock):
     d = dock()
     d.labels(z3=1)
@@ -541,6 +549,7 @@ def test_program_that_ends_takes_a_tied_child_with_it(dock, tied):
 # ---- decide ----
 
 
+@pytest.mark.smoke
 def test_accepted_model_joins_the_list_and_can_be_taken_back(dock, answer):
     d = dock()
     d.labels(z3=1)
@@ -589,6 +598,7 @@ def test_discard_deletes_the_run(dock, answer):
     assert not d.form.start.isHidden() and d.form.start.isEnabled() and d.form.name.text() == "all-tuned"
 
 
+@pytest.mark.smoke
 def test_difference_is_a_layer_to_look_at(dock, monkeypatch, own_home):
     d = dock()
     layer = d.labels(z3=1)
@@ -602,6 +612,7 @@ def test_difference_is_a_layer_to_look_at(dock, monkeypatch, own_home):
     assert d.viewer.layers.selection.active is layer and d.form.labels.findData(changes) < 0
 
 
+@pytest.mark.smoke
 def test_command_and_settings_are_handed_over(dock, monkeypatch, tmp_path):
     d = dock()
     d.labels(z3=1)

@@ -11,6 +11,8 @@ from napari_medseg.errors import VolumeError
 from napari_medseg.progress import Progress
 from napari_medseg.widgets.kit import jobs
 
+pytestmark = pytest.mark.smoke
+
 
 @pytest.fixture
 def owner(qtbot):

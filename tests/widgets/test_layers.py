@@ -9,6 +9,8 @@ from napari_medseg.segmentation.inference import Part
 from napari_medseg.volume import LabelClass, Volume
 from napari_medseg.widgets.kit import layer_volumes
 
+pytestmark = pytest.mark.smoke
+
 CLASSES = (LabelClass(1, "nucleus", "#4dbbd5"),)
 OBLIQUE = np.array([[1.2, -0.3, 0.5, -40], [0.4, 1.1, -0.2, 12], [-0.5, 0.3, 7.9, 33], [0, 0, 0, 1]])
 

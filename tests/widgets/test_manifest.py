@@ -32,6 +32,7 @@ def test_menus_hold_the_commands(make_napari_viewer, menu, command):
     assert command in commands(menu)
 
 
+@pytest.mark.smoke
 def test_menu_opens_the_dock(make_napari_viewer, qtbot):
     viewer = make_napari_viewer()
     _, dock = viewer.window.add_plugin_dock_widget("napari-medseg", "Segment")

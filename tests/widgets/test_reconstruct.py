@@ -130,6 +130,7 @@ def test_impossible_image_is_refused_with_a_sentence(dock, data, options, words)
     assert not d.form.run.isEnabled() and words in d.form.hint.text() and words in d.form.run.toolTip()
 
 
+@pytest.mark.smoke
 def test_wrong_file_is_refused_and_another_one_can_follow(dock, tmp_path):
     (tmp_path / "notes.h5").write_text("no raw data")
     d = dock()
@@ -176,6 +177,7 @@ def test_read_out_follows_kind_acceleration_and_centre(dock):
     assert "whole number" in d.form.hint.text()
 
 
+@pytest.mark.smoke
 def test_saved_mask_can_be_loaded(dock, monkeypatch, tmp_path):
     d = dock(ball(32, 48))
     d.choose(d.form.mask, "random")
@@ -193,6 +195,7 @@ def test_saved_mask_can_be_loaded(dock, monkeypatch, tmp_path):
 # ---- layers to look at ----
 
 
+@pytest.mark.smoke
 def test_painted_pixel_switches_its_column_and_the_preview_follows(dock):
     d = dock(ball(3, 32, 48), scale=(4, 1, 1))
     d.choose(d.form.mask, "random")
@@ -230,6 +233,7 @@ def test_newest_stroke_wins(dock):
     assert "42 of 48 columns" in d.form.read_out.text() and d.layer("preview tv") is not None
 
 
+@pytest.mark.smoke
 def test_k_space_stands_beside_the_image_and_follows_the_slice(dock):
     d = dock()
     d.open(SINGLE)
@@ -245,6 +249,7 @@ def test_k_space_stands_beside_the_image_and_follows_the_slice(dock):
 # ---- run ----
 
 
+@pytest.mark.smoke
 def test_result_is_a_new_layer_on_the_grid_of_the_image(dock, monkeypatch, tmp_path):
     d = dock()
     d.viewer.add_layer(Layer.create(*layer_tuple(Volume(ball(3, 32, 48), "zyx", OBLIQUE), "scan")))
@@ -292,6 +297,7 @@ def test_methods_of_several_coils_are_off_for_one(dock):
     assert not item.isEnabled() and "one coil" in item.text()
 
 
+@pytest.mark.smoke
 def test_run_begins_in_view_and_cancel_keeps_what_is_finished(dock, gate):
     d = dock(ball(4, 32, 48))
     d.choose(d.form.method, "zero-filled")
@@ -345,6 +351,7 @@ def test_closed_during_the_run(dock, gate, close):
 # ---- compare ----
 
 
+@pytest.mark.smoke
 def test_compare_scores_results_against_the_full_k_space(dock, monkeypatch, tmp_path):
     d = dock(ball(3, 32, 48), scale=(4, 1, 1))
     d.choose(d.form.mask, "equispaced_fraction")
@@ -363,6 +370,7 @@ def test_compare_scores_results_against_the_full_k_space(dock, monkeypatch, tmp_
     assert lines[0][0] == "result" and len(lines) == 2 + 2 * 4 and CONVENTION in lines[-1][0]
 
 
+@pytest.mark.smoke
 def test_difference_layers_of_a_kind_share_one_scale(dock):
     d = dock(ball(2, 32, 48))
     d.choose(d.form.mask, "equispaced_fraction")
@@ -407,6 +415,7 @@ def test_without_a_reference_residual_and_stability_are_told(dock):
 # ---- maps of a slice ----
 
 
+@pytest.mark.smoke
 def test_router_map_lies_over_the_slice_in_view(dock):
     d = dock(ball(3, 64, 64), scale=(4, 1, 1))
     assert not d.form.routers.isVisibleTo(d.form)
@@ -421,6 +430,7 @@ def test_router_map_lies_over_the_slice_in_view(dock):
     assert d.form.source.currentText() == "scan" and d.viewer.layers.selection.active.name == "scan"
 
 
+@pytest.mark.smoke
 def test_sensitivity_of_the_slice_in_view(dock):
     d = dock(ball(3, 32, 48), scale=(4, 1, 1))
     assert not d.form.probe.isEnabled() and "fully sampled" in d.form.probe.toolTip()
@@ -479,6 +489,7 @@ def test_suggestion_can_be_cancelled(dock):
 # ---- what comes after ----
 
 
+@pytest.mark.smoke
 def test_copied_command_does_the_same(dock, tmp_path):
     path = io.write(Volume(ball(2, 32, 48), "zyx", OBLIQUE), tmp_path / "a scan.nii.gz")
     d = dock()
@@ -511,6 +522,7 @@ def test_sample_of_a_head_opens_as_raw_data(dock):
     assert samples.path("brain8_poisson8x.npz").is_file()
 
 
+@pytest.mark.smoke
 def test_every_control_has_a_tooltip(dock):
     d = dock()
     controls = [value for value in vars(d.form).values() if hasattr(value, "setChecked") or hasattr(value, "addItem")]

@@ -42,6 +42,7 @@ def notes():
 # ---- a run ----
 
 
+@pytest.mark.smoke
 def test_labels_take_scale_classes_and_name_of_image_and_model(dock):
     d = dock(noise(SLICES, 40, 48), scale=(8, 1.5, 1.25), translate=(3, 2, 1))
     labels = d.run()
@@ -153,6 +154,7 @@ def test_plan_is_shown_before_the_run(dock):
 # ---- what goes wrong, or changes, on the way ----
 
 
+@pytest.mark.smoke
 def test_cancel_leaves_everything_as_it_was(dock, gate):
     d = dock(noise(SLICES, 40, 48))
     mine = d.viewer.add_labels(np.zeros((SLICES, 40, 48), np.uint8), name="mine")
@@ -168,6 +170,7 @@ def test_cancel_leaves_everything_as_it_was(dock, gate):
     assert d.form.run.isEnabled() and d.form.cancel.isHidden()
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("error", [VolumeError("The image is odd."), RuntimeError("out of luck")])
 def test_error_shows_its_sentence_and_leaves_no_layer(dock, monkeypatch, notes, error):
     d = dock(noise(SLICES, 40, 48))
@@ -263,6 +266,7 @@ def test_window_closed_during_the_run(dock, gate):
     gate.set()
 
 
+@pytest.mark.smoke
 def test_dock_closed_during_the_run_leaves_no_layer(dock, gate):
     d = dock(noise(SLICES, 40, 48))
     d.start()
@@ -277,6 +281,7 @@ def test_dock_closed_during_the_run_leaves_no_layer(dock, gate):
 # ---- preview ----
 
 
+@pytest.mark.smoke
 def test_preview_follows_the_slice_in_one_layer_and_ends_with_a_run(dock):
     d = dock(noise(SLICES, 40, 48), scale=(8, 1.5, 1), translate=(5, 0, 0))
     mine = d.viewer.add_labels(
@@ -318,6 +323,7 @@ def test_preview_can_be_ended(dock, end, left):
 # ---- save, copy, card, hints ----
 
 
+@pytest.mark.smoke
 def test_save_writes_the_oblique_affine_of_the_image(dock, monkeypatch, tmp_path):
     d = dock()
     add_volume(d.viewer, Volume(noise(SLICES, 40, 48), "zyx", OBLIQUE))
@@ -355,6 +361,7 @@ def test_failed_save_is_told(dock, monkeypatch, tmp_path, notes):
     assert any("docx" in note.message for note in notes) and d.form.save.isEnabled()
 
 
+@pytest.mark.smoke
 def test_copied_command_does_the_same(dock, monkeypatch, tmp_path):
     path = io.write(Volume(noise(3, 40, 48), "zyx", OBLIQUE), tmp_path / "a scan.nii.gz")
     d = dock()
@@ -380,6 +387,7 @@ def test_copy_is_off_for_an_image_without_a_file(dock):
     assert "not opened from a file" in d.form.copy.toolTip() and "not opened from a file" in d.form.hint.text()
 
 
+@pytest.mark.smoke
 def test_card_is_one_click_away(dock):
     d = dock()
     d.form.card.click()
@@ -388,6 +396,7 @@ def test_card_is_one_click_away(dock):
         assert part in text
 
 
+@pytest.mark.smoke
 def test_form_explains_what_is_off_and_has_tooltips(dock):
     d = dock()
     form = d.form

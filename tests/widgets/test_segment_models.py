@@ -33,6 +33,7 @@ def names(d):
 # ---- several models ----
 
 
+@pytest.mark.smoke
 def test_several_models_give_a_consensus_and_their_disagreement(dock):
     d = dock(noise(SLICES, 40, 48), scale=(8, 1.5, 1.25))
     tick(d, "nothing", "all-objects")
@@ -54,6 +55,7 @@ def test_the_model_that_was_chosen_wins_a_tie(dock):
     assert not d.run().data.any() and (d.viewer.layers[-1].data == 255).all()
 
 
+@pytest.mark.smoke
 def test_models_of_other_classes_cannot_be_ticked_and_say_why(dock):
     d = dock(noise(40, 48))
     entries = {action.data(): action for action in d.form.others.menu().actions()}
@@ -78,6 +80,7 @@ def test_form_says_what_several_models_change(dock):
     assert d.form.uncertainty.isEnabled()
 
 
+@pytest.mark.smoke
 def test_menu_stays_open_while_models_are_ticked(dock, qtbot):
     d = dock(noise(40, 48))
     menu = d.form.others.menu()
@@ -190,6 +193,7 @@ def test_copied_command_of_several_models_does_the_same(dock, tmp_path):
 # ---- routers ----
 
 
+@pytest.mark.smoke
 def test_router_map_lies_on_the_slice_in_view(dock):
     d = dock(noise(SLICES, 64, 64), scale=(8, 1.5, 1.25), translate=(5, 0, 0))
     assert d.form.routers.isHidden()

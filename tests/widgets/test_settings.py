@@ -1,9 +1,11 @@
+import pytest
 from napari.settings import get_plugin_settings
 from npe2 import PluginManifest
 
 from napari_medseg.widgets.kit.preferences import Preferences, preferences
 
 
+@pytest.mark.smoke
 def test_preferences_page_is_napari_s_and_keeps_what_is_chosen(plugin_settings, npe2pm):
     npe2pm.register(PluginManifest.from_distribution("napari-medseg"))
     assert preferences() == Preferences(), "the defaults of the manifest and of the program are the same"

@@ -19,6 +19,7 @@ def study(make_napari_viewer, model, qtbot):
     QApplication.processEvents()
 
 
+@pytest.mark.smoke
 def test_study_fills_plot_and_table_and_saves_them(study, qtbot, monkeypatch, tmp_path):
     form = study.form
     assert not form.save_table.isEnabled() and "Run" in form.hint.text()
@@ -41,6 +42,7 @@ def test_wrong_accelerations_are_told(study):
     assert not study.form.run.isEnabled() and "such as 1, 2, 4" in study.form.hint.text()
 
 
+@pytest.mark.smoke
 def test_cancelled_study_can_be_run_again(study, qtbot):
     study.form.run.click()
     qtbot.waitUntil(lambda: not study.form.cancel.isHidden(), timeout=30000)

@@ -16,6 +16,9 @@ from qtpy.QtWidgets import QWidget
 from ...errors import JobError, MedsegError
 from ...progress import Job, Progress
 
+GATHER_MS = 100
+"""How long a queue waits for further changes before it starts what they ask for."""
+
 T = TypeVar("T")
 
 
@@ -140,7 +143,7 @@ class Queue:
         self._worker: GeneratorWorker | None = None
         self._timer = QTimer(owner)  # gathers the wishes of several changes in a row
         self._timer.setSingleShot(True)
-        self._timer.setInterval(100)
+        self._timer.setInterval(GATHER_MS)
         self._timer.timeout.connect(self._go)
 
     @property

@@ -23,7 +23,7 @@ from ...models import models_folder
 from ...training import running
 
 _NAME = "napari-medseg training"
-_POLL_MS = 500
+POLL_MS = 500
 _NICE = 5
 _TAIL_LINES, _TAIL_BYTES = 6, 4096
 _ACCEPTED, _OUTPUT = "accepted", "output.txt"
@@ -201,7 +201,7 @@ class Training(QObject):
         self.stopping = False
         self._child: subprocess.Popen | None = None
         self._timer = QTimer(self)
-        self._timer.setInterval(_POLL_MS)
+        self._timer.setInterval(POLL_MS)
         self._timer.timeout.connect(self._poll)
         parent.aboutToQuit.connect(self._let_go)
         if self.run is not None:
