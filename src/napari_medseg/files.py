@@ -213,7 +213,7 @@ class Holder:
         Name of its computer.
     pid : int
     created : float
-        When it was started, in seconds of that computer's clock: numbers of processes are given anew.
+        When it was started, in seconds of that computer's clock: numbers of processes are used again.
     since : str
         Time of day at which it began with the folder.
     """
@@ -335,8 +335,8 @@ def load(path: Path, kind: type[T]) -> T:
 def typed(kind: type[T], content: Any, name: str = "") -> T:
     """The dataclass `kind` from plain JSON values.
 
-    Lists become tuples, objects the dataclasses that `kind` is made of. Types are exact: only a whole number may stand
-    for a number. What the dataclasses refuse in ``__post_init__`` with a `SettingsError` is refused here.
+    Lists become tuples, objects the dataclasses that `kind` is made of. Types are exact: only a whole number is
+    taken for a number. What the dataclasses refuse in ``__post_init__`` with a `SettingsError` is refused here.
 
     Parameters
     ----------

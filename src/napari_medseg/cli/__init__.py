@@ -112,7 +112,7 @@ def _add_segment(parsers: Parsers) -> None:
     )
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="settings, volumes and failures as JSON")
     reconstruction.add_crew(parser)
-    parser.set_defaults(after_interrupt="Finished files are complete; --resume goes on with the others.")
+    parser.set_defaults(after_interrupt="Finished files are complete; --resume continues with the others.")
 
 
 def _add_axes(parser: argparse.ArgumentParser) -> None:

@@ -220,7 +220,7 @@ def _run(path: Path, args: Namespace) -> tuple[TrainSettings | ReconTrainSetting
 
 
 def _say_why() -> None:
-    terminal.complain("Ended, because the standard input is closed and --tied was given.")
+    terminal.complain("Ended, because the standard input is closed and --tied is set.")
 
 
 def _recipe(name: str) -> Path:
@@ -258,7 +258,7 @@ def show_models(args: Namespace) -> int:
         terminal.say(to_json([asdict(card) for card in cards]).rstrip())
     else:
         terminal.say(terminal.models(cards))
-        terminal.say(f"\n'napari-medseg models NAME' tells more. Your own models lie in {models.models_folder()}.")
+        terminal.say(f"\n'napari-medseg models NAME' shows a card. Your own models are in {models.models_folder()}.")
     name_failures(failures, len(cards) + len(failures))
     return 1 if failures else 0
 
@@ -277,7 +277,7 @@ def verify_models(args: Namespace) -> int:
         except MedsegError as error:
             failures.append(Failure.of(name, error))
             continue
-        terminal.say(f"{name}: hash {model.card.sha256[:12]}... and forward pass are right")
+        terminal.say(f"{name}: hash {model.card.sha256[:12]}... and forward pass are as expected")
     name_failures(failures, len(paths))
     return 1 if failures else 0
 

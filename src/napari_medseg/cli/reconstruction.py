@@ -199,7 +199,7 @@ def _reading(args: Namespace) -> dict[str, Any]:
 
     sampling = _sampling(args)
     if sampling and args.mask_file:
-        raise SettingsError("Both --mask and --mask-file were given. Choose one of them.")
+        raise SettingsError("--mask and --mask-file exclude each other. Choose one of them.")
     if args.mask_file:
         load_mask(args.mask_file)
     return {
@@ -237,7 +237,7 @@ def study(args: Namespace) -> int:
 
     def line(_: str, outcome: Outcome) -> str:
         table = terminal.table(Study.of(outcome.record).table()) if outcome.record else ""
-        return f"{table}\nThe k-space was simulated from the image: real measurements fare worse."
+        return f"{table}\nThe k-space was simulated from the image: real measurements give worse results."
 
     return _run_one(task, line, "acceleration", args.report)
 

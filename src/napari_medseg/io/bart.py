@@ -43,7 +43,7 @@ def pair(path: Path) -> tuple[Path, Path]:
 def read(path: Path, axes: str | None, first: Mapping[str, int]) -> tuple[np.ndarray, str, dict[str, Any]]:
     """Map k-space into memory.
 
-    Radial data look like Cartesian ones here: nothing in the file tells them apart.
+    Radial data look like Cartesian ones here: nothing in the file distinguishes them.
 
     Parameters
     ----------

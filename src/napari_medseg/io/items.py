@@ -25,7 +25,7 @@ def of_file(path: Path, role: str = "image") -> Item:
 
 
 def of_volume(volume: Volume, role: str = "image") -> Item:
-    """An image or labels that a run was given; hashed as far as file and memory allow."""
+    """An image or labels that went into a run; hashed as far as file and memory allow."""
     record = volume.record
     source = Path(volume.metadata.get("source", ""))
     # what a run made of a scan still names the file of the scan, which is not its own
@@ -48,7 +48,7 @@ def of_result(volume: Volume, role: str = "image") -> Item:
 
 
 def of_kspace(kspace: KSpace) -> tuple[Item, ...]:
-    """The k-space that a run was given, and its mask where it has one."""
+    """The k-space that went into a run, and its mask where it has one."""
     kind = str(kspace.metadata.get("format", ""))
     source = Path(kspace.metadata.get("source", ""))
     # simulated samples are not those of the file that they were computed from

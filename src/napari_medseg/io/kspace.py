@@ -60,8 +60,8 @@ def read_kspace(
     KSpace
         Its metadata have ``source`` and ``format`` and, where the file states them, ``acquisition``, ``patient_id``,
         ``max``, ``norm``, ``acceleration``, ``num_low_frequency``, ``encoding_size`` and ``recon_size`` (x, y, z),
-        ``reference`` (``esc`` or ``rss``: how the reference image was made) and ``taken`` (which repetition and so on
-        of several was taken).
+        ``reference`` (``esc`` or ``rss``: how the reference image was made) and ``taken`` (which of
+        several repetitions and so on was taken).
 
     Raises
     ------

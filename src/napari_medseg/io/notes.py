@@ -203,7 +203,7 @@ def read_old(path: Path) -> Notes | None:
 
 
 def _belongs(path: Path, data: np.ndarray) -> dict[str, Any]:
-    """What tells whether a side file describes `data` in the file `path`."""
+    """What shows whether a side file describes `data` in the file `path`."""
     crc32 = zlib.crc32(np.ascontiguousarray(data).reshape(-1).view(np.uint8).data)
     return {"for": path.name, "shape": list(data.shape), "dtype": data.dtype.str, "crc32": crc32}
 

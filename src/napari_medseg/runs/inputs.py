@@ -149,4 +149,4 @@ def _by_name(folder: Path) -> dict[str, Path] | None:
 def _lonely(side: dict[str, Path], other: dict[str, Path], folder: Path) -> list[Failure]:
     """Files of `side` without a partner in `folder`."""
     missing = [path for name, path in side.items() if name not in other]
-    return [Failure(str(path), f"'{path.name}' has no partner of the same name in '{folder}'.") for path in missing]
+    return [Failure(str(path), f"'{path.name}' has no file of the same name in '{folder}'.") for path in missing]

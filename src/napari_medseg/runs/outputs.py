@@ -78,7 +78,7 @@ def is_folder(output: Path) -> bool:
 
 
 def refuse_conflicts(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
-    """Make sure that no output replaces an input or another output, or lies in a folder that was given as input.
+    """Make sure that no output replaces an input or another output, or lies in a folder that is an input.
 
     Raises
     ------

@@ -254,7 +254,7 @@ def _is_image(path: Path) -> bool:
 
 
 def _reading(task: Task) -> dict[str, Any]:
-    """How the input was read, as far as it decides about the result and no hash tells."""
+    """How the input was read, as far as it decides about the result and no hash shows it."""
     return {name: task.settings[name] for name in ("axes", "conjugate")}
 
 

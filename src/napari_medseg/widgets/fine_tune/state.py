@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ..kit.state import Control, first, hint_text, unless
 
 _REVIEWED = (
-    "Numbers of the slices whose labels are right, such as 3-6, 9; only these are learnt. Slices that you "
+    "Numbers of the slices whose labels are right, such as 3-6, 9; only these are used. Slices that you "
     "paint on while this dock is open are added."
 )
 _STOP = "End the training with the best weights so far."

@@ -100,7 +100,7 @@ def start(
             on_error(str(error))
 
     def end() -> None:
-        # napari keeps every worker as long as its window: let go of the form and of the images it was given
+        # napari keeps every worker as long as its window: let go of the form and of the images it got
         for signal in (worker.yielded, worker.returned, worker.errored, worker.aborted, worker.finished):
             signal.disconnect()
         if isalive(owner):

@@ -114,7 +114,7 @@ class ComparePage(Page):
     def _offer_references(self, layers: list[Image]) -> None:
         own = _own_reference(self._scan)
         entries: list[tuple[str, Any]] = [(own, _SCAN)] if own else []
-        # zero-filled images of raw data are no truth to hold a result against
+        # zero-filled images of raw data are not a truth to compare a result with
         images = [layer for layer in layers if not is_result(layer) and FILE not in noted(layer)]
         entries += [(layer.name, layer) for layer in images]
         unfit = {layer: unfit_reference(layer.data.shape, self._scan.shape) for layer in images}

@@ -348,7 +348,7 @@ class SegmentWidget(Dock):
             given = self._input()
             source = layer_volumes.source_path(given.image)
             output = layer_volumes.suggested_path(given.volume, source.name)
-            axes = given.volume.axes if self.form.axes.count() > 1 else None  # else the file tells them
+            axes = given.volume.axes if self.form.axes.count() > 1 else None  # else the file names them
             names = [card.name for card in given.cards]
             self._copy(command(given.settings, names, [source], output, axes=axes))
 
