@@ -127,7 +127,7 @@ def add_arguments(
 
 
 def given(args: argparse.Namespace, kind: type[DataclassInstance]) -> dict[str, Any]:
-    """The fields of a settings dataclass that were given on the command line."""
+    """The fields of a settings dataclass that the command line sets."""
     found = {}
     for name, row in table(kind).items():
         value = getattr(args, row.place, None)
@@ -165,7 +165,7 @@ def command(name: str, *operands: str | Path, **parts: Any) -> str:
         Files.
     **parts
         In the order of the text: settings dataclasses under any name; else the name of an option with its value: True
-        for one without a value, a list for one that is given several times, None, False and "" to leave it out.
+        for one without a value, a list for one that is repeated, None, False and "" to leave it out.
     """
     found = [PROGRAM, *name.split(), *map(operand, operands)]
     for key, value in parts.items():

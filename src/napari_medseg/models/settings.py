@@ -63,6 +63,6 @@ class ImportSettings:
 
     @property
     def options(self) -> dict[str, Any]:
-        """Options of the network that were given."""
+        """Options of the network that are set."""
         given = {"mode": self.mode, "attention_size": self.attention_size}
         return {name: value for name, value in given.items() if value is not None}

@@ -210,14 +210,6 @@ def _taken_text(name: str, number: int) -> str:
     )
 
 
-def _taken_text(name: str, number: int) -> str:
-    """Which of several phases, repetitions, ... of the file is shown; counted from 1, as people do."""
-    return (
-        f"{name.capitalize()} {number + 1} is shown, one of several in the file. Others: "
-        f"read_kspace(path, first={{'{name}': ...}}) in Python, counted from 0."
-    )
-
-
 def mask_text(kspace: KSpace) -> str:
     """How much a mask measures."""
     if kspace.mask is None:
