@@ -447,7 +447,8 @@ def test_train_resumes_and_its_model_can_be_imported(workplace, capsys):
     (workplace / "d.npz").rename(workplace / "data" / "d.npz")
     (workplace / "toy.json").write_text(json.dumps(settings))
     assert run("train toy.json --root data --run run") == 0
-    assert {"last.pt", "log.jsonl", "settings.json", "toy.json", "toy.safetensors"} == set(names(workplace / "run"))
+    written = {"last.pt", "log.jsonl", "record.json", "settings.json", "toy.json", "toy.safetensors"}
+    assert written == set(names(workplace / "run"))
     told = capsys.readouterr().out
     assert "step 2: loss" in told
     assert run(told.splitlines()[-1].replace("NAME", "mine").partition("napari-medseg ")[2]) == 0
