@@ -120,7 +120,7 @@ def gate(monkeypatch):
                     return end.value
                 yield step
                 if step.partial is not None:
-                    opened.wait(20)
+                    opened.wait(120)
 
         return held
 
@@ -142,7 +142,7 @@ class Dock:
         self.choose(self.form.model, "all")
 
     def wait(self, condition):
-        self._qtbot.waitUntil(condition, timeout=30000)
+        self._qtbot.waitUntil(condition, timeout=120000)
 
     def settle(self):
         self.wait(lambda: not self.widget.busy)
@@ -177,7 +177,7 @@ def dock(make_napari_viewer, model, qtbot):
         return docks[-1]
 
     yield make
-    assert QThreadPool.globalInstance().waitForDone(20000), "no thread outlives its form"
+    assert QThreadPool.globalInstance().waitForDone(120000), "no thread outlives its form"
     QApplication.processEvents()
     docks.clear()
     gc.collect()
