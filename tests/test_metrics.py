@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from napari_medseg import metrics
+from napari_medseg.cli import terminal
 from napari_medseg.errors import VolumeError
 from napari_medseg.volume import LabelClass, Volume
 
@@ -177,3 +178,25 @@ def test_summary_leaves_out_what_is_not_measured():
     assert np.isnan(sd["hd95_mm"])
     assert (number["of"], number["dice"], number["hd95_mm"]) == ("number", 2, 1)
     assert [row["id"] for row in other] == [2, 2, 2]
+
+
+def test_a_new_score_is_one_row(monkeypatch):
+    farthest = metrics.Score("farthest", lambda pair: float(pair.distances.max()), "lower", length=True, decimals=3)
+    ratio = metrics.Score("ratio", lambda pair: pair.ours.sum() / pair.theirs.sum(), "higher", decimals=1)
+    monkeypatch.setitem(metrics.SCORES, "farthest", farthest)
+    monkeypatch.setitem(metrics.SCORES, "ratio", ratio)
+    ours = np.zeros((4, 9), np.uint8)
+    theirs = ours.copy()
+    ours[1:3, 1:7] = 1
+    theirs[1:3, 1:4] = 1
+    affine = np.diag([2.0, 1.0, 1.0, 1.0])
+    (row,) = metrics.compare(Volume(ours, "yx", affine), Volume(theirs, "yx", affine))
+    assert (row["farthest_mm"], row["ratio"]) == (6, 2)
+    (row,) = rows = metrics.compare(*(Volume(data, "yx", metadata={"has_spacing": False}) for data in (ours, theirs)))
+    assert (row["farthest_px"], row["ratio"]) == (3, 2)
+    mean = metrics.summarise(rows)[0]
+    assert mean["farthest_px"] == 3
+    text = terminal.scores([{"prediction": "a", "reference": "b", **row}], [])
+    heading, line = text.splitlines()
+    assert "farthest (px)" in heading and "ratio" in heading and "Dice" in heading and "HD95 (px)" in heading
+    assert line.split()[2:4] == ["0.6667", "0.5000"] and "3.000" in line.split() and "2.0" in line.split()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from scipy import ndimage
@@ -212,21 +213,53 @@ def _whole_numbers(data: np.ndarray) -> bool:
     return data.dtype.kind in "if" and 0 <= data.min() <= data.max() < 2**53 and np.array_equal(data, np.round(data))
 
 
+@dataclass(frozen=True)
+class Pair:
+    """Two masks of one class, the voxel size, and `surface_distances` between them."""
+
+    ours: np.ndarray
+    theirs: np.ndarray
+    spacing: tuple[float, ...]
+    distances: np.ndarray
+
+
+@dataclass(frozen=True)
+class Score:
+    """One score of two masks; a length is in mm, or in pixels where the voxel size is not known."""
+
+    title: str
+    function: Callable[[Pair], float]
+    better: Literal["higher", "lower"]
+    length: bool = False
+    decimals: int = 2
+
+
+SCORES: dict[str, Score] = {
+    "dice": Score("Dice", lambda pair: dice(pair.ours, pair.theirs), "higher", decimals=4),
+    "iou": Score("IoU", lambda pair: iou(pair.ours, pair.theirs), "higher", decimals=4),
+    "hd95": Score("HD95", lambda pair: _hd95(pair.distances), "lower", length=True),
+    "mean_surface_distance": Score("mean surface distance", lambda pair: _mean(pair.distances), "lower", length=True),
+}
+"""By the names that rows use, where a length has its unit behind: ``hd95_mm``."""
+
+
+def score_of(key: str) -> Score | None:
+    """The score that a row has under `key`, which may end in a unit; None for a volume or a name."""
+    return SCORES.get(key) or SCORES.get(key.rpartition("_")[0])
+
+
 def _score(ours: np.ndarray, theirs: np.ndarray, prediction: Volume, reference: Volume) -> dict[str, float]:
     known = prediction.has_spacing and reference.has_spacing
     spacing = prediction.spacing if known else (1.0,) * ours.ndim
-    unit, size, scale = ("mm", "volume_ml", 1e-3) if ours.ndim == 3 else ("mm", "area_mm2", 1)
+    size, scale = ("volume_ml", 1e-3) if ours.ndim == 3 else ("area_mm2", 1.0)
     if not known:
-        unit, size, scale = "px", "voxels", 1
-    distances = surface_distances(ours, theirs, spacing)
-    return {
-        "dice": dice(ours, theirs),
-        "iou": iou(ours, theirs),
-        f"hd95_{unit}": _hd95(distances),
-        f"mean_surface_distance_{unit}": _mean(distances),
-        size: np.count_nonzero(ours) * math.prod(spacing) * scale,
-        f"reference_{size}": np.count_nonzero(theirs) * math.prod(spacing) * scale,
-    }
+        size, scale = "voxels", 1.0
+    pair = Pair(ours, theirs, spacing, surface_distances(ours, theirs, spacing))
+    unit = "_mm" if known else "_px"
+    row = {key + unit * score.length: score.function(pair) for key, score in SCORES.items()}
+    row[size] = np.count_nonzero(ours) * math.prod(spacing) * scale
+    row[f"reference_{size}"] = np.count_nonzero(theirs) * math.prod(spacing) * scale
+    return row
 
 
 # Images: magnitude, cropped to the reference, neither renormalised nor masked. The conventions are those of fastMRI;

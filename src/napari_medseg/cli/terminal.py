@@ -154,20 +154,26 @@ def scores(rows: Sequence[Mapping[str, Any]], summary: Sequence[Mapping[str, Any
 
 
 def _heading(key: str) -> str:
-    if key in ("dice", "iou"):
-        return {"dice": "Dice", "iou": "IoU"}[key]
+    from ..metrics import SCORES, score_of
+
+    if key in SCORES:
+        return SCORES[key].title
+    score = score_of(key)
     name, _, unit = key.rpartition("_")
-    name = name.replace("hd95", "HD95").replace("_", " ")
-    return f"{name} ({unit})" if unit in ("mm", "mm2", "ml", "px") else f"{name} {unit}".strip()
+    title = score.title if score else name.replace("_", " ")
+    return f"{title} ({unit})" if unit in ("mm", "mm2", "ml", "px") else f"{title} {unit}".strip()
 
 
 def _cell(key: str, row: Mapping[str, Any]) -> str:
+    from ..metrics import score_of
+
     value = row.get(key, math.nan)
     if math.isnan(value):
         return "-"
     if row.get("of") == "number" or key.endswith("voxels"):
         return f"{value:.0f}"
-    return f"{value:.4f}" if key in ("dice", "iou") else f"{value:.2f}"
+    score = score_of(key)
+    return f"{value:.{score.decimals if score else 2}f}"
 
 
 def models(cards: Iterable[ModelCard]) -> str:
