@@ -1,5 +1,12 @@
 """The Segment dock."""
 
-from .dock import SegmentWidget
+from typing import Any
 
-__all__ = ["SegmentWidget"]
+
+def __getattr__(name: str) -> Any:
+    """Import the widget when it is asked for: `state` can be used without a window."""
+    if name == "SegmentWidget":
+        from .dock import SegmentWidget
+
+        return SegmentWidget
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

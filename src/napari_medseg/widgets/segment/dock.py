@@ -1,4 +1,4 @@
-"""The Segment dock: choose an image and models, preview, run, save; a thin form over the jobs in `_runs`."""
+"""The Segment dock: choose an image and models, preview, run, save; a thin form over headless jobs."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ...progress import Progress
 from ...volume import Volume
 from ..kit import jobs, layer_volumes
 from ..kit.card import CardDialog
-from ..kit.controls import allow
+from ..kit.controls import apply
 from ..kit.dock import Dock
 from ..kit.preferences import preferences
-from ..kit.state import hint_text
 from .form import SegmentForm, plan_text, result_text
 from .rows import ImageRows, ModelRows
+from .state import Facts, state
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -61,7 +61,7 @@ class SegmentWidget(Dock):
         super().__init__(napari_viewer, ("run", "save", "routers", "preview", "plan"))
         self.labels: Labels | None = None
         self._ready = False
-        self._problem = "the models are being read."
+        self._problem = ""
         self._result: layer_volumes.Result | None = None
         self._preview = layer_volumes.Preview(self._viewer)
         self._clock = jobs.Clock()
@@ -157,37 +157,30 @@ class SegmentWidget(Dock):
             self._give_up()
         self._update()
 
-    def _update(self, event: Any = None) -> None:
-        form, kind = self.form, self._queue.kind
-        image, cards, target = form.image.currentData(), self._models.chosen(), self._save_target()
-        why_not = self._problem or ("" if image else "open an image first.") or ("" if cards else "choose a model.")
-        busy = {"run": "a run is under way.", "save": "labels are being written."}.get(kind, "")
-        no_run = why_not or busy
-        no_save = busy or ("" if target else "no labels yet; run, or select a labels layer.")
-        no_copy = why_not or ("" if layer_volumes.source_path(image) else "the image was not opened from a file.")
-        form.show_row(form.axes, form.axes.count() > 1)
-        form.show_row(form.channel, form.channel.count() > 1)
-        form.routers.setVisible(bool(cards) and cards[0].name in self._shelf.routed)
-        form.split.setVisible(bool(cards and cards[0].objects))
-        form.cancel.setVisible(kind == "run")
-        form.bar.setVisible(bool(busy))
-        for box in (form.model, form.others, form.device):
-            box.setEnabled(self._ready)
-        allow(form.card, "" if cards else "No model is chosen.", "What the model is for, from what data, and how good.")
-        allow(form.preview, no_run, "Label the slice in view as Run would, and the next ones while you scroll.")
-        allow(
-            form.uncertainty,
-            ""
-            if len(cards) < 2
-            else "Uncertainty is computed for one model only. With several models you get a disagreement map instead.",
-            "Also make an image of where the model was undecided (0 to 255).",
+    def _facts(self) -> Facts:
+        form = self.form
+        image = form.image.currentData()
+        cards = self._models.chosen()
+        target = self._save_target()
+        return Facts(
+            models_read=self._ready,
+            problem=self._problem,
+            has_image=image is not None,
+            meanings=form.axes.count(),
+            channels=form.channel.count(),
+            has_file=image is not None and layer_volumes.source_path(image) is not None,
+            models=len(cards),
+            routed=bool(cards) and cards[0].name in self._shelf.routed,
+            objects=bool(cards) and cards[0].objects,
+            job=self._queue.kind,
+            has_result=self._result is not None,
+            target=target.name if target else "",
         )
-        allow(form.routers, no_run, "Show where the model spends its heavy attention in the slice in view.")
-        allow(form.run, no_run, "Label the whole image in a new layer; existing layers are left alone.")
-        allow(form.cancel, "" if self._result else "Stopping.", "Stop the run and remove its labels.")
-        allow(form.save, no_save, f"Save '{target.name if target else ''}' with the geometry of its image.")
-        allow(form.copy, no_copy, "Copy the command line that does the same without a window.")
-        form.hint.say(hint_text({"Run": no_run, "Preview": no_run, "Save": no_save, "Copy": no_copy}))
+
+    def _update(self, event: Any = None) -> None:
+        apply(self.form, state(self._facts()))
+        for box in (self.form.model, self.form.others, self.form.device):
+            box.setEnabled(self._ready)
 
     # ---- plan ----
 
