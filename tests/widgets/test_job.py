@@ -87,17 +87,32 @@ def test_expected_error_is_told_in_its_words(run, qtbot):
     assert heard == [1, "Three axes came.", "end"]
 
 
-def test_runtime_error_is_told_and_the_job_ends(run, qtbot):
-    heard, _ = run(counting(1, RuntimeError("CUDA error")))
+class LibraryError(ValueError):
+    """What a library raises of its own."""
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (RuntimeError("CUDA error.\nCompile with more options."), "RuntimeError: CUDA error."),
+        (OSError(28, "No space left on device"), "OSError: [Errno 28] No space left on device."),
+        (LibraryError("Bad zip file."), "LibraryError: Bad zip file."),
+        (MemoryError(), "MemoryError. Close other programs, or choose a smaller image, and try again."),
+    ],
+)
+def test_what_the_system_or_a_library_raises_is_named_by_its_kind(run, qtbot, error, sentence):
+    heard, _ = run(counting(1, error))
     qtbot.waitUntil(lambda: "end" in heard)
-    assert heard == [1, "Test failed: CUDA error", "end"]
+    assert heard == [1, f"Test failed. {sentence}", "end"]
 
 
-def test_bug_shows_its_traceback(run, qtbot):
-    with qtbot.captureExceptions() as raised:
-        heard, _ = run(counting(1, KeyError("bug")))
-        qtbot.waitUntil(lambda: "end" in heard)
-    assert [kind for kind, *_ in raised] == [KeyError]
+@pytest.mark.parametrize("error", [KeyError("odd"), NotImplementedError("odd"), TypeError("odd")])
+def test_bug_is_said_in_a_sentence_and_its_traceback_is_logged(run, qtbot, caplog, error):
+    heard, _ = run(counting(1, error))
+    qtbot.waitUntil(lambda: "end" in heard)
+    sentence = f"Test failed. {type(error).__name__}: odd. This is a bug, please report it; the log says where"
+    assert heard[1].startswith(sentence) and heard[2:] == ["end"]
+    assert "in counting" in caplog.text
 
 
 def test_told_shows_expected_errors_only():

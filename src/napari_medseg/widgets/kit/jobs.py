@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -13,11 +14,13 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QWidget
 
-from ...errors import JobError, MedsegError
+from ...errors import JobError, MedsegError, short
 from ...progress import Job, Progress
 
 GATHER_MS = 100
 """How long a queue waits for further changes before it starts what they ask for."""
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -28,6 +31,28 @@ def _ignore(_: Any) -> None:
 
 def _nothing() -> None:
     pass
+
+
+def failure(title: str, error: Exception) -> str:
+    """What to say of a job that failed for a reason that it does not word itself.
+
+    What the system and libraries raise is named by its kind: a full disk, too little memory, an error of PyTorch. The
+    other kinds that Python itself raises are bugs.
+    """
+    kind = type(error).__name__
+    said = short(error)
+    text = f"{title} failed. {kind}." if said == kind else f"{title} failed. {kind}: {said}."
+    if isinstance(error, MemoryError):
+        return f"{text} Close other programs, or choose a smaller image, and try again."
+    if _is_bug(error):
+        return f"{text} This is a bug, please report it; the log says where it happened."
+    return text
+
+
+def _is_bug(error: Exception) -> bool:
+    kind = type(error)
+    outside = isinstance(error, OSError | MemoryError) or kind is RuntimeError
+    return kind.__module__ == "builtins" and not outside
 
 
 def start(
@@ -54,7 +79,7 @@ def start(
     quiet : bool
         Leave the work out of the activity list.
     on_step, on_done, on_error : callable
-        Called in the GUI thread with each `Progress`, with the result, and with the text of a `MedsegError`; not any
+        Called in the GUI thread with each `Progress`, with the result, and with why it failed, in a sentence; not any
         more once cancelled.
     on_end : callable
         Called last, whether the job succeeded, failed or was cancelled.
@@ -68,9 +93,12 @@ def start(
     def drive() -> Job[T]:
         try:
             return (yield from job)
-        except RuntimeError as error:
-            # napari's generator worker drops these without a word and never finishes
-            raise JobError(f"{title} failed: {error}") from error
+        except MedsegError:
+            raise
+        except Exception as error:
+            _log.exception("%s failed", title)
+            # napari's generator worker would drop a RuntimeError without a word and never finish
+            raise JobError(failure(title, error)) from error
 
     drive.__qualname__ = title  # napari shows it when a window with running work is closed
     # napari's bar stays indeterminate: it runs the event loop inside of every update, so that steps would overtake
@@ -94,8 +122,6 @@ def start(
             on_done(result)
 
     def tell(error: Exception) -> None:
-        if not isinstance(error, MedsegError):
-            raise error
         if wanted():
             on_error(str(error))
 
