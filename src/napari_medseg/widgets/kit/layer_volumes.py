@@ -219,6 +219,26 @@ class Grid:
         return {**self.options, "translate": self.options["translate"] + linear @ step}
 
 
+class Selection:
+    """What is selected in a viewer now, to be selected again later.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    """
+
+    def __init__(self, viewer: Viewer):
+        self._viewer = viewer
+        self._chosen = set(viewer.layers.selection)
+        self._active = viewer.layers.selection.active
+
+    def restore(self) -> None:
+        """Select what was selected, as far as it is there."""
+        layers = self._viewer.layers
+        layers.selection = self._chosen & set(layers)
+        layers.selection.active = self._active if self._active in layers else None
+
+
 class Result:
     """The layers of one run: they appear with its first slices and vanish when it is given up.
 
@@ -245,7 +265,7 @@ class Result:
         self._model = model
         self._grid = Grid.of(image, volume.axes)
         self._axes = volume.axes.removesuffix("c") if self._grid.channel else volume.axes.replace("c", "")
-        self._selection = set(viewer.layers.selection), viewer.layers.selection.active
+        self._selection = Selection(viewer)
         self._refreshed = 0.0
 
     @property
@@ -274,9 +294,7 @@ class Result:
         """Leave the viewer as it was before the run."""
         for layer in self.layers:
             self._viewer.layers.remove(layer)
-        chosen, active = self._selection
-        self._viewer.layers.selection = chosen & set(self._viewer.layers)
-        self._viewer.layers.selection.active = active if active in self._viewer.layers else None
+        self._selection.restore()
 
     def _add(self, part: Part) -> None:
         name = f"{self._image} {self._model}"

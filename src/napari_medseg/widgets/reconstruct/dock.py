@@ -190,7 +190,7 @@ class ReconstructWidget(Dock):
 
     def _job_changed(self) -> None:
         if not self._queue.kind:
-            self._keep()
+            self._give_up()
         self._update()
 
     def _facts(self) -> Facts:
@@ -234,19 +234,17 @@ class ReconstructWidget(Dock):
         self._queue.want("run", self._start_run)
 
     def cancel(self) -> None:
-        """Stop the run; finished slices stay in a layer that says so."""
+        """Stop the run: its layer vanishes at once."""
         self._queue.stop()
-        count = self._running.count if self._running else 0
-        self._keep()
-        slices = "slice" if count == 1 else "slices"
-        self.form.status.say(f"Cancelled; {count} finished {slices} kept." if count else "Cancelled.")
+        self._give_up()
+        self.form.status.say("Cancelled; nothing was changed.")
         self._update()
 
-    def _keep(self) -> None:
+    def _give_up(self) -> None:
         running = self._running
         self._running = None
         if running is not None:
-            running.keep()
+            running.discard()
 
     def _start_run(self) -> None:
         with jobs.errors_shown():
@@ -322,7 +320,7 @@ class ReconstructWidget(Dock):
             self.result = None
 
     def _clear(self) -> None:
-        self._keep()
+        self._give_up()
         self.result = None
         for part in (self._view, self._data, self._mask, self.compare):
             part.clear()

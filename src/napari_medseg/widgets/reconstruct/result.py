@@ -10,7 +10,7 @@ from napari.layers import Image
 from ...recon.reconstruct import Part, Reconstruction
 from ...record import KEY as RECORD
 from ...record import Record, now, software
-from ..kit.layer_volumes import shown_slice, shows_slices
+from ..kit.layer_volumes import Selection, shown_slice, shows_slices
 from ..kit.records import is_opened, put_record, record_of
 from .scans import Scan
 
@@ -36,7 +36,7 @@ def is_partial(layer: Image) -> bool:
 
 
 class Result:
-    """The layer of one run: it appears with its first slice; what is finished stays when the run is cancelled.
+    """The layer of one run: it appears with its first slice and vanishes when the run is given up.
 
     Parameters
     ----------
@@ -54,6 +54,7 @@ class Result:
         self._name = f"{scan.name} {method}" + "".join(sign for sign, applies in signs if applies)
         self._images = np.zeros((scan.kspace.slices, *scan.size), np.float32)
         self._residuals: dict[int, float] = {}
+        self._selection = Selection(viewer)
 
     def show(self, part: Part) -> None:
         """Add a finished slice."""
@@ -74,18 +75,11 @@ class Result:
             self.layer.editable = True
             self.layer.refresh()
 
-    def keep(self) -> None:
-        """The run ended early: say so in the name."""
+    def discard(self) -> None:
+        """Leave the viewer as it was before the run."""
         if self.layer in self._viewer.layers:
-            self.layer.name = f"{self._name} (partial)"
-            put_record(self.layer, self._unfinished())
-            self.layer.editable = True
-            self.layer.refresh()
-
-    @property
-    def count(self) -> int:
-        """Number of finished slices."""
-        return len(self._residuals)
+            self._viewer.layers.remove(self.layer)
+        self._selection.restore()
 
     def _unfinished(self) -> Record:
         done = sorted(self._residuals)

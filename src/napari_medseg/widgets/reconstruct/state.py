@@ -159,7 +159,7 @@ def state(facts: Facts) -> State:
         probe=Control(_PROBE, no_probe),
         suggest=Control(_SUGGEST, no_probe),
         run=Control("Reconstruct all slices in a new layer, beginning with the one in view.", no_run),
-        cancel=Control("Stop; finished slices of a run stay.", _stopping(facts), visible=busy),
+        cancel=Control("Stop; the layer of a run is removed.", _stopping(facts), visible=busy),
         bar=busy,
         copy=Control("Copy the command line that does the same without a window.", no_copy),
         segment=Control("Open the Segment dock with the newest result chosen.", no_result),
