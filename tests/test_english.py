@@ -24,7 +24,7 @@ TEXTS = sorted(
 
 # what is not written -> what to write
 BANNED = {
-    r"\bneeded (is|are)\b": "expected ...",
+    r"\b(needed|expected) (is|are)\b": "expected ...",
     r"(?<!\bthere )\b(is|are|was|were) no (?!longer|more|better|worse|larger|less|fewer|wider)": "is not a",
     r"\b(is|are) none of (your|the|our|napari)": "is not one of",
     r"\bof no (class|kind|concern|use|type)\b": "does not belong to any class",

@@ -316,7 +316,7 @@ def read_json(path: Path) -> Any:
             raise ValueError(f"it has {size} bytes, more than {MAX_JSON_BYTES}")
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise FileError(f"'{path}' cannot be read as JSON ({reason(error)}). Restore it, or write it anew.") from error
+        raise FileError(f"'{path}' cannot be read as JSON ({reason(error)}). Restore it, or write it again.") from error
 
 
 def load(path: Path, kind: type[T]) -> T:

@@ -94,8 +94,8 @@ def test_files_that_bring_their_process_down_fail_alone(workplace, capsys):
     assert [Path(row["output"]).name for row in report["files"]] == good, "in the order of the inputs"
     told = {Path(row["file"]).name.split(".")[0]: row["error"] for row in report["failures"]}
     assert list(told) == ["crash", "cut", "empty", "leave", "slow"]
-    assert "ended with SIGSEGV while at 'crash.nii.gz'" in told["crash"]
-    assert "ended with SIGKILL while at 'slow.nii.gz'. Perhaps memory ran out" in told["slow"]
+    assert "ended with SIGSEGV while working on 'crash.nii.gz'" in told["crash"]
+    assert "ended with SIGKILL while working on 'slow.nii.gz'. Perhaps memory ran out" in told["slow"]
     assert "ended with exit code 3" in told["leave"]
     assert "is damaged" in told["cut"] and "is damaged" in told["empty"]
     begun = [file for _, file in starts()]
@@ -174,7 +174,7 @@ def test_a_child_that_takes_too_much_memory_fails_its_file(workplace):
         if step.partial:
             found[step.partial.task.source.stem] = step.partial
     workers.close()
-    assert "needed more than 0.7 GB (the limit) while at 'greedy.nii.gz'" in found["greedy.nii"].error
+    assert "needed more than 0.7 GB (the limit) while working on 'greedy.nii.gz'" in found["greedy.nii"].error
     assert found["b.nii"].state == "done"
     assert 50 < found["b.nii"].peak_mb < 700 < found["greedy.nii"].peak_mb
 

@@ -136,15 +136,15 @@ class _Child:
         """Why the process ended, in a sentence."""
         if self._over:
             return (
-                f"The process needed more than {limit / 1e9:g} GB (the limit) while at '{source.name}'. "
+                f"The process needed more than {limit / 1e9:g} GB (the limit) while working on '{source.name}'. "
                 "Raise --memory-limit, or crop the image."
             )
         code = self._process.wait()
         if code >= 0:
-            return f"The process ended with exit code {code} while at '{source.name}'."
+            return f"The process ended with exit code {code} while working on '{source.name}'."
         name = signal.Signals(-code).name
         perhaps = " Perhaps memory ran out." if name == "SIGKILL" else ""
-        return f"The process ended with {name} while at '{source.name}'.{perhaps}"
+        return f"The process ended with {name} while working on '{source.name}'.{perhaps}"
 
     def _listen(self) -> None:
         for line in self._output:

@@ -85,8 +85,8 @@ def local(workers: int, threads: int = 0, memory_gb: float = 0.0) -> Crew:
     """
     if workers < 1 or threads < 0 or memory_gb < 0:
         raise SettingsError(
-            f"{workers} workers with {threads} threads and a limit of {memory_gb:g} GB were asked for; expected are at "
-            "least 1 worker, and threads and limit from 0."
+            f"{workers} workers with {threads} threads and a limit of {memory_gb:g} GB were asked for; expected at "
+            "least 1 worker, and threads and limit of 0 or more."
         )
     return _Local(workers, threads or max(1, cores() // workers), memory_gb)
 
