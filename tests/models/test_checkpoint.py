@@ -9,6 +9,7 @@ import torch
 from napari_medseg import cli, models
 from napari_medseg.errors import ModelError
 from napari_medseg.models import ModelCard, library
+from napari_medseg.models.card import PENDING
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.volume import LabelClass
 
@@ -145,3 +146,12 @@ def test_a_first_save_that_was_killed_leaves_a_model_that_loads_or_none(own_home
         models.load(folder / "removed" / "pair.safetensors")
     written = models.save(path, network, card())
     assert models.load(path).card == written
+
+
+def test_a_link_where_a_card_waits_is_not_followed(path, tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    path.with_suffix(PENDING).symlink_to(victim)
+    written = models.save(path, models.build("litenext", num_classes=3), card())
+    assert victim.read_text() == "precious" and models.load(path).card == written
+    assert not path.with_suffix(PENDING).exists() and not path.with_suffix(".json").is_symlink()
