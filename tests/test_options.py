@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from napari_medseg import cli, options
-from napari_medseg.models import ARCHITECTURES
-from napari_medseg.models.key_maps import PUBLISHED
+from napari_medseg.models.registry import published_names
 from napari_medseg.models.settings import ImportSettings
 from napari_medseg.options import option
+from napari_medseg.recon.methods import METHODS
 from napari_medseg.recon.settings import HiddenSettings, ReconSettings, Sampling
 from napari_medseg.runs.settings import StudySettings
 from napari_medseg.segmentation.settings import InferenceSettings
@@ -124,4 +124,9 @@ def test_help_and_refusals(capsys):
 
 def test_help_names_what_can_be_imported():
     named = options.table(ImportSettings)["architecture"].help.split(";")[0].replace(" or ", ", ").split(", ")
-    assert sorted(named) == sorted(name for name in ARCHITECTURES if name in PUBLISHED)
+    assert sorted(named) == sorted(published_names())
+
+
+def test_help_names_the_methods():
+    named = options.table(ReconSettings)["method"].help.split(", or ")[0].split(", ")
+    assert named == list(METHODS)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from napari_medseg import models
 from napari_medseg.errors import ModelError
 from napari_medseg.models import conditional_swin, window_attention
-from napari_medseg.models.key_maps import PUBLISHED
+from napari_medseg.models.key_maps import SWIN_UNET
 from napari_medseg.models.published import _rename
 from napari_medseg.models.routers import Router, Routing, exact_gates, score, select
 
@@ -76,7 +76,7 @@ def part(fill):
     """Callable: module, its path in our network and in theirs -> the module, filled by the local names, for use."""
 
     def make(module, ours, theirs):
-        keys = {k: _rename(f"{ours}.{k}", PUBLISHED["swin-unet"].prefixes) for k in module.state_dict()}
+        keys = {k: _rename(f"{ours}.{k}", SWIN_UNET.prefixes) for k in module.state_dict()}
         local = {k: upstream.removeprefix(f"{theirs}.") for k, upstream in keys.items()}
         module.load_state_dict({k: fill(local[k], tuple(v.shape)) for k, v in module.state_dict().items()})
         return module.eval()

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,8 @@ import torch
 from napari_medseg import models
 from napari_medseg.errors import ModelError
 from napari_medseg.models import ModelCard, TrainedModel
-from napari_medseg.models.key_maps import PUBLISHED
+from napari_medseg.models.key_maps import Published
+from napari_medseg.models.registry import Architecture, published_names
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.volume import LabelClass
 
@@ -107,7 +109,7 @@ def test_batch_entries_do_not_interact(name):
 def test_what_is_saved_is_what_loads(name, tmp_path):
     model = trained(name, num_classes=3)
     path = tmp_path / "t.safetensors"
-    card = replace(model.card, options={} if name in PUBLISHED else LIGHT[name][0])
+    card = replace(model.card, options={} if name in published_names() else LIGHT[name][0])
     written = models.save(path, model.network, card)
     loaded = models.load(path)
     assert loaded.card == written == models.load_card(path)
@@ -153,3 +155,33 @@ def test_without_monai_the_unet_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "monai.networks.nets", None)
     with pytest.raises(ModelError, match=r"napari-medseg\[baseline\]"):
         models.build("unet")
+
+
+def test_a_new_network_is_a_module_and_a_row(tmp_path, monkeypatch):
+    class Tiny(torch.nn.Module):
+        def __init__(self, in_channels: int = 3, out_channels: int = 1, power: int = 1):
+            super().__init__()
+            self.layer = torch.nn.Conv2d(in_channels, out_channels, 1)
+            self.untold = {"power": power}
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.layer(x)
+
+    def told(state: Mapping[str, torch.Tensor]) -> dict[str, int]:
+        return {"in_channels": state["theirs.weight"].shape[1]}
+
+    key_map = Published({"layer": "theirs"}, "theirs.bias", told, caution="nobody knows", note="Check it.")
+    row = Architecture(Tiny, "Tiny", 10, published=key_map)
+    monkeypatch.setitem(models.ARCHITECTURES, "tiny-net", row)
+    monkeypatch.setenv("NAPARI_MEDSEG_HOME", str(tmp_path))
+    assert published_names()[-1] == "tiny-net"
+    weights = {"theirs.weight": torch.rand(2, 3, 1, 1), "theirs.bias": torch.rand(2)}
+    torch.save(weights, tmp_path / "theirs.pth")
+    settings = models.ImportSettings("tiny-net", ("one", "other"))
+    imported = models.import_checkpoint(tmp_path / "theirs.pth", "mine", settings)
+    assert "Check it." in imported.notes and "nobody knows" in imported.model.card.limits
+    loaded = models.load(models.install(imported.model))
+    assert loaded.card.options == {"power": 1} and [row.name for row in loaded.card.classes] == ["one", "other"]
+    assert torch.equal(loaded.network.layer.bias, weights["theirs.bias"])
+    with pytest.raises(ModelError, match="looks like tiny-net"):
+        models.import_checkpoint(tmp_path / "theirs.pth", "second", models.ImportSettings("litenext"))

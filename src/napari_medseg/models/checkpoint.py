@@ -19,7 +19,7 @@ from .. import files
 from ..errors import ModelError
 from . import published
 from .card import CHANNELS, PENDING, ModelCard, load_card, read_card
-from .key_maps import PUBLISHED, State
+from .key_maps import State
 from .registry import architecture, build
 
 
@@ -150,17 +150,18 @@ def options_of(path: Path) -> dict[str, Any]:
     """
     model = load(path)
     state = published.to_published(model.card.architecture, model.network)
-    known = PUBLISHED.get(model.card.architecture)
+    known = architecture(model.card.architecture).published
     options = {**(known.options(state) if known else {}), **model.card.options}
     return {name: value for name, value in options.items() if name != "out_channels"}
 
 
 def _network(card: ModelCard, state: State) -> nn.Module:
     misfit = f"The weights of '{card.name}' do not fit their card. Restore both files from where you got them."
-    if card.architecture in PUBLISHED:
+    entry = architecture(card.architecture)
+    if entry.published:
         network = published.from_published(card.architecture, state, **card.options)
-        maps = len(state[PUBLISHED[card.architecture].classes])
-        segments = len(card.classes) + architecture(card.architecture).background
+        maps = len(state[entry.published.classes])
+        segments = len(card.classes) + entry.background
         if maps != CHANNELS.get(card.design, segments):
             raise ModelError(misfit)
         return network

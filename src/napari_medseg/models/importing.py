@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,13 @@ import torch
 from torch import nn
 
 from ..errors import FileError, ModelError, SettingsError, reason
-from ..preprocess import Preprocess
 from ..progress import log_messages
 from ..volume import LabelClass
 from . import published
 from .card import CHANNELS, ModelCard
 from .checkpoint import TrainedModel, load, save
-from .key_maps import PUBLISHED
 from .library import check_new_name, models_folder
-from .registry import architecture
+from .registry import architecture, published_names
 from .settings import ImportSettings
 
 _log = logging.getLogger(__name__)
@@ -49,35 +47,6 @@ class Imported:
         empty = [name for name in ("task", "modality", "data", "licence", "spacing_mm") if not getattr(card, name)]
         unnamed = any(row.name == f"class {row.id}" for row in card.classes)
         return (*(["classes"] if unnamed else []), *empty)
-
-
-@dataclass(frozen=True)
-class _Kind:
-    """How images are prepared for published weights of an architecture, which options its tensors do not determine, and
-    whether there are such weights that reconstruct."""
-
-    preprocess: Preprocess = field(default_factory=Preprocess)
-    caution: str = "which may differ from its training"
-    options: tuple[str, ...] = ()
-    note: str = ""
-    restores: bool = False
-
-
-_MT_UNET = _Kind(Preprocess(size=(224, 224), multiple=32), "because the authors do not say how theirs were")
-_LSTM = replace(_MT_UNET, options=("attention_size",))
-_SWIN = _Kind(Preprocess(size=(256, 256), multiple=128), options=("mode",), restores=True)
-_ROUTED = replace(
-    _SWIN,
-    note="A file does not say whether its routers are light or iterative: make sure that the architecture is right.",
-)
-_KINDS = {
-    "mt-unet": _MT_UNET,
-    "lstm-sa": _LSTM,
-    "sa-lstm": _LSTM,
-    "swin-unet": _SWIN,
-    "conditional-swin-iterative": _ROUTED,
-    "conditional-swin-light": _ROUTED,
-}
 
 
 def import_checkpoint(path: Path, name: str, settings: ImportSettings) -> Imported:
@@ -173,37 +142,39 @@ def _with_card(path: Path, settings: ImportSettings) -> TrainedModel:
 
 
 def _published(path: Path, settings: ImportSettings) -> TrainedModel:
-    name, kind = settings.architecture, _KINDS.get(settings.architecture, _Kind())
+    name = settings.architecture
     entry = architecture(name)
-    if foreign := sorted(set(settings.options) - set(kind.options)):
+    asked = entry.published.asked if entry.published else ()
+    if foreign := sorted(set(settings.options) - set(asked)):
         raise SettingsError(f"{entry.title} has no option '{foreign[0]}'. Leave it out.")
     state = published.read_checkpoint(path)
     if not _holds_tensors(state):
         raise ModelError(f"'{path.name}' holds no weights. Give the file that the training saved its network to.")
     network = _network(path, state, settings)
-    maps = len(published.to_published(name, network)[PUBLISHED[name].classes])
-    if kind.note:
-        _log.info(kind.note)
+    layout = published.layout(name)
+    maps = len(published.to_published(name, network)[layout.classes])
+    if layout.note:
+        _log.info(layout.note)
     if entry.background and maps < 2:
         card = _restoring(path, network, settings.architecture)
     else:
         count = maps - entry.background
-        size = "resized to {} x {} pixels and ".format(*kind.preprocess.size) if kind.preprocess.size else ""
+        size = "resized to {} x {} pixels and ".format(*layout.preprocess.size) if layout.preprocess.size else ""
         card = ModelCard(
             name,
             name,
-            kind.preprocess,
+            layout.preprocess,
             tuple(LabelClass(i + 1, f"class {i + 1}", _COLOURS[i % len(_COLOURS)]) for i in range(count)),
             limits=f"{_unknown(path)} Each slice is {size}scaled from its 1st to its 99.8th percentile, "
-            f"{kind.caution}.",
+            f"{layout.caution}.",
         )
     return TrainedModel(replace(card, options=network.untold), network)
 
 
 def _restoring(path: Path, network: nn.Module, name: str) -> ModelCard:
     """Card of a published network from a zero-filled magnitude to the full one."""
-    kind = _KINDS[name]
-    if not kind.restores or network.embed.conv.in_channels != CHANNELS["image"]:
+    layout = published.layout(name)
+    if not layout.restores or network.embed.conv.in_channels != CHANNELS["image"]:
         raise ModelError(
             f"'{path.name}' holds a network with one output that neither segments (at least two) nor reconstructs (one "
             "channel in and out, of the Swin family). Import another one."
@@ -211,10 +182,10 @@ def _restoring(path: Path, network: nn.Module, name: str) -> ModelCard:
     return ModelCard(
         name,
         name,
-        replace(kind.preprocess, percentiles=(0, 100)),
+        replace(layout.preprocess, percentiles=(0, 100)),
         (),
         design="image",
-        limits=f"{_unknown(path)} Each slice is resized to {' x '.join(map(str, kind.preprocess.size))} pixels and "
+        limits=f"{_unknown(path)} Each slice is resized to {' x '.join(map(str, layout.preprocess.size))} pixels and "
         "scaled from its smallest to its largest value, as in its training; the true brightness is lost, so compare "
         "images, not values. It may draw structure that was not measured.",
     )
@@ -229,7 +200,7 @@ def _network(path: Path, state: Mapping[str, Any], settings: ImportSettings) -> 
     try:
         return published.from_published(name, state, **settings.options)
     except ModelError as error:
-        fitting = [other for other in PUBLISHED if _loads(other, state)]
+        fitting = [other for other in published_names() if _loads(other, state)]
         if not fitting or name in fitting:
             raise
         raise ModelError(

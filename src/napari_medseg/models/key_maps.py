@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
 
 from ..errors import ModelError
+from ..preprocess import Preprocess
 from .conditional_swin import MOST_LEVELS
 from .mt_unet import LEVELS
 
@@ -35,6 +37,17 @@ class Published:
         Regular expression of a key that only a different network has -> what that network is.
     derived : str
         Regular expression of their keys that hold constants, which our network computes; they may be absent.
+    preprocess : Preprocess
+        How images are prepared for the authors' weights.
+    caution : str
+        How far that can be trusted.
+    asked : tuple of str
+        Options of the network that a person may name, because tensors do not determine them: fields of
+        `ImportSettings`.
+    note : str
+        What to check after an import.
+    restores : bool
+        Whether there are weights that reconstruct.
     """
 
     prefixes: Mapping[str, str]
@@ -43,6 +56,11 @@ class Published:
     dropped: str = r"(?!)"
     others: Mapping[str, str] = field(default_factory=dict)
     derived: str = r"(?!)"
+    preprocess: Preprocess = field(default_factory=Preprocess)
+    caution: str = "which may differ from its training"
+    asked: tuple[str, ...] = ()
+    note: str = ""
+    restores: bool = False
 
 
 def _litenext_prefixes() -> dict[str, str]:
@@ -125,11 +143,6 @@ def _swin_options(state: State) -> dict[str, Any]:
         "levels": sum(re.fullmatch(r"concat_linear\.\d+\.weight", key) is not None for key in state),
         "mode": "corrected" if repaired else "reference",
     }
-
-
-def _swin(others: Mapping[str, str]) -> Published:
-    derived = r"\.(relative_position_index|attention_mask)$"
-    return Published(_swin_prefixes(), "output.weight", _swin_options, others=others, derived=derived)
 
 
 def _mt_unet_prefixes(ours: str = "", theirs: str = "") -> dict[str, str]:
@@ -220,28 +233,48 @@ _IN_CONTEXT = {r"lstmlayer\.": "LSTM-SA or SA-LSTM, which are the architectures 
 _ROUTED = {r".*\.router(_q|_kv)?\.": "a Conditional Swin U-Net, with routers"}
 _PLAIN = {r".*\.attention\.W_qkv\.": "the plain Swin U-Net, without routers"}
 
-PUBLISHED: dict[str, Published] = {
-    "litenext": Published(
-        _litenext_prefixes(),
-        "head.bias",
-        _litenext_options,
-        r"(teacher|projector\w*|predictor)\.",
-        {
-            r"(bottle|up[0-3])\.": "a third-party re-implementation",
-            r"attention\.axial_conv\.": "the authors' first version with another decoder",
-        },
-    ),
-    "swin-unet": _swin(_ROUTED),
-    "conditional-swin-iterative": _swin(_PLAIN),
-    "conditional-swin-light": _swin(_PLAIN),
-    "lstm-sa": Published(_lstm_sa_prefixes(), "lstmlayer.conv.weight", _lstm_sa_options, others=_SIBLING),
-    "sa-lstm": Published(
-        _lstm_sa_prefixes(),
-        "lstmlayer.conv.weight",
-        lambda state: _mt_unet_options(state, "encoder."),
-        others=_SIBLING | _GATED,
-    ),
-    "mt-unet": Published(
-        _mt_unet_prefixes(), "SegmentationHead.weight", _mt_unet_options, others=_SIBLING | _IN_CONTEXT
-    ),
-}
+_LOST = "because the authors do not say how theirs were"
+
+LITENEXT = Published(
+    _litenext_prefixes(),
+    "head.bias",
+    _litenext_options,
+    dropped=r"(teacher|projector\w*|predictor)\.",
+    others={
+        r"(bottle|up[0-3])\.": "a third-party re-implementation",
+        r"attention\.axial_conv\.": "the authors' first version with another decoder",
+    },
+)
+SWIN_UNET = Published(
+    _swin_prefixes(),
+    "output.weight",
+    _swin_options,
+    others=_ROUTED,
+    derived=r"\.(relative_position_index|attention_mask)$",
+    preprocess=Preprocess(size=(256, 256), multiple=128),
+    asked=("mode",),
+    restores=True,
+)
+CONDITIONAL_SWIN = replace(
+    SWIN_UNET,
+    others=_PLAIN,
+    note="A file does not say whether its routers are light or iterative: make sure that the architecture is right.",
+)
+MT_UNET = Published(
+    _mt_unet_prefixes(),
+    "SegmentationHead.weight",
+    _mt_unet_options,
+    others=_SIBLING | _IN_CONTEXT,
+    preprocess=Preprocess(size=(224, 224), multiple=32),
+    caution=_LOST,
+)
+LSTM_SA = Published(
+    _lstm_sa_prefixes(),
+    "lstmlayer.conv.weight",
+    _lstm_sa_options,
+    others=_SIBLING,
+    preprocess=MT_UNET.preprocess,
+    caution=_LOST,
+    asked=("attention_size",),
+)
+SA_LSTM = replace(LSTM_SA, options=partial(_mt_unet_options, prefix="encoder."), others=_SIBLING | _GATED)

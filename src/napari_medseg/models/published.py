@@ -18,9 +18,9 @@ from safetensors.torch import load_file as load_safetensors
 from torch import nn
 
 from ..errors import ModelError
-from .key_maps import PUBLISHED
+from .key_maps import Published
+from .registry import ARCHITECTURES, build, published_names
 from .registry import architecture as find_architecture
-from .registry import build
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +41,22 @@ _DAMAGED = (
 )
 _WRAPPERS = ("model_state_dict", "state_dict", "model")
 _LEADING = re.compile(r"^((module|model|net|student)\.)+")
+
+
+def layout(architecture: str) -> Published:
+    """How the authors' files of an architecture are read.
+
+    Raises
+    ------
+    ModelError
+        If none are known.
+    """
+    row = ARCHITECTURES.get(architecture)
+    if row is None or row.published is None:
+        raise ModelError(
+            f"No published checkpoints are known for '{architecture}'; choose one of {', '.join(published_names())}."
+        )
+    return row.published
 
 
 def from_published(architecture: str, state: Mapping[str, Any], **options: Any) -> nn.Module:
@@ -66,11 +82,8 @@ def from_published(architecture: str, state: Mapping[str, Any], **options: Any) 
     ModelError
         If the checkpoint is of another network; names what is missing, unknown or of the wrong shape.
     """
-    if architecture not in PUBLISHED:
-        raise ModelError(
-            f"No published checkpoints are known for '{architecture}'; choose one of {', '.join(PUBLISHED)}."
-        )
-    entry, title = PUBLISHED[architecture], find_architecture(architecture).title
+    entry = layout(architecture)
+    title = find_architecture(architecture).title
     theirs = _weights(state, entry.dropped)
     for pattern, what in entry.others.items():
         if any(re.match(pattern, key) for key in theirs):
@@ -93,9 +106,8 @@ def from_published(architecture: str, state: Mapping[str, Any], **options: Any) 
         network.load_state_dict({ours: theirs[upstream] for ours, upstream in names.items()})
     except RuntimeError as error:
         raise ModelError(f"The checkpoint does not fit {title}: {str(error).splitlines()[-1].strip()}") from error
-    unused = sorted(
-        upstream for ours, upstream in names.items() if re.search(find_architecture(architecture).unused, ours)
-    )
+    ignored = find_architecture(architecture).unused
+    unused = sorted(upstream for ours, upstream in names.items() if re.search(ignored, ours))
     if unused:
         _log.info("%d published entries are ignored: %s", len(unused), ", ".join(unused))
     return network.eval()
@@ -104,9 +116,10 @@ def from_published(architecture: str, state: Mapping[str, Any], **options: Any) 
 def to_published(architecture: str, network: nn.Module) -> dict[str, torch.Tensor]:
     """State dictionary of `network` in the authors' key names; an architecture without any keeps its own."""
     state = network.state_dict()
-    if architecture not in PUBLISHED:
+    published = find_architecture(architecture).published
+    if published is None:
         return dict(state)
-    return {_rename(key, PUBLISHED[architecture].prefixes): value for key, value in state.items()}
+    return {_rename(key, published.prefixes): value for key, value in state.items()}
 
 
 def _rename(key: str, prefixes: Mapping[str, str]) -> str:

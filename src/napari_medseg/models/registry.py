@@ -9,7 +9,9 @@ from typing import Any
 from torch import nn
 
 from ..errors import ModelError
+from . import key_maps
 from .conditional_swin import ConditionalSwinUNet
+from .key_maps import Published
 from .litenext import LiteNeXt
 from .lstm_sa import LSTMSA, Kind
 from .mt_unet import MTUNet
@@ -34,6 +36,10 @@ class Architecture:
         Whether the network takes three slices (previous, current, next) and has ``encode`` and ``fuse``.
     unused : str
         Regular expression of our parameters that are in the authors' files and have no effect on the result.
+    routed : bool
+        Whether the network has routers and ``router_maps``.
+    published : Published or None
+        How the authors' files are read; None where there are none.
     """
 
     build: Callable[..., nn.Module]
@@ -42,6 +48,8 @@ class Architecture:
     background: bool = False
     context: bool = False
     unused: str = r"(?!)"
+    routed: bool = False
+    published: Published | None = None
 
 
 def _build_unet(in_channels: int = 3, out_channels: int = 1) -> nn.Module:
@@ -81,22 +89,55 @@ def _build_unet_lstm_sa(in_channels: int = 3, out_channels: int = 2, width: int 
 _NO_EFFECT = r"\.axial\.(out\.(weight|bias)|gaussian\.bias)$"
 
 ARCHITECTURES: dict[str, Architecture] = {
-    "litenext": Architecture(LiteNeXt, "LiteNeXt", 400, unused=r"^(query\.key\.|gate\.bias)"),
+    "litenext": Architecture(
+        LiteNeXt, "LiteNeXt", 400, unused=r"^(query\.key\.|gate\.bias)", published=key_maps.LITENEXT
+    ),
     "unet": Architecture(_build_unet, "U-Net (MONAI BasicUNet)", 600),
-    "swin-unet": Architecture(_swin(None), "Swin U-Net", 800, background=True),
+    "swin-unet": Architecture(_swin(None), "Swin U-Net", 800, background=True, published=key_maps.SWIN_UNET),
     "conditional-swin-iterative": Architecture(
-        _swin("iterative"), "Conditional Swin U-Net (iterative routers)", 800, background=True
+        _swin("iterative"),
+        "Conditional Swin U-Net (iterative routers)",
+        800,
+        background=True,
+        routed=True,
+        published=key_maps.CONDITIONAL_SWIN,
     ),
     "conditional-swin-light": Architecture(
-        _swin("light"), "Conditional Swin U-Net (light routers)", 800, background=True
+        _swin("light"),
+        "Conditional Swin U-Net (light routers)",
+        800,
+        background=True,
+        routed=True,
+        published=key_maps.CONDITIONAL_SWIN,
     ),
-    "lstm-sa": Architecture(_lstm_sa("gated"), "LSTM-SA", 10000, background=True, context=True, unused=_NO_EFFECT),
-    "sa-lstm": Architecture(_lstm_sa("states"), "SA-LSTM", 10000, background=True, context=True, unused=_NO_EFFECT),
+    "lstm-sa": Architecture(
+        _lstm_sa("gated"),
+        "LSTM-SA",
+        10000,
+        background=True,
+        context=True,
+        unused=_NO_EFFECT,
+        published=key_maps.LSTM_SA,
+    ),
+    "sa-lstm": Architecture(
+        _lstm_sa("states"),
+        "SA-LSTM",
+        10000,
+        background=True,
+        context=True,
+        unused=_NO_EFFECT,
+        published=key_maps.SA_LSTM,
+    ),
     "unet-lstm-sa": Architecture(
         _build_unet_lstm_sa, "U-Net with LSTM-SA (MONAI BasicUNet)", 3000, background=True, context=True
     ),
-    "mt-unet": Architecture(MTUNet, "MT-UNet", 2000, background=True, unused=_NO_EFFECT),
+    "mt-unet": Architecture(MTUNet, "MT-UNet", 2000, background=True, unused=_NO_EFFECT, published=key_maps.MT_UNET),
 }
+
+
+def published_names() -> list[str]:
+    """Architectures whose authors' files can be read."""
+    return [name for name, entry in ARCHITECTURES.items() if entry.published]
 
 
 def architecture(name: str) -> Architecture:

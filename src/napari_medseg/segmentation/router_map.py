@@ -13,9 +13,6 @@ from ..volume import Volume
 from .engine import tile_side
 from .slices import Slices, label_shape
 
-ARCHITECTURES = frozenset({"conditional-swin-iterative", "conditional-swin-light"})
-"""Those with routers."""
-
 
 def router_map(volume: Volume, model: TrainedModel, index: Mapping[str, int], *, channel: int | None = None) -> Volume:
     """Gates of the query routers for one slice, averaged over the blocks of the network.
@@ -24,7 +21,7 @@ def router_map(volume: Volume, model: TrainedModel, index: Mapping[str, int], *,
     ----------
     volume : Volume
     model : TrainedModel
-        Its architecture is one of `ARCHITECTURES`.
+        Its architecture has routers.
     index : mapping of str to int
         Position along every axis of the image that is time or slices, in the order of its axes.
     channel : int, optional

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
@@ -79,12 +79,11 @@ class Shelf:
 
     def _read(self, paths: Mapping[str, Path]) -> None:
         from ... import models
-        from ...segmentation import router_map
 
         found = Shelf()  # a form may be reading what was there before
         for name, path in paths.items():
             try:
-                found._sort_in(name, models.load_card(path), router_map.ARCHITECTURES)
+                found._sort_in(name, models.load_card(path))
             except ModelError as error:
                 found.broken[name] = str(error)
         self.broken = found.broken
@@ -93,15 +92,16 @@ class Shelf:
         self.routed = found.routed
         self.cards = found.cards
 
-    def _sort_in(self, name: str, card: ModelCard, with_routers: Container[str]) -> None:
+    def _sort_in(self, name: str, card: ModelCard) -> None:
         from ...models import architecture
 
         if card.design:
             self.reconstructors[name] = card
             return
-        if architecture(card.architecture).context:
+        network = architecture(card.architecture)
+        if network.context:
             self.context.add(name)
-        if card.architecture in with_routers:
+        if network.routed:
             self.routed.add(name)
         self.cards[name] = card
 

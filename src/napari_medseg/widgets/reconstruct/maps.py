@@ -29,9 +29,9 @@ def has_routers(card: ModelCard | None) -> bool:
     """Whether the network of a model that reconstructs is a conditional one."""
     if card is None:
         return False
-    from ...segmentation.router_map import ARCHITECTURES  # imports PyTorch; whoever read the card has done that already
+    from ...models import architecture  # imports PyTorch; whoever read the card has done that already
 
-    return card.architecture in ARCHITECTURES
+    return architecture(card.architecture).routed
 
 
 class SliceMaps:
