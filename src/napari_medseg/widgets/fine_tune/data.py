@@ -217,11 +217,10 @@ class Marked:
             present = set(np.unique(old[number]).tolist())
             unknown = present - self.table.keys() - {0}
             if unknown:
-                labels = ", ".join(map(str, sorted(unknown)))
-                several = len(unknown) > 1
+                numbers = ", ".join(map(str, sorted(unknown)))
+                labels = f"Labels {numbers} were" if len(unknown) > 1 else f"Label {numbers} was"
                 raise VolumeError(
-                    f"{'Labels' if several else 'Label'} {labels} {'were' if several else 'was'} painted on slice "
-                    f"{number} of '{self.name}' after you pressed Start. "
+                    f"{labels} painted on slice {number} of '{self.name}' after you pressed Start. "
                     "Check the class table and press Start again."
                 )
             for before, after in self.table.items():

@@ -27,12 +27,12 @@ _VIEW = (
 _SAVE_MASK = "Save the mask as .npy, to load it again here or to give it to --mask-file."
 _PROBE = (
     "Show how far the slice in view moves with noise of the measured level and with a tenth of the outer lines "
-    "left out: the standard deviation over 8 reconstructions. No probability, and no proof where it is small."
+    "left out: the standard deviation over 8 reconstructions. Not a probability, and not a proof where it is small."
 )
 _SUGGEST = (
     "Say which method suits the slice in view: every method that can be chosen reconstructs it without a sixth "
     "of the outer lines, four times with other lines, and the one that best predicts them is named. A hint "
-    "for scans without a reference, no proof."
+    "for scans without a reference, not a proof."
 )
 _STABILITY = (
     "Two things can still be judged: the data residual below, and how far the image moves with noise and lost lines "
