@@ -32,7 +32,8 @@ class TrainedModel:
 
     def on(self, device: str) -> TrainedModel:
         """The same model on a device, a copy if need be: other jobs may be using the network where it is."""
-        if next(self.network.parameters()).device.type == torch.device(device).type:
+        weights = next(self.network.parameters(), None)
+        if weights is None or weights.device.type == torch.device(device).type:
             return self
         return replace(self, network=copy.deepcopy(self.network).to(device))
 
