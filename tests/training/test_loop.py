@@ -17,7 +17,7 @@ from napari_medseg.errors import FileError, JobError, MedsegError, SettingsError
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.progress import run
 from napari_medseg.record import Record, file_hash
-from napari_medseg.training import running, segmentation
+from napari_medseg.training import loop, running, segmentation
 from napari_medseg.training.augment import Augment
 from napari_medseg.training.data.sources import Source
 from napari_medseg.training.loop import train_job
@@ -131,7 +131,9 @@ def test_training_happens_at_the_pixel_size_of_inference(settings, discs, tmp_pa
     assert seen == {(3, 16, 32)}
 
 
-def test_without_self_embedding_the_branch_changes_nothing(data, settings, tmp_path):
+def test_without_self_embedding_the_branch_changes_nothing(data, settings, tmp_path, monkeypatch):
+    # not an optimizer that divides by the gradient: where that is nearly 0, rounding would decide
+    monkeypatch.setitem(loop._OPTIMIZERS, "nadam", torch.optim.SGD)
     plain, weak = (settings(serp=serp, steps=2) for serp in (0.0, 1e-12))
     run(train_job(plain, tmp_path / "plain", root=data))
     run(train_job(weak, tmp_path / "weak", root=data))
