@@ -25,6 +25,8 @@ from napari_medseg.models import lstm_sa, mt_unet
 
 NAMES = {"salstm": "sa-lstm", "lstmsa": "lstm-sa"}
 SEEDS = {"salstm": 101, "lstmsa": 102}
+# gradients that hang on rounding in float32, and so on the number of threads: the distance term, a rest of large terms
+ILL_CONDITIONED = {"gaussiantrans.shift": 0.2, "EAttention.linear_0.weight": 2e-2}
 
 
 def fan_in_fill(key, shape, dtype):
@@ -235,8 +237,8 @@ def test_a_training_step_is_that_of_the_authors(network, reference, name):
         for key, expected in zip(arrays["grad_keys"], arrays["grad_norms"], strict=True):
             if key.endswith("gaussiantrans.bias"):  # cancels: theirs is rounding, ours is left out
                 assert expected < 1e-10 and theirs[key].grad is None
-            else:  # the distance term is ill-conditioned in float32
-                tolerance = 0.2 if key.endswith("gaussiantrans.shift") else 1e-2
+            else:
+                tolerance = next((rtol for end, rtol in ILL_CONDITIONED.items() if key.endswith(end)), 1e-2)
                 np.testing.assert_allclose(theirs[key].grad.norm().item(), expected, rtol=tolerance, err_msg=key)
         unused = arrays["none_grad_keys"]
         assert len(unused) == 20 and all(theirs[key].grad is None for key in unused)
