@@ -55,14 +55,14 @@ class Painting(QObject):
         self._follow(event.value)
 
     def _follow(self, layer: Layer) -> None:
-        if _has_slices(layer):
+        if isinstance(layer, Labels):
             layer.events.paint.connect(self._painted)
             layer.events.data.connect(self._replaced)
             layer.events.set_data.connect(self._redrawn)
 
     def _removed(self, event: Any) -> None:
         layer = event.value
-        if _has_slices(layer):
+        if isinstance(layer, Labels):
             layer.events.paint.disconnect(self._painted)
             layer.events.data.disconnect(self._replaced)
             layer.events.set_data.disconnect(self._redrawn)
@@ -70,7 +70,7 @@ class Painting(QObject):
     def _painted(self, event: Any) -> None:
         layer = event.source
         slices = touched(event.value, layer.ndim)
-        if is_judged(layer):
+        if layer.ndim in (2, 3) and is_judged(layer):
             record = record_of(layer)
             earlier = record.reviewed if record else ()
             say_reviewed(layer, {*earlier, *slices})
@@ -81,10 +81,6 @@ class Painting(QObject):
 
     def _redrawn(self, event: Any) -> None:
         self.redrawn.emit(event.source)
-
-
-def _has_slices(layer: Layer) -> bool:
-    return isinstance(layer, Labels) and layer.ndim in (2, 3)
 
 
 _LISTENERS: WeakKeyDictionary[ViewerModel, Painting] = WeakKeyDictionary()

@@ -83,6 +83,8 @@ class ReconstructWidget(Dock):
         form.copy.clicked.connect(self._copy_command)
         form.segment.clicked.connect(self._segment_result)
         self._hear(self._viewer.dims.events.current_step, self._view.update)
+        self._hear(self._painting.painted, self._view.painted)
+        self._hear(self._painting.redrawn, self._view.painted)
 
     # ---- data and mask ----
 

@@ -119,11 +119,10 @@ class KSpaceView:
         look = {"opacity": 0.35, "colormap": _MASK_COLOURS, "metadata": {SIGHT: True}}
         self.mask = self._viewer.add_labels(data.copy(), **place, name=name, **look)
         self._viewer.layers.selection = chosen
-        self.mask.events.paint.connect(self._read)
-        self.mask.events.set_data.connect(self._read)  # undo and redo say nothing else
 
-    def _read(self, event: Any = None) -> None:
-        if self.mask is None or self._painted is None:
+    def read(self, layer: Labels) -> None:
+        """A layer was painted on, or drawn again: if it is the mask, hand it on as far as it has changed."""
+        if layer is not self.mask or self._painted is None:
             return
         labels = np.asarray(self.mask.data).reshape(self._painted.shape)
         now = (labels > 0).astype(np.uint8)

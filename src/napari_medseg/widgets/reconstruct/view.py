@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Layer
+from napari.layers import Labels, Layer
 from napari.utils.notifications import show_error
 
 from ...kspace import KSpace
@@ -126,6 +126,10 @@ class SliceView:
             self._form.preview.setChecked(False)
         if layer is self._kspace.mask:
             self._form.view.setChecked(False)
+
+    def painted(self, layer: Labels, slices: set[int] | None = None) -> None:
+        """A person has painted on a layer, or undone it."""
+        self._kspace.read(layer)
 
     def clear(self) -> None:
         """Remove the layers."""
