@@ -12,6 +12,7 @@ import napari_medseg
 SOURCE = Path(napari_medseg.__file__).parent
 ROOT = Path(__file__).parents[1]
 UNUSED = {"magicgui"}  # README says why
+CHECKER = {"_typeshed"}  # a module of type checkers, for annotations only
 
 
 def normal(requirement: str) -> str:
@@ -46,7 +47,7 @@ def imported() -> set[str]:
         names |= top_names(path)
     owners = packages_distributions()
     distributions = set()
-    for name in names - sys.stdlib_module_names - {"napari_medseg"}:
+    for name in names - sys.stdlib_module_names - CHECKER - {"napari_medseg"}:
         distributions |= {normal(owner) for owner in owners.get(name, [name])}
     return distributions
 

@@ -1,0 +1,32 @@
+"""Files as a whole: replaced or left alone, locked, and JSON turned into typed objects.
+
+Nothing else in the package replaces a file, takes a lock or reads a JSON file. Whatever is written lies under a
+random hidden name next to its target until it is complete, on the disk and checked; `sweep` removes what a killed
+process left.
+"""
+
+from .locking import HOLDER, LOCK, Holder, holder, lock, note
+from .replacing import Change, abandon, move, replace, replace_all, replace_bytes, sweep
+from .typed import MAX_JSON_BYTES, dump, load, read_json, to_json, typed
+
+__all__ = [
+    "HOLDER",
+    "LOCK",
+    "MAX_JSON_BYTES",
+    "Change",
+    "Holder",
+    "abandon",
+    "dump",
+    "holder",
+    "load",
+    "lock",
+    "move",
+    "note",
+    "read_json",
+    "replace",
+    "replace_all",
+    "replace_bytes",
+    "sweep",
+    "to_json",
+    "typed",
+]

@@ -1,0 +1,107 @@
+"""Folders that one process at a time may write to."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from ..errors import FileError, JobError, SettingsError
+from .replacing import sweep
+from .typed import dump, load
+
+LOCK = ".napari-medseg.lock"
+"""File that is locked while a process writes to a folder."""
+
+HOLDER = ".napari-medseg.process"
+"""File that says which process that is."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The process that writes to a folder.
+
+    Parameters
+    ----------
+    host : str
+        Name of its computer.
+    pid : int
+    created : float
+        When it was started, in seconds of that computer's clock: numbers of processes are used again.
+    since : str
+        Time of day at which it began with the folder.
+    """
+
+    host: str
+    pid: int
+    created: float
+    since: str
+
+    def __str__(self) -> str:
+        return f"host {self.host}, process {self.pid}, since {self.since}"
+
+    @classmethod
+    def of(cls, pid: int) -> Holder:
+        """The process `pid` of this computer, from now on."""
+        import psutil
+
+        return cls(socket.gethostname(), pid, psutil.Process(pid).create_time(), f"{datetime.now():%H:%M}")
+
+
+def holder(folder: Path) -> Holder | None:
+    """Which process was last noted as writing to a folder; None if there is none, or its note cannot be read."""
+    try:
+        return load(folder / HOLDER, Holder)
+    except (FileError, SettingsError):
+        return None
+
+
+def note(folder: Path, pid: int) -> None:
+    """Note that the process `pid` of this computer writes to a folder."""
+    dump(folder / HOLDER, Holder.of(pid))
+
+
+@contextmanager
+def lock(folder: Path) -> Generator[None]:
+    """Make a folder, and keep other processes out of it for as long as the context lasts; see `sweep` too.
+
+    The system lets go of the lock when the process ends, however it ends. Network file systems may not keep it.
+
+    Raises
+    ------
+    FileError
+        If the folder cannot be made or written to.
+    JobError
+        If another process holds the lock.
+    """
+    from filelock import FileLock, Timeout
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held = FileLock(folder / LOCK, timeout=0)
+        held.acquire()
+    except Timeout as error:
+        other = holder(folder)
+        known = f" ({other})" if other else ""
+        raise JobError(
+            f"Another run{known} writes to '{folder}'. Wait until it has ended, or choose another folder."
+        ) from error
+    except OSError as error:
+        raise FileError(
+            f"The folder '{folder}' cannot be written to ({error.strerror}). Choose another one."
+        ) from error
+    try:
+        note(folder, os.getpid())
+        sweep(folder)
+        yield
+    finally:
+        with suppress(OSError):
+            (folder / HOLDER).unlink()
+        with suppress(OSError):
+            # while it is held: whoever has opened the file meanwhile notices that it is gone, and makes another one
+            (folder / LOCK).unlink()
+        held.release()

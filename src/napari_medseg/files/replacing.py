@@ -1,0 +1,173 @@
+"""Files replaced or left alone: written next to their target, brought to the disk, checked, renamed."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from ..errors import FileError, short
+
+_DAY = 24 * 60 * 60
+_NAME_CHARACTERS = 40  # of the target in a temporary name: a file system allows 255 in all
+_TEMPORARY = re.compile(r"\.medseg-[0-9a-f]{16}-.+")
+
+
+@dataclass(frozen=True)
+class Change:
+    """A file to make or replace.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Target; a link is followed.
+    write : callable
+        Writes the new content to the path that it is given: a hidden name in the same folder, same ending.
+    check : callable, optional
+        Raises `FileError` if what was written there is not what it should be.
+    """
+
+    path: Path
+    write: Callable[[Path], object]
+    check: Callable[[Path], object] | None = None
+
+    @cached_property
+    def target(self) -> Path:
+        return self.path.resolve()
+
+    @cached_property
+    def temporary(self) -> Path:
+        """A name that nobody can foresee, so that no link can be planted there."""
+        return self.target.with_name(f".medseg-{secrets.token_hex(8)}-{self.target.name[-_NAME_CHARACTERS:]}")
+
+    def ask(self) -> None:
+        """Renaming over a write-protected file would succeed: ask before."""
+        if not self.target.exists():
+            return
+        protected = not self.target.stat().st_mode & 0o222
+        if protected or not os.access(self.target, os.W_OK):
+            raise PermissionError("the file is write-protected")
+
+    def prepare(self) -> None:
+        """Write the temporary file, bring it to the disk, check it."""
+        self.write(self.temporary)
+        _to_disk(self.temporary)
+        if self.check is not None:
+            self.check(self.temporary)
+        if self.target.exists():
+            shutil.copymode(self.target, self.temporary)
+
+
+def replace(path: Path, write: Callable[[Path], object], check: Callable[[Path], object] | None = None) -> None:
+    """Make or replace one file, see `Change` and `replace_all`."""
+    replace_all(Change(path, write, check))
+
+
+def replace_all(*changes: Change) -> None:
+    """Make or replace files: all are written and checked before the first of them takes its name.
+
+    They take their names in the order given. A process that is killed in between leaves the first ones new and the
+    others as they were, so the order says which mixture may be found.
+
+    Raises
+    ------
+    FileError
+        If writing or a check fails. The earlier files are then unchanged and nothing is left behind. Only if a further
+        one of several renames fails, the files before it are new.
+    """
+    done: list[Change] = []
+    current = changes[0]
+    try:
+        for step in (Change.ask, Change.prepare):
+            for current in changes:
+                step(current)
+        for current in changes:
+            os.replace(current.temporary, current.target)
+            done.append(current)
+    except (OSError, FileError) as error:
+        # numpy reports a full disk without the system's words
+        words = getattr(error, "strerror", None) or short(error)
+        raise FileError(f"'{current.path.name}' could not be saved ({words}). {_state(current, done)}") from error
+    finally:
+        for change in changes:
+            with suppress(OSError):
+                change.temporary.unlink(missing_ok=True)
+    for folder in {change.target.parent for change in changes}:
+        _names_to_disk(folder)
+
+
+def replace_bytes(path: Path, content: bytes) -> None:
+    """Make or replace a file that holds `content`; see `replace_all`."""
+    replace(path, lambda temporary: temporary.write_bytes(content))
+
+
+def move(path: Path, target: Path) -> None:
+    """Give a file another name on the same disk, for good; a file of that name is replaced.
+
+    Raises
+    ------
+    OSError
+        If the system refuses; nothing has changed then.
+    """
+    os.replace(path, target)
+    _names_to_disk(target.parent)
+
+
+def sweep(folder: Path) -> list[Path]:
+    """Remove what processes that were killed left half-written in `folder` a day ago or earlier.
+
+    Returns
+    -------
+    list of pathlib.Path
+        What was removed.
+    """
+    removed = []
+    for path in folder.glob(".medseg-*"):
+        with suppress(OSError):
+            old = path.lstat().st_mtime < time.time() - _DAY
+            if old and _TEMPORARY.fullmatch(path.name):
+                path.unlink()
+                removed.append(path)
+    return removed
+
+
+def abandon(path: Path) -> None:
+    """Remove what a process that has ended left half-written next to `path`, its target."""
+    target = path.resolve()
+    name = re.escape(target.name[-_NAME_CHARACTERS:])
+    for other in target.parent.glob(".medseg-*"):
+        if re.fullmatch(rf"\.medseg-[0-9a-f]{{16}}-{name}", other.name):
+            with suppress(OSError):
+                other.unlink()
+
+
+def _state(failed: Change, done: Sequence[Change]) -> str:
+    """What is on the disk after a failure, and what to do."""
+    if done:
+        return f"'{done[0].path.name}' was saved without it. Save again, or to another place."
+    state = "The earlier file is unchanged." if failed.target.exists() else "Nothing was written."
+    return f"{state} Save to another place."
+
+
+def _to_disk(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _names_to_disk(folder: Path) -> None:
+    """Bring a rename to the disk. Not every system can; the files are complete under either name without it."""
+    if os.name == "nt":
+        return
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

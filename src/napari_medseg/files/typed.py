@@ -1,0 +1,174 @@
+"""JSON files and typed objects: what is missing, unknown or of another type is named with its place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from functools import cache
+from pathlib import Path
+from types import GenericAlias, NoneType, UnionType
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
+
+from ..errors import FileError, SettingsError, reason
+from ..record import plain
+from .replacing import replace_bytes
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+T = TypeVar("T")
+
+MAX_JSON_BYTES = 2**26
+"""Larger JSON files are not read."""
+
+_MISSING = ("missing", "missing_argument", "missing_keyword_only_argument")  # as pydantic calls it
+_WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", NoneType: "null"}
+
+
+def to_json(value: Any) -> str:
+    """Indented JSON of dataclasses, arrays and plain values; what is not finite becomes null, a path its text."""
+    return json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n"
+
+
+def dump(path: Path, value: Any) -> None:
+    """Make or replace a JSON file, see `to_json` and `replace_all`."""
+    replace_bytes(path, to_json(value).encode())
+
+
+def read_json(path: Path) -> Any:
+    """The plain values in a JSON file.
+
+    Raises
+    ------
+    FileError
+        If there is none that can be read, or it is too large.
+    """
+    try:
+        size = path.stat().st_size
+        if size > MAX_JSON_BYTES:
+            raise ValueError(f"it has {size} bytes, more than {MAX_JSON_BYTES}")
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise FileError(f"'{path}' cannot be read as JSON ({reason(error)}). Restore it, or write it again.") from error
+
+
+def load(path: Path, kind: type[T]) -> T:
+    """The dataclass `kind` from a JSON file, see `typed`.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be read.
+    SettingsError
+        If it holds something else; the sentence names the file and the place in it.
+    """
+    return typed(kind, read_json(path), path.name)
+
+
+def typed(kind: type[T], content: Any, name: str = "") -> T:
+    """The dataclass `kind` from plain JSON values.
+
+    Lists become tuples, objects the dataclasses that `kind` is made of. Types are exact: only a whole number is
+    taken for a number. What the dataclasses refuse in ``__post_init__`` with a `SettingsError` is refused here.
+
+    Parameters
+    ----------
+    kind : dataclass
+        Of texts, numbers, tuples, mappings and dataclasses.
+    content : object
+        What `read_json` returns.
+    name : str
+        Of the file, for the sentence; empty leaves it out.
+
+    Raises
+    ------
+    SettingsError
+        If a field is missing, unknown, of another type or refused; the sentence names its place.
+    """
+    from pydantic import ValidationError
+
+    try:
+        # as text: only from JSON may a list stand for a tuple where types are exact
+        return _adapter(kind).validate_json(json.dumps([content]))[0]
+    except ValidationError as error:
+        faults = error.errors(include_url=False)
+    # a name that is unknown is often the one that is missing, written wrongly
+    unknown = [fault for fault in faults if fault["type"] == "unexpected_keyword_argument"]
+    fault = (unknown or faults)[0]
+    where = f"'{name}': " if name else ""
+    raise SettingsError(where + _sentence(kind, fault)) from fault.get("ctx", {}).get("error")
+
+
+@cache
+def _adapter(kind: type[T]) -> TypeAdapter[tuple[T]]:
+    from pydantic import ConfigDict, TypeAdapter
+
+    options = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    # a dataclass alone would not take these options, but hands them on from a tuple
+    wrapped: Any = GenericAlias(tuple, (kind,))
+    return TypeAdapter(wrapped, config=options)
+
+
+def _sentence(kind: type, fault: Mapping[str, Any]) -> str:
+    """What is wrong, where, and what is expected."""
+    places = list(fault["loc"][1:])
+    place = _path(places)
+    if fault["type"] == "value_error":
+        return f"{place}: {fault['ctx']['error']}" if place else str(fault["ctx"]["error"])
+    if fault["type"] == "unexpected_keyword_argument":
+        known = ", ".join(field.name for field in fields(_without_none(_hint(kind, places[:-1]))))
+        return f"{place} is unknown; expected {known}."
+    expected = _words(_hint(kind, places))
+    if fault["type"] in _MISSING:
+        return f"{place} is missing; expected {expected}."
+    return f"{place or 'the content'} is {_shown(fault['input'])}; expected {expected}."
+
+
+def _path(places: Sequence[str | int]) -> str:
+    """A place in JSON, such as ``phases[1].until``."""
+    parts = [f"[{place}]" if isinstance(place, int) else f".{place}" for place in places]
+    return "".join(parts).removeprefix(".")
+
+
+def _hint(kind: Any, places: Sequence[str | int]) -> Any:
+    """The annotation of a place in the dataclass `kind`."""
+    for place in places:
+        inner = _without_none(kind)
+        if is_dataclass(inner):
+            kind = get_type_hints(inner)[str(place)]
+        elif get_origin(inner) is tuple:
+            kind = get_args(inner)[0]
+        elif get_origin(inner) is not None:
+            kind = get_args(inner)[-1]  # of a mapping the values, of a list the elements
+    return kind
+
+
+def _without_none(hint: Any) -> Any:
+    if get_origin(hint) is not UnionType:
+        return hint
+    return next(each for each in get_args(hint) if each is not NoneType)
+
+
+def _words(hint: Any) -> str:
+    """What fits an annotation."""
+    origin = get_origin(hint)
+    inner = get_args(hint)
+    if origin is UnionType:
+        return " or ".join(_words(each) for each in inner)
+    if origin in (tuple, list):
+        fixed = origin is tuple and inner[-1] is not Ellipsis
+        count = f"{len(inner)} " if fixed else ""
+        element = _words(inner[0]).removeprefix("a ").removeprefix("an ")
+        return f"a list of {count}{element}s"
+    if hint is list:
+        return "a list"
+    return _WORDS.get(hint, "an object")
+
+
+def _shown(value: Any) -> str:
+    """A value of a JSON file, for a sentence."""
+    if isinstance(value, str):
+        return f"'{value}'" if len(value) <= 60 else f"'{value[:57]}...'"
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."
