@@ -68,8 +68,8 @@ def test_only_widgets_import_gui_packages(path):
     assert not GUI & {name.split(".")[0] for name in imported(path)}
 
 
-def test_headless_modules_load_no_gui_package():
-    modules = [dotted(path) for path in MODULES if path.parts[0] != "widgets"]
+def loaded_by(modules: list[str]) -> set[str]:
+    """Top names of everything that is loaded once `modules` are imported in a fresh process."""
     program = (
         "import importlib, sys\n"
         f"for name in {modules!r}: importlib.import_module(name)\n"
@@ -78,7 +78,11 @@ def test_headless_modules_load_no_gui_package():
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     loaded = set(result.stdout.split())
     assert "napari_medseg" in loaded
-    assert not GUI & loaded
+    return loaded
+
+
+def test_headless_modules_load_no_gui_package():
+    assert not GUI & loaded_by([dotted(path) for path in MODULES if path.parts[0] != "widgets"])
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if p.parts[0] == "widgets" and len(p.parts) > 2], ids=dotted)
@@ -95,16 +99,7 @@ def test_states_know_no_window(path):
 
 
 def test_states_load_no_window_and_no_network():
-    modules = [dotted(path) for path in MODULES if path.name == "state.py"]
-    program = (
-        "import importlib, sys\n"
-        f"for name in {modules!r}: importlib.import_module(name)\n"
-        "print(*sorted({name.split('.')[0] for name in sys.modules}))"
-    )
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    loaded = set(result.stdout.split())
-    assert "napari_medseg" in loaded
-    assert not (GUI | {"torch"}) & loaded
+    assert not (GUI | {"torch"}) & loaded_by([dotted(path) for path in MODULES if path.name == "state.py"])
 
 
 # Who else may turn values into JSON text and back: none of them reads or replaces a JSON file.

@@ -247,6 +247,7 @@ def compare_methods(args: Namespace) -> int:
     from ..recon.suggest import Hint
     from ..runs import work
     from ..runs.outputs import refuse_conflicts
+    from ..runs.raw import kspace_of
     from ..runs.tasks import Task
 
     refuse_conflicts([args.input], [args.output])
@@ -254,7 +255,7 @@ def compare_methods(args: Namespace) -> int:
     hidden = asdict(read(args, HiddenSettings))
     settings: dict[str, Any] = {"hidden": hidden, "slices": args.slices, **_reading(args)}
     task = Task("compare", (str(args.input),), {"table": str(args.output)}, settings=settings)
-    methods = args.methods or _fitting(work.kspace_of(task))
+    methods = args.methods or _fitting(kspace_of(task))
     names = [name for name in methods if name != "zero-filled"]  # its error is known
     common = read(args, ReconSettings)
     settings["candidates"] = [asdict(replace(common, method=name)) for name in names]

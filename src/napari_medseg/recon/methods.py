@@ -17,7 +17,7 @@ from .transforms import combine, ifft2c, rss
 
 if TYPE_CHECKING:
     from ..models import ModelCard, TrainedModel
-    from .reconstruct import ReconSettings
+    from .settings import ReconSettings
 
 Slice = tuple[np.ndarray, np.ndarray]
 """Magnitude (y, x), and the coil images (coil, y, x) that stand behind it."""

@@ -81,11 +81,11 @@ def _segmented(task: Task, record: Record) -> Record:
 
 def _reconstructed(task: Task, record: Record) -> Record:
     """What the record of a reconstruction would say that decides about its image."""
-    from . import work
+    from .raw import kspace_of
 
     settings = {name: task.settings[name] for name in ("axes", "conjugate")}
     settings |= task.settings["reconstruction"]
-    inputs = items.of_kspace(work.kspace_of(task))
+    inputs = items.of_kspace(kspace_of(task))
     return Record("reconstruct", inputs=inputs, models=task.models, settings=settings)
 
 

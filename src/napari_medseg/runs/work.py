@@ -11,23 +11,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import io, metrics, models
-from ..errors import FileError, ModelError, SettingsError
-from ..io import formats, items
-from ..io.kspace import is_kspace, read_kspace
+from ..errors import ModelError, SettingsError
+from ..io import items
 from ..io.kspace_out import write_reconstruction
-from ..kspace import KSpace
 from ..progress import Job, Progress, run
 from ..recon.export import save_plot, save_table
 from ..recon.methods import METHODS
-from ..recon.reconstruct import ReconSettings, reconstruct_job, sampled
-from ..recon.sampling import Sampling, load_mask
+from ..recon.reconstruct import ReconSettings, reconstruct_job
 from ..recon.settings import HiddenSettings
-from ..recon.simulate import scan
 from ..recon.suggest import hint_job
 from ..record import Record, UsedModel, now, software
 from ..segmentation import consensus, inference
 from ..volume import Volume
 from . import outputs, resume, study
+from .raw import kspace_of
 from .tasks import Outcome, Task
 
 if TYPE_CHECKING:
@@ -197,38 +194,6 @@ JOBS: dict[str, Callable[[Task], Job[Record]]] = {
 """How each kind of task is done."""
 
 
-def kspace_of(task: Task) -> KSpace:
-    """The k-space of a task under its mask.
-
-    Settings: ``sampling``, those of `Sampling`, or ``mask_file``, or neither; ``axes``, ``conjugate``, ``simulate``.
-
-    Raises
-    ------
-    MedsegError
-        If it cannot be read or simulated, or the mask does not fit.
-    """
-    settings = task.settings
-    sampling = Sampling(**settings["sampling"]) if settings["sampling"] else None
-    mask = load_mask(Path(settings["mask_file"])) if settings["mask_file"] else None
-    if settings["simulate"]:
-        return sampled(scan(io.read(task.source, axes=settings["axes"])), sampling, mask)
-    refuse_image(task.source, settings["axes"])
-    kspace = read_kspace(task.source, axes=settings["axes"], conjugate=settings["conjugate"])
-    return sampled(kspace, sampling, mask)
-
-
-def refuse_image(path: Path, axes: str | None) -> None:
-    """Make sure that a file is not an image in place of k-space.
-
-    Raises
-    ------
-    SettingsError
-        If it is one.
-    """
-    if axes is None and path.exists() and not is_kspace(path) and _is_image(path):
-        raise SettingsError(f"'{path.name}' is an image, not k-space. Add --simulate to simulate its k-space.")
-
-
 def model_used(method: str) -> tuple[UsedModel, ...]:
     """The model of a reconstruction method; empty if it is a method without one.
 
@@ -244,13 +209,6 @@ def model_used(method: str) -> tuple[UsedModel, ...]:
             f"There is no method '{method}'; choose one of {', '.join(METHODS)}, or a model that reconstructs."
         )
     return (use(method),)
-
-
-def _is_image(path: Path) -> bool:
-    try:
-        return path.is_dir() or formats.recognise(path).module != "arrays"
-    except FileError:
-        return False
 
 
 def _reading(task: Task) -> dict[str, Any]:

@@ -100,10 +100,20 @@ class Dock(QWidget):
         """A job has started or ended."""
         self._update()
 
+    def _give_up(self) -> None:
+        """Remove what the run under way has shown."""
+
     def _clear(self) -> None:
         """The dock is closed: remove what is only there while it is open."""
 
     # ---- what all do alike ----
+
+    def cancel(self) -> None:
+        """Stop the run: what it has shown vanishes at once, its thread ends with the step at hand."""
+        self._queue.stop()
+        self._give_up()
+        self._status.say("Cancelled; nothing was changed.")
+        self._update()
 
     def _read_models(self) -> None:
         def begin() -> None:

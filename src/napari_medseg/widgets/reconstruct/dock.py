@@ -235,13 +235,6 @@ class ReconstructWidget(Dock):
             self._queue.stop()
         self._queue.want("run", self._start_run)
 
-    def cancel(self) -> None:
-        """Stop the run: its layer vanishes at once."""
-        self._queue.stop()
-        self._give_up()
-        self.form.status.say("Cancelled; nothing was changed.")
-        self._update()
-
     def _give_up(self) -> None:
         running = self._running
         self._running = None

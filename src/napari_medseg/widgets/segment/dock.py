@@ -261,13 +261,6 @@ class SegmentWidget(Dock):
             self._queue.stop()
         self._queue.want("run", self._start_run)
 
-    def cancel(self) -> None:
-        """Stop the run: its layers vanish at once, its thread ends with the slices it is working on."""
-        self._queue.stop()
-        self._give_up()
-        self.form.status.say("Cancelled; nothing was changed.")
-        self._update()
-
     def _give_up(self) -> None:
         result, self._result = self._result, None
         if result is not None:

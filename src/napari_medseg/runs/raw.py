@@ -1,0 +1,54 @@
+"""The raw data of a task: read or simulated, under its mask."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .. import io
+from ..errors import FileError, SettingsError
+from ..io import formats
+from ..io.kspace import is_kspace, read_kspace
+from ..kspace import KSpace
+from ..recon.reconstruct import sampled
+from ..recon.sampling import Sampling, load_mask
+from ..recon.simulate import scan
+from .tasks import Task
+
+
+def kspace_of(task: Task) -> KSpace:
+    """The k-space of a task under its mask.
+
+    Settings: ``sampling``, those of `Sampling`, or ``mask_file``, or neither; ``axes``, ``conjugate``, ``simulate``.
+
+    Raises
+    ------
+    MedsegError
+        If it cannot be read or simulated, or the mask does not fit.
+    """
+    settings = task.settings
+    sampling = Sampling(**settings["sampling"]) if settings["sampling"] else None
+    mask = load_mask(Path(settings["mask_file"])) if settings["mask_file"] else None
+    if settings["simulate"]:
+        return sampled(scan(io.read(task.source, axes=settings["axes"])), sampling, mask)
+    _refuse_image(task.source, settings["axes"])
+    kspace = read_kspace(task.source, axes=settings["axes"], conjugate=settings["conjugate"])
+    return sampled(kspace, sampling, mask)
+
+
+def _refuse_image(path: Path, axes: str | None) -> None:
+    """Make sure that a file is not an image in place of k-space.
+
+    Raises
+    ------
+    SettingsError
+        If it is one.
+    """
+    if axes is None and path.exists() and not is_kspace(path) and _is_image(path):
+        raise SettingsError(f"'{path.name}' is an image, not k-space. Add --simulate to simulate its k-space.")
+
+
+def _is_image(path: Path) -> bool:
+    try:
+        return path.is_dir() or formats.recognise(path).module != "arrays"
+    except FileError:
+        return False
