@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,14 +20,22 @@ _MANY_NUMBERS = 10  # more of them without names number objects rather than clas
 
 def dice(prediction: np.ndarray, reference: np.ndarray) -> float:
     """Dice overlap of two boolean masks of equal shape; NaN if both are empty."""
-    total = int(np.count_nonzero(prediction)) + int(np.count_nonzero(reference))
-    return 2 * int(np.count_nonzero(prediction & reference)) / total if total else float("nan")
+    total = _count(prediction) + _count(reference)
+    if not total:
+        return math.nan
+    return 2 * _count(prediction & reference) / total
 
 
 def iou(prediction: np.ndarray, reference: np.ndarray) -> float:
     """Intersection over union of two boolean masks of equal shape; NaN if both are empty."""
-    union = int(np.count_nonzero(prediction | reference))
-    return int(np.count_nonzero(prediction & reference)) / union if union else float("nan")
+    union = _count(prediction | reference)
+    if not union:
+        return math.nan
+    return _count(prediction & reference) / union
+
+
+def _count(mask: np.ndarray) -> int:
+    return int(np.count_nonzero(mask))
 
 
 def hd95(prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float] | None = None) -> float:
@@ -83,11 +91,14 @@ def surface_distances(
     # a single slice is a plane: along an axis of length one every voxel would be surface
     axes = [axis for axis, n in enumerate(prediction.shape) if n > 1] or [0]
     flat = tuple(slice(None) if axis in axes else 0 for axis in range(prediction.ndim))
-    ours, theirs = _surfaces(prediction[flat], reference[flat], [spacing[axis] for axis in axes])
+    flat_spacing = [spacing[axis] for axis in axes]
+    ours, theirs = _surfaces(prediction[flat], reference[flat], flat_spacing)
     if not len(ours) or not len(theirs):
         return np.full(len(ours) + len(theirs), np.inf)
     # a tree over surface points is exact and, unlike a distance map, needs no memory of the size of the volume
-    return np.concatenate([KDTree(theirs).query(ours)[0], KDTree(ours).query(theirs)[0]])
+    to_theirs, _ = KDTree(theirs).query(ours)
+    to_ours, _ = KDTree(ours).query(theirs)
+    return np.concatenate([to_theirs, to_ours])
 
 
 def compare(prediction: Volume, reference: Volume, *, foreground: bool | None = None) -> list[dict[str, Any]]:
@@ -114,23 +125,38 @@ def compare(prediction: Volume, reference: Volume, *, foreground: bool | None = 
         If shape or affine differ, a volume does not hold labels, or they seem to number objects.
     """
     _check_same_grid(prediction, reference)
-    ours, theirs = (_label_array(volume) for volume in (prediction, reference))
+    ours = _label_array(prediction)
+    theirs = _label_array(reference)
     names = {row.id: row.name for row in (*reference.classes, *prediction.classes)}
     if foreground:
-        ours, theirs, names = ours > 0, theirs > 0, {1: "foreground"}
-    numbers = sorted({*names, *map(int, np.unique(ours)), *map(int, np.unique(theirs))} - {0})
+        ours = ours > 0
+        theirs = theirs > 0
+        names = {1: "foreground"}
+    found = {*names}
+    found.update(map(int, np.unique(ours)))
+    found.update(map(int, np.unique(theirs)))
+    numbers = sorted(found - {0})
     if foreground is None and len(numbers) > max(_MANY_NUMBERS, len(names)):
         raise VolumeError(
             f"The labels hold {len(numbers)} different numbers without names: they seem to number objects, not "
             "classes. Compare all of them as one class (foreground), or say that they are classes (no foreground)."
         )
-    timed = prediction.axes.startswith("t")
-    frames = enumerate(zip(ours, theirs, strict=True)) if timed else [(None, (ours, theirs))]
-    return [
-        {"id": n, "name": names.get(n, f"class {n}"), "time": time, **_score(a == n, b == n, prediction, reference)}
-        for time, (a, b) in frames
-        for n in numbers
-    ]
+    rows = []
+    for time, (our_frame, their_frame) in _frames(prediction.axes, ours, theirs):
+        for number in numbers:
+            score = _score(our_frame == number, their_frame == number, prediction, reference)
+            name = names.get(number, f"class {number}")
+            rows.append({"id": number, "name": name, "time": time, **score})
+    return rows
+
+
+def _frames(
+    axes: str, ours: np.ndarray, theirs: np.ndarray
+) -> Iterable[tuple[int | None, tuple[np.ndarray, np.ndarray]]]:
+    """Time and both label arrays (z) y x, per time point; without a time axis once, with None."""
+    if not axes.startswith("t"):
+        return [(None, (ours, theirs))]
+    return enumerate(zip(ours, theirs, strict=True))
 
 
 def summarise(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -138,46 +164,70 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
     Scores that are NaN or infinite, because a class is missing on one or both sides, are left out.
     """
+    classes: dict[tuple[int, str], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        classes.setdefault((row["id"], row["name"]), []).append(row)
     summary = []
-    for number, name in sorted({(row["id"], row["name"]) for row in rows}):
-        members = [row for row in rows if (row["id"], row["name"]) == (number, name)]
-        scores = dict.fromkeys(key for row in members for key, value in row.items() if isinstance(value, float))
-        known = {key: [row[key] for row in members if math.isfinite(row.get(key, math.nan))] for key in scores}
+    for number, name in sorted(classes):
+        known = _finite_scores(classes[number, name])
         for kind, count in (("mean", _average), ("sd", _deviation), ("number", len)):
             values = {key: count(numbers) for key, numbers in known.items()}
             summary.append({"of": kind, "id": number, "name": name, **values})
     return summary
 
 
+def _finite_scores(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
+    """The finite values of every score of `rows`; empty for a score that has none."""
+    scores = dict.fromkeys(key for row in rows for key, value in row.items() if isinstance(value, float))
+    known = {}
+    for key in scores:
+        values = [row.get(key, math.nan) for row in rows]
+        known[key] = [value for value in values if math.isfinite(value)]
+    return known
+
+
 def _hd95(distances: np.ndarray) -> float:
     # percentile would interpolate between infinities and return NaN
     if not np.isfinite(distances).all():
         return math.inf
-    return float(np.percentile(distances, 95)) if distances.size else math.nan
+    if not distances.size:
+        return math.nan
+    return float(np.percentile(distances, 95))
 
 
 def _mean(distances: np.ndarray) -> float:
-    return float(distances.mean()) if distances.size else math.nan
+    if not distances.size:
+        return math.nan
+    return float(distances.mean())
 
 
 def _average(numbers: Sequence[float]) -> float:
-    return statistics.fmean(numbers) if numbers else math.nan
+    if not numbers:
+        return math.nan
+    return statistics.fmean(numbers)
 
 
 def _deviation(numbers: Sequence[float]) -> float:
-    return statistics.stdev(numbers) if len(numbers) > 1 else math.nan
+    if len(numbers) < 2:
+        return math.nan
+    return statistics.stdev(numbers)
 
 
 def _surfaces(prediction: np.ndarray, reference: np.ndarray, spacing: list[float]) -> list[np.ndarray]:
     """Positions (n, axes) in mm of the surface voxels of both masks."""
     boxes = ndimage.find_objects((prediction | reference).view(np.uint8))
     box = boxes[0] if boxes else (slice(0, 1),) * prediction.ndim
-    masks = (prediction[box], reference[box])
-    return [np.argwhere(mask & ~ndimage.binary_erosion(mask)) * spacing for mask in masks]
+    return [_surface(mask[box]) * spacing for mask in (prediction, reference)]
+
+
+def _surface(mask: np.ndarray) -> np.ndarray:
+    """Indices (n, axes) of the voxels of a mask that have a neighbour outside it."""
+    inner = ndimage.binary_erosion(mask)
+    return np.argwhere(mask & ~inner)
 
 
 def _check_same_grid(prediction: Volume, reference: Volume) -> None:
-    if (prediction.axes, prediction.data.shape) != (reference.axes, reference.data.shape):
+    if prediction.axes != reference.axes or prediction.data.shape != reference.data.shape:
         raise VolumeError(
             f"The prediction has the axes {prediction.axes} {prediction.data.shape} and the reference "
             f"{reference.axes} {reference.data.shape}. Compare labels that were made for the same image."
@@ -187,8 +237,10 @@ def _check_same_grid(prediction: Volume, reference: Volume) -> None:
     size = dict(zip(prediction.axes, prediction.data.shape, strict=True))
     corner = np.array([size["x"] - 1, size["y"] - 1, size.get("z", 1) - 1, 0.0])
     difference = prediction.affine - reference.affine
+    shift = np.linalg.norm(difference[:3, 3])
+    per_step = np.linalg.norm(difference[:3], axis=0)
     # how far the farthest voxel may lie apart: the sum over the axes bounds every corner
-    apart = np.linalg.norm(difference[:3, 3]) + (np.linalg.norm(difference[:3], axis=0) * corner).sum()
+    apart = shift + (per_step * corner).sum()
     if apart > 0.01 * min(prediction.spacing):
         raise VolumeError(
             f"Prediction and reference lie up to {apart:.3g} mm apart in space: their affines differ. "
@@ -204,13 +256,20 @@ def _label_array(volume: Volume) -> np.ndarray:
             f"This is not a label image (axes {volume.axes}, {data.dtype}); expected whole numbers from 0 up, "
             "one per voxel."
         )
-    return data.astype(np.int64) if data.dtype.kind == "f" else data
+    if data.dtype.kind == "f":
+        return data.astype(np.int64)
+    return data
 
 
 def _whole_numbers(data: np.ndarray) -> bool:
+    """Whether all values are whole numbers from 0 up, so small that float64 holds each of them."""
     if data.dtype.kind in "bu":
         return True
-    return data.dtype.kind in "if" and 0 <= data.min() <= data.max() < 2**53 and np.array_equal(data, np.round(data))
+    if data.dtype.kind not in "if":
+        return False
+    if not 0 <= data.min() <= data.max() < 2**53:
+        return False
+    return np.array_equal(data, np.round(data))
 
 
 @dataclass(frozen=True)
@@ -245,20 +304,26 @@ SCORES: dict[str, Score] = {
 
 def score_of(key: str) -> Score | None:
     """The score that a row has under `key`, which may end in a unit; None for a volume or a name."""
-    return SCORES.get(key) or SCORES.get(key.rpartition("_")[0])
+    name, _, _unit = key.rpartition("_")
+    return SCORES.get(key) or SCORES.get(name)
 
 
 def _score(ours: np.ndarray, theirs: np.ndarray, prediction: Volume, reference: Volume) -> dict[str, float]:
     known = prediction.has_spacing and reference.has_spacing
     spacing = prediction.spacing if known else (1.0,) * ours.ndim
-    size, scale = ("volume_ml", 1e-3) if ours.ndim == 3 else ("area_mm2", 1.0)
-    if not known:
-        size, scale = "voxels", 1.0
     pair = Pair(ours, theirs, spacing, surface_distances(ours, theirs, spacing))
     unit = "_mm" if known else "_px"
-    row = {key + unit * score.length: score.function(pair) for key, score in SCORES.items()}
-    row[size] = np.count_nonzero(ours) * math.prod(spacing) * scale
-    row[f"reference_{size}"] = np.count_nonzero(theirs) * math.prod(spacing) * scale
+    row = {}
+    for key, score in SCORES.items():
+        name = key + unit if score.length else key
+        row[name] = score.function(pair)
+    size = "voxels"
+    if known:
+        size = "volume_ml" if ours.ndim == 3 else "area_mm2"
+    scale = 1e-3 if size == "volume_ml" else 1.0
+    voxel = math.prod(spacing)
+    row[size] = _count(ours) * voxel * scale
+    row[f"reference_{size}"] = _count(theirs) * voxel * scale
     return row
 
 
@@ -290,7 +355,9 @@ def nmse(reference: np.ndarray, prediction: np.ndarray) -> float:
         raise VolumeError(
             "The reference holds only zeros, so there is no error relative to it. Choose another reference."
         )
-    return float(np.linalg.norm(reference - prediction) ** 2 / np.linalg.norm(reference) ** 2)
+    error = np.linalg.norm(reference - prediction)
+    energy = np.linalg.norm(reference)
+    return float(error**2 / energy**2)
 
 
 def psnr(reference: np.ndarray, prediction: np.ndarray, maximum: float | None = None) -> float:
@@ -315,8 +382,11 @@ def psnr(reference: np.ndarray, prediction: np.ndarray, maximum: float | None = 
     """
     reference, prediction = _images(reference, prediction)
     peak = _peak(reference, maximum)
-    error = float(np.square((reference - prediction) / peak).mean())
-    return -10 * math.log10(error) if error else math.inf
+    difference = (reference - prediction) / peak
+    error = float(np.square(difference).mean())
+    if not error:
+        return math.inf
+    return -10 * math.log10(error)
 
 
 def ssim(reference: np.ndarray, prediction: np.ndarray, maximum: float | None = None) -> float:
@@ -363,7 +433,8 @@ def ssim_map(reference: np.ndarray, prediction: np.ndarray, maximum: float | Non
     VolumeError
         As `ssim`.
     """
-    return np.stack([each.astype(np.float32) for _, each in _similarities(reference, prediction, maximum)])
+    found = _similarities(reference, prediction, maximum)
+    return np.stack([each.astype(np.float32) for _, each in found])
 
 
 def _similarities(
@@ -374,8 +445,8 @@ def _similarities(
 
     reference, prediction = _images(reference, prediction)
     peak = _peak(reference, maximum)
-    if min(reference.shape[1:]) < 7:
-        rows, columns = reference.shape[1:]
+    _, rows, columns = reference.shape
+    if min(rows, columns) < 7:
         raise VolumeError(f"The images have {rows} x {columns} pixels; structural similarity needs at least 7 x 7.")
     for pair in zip(reference, prediction, strict=True):
         yield structural_similarity(*pair, data_range=peak, win_size=7, full=True)
