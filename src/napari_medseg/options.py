@@ -84,7 +84,8 @@ def option(default: Any, help: str, **more: Any) -> Any:
     **more
         Further fields of `Option`.
     """
-    return dataclasses.field(default=default, metadata={_ROW: Option(help, default=default, **more)})
+    row = Option(help, default=default, **more)
+    return dataclasses.field(default=default, metadata={_ROW: row})
 
 
 def table(kind: type[DataclassInstance]) -> dict[str, Option]:
@@ -93,8 +94,9 @@ def table(kind: type[DataclassInstance]) -> dict[str, Option]:
     rows = {}
     for field in dataclasses.fields(kind):
         row = field.metadata[_ROW]
-        flag = row.flag or "--" + field.name.replace("_", "-")
-        rows[field.name] = dataclasses.replace(row, flag=flag, type=_without_none(types[field.name]))
+        flag = row.flag or _flag(field.name)
+        value_type = _without_none(types[field.name])
+        rows[field.name] = dataclasses.replace(row, flag=flag, type=value_type)
     return rows
 
 
@@ -131,8 +133,13 @@ def given(args: argparse.Namespace, kind: type[DataclassInstance]) -> dict[str, 
     found = {}
     for name, row in table(kind).items():
         value = getattr(args, row.place, None)
-        if value is not None:
-            found[name] = True if row.file else tuple(value) if isinstance(value, list) else value
+        if value is None:
+            continue
+        if row.file:
+            value = True
+        elif isinstance(value, list):
+            value = tuple(value)
+        found[name] = value
     return found
 
 
@@ -172,20 +179,23 @@ def command(name: str, *operands: str | Path, **parts: Any) -> str:
         if dataclasses.is_dataclass(value):
             found += words(value)
         elif value:
-            found += _part("--" + key.replace("_", "-"), value)
+            found += _part(_flag(key), value)
     return join(found)
 
 
 def join(words: Iterable[str]) -> str:
     """The words of a command, quoted."""
-    words = list(words)
-    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+    if os.name == "nt":
+        return subprocess.list2cmdline(words)
+    return shlex.join(words)
 
 
 def operand(path: str | Path) -> str:
     """A path that no parser takes for an option."""
     text = str(path)
-    return os.path.join(".", text) if text.startswith("-") else text
+    if text.startswith("-"):
+        return os.path.join(".", text)
+    return text
 
 
 def numbers(text: str) -> tuple[float, ...]:
@@ -214,12 +224,24 @@ def _without_none(annotation: Any) -> Any:
     return kind
 
 
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
 def _help(row: Option, required: bool) -> str:
-    if required or row.file or row.default in _OBVIOUS or "default" in row.help:
+    if required or row.file:
+        return row.help
+    if row.default in _OBVIOUS or "default" in row.help:
         return row.help
     values = row.default if isinstance(row.default, tuple) else (row.default,)
-    text = ",".join(f"{value:.3g}" if isinstance(value, float) else str(value) for value in values)
+    text = ",".join(map(_short, values))
     return f"{row.help} (default: {text})"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return str(value)
 
 
 def _form(row: Option) -> dict[str, Any]:
@@ -235,24 +257,30 @@ def _form(row: Option) -> dict[str, Any]:
     if row.metavar:
         form["metavar"] = row.metavar
     if typing.get_origin(row.type) is not tuple:
-        return form | {"type": row.type if row.smallest is None else whole_from(row.smallest)}
+        form["type"] = row.type if row.smallest is None else whole_from(row.smallest)
+        return form
     part, *rest = typing.get_args(row.type)
     if rest != [...]:
-        return form | {"type": part, "nargs": 1 + len(rest)}
-    return form | ({"action": "append"} if part is str else {"type": numbers})
+        form["type"] = part
+        form["nargs"] = 1 + len(rest)
+    elif part is str:
+        form["action"] = "append"
+    else:
+        form["type"] = numbers
+    return form
 
 
 def _written(row: Option, value: Any) -> list[str]:
     """The words that give `value`."""
     if row.type is bool:
-        return [row.flag] * value
+        return [row.flag] if value else []
     if typing.get_origin(row.type) is not tuple:
         return _pair(row.flag, _text(value))
     part, *rest = typing.get_args(row.type)
     if rest != [...]:
         return [row.flag, *map(_text, value)]
     if part is str:
-        return [word for each in value for word in _pair(row.flag, each)]
+        return _repeated(row.flag, value)
     return _pair(row.flag, _list_text(value))
 
 
@@ -261,19 +289,31 @@ def _part(flag: str, value: Any) -> list[str]:
         return [flag]
     if isinstance(value, Path):
         return [flag, operand(value)]
-    values = value if isinstance(value, list | tuple) else [value]
-    return [word for each in values for word in _pair(flag, str(each))]
+    if isinstance(value, list | tuple):
+        return _repeated(flag, value)
+    return _pair(flag, str(value))
+
+
+def _repeated(flag: str, values: Iterable[Any]) -> list[str]:
+    """The option once for each value."""
+    found = []
+    for value in values:
+        found += _pair(flag, str(value))
+    return found
 
 
 def _pair(flag: str, text: str) -> list[str]:
     # a value that begins with a hyphen would be taken for an option
-    return [f"{flag}={text}"] if text.startswith("-") else [flag, text]
+    if text.startswith("-"):
+        return [f"{flag}={text}"]
+    return [flag, text]
 
 
 def _text(value: Any) -> str:
     # argparse does not take -1e-05 for a number
-    exact = isinstance(value, float) and "e" in repr(value)
-    return format(Decimal(repr(value)), "f") if exact else str(value)
+    if isinstance(value, float) and "e" in repr(value):
+        return format(Decimal(repr(value)), "f")
+    return str(value)
 
 
 def _list_text(values: Iterable[float]) -> str:

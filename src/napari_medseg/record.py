@@ -171,7 +171,9 @@ class Record:
     @classmethod
     def from_json(cls, content: Any) -> Record | None:
         """From what `to_json` made; parts that are malformed are left out. None if it is not an object."""
-        return _read(cls, content) if isinstance(content, dict) else None
+        if not isinstance(content, dict):
+            return None
+        return _read(cls, content)
 
     def normal(self) -> Record:
         """The same as it reads back from JSON."""
@@ -190,19 +192,23 @@ class Record:
         """
         models = [{"name": model.name, "sha256": model.sha256} for model in self.models]
         groups = {name: value for name, value in self.settings.items() if isinstance(value, Mapping)}
+        single = {name: value for name, value in self.settings.items() if name not in groups}
         found: dict[str, Any] = {"version": self.version}
         if self.what != "consensus":
             found["model"] = models[0] if models else None
         if len(models) > 1:
             found["models"] = models
-        found["settings"] = {name: value for name, value in self.settings.items() if name not in groups}
+        found["settings"] = single
         found |= groups
-        found |= {name: value for name, value in self.place.items() if name == "device"}
+        if "device" in self.place:
+            found["device"] = self.place["device"]
         found |= self.figures
         for output in self.outputs:
             if output.role == "labels":
                 found["classes"] = list(output.classes)
-        return {**found, "seconds": self.seconds, "warnings": list(self.warnings)}
+        found["seconds"] = self.seconds
+        found["warnings"] = list(self.warnings)
+        return found
 
     def deciding(self) -> dict[str, Any]:
         """The settings that decide about the result, as plain JSON values."""
@@ -213,7 +219,7 @@ class Record:
         what = {
             "what": self.what,
             "inputs": self._input_hashes(),
-            "models": [model.sha256 for model in self.models],
+            "models": self._model_hashes(),
             "settings": self.deciding(),
             "results": RESULTS,
         }
@@ -222,6 +228,9 @@ class Record:
 
     def _input_hashes(self) -> list[str]:
         return [item.sha256 or item.voxels for item in self.inputs]
+
+    def _model_hashes(self) -> list[str]:
+        return [model.sha256 for model in self.models]
 
     def sealed(self) -> Record:
         """The same with its `id`: call it when inputs, models and settings are complete."""
@@ -237,9 +246,10 @@ class Record:
             found.append(f"what '{self.what}' -> '{other.what}'")
         if self._input_hashes() != other._input_hashes():
             found.append("inputs")
-        if [model.sha256 for model in self.models] != [model.sha256 for model in other.models]:
+        if self._model_hashes() != other._model_hashes():
             found.append(f"models '{_models_text(self)}' -> '{_models_text(other)}'")
-        before, after = self.deciding(), other.deciding()
+        before = self.deciding()
+        after = other.deciding()
         for name in sorted(before.keys() & after.keys()):
             if before[name] != after[name]:
                 found.append(f"settings.{name} {before[name]!r} -> {after[name]!r}")
@@ -247,7 +257,8 @@ class Record:
 
     def with_reviewed(self, slices: Iterable[int]) -> Record:
         """The same with other reviewed slices."""
-        return replace(self, reviewed=tuple(sorted({int(number) for number in slices})))
+        numbers = {int(number) for number in slices}
+        return replace(self, reviewed=tuple(sorted(numbers)))
 
 
 _Kind = TypeVar("_Kind", Record, Item, UsedModel)
@@ -274,15 +285,21 @@ def file_hash(*paths: Path) -> str:
     found = []
     for path in paths:
         with path.open("rb") as file:
-            found.append(hashlib.file_digest(file, "sha256").hexdigest())
-    return found[0] if len(found) == 1 else hashlib.sha256("".join(sorted(found)).encode()).hexdigest()
+            digest = hashlib.file_digest(file, "sha256")
+        found.append(digest.hexdigest())
+    if len(found) == 1:
+        return found[0]
+    together = "".join(sorted(found))
+    return hashlib.sha256(together.encode()).hexdigest()
 
 
 def voxel_hash(data: np.ndarray) -> str:
     """SHA-256 of type, shape and voxels of an array, whatever container it comes from."""
     data = np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("<"))
-    digest = hashlib.sha256(f"{data.dtype.str} {data.shape}".encode())
-    digest.update(data.reshape(-1).view(np.uint8).data)
+    head = f"{data.dtype.str} {data.shape}"
+    voxels = data.reshape(-1).view(np.uint8)
+    digest = hashlib.sha256(head.encode())
+    digest.update(voxels.data)
     return digest.hexdigest()
 
 
@@ -294,7 +311,9 @@ def _deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _without(value: Any) -> Any:
     if isinstance(value, Mapping):
         return _deciding(value)
-    return [_without(each) for each in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [_without(each) for each in value]
+    return value
 
 
 def without_folders(value: Any) -> Any:
@@ -303,7 +322,9 @@ def without_folders(value: Any) -> Any:
         return {key: without_folders(each) for key, each in value.items()}
     if isinstance(value, list):
         return [without_folders(each) for each in value]
-    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+    if isinstance(value, str) and Path(value).is_absolute():
+        return Path(value).name
+    return value
 
 
 def _models_text(record: Record) -> str:
@@ -320,7 +341,9 @@ def plain(value: Any) -> Any:
         return [plain(each) for each in value]
     if isinstance(value, np.generic | np.ndarray):
         return plain(value.tolist())
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 def _fields_of(value: Any) -> dict[str, Any]:
@@ -331,7 +354,8 @@ def _fields_of(value: Any) -> dict[str, Any]:
         content = getattr(value, each.name)
         if each.name != "more" and (whole or content):
             found[each.name] = plain(content)
-    return {**plain(getattr(value, "more", {})), **found}
+    more = plain(getattr(value, "more", {}))
+    return {**more, **found}
 
 
 def _read(kind: type[_Kind], content: Mapping[str, Any]) -> _Kind:
@@ -350,8 +374,14 @@ def _read(kind: type[_Kind], content: Mapping[str, Any]) -> _Kind:
 def _value(spec: Field, raw: Any) -> Any:
     element = spec.metadata.get("of")
     if element is not None:
-        return tuple(_as(element, each) for each in _as(list, raw))
-    return _as(type(spec.default) if isinstance(spec.default, str | int | float) else dict, raw)
+        return _tuple_of(element, raw)
+    if isinstance(spec.default, str | int | float):
+        return _as(type(spec.default), raw)
+    return _as(dict, raw)
+
+
+def _tuple_of(element: type, raw: Any) -> tuple[Any, ...]:
+    return tuple(_as(element, each) for each in _as(list, raw))
 
 
 def _as(kind: type, raw: Any) -> Any:
@@ -359,7 +389,7 @@ def _as(kind: type, raw: Any) -> Any:
     if kind is Item or kind is UsedModel:
         return _read(kind, _as(dict, raw))
     if kind is tuple:
-        return tuple(_as(float, each) for each in _as(list, raw))
+        return _tuple_of(float, raw)
     if kind is float and type(raw) is int:
         return float(raw)
     if type(raw) is not kind:
