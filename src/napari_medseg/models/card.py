@@ -122,5 +122,8 @@ def read_card(file: Path) -> ModelCard:
 
 def card_file(path: Path) -> Path:
     """Where the card of the weights file `path` lies: next to it, or still waiting for it."""
-    card, pending = path.with_suffix(".json"), path.with_suffix(PENDING)
-    return card if card.exists() or not pending.exists() else pending
+    card = path.with_suffix(".json")
+    pending = path.with_suffix(PENDING)
+    if pending.exists() and not card.exists():
+        return pending
+    return card

@@ -45,20 +45,16 @@ def tables(card: ModelCard) -> list[Rows]:
     """
     by_mask = card.metrics.get(_BY_MASK, {})
     spots = card.metrics.get("spots", by_mask.get("spots", {}))
-    others = {name: figures for name, figures in card.metrics.items() if name not in ("spots", _BY_MASK)}
-    found = [
-        [
-            ["held-out data", *(title for _, title, _ in _SCORES), "range of Dice"],
-            *(row for name, figures in others.items() for row in _scores(_title(name, card.name), figures)),
-        ],
-        [["PSNR (dB) / SSIM on val", *(title for _, title in _METHODS)], *_quality(by_mask)],
-        [["small bright spots", *(title for _, title in _SPOTS)], *_spots(spots)],
-    ]
-    return [_without_empty_columns(rows) for rows in found if len(rows) > 1]
-
-
-def _title(name: str, model: str) -> str:
-    return name if "," in name else f"{name}, {model}"
+    scores = [["held-out data", *(title for _, title, _ in _SCORES), "range of Dice"]]
+    for name, figures in card.metrics.items():
+        if name not in ("spots", _BY_MASK):
+            title = name if "," in name else f"{name}, {card.name}"
+            scores += _scores(title, figures)
+    quality = [["PSNR (dB) / SSIM on val", *(title for _, title in _METHODS)]]
+    quality += _quality(by_mask)
+    small = [["small bright spots", *(title for _, title in _SPOTS)]]
+    small += _spots(spots)
+    return [_without_empty_columns(rows) for rows in (scores, quality, small) if len(rows) > 1]
 
 
 def _scores(title: str, figures: Any) -> Iterator[list[str]]:
@@ -84,32 +80,44 @@ def _parts(figures: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _cell(value: Any, form: str) -> str:
-    return form.format(value) if isinstance(value, int | float) else ""
+    if not isinstance(value, int | float):
+        return ""
+    return form.format(value)
 
 
 def _range(by_case: Mapping[str, float]) -> str:
     values = [value for value in by_case.values() if value is not None]
-    return f"{min(values):.2f} to {max(values):.2f}" if values else ""
+    if not values:
+        return ""
+    return f"{min(values):.2f} to {max(values):.2f}"
 
 
 def _quality(by_mask: Mapping[str, Any]) -> Iterator[list[str]]:
     """A row for each mask and subject."""
     for mask, subjects in by_mask.items():
         for subject, methods in subjects.items():
-            if "model" in methods:
-                yield [f"{mask}, {subject}", *(_pair(methods.get(method, {})) for method, _ in _METHODS)]
+            if "model" not in methods:
+                continue
+            cells = [_pair(methods.get(method, {})) for method, _ in _METHODS]
+            yield [f"{mask}, {subject}", *cells]
 
 
 def _spots(by_mask: Mapping[str, Mapping[str, float]]) -> Iterator[list[str]]:
     """A row for each mask."""
     for mask, figures in by_mask.items():
-        yield [mask, *(_cell(figures.get(key), "{:.0%}") for key, _ in _SPOTS)]
+        cells = [_cell(figures.get(key), "{:.0%}") for key, _ in _SPOTS]
+        yield [mask, *cells]
 
 
 def _pair(figures: Mapping[str, float]) -> str:
-    return f"{figures['psnr']:.2f} / {figures['ssim']:.3f}" if figures else ""
+    if not figures:
+        return ""
+    return f"{figures['psnr']:.2f} / {figures['ssim']:.3f}"
 
 
 def _without_empty_columns(rows: Rows) -> Rows:
-    keep = [index for index in range(len(rows[0])) if any(row[index] for row in rows[1:])]
-    return [[row[index] for index in keep] for row in rows]
+    kept = []
+    for heading, *cells in zip(*rows, strict=True):
+        if any(cells):
+            kept.append([heading, *cells])
+    return [list(row) for row in zip(*kept, strict=True)]

@@ -46,7 +46,9 @@ class Imported:
         card = self.model.card
         empty = [name for name in ("task", "modality", "data", "licence", "spacing_mm") if not getattr(card, name)]
         unnamed = any(row.name == f"class {row.id}" for row in card.classes)
-        return (*(["classes"] if unnamed else []), *empty)
+        if unnamed:
+            return ("classes", *empty)
+        return tuple(empty)
 
 
 def import_checkpoint(path: Path, name: str, settings: ImportSettings) -> Imported:
@@ -76,7 +78,8 @@ def import_checkpoint(path: Path, name: str, settings: ImportSettings) -> Import
             model = _published(path, settings)
     else:
         raise SettingsError(f"'{path.name}' has no card next to it. Name its network with --architecture.")
-    model = replace(model, card=_completed(replace(model.card, name=name), settings))
+    card = replace(model.card, name=name)
+    model = replace(model, card=_completed(card, settings))
     check(model)
     return Imported(model, tuple(notes))
 
@@ -117,10 +120,12 @@ def check(model: TrainedModel) -> torch.Tensor:
         If it does not take such images, or does not give one finite map per class, or of a model that reconstructs
         per channel.
     """
-    card, size = model.card, model.card.preprocess.padded_size((64, 64), None)
+    card = model.card
+    size = card.preprocess.padded_size((64, 64), None)
     maps = CHANNELS.get(card.design, len(card.classes))
     channels = CHANNELS.get(card.design, 9 if model.context else 3)
-    noise = torch.rand(1, channels, *size, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.rand(1, channels, *size, generator=generator)
     try:
         with torch.inference_mode():
             logits = model.network(noise) if card.design else model.logits(noise)
@@ -133,7 +138,8 @@ def check(model: TrainedModel) -> torch.Tensor:
 
 def _with_card(path: Path, settings: ImportSettings) -> TrainedModel:
     model = load(path)
-    if settings.architecture not in ("", model.card.architecture) or settings.options:
+    foreign = settings.architecture not in ("", model.card.architecture)
+    if foreign or settings.options:
         raise SettingsError(
             f"'{path.name}' has a card next to it that names its network ({model.card.architecture}); "
             "leave out the options of the network."
@@ -145,7 +151,8 @@ def _published(path: Path, settings: ImportSettings) -> TrainedModel:
     name = settings.architecture
     entry = architecture(name)
     asked = entry.published.asked if entry.published else ()
-    if foreign := sorted(set(settings.options) - set(asked)):
+    foreign = sorted(set(settings.options) - set(asked))
+    if foreign:
         raise SettingsError(f"{entry.title} has no option '{foreign[0]}'. Leave it out.")
     state = published.read_checkpoint(path)
     if not _holds_tensors(state):
@@ -156,19 +163,26 @@ def _published(path: Path, settings: ImportSettings) -> TrainedModel:
     if layout.note:
         _log.info(layout.note)
     if entry.background and maps < 2:
-        card = _restoring(path, network, settings.architecture)
+        card = _restoring(path, network, name)
     else:
-        count = maps - entry.background
-        size = "resized to {} x {} pixels and ".format(*layout.preprocess.size) if layout.preprocess.size else ""
-        card = ModelCard(
-            name,
-            name,
-            layout.preprocess,
-            tuple(LabelClass(i + 1, f"class {i + 1}", _COLOURS[i % len(_COLOURS)]) for i in range(count)),
-            limits=f"{_unknown(path)} Each slice is {size}scaled from its 1st to its 99.8th percentile, "
-            f"{layout.caution}.",
-        )
+        card = _segmenting(path, name, maps - entry.background)
     return TrainedModel(replace(card, options=network.untold), network)
+
+
+def _segmenting(path: Path, name: str, count: int) -> ModelCard:
+    """Card of a published network that finds `count` classes."""
+    layout = published.layout(name)
+    size = ""
+    if layout.preprocess.size:
+        size = "resized to {} x {} pixels and ".format(*layout.preprocess.size)
+    limits = f"{_unknown(path)} Each slice is {size}scaled from its 1st to its 99.8th percentile, {layout.caution}."
+    classes = tuple(_nameless(number) for number in range(1, count + 1))
+    return ModelCard(name, name, layout.preprocess, classes, limits=limits)
+
+
+def _nameless(number: int) -> LabelClass:
+    colour = _COLOURS[(number - 1) % len(_COLOURS)]
+    return LabelClass(number, f"class {number}", colour)
 
 
 def _restoring(path: Path, network: nn.Module, name: str) -> ModelCard:
@@ -179,16 +193,14 @@ def _restoring(path: Path, network: nn.Module, name: str) -> ModelCard:
             f"'{path.name}' holds a network with one output that neither segments (at least two) nor reconstructs (one "
             "channel in and out, of the Swin family). Import another one."
         )
-    return ModelCard(
-        name,
-        name,
-        replace(layout.preprocess, percentiles=(0, 100)),
-        (),
-        design="image",
-        limits=f"{_unknown(path)} Each slice is resized to {' x '.join(map(str, layout.preprocess.size))} pixels and "
-        "scaled from its smallest to its largest value, as in its training; the true brightness is lost, so compare "
-        "images, not values. It may draw structure that was not measured.",
+    size = " x ".join(map(str, layout.preprocess.size))
+    limits = (
+        f"{_unknown(path)} Each slice is resized to {size} pixels and scaled from its smallest to its largest value, "
+        "as in its training; the true brightness is lost, so compare images, not values. It may draw structure that "
+        "was not measured."
     )
+    preprocess = replace(layout.preprocess, percentiles=(0, 100))
+    return ModelCard(name, name, preprocess, (), design="image", limits=limits)
 
 
 def _unknown(path: Path) -> str:
@@ -210,8 +222,9 @@ def _network(path: Path, state: Mapping[str, Any], settings: ImportSettings) -> 
 
 
 def _holds_tensors(content: object) -> bool:
-    inner = content.values() if isinstance(content, Mapping) else ()
-    return isinstance(content, torch.Tensor) or any(map(_holds_tensors, inner))
+    if isinstance(content, Mapping):
+        return any(map(_holds_tensors, content.values()))
+    return isinstance(content, torch.Tensor)
 
 
 def _loads(name: str, state: Mapping[str, Any]) -> bool:
@@ -224,14 +237,21 @@ def _loads(name: str, state: Mapping[str, Any]) -> bool:
 
 def _completed(card: ModelCard, settings: ImportSettings) -> ModelCard:
     """The card with what the settings say."""
-    texts = {field: getattr(settings, field) for field in ("task", "modality", "licence", "spacing_mm")}
-    card = replace(card, **{field: value for field, value in texts.items() if value})
-    if settings.spacing_mm and not 0 < settings.spacing_mm[0] <= settings.spacing_mm[1]:
-        raise SettingsError(f"The pixel sizes are {settings.spacing_mm}; expected two rising numbers in mm above 0.")
+    for field in ("task", "modality", "licence", "spacing_mm"):
+        value = getattr(settings, field)
+        if value:
+            card = replace(card, **{field: value})
+    if settings.spacing_mm:
+        smallest, largest = settings.spacing_mm
+        if not 0 < smallest <= largest:
+            raise SettingsError(
+                f"The pixel sizes are {settings.spacing_mm}; expected two rising numbers in mm above 0."
+            )
     if not settings.classes:
         return card
     names = [name.strip() for name in settings.classes]
-    if len(names) != len(card.classes) or len({*names} - {""}) < len(names):
+    different = {*names} - {""}
+    if len(names) != len(card.classes) or len(different) < len(names):
         raise SettingsError(
             f"The names of classes are {', '.join(names)}; the network has {len(card.classes)} classes, "
             "background not counted. Name each of them once, in the order of the training."

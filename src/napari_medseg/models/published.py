@@ -89,23 +89,26 @@ def from_published(architecture: str, state: Mapping[str, Any], **options: Any) 
         if any(re.match(pattern, key) for key in theirs):
             raise ModelError(f"This checkpoint is {what}, not {title} as published. Only the published layout loads.")
     try:
-        inferred = {"out_channels": len(theirs[entry.classes])} | entry.options(theirs)
+        inferred = {"out_channels": len(theirs[entry.classes])}
+        inferred |= entry.options(theirs)
     except (KeyError, IndexError, AttributeError, TypeError) as error:
+        first = ", ".join(sorted(theirs)[:3])
         raise ModelError(
             f"This is not a checkpoint of {title} as its authors write it: {error} is missing or not a tensor; its "
-            "keys begin "
-            f"with {', '.join(sorted(theirs)[:3])}. Choose the architecture that the file was trained with."
+            f"keys begin with {first}. Choose the architecture that the file was trained with."
         ) from error
     theirs = {key: value for key, value in theirs.items() if not re.search(entry.derived, key)}
     network = build(architecture, **(inferred | options))
     names = {key: _rename(key, entry.prefixes) for key in network.state_dict()}
-    if wrong := sorted(set(names.values()) ^ set(theirs)):
+    wrong = sorted(set(names.values()) ^ set(theirs))
+    if wrong:
         more = f" and {len(wrong) - 8} more" if len(wrong) > 8 else ""
         raise ModelError(f"The checkpoint does not fit {title}: missing or unknown are {', '.join(wrong[:8])}{more}.")
     try:
         network.load_state_dict({ours: theirs[upstream] for ours, upstream in names.items()})
     except RuntimeError as error:
-        raise ModelError(f"The checkpoint does not fit {title}: {str(error).splitlines()[-1].strip()}") from error
+        last = str(error).splitlines()[-1]
+        raise ModelError(f"The checkpoint does not fit {title}: {last.strip()}") from error
     ignored = find_architecture(architecture).unused
     unused = sorted(upstream for ours, upstream in names.items() if re.search(ignored, ours))
     if unused:
@@ -129,12 +132,16 @@ def _rename(key: str, prefixes: Mapping[str, str]) -> str:
 
 def _weights(state: Mapping[str, Any], dropped: str) -> dict[str, Any]:
     """Entries of the network itself, by their names in the authors' module."""
-    while wrapper := next((key for key in _WRAPPERS if isinstance(state.get(key), Mapping)), None):
-        state = state[wrapper]
-    bare = [(_LEADING.sub("", str(key)), value) for key, value in state.items()]
-    weights = {key: value for key, value in bare if not re.match(dropped, key)}
-    training = [key for key, _ in bare if re.match(dropped, key)]
-    if not weights or len(weights) + len(training) < len(bare):
+    state = _unwrapped(state)
+    weights = {}
+    training = []
+    for key, value in state.items():
+        name = _LEADING.sub("", str(key))
+        if re.match(dropped, name):
+            training.append(name)
+        else:
+            weights[name] = value
+    if not weights or len(weights) + len(training) < len(state):
         raise ModelError(
             "The checkpoint holds no weights, or two networks at once, for example 'net.' and 'student.'. "
             "Give the state dictionary of one network."
@@ -143,11 +150,23 @@ def _weights(state: Mapping[str, Any], dropped: str) -> dict[str, Any]:
         _log.info("Left out %d entries that belong to training only: %s ...", len(training), training[0])
     for key, value in weights.items():
         # a few bytes can declare any shape: such a tensor must not decide how large the network is built
-        if isinstance(value, torch.Tensor) and value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        if isinstance(value, torch.Tensor) and _declared_bytes(value) > value.untyped_storage().nbytes():
             raise ModelError(
                 f"The checkpoint is damaged: '{key}' declares {tuple(value.shape)} but holds fewer values."
             )
     return weights
+
+
+def _unwrapped(state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The innermost dictionary of those that training wraps around the weights."""
+    for key in _WRAPPERS:
+        if isinstance(state.get(key), Mapping):
+            return _unwrapped(state[key])
+    return state
+
+
+def _declared_bytes(tensor: torch.Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -195,11 +214,12 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 def _check_unpacked_size(path: Path) -> None:
     """Refuse archives whose parts are larger than the file: PyTorch never compresses them."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            size = sum(part.file_size for part in archive.infolist())
-        if size > path.stat().st_size:
-            raise ValueError(f"it would unpack to {size / 1e6:.0f} MB")
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        size = sum(part.file_size for part in archive.infolist())
+    if size > path.stat().st_size:
+        raise ValueError(f"it would unpack to {size / 1e6:.0f} MB")
 
 
 def _numpy_scalars() -> list[Any]:
