@@ -24,7 +24,8 @@ def from_logits(logits: torch.Tensor, certainty: float = 0.5) -> np.ndarray:
     best, index = logits.max(1)
     found = torch.where(best > 0, index + 1, 0).to(torch.uint8).cpu().numpy()
     if certainty > 0.5:
-        _drop_uncertain(found, best.cpu().numpy(), float(np.log(certainty / (1 - certainty))))
+        peak = float(np.log(certainty / (1 - certainty)))
+        _drop_uncertain(found, best.cpu().numpy(), peak)
     return found
 
 
@@ -34,7 +35,9 @@ def _drop_uncertain(found: np.ndarray, best: np.ndarray, peak: float) -> None:
     for labels, logits in zip(found, best, strict=True):
         for number in np.unique(labels[labels > 0]):
             mine = labels == number
-            labels[mine & ~apply_hysteresis_threshold(np.where(mine, logits, -1), 0, peak)] = 0
+            inside = np.where(mine, logits, -1)
+            certain = apply_hysteresis_threshold(inside, 0, peak)
+            labels[mine & ~certain] = 0
 
 
 def uncertainty(logits: torch.Tensor) -> np.ndarray:
@@ -50,7 +53,9 @@ def uncertainty(logits: torch.Tensor) -> np.ndarray:
     numpy.ndarray, shape (n, y, x), uint8
     """
     probability = logits.amax(1).sigmoid()
-    return (255 * (1 - (2 * probability - 1).abs())).round().to(torch.uint8).cpu().numpy()
+    decided = (2 * probability - 1).abs()
+    levels = (255 * (1 - decided)).round()
+    return levels.to(torch.uint8).cpu().numpy()
 
 
 def vote(opinions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -67,12 +72,15 @@ def vote(opinions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         Disagreement is 255 (n - votes) / (n - 1) with the votes for that label: 0 all agree, 255 no two agree.
     """
     count = len(opinions)
-    chosen, most = opinions[0].copy(), np.zeros(opinions.shape[1:], np.uint8)
+    chosen = opinions[0].copy()
+    most = np.zeros(chosen.shape, np.uint8)
     for opinion in opinions:
         votes = np.count_nonzero(opinions == opinion, axis=0).astype(np.uint8)
         np.copyto(chosen, opinion, where=votes > most)
         np.maximum(most, votes, out=most)
-    levels = np.round(255 * (count - np.arange(count + 1)) / (count - 1)).clip(0, 255).astype(np.uint8)
+    against = count - np.arange(count + 1)
+    levels = np.round(255 * against / (count - 1))
+    levels = levels.clip(0, 255).astype(np.uint8)
     return chosen, levels[most]
 
 
@@ -101,15 +109,18 @@ def split_objects(mask: np.ndarray, *, sigma: float = 1.0, notch: float = 0.05, 
     from skimage.morphology import h_maxima
     from skimage.segmentation import relabel_sequential, watershed
 
-    depth = np.log1p(ndimage.gaussian_filter(ndimage.distance_transform_edt(mask), sigma))
+    distance = ndimage.distance_transform_edt(mask)
+    depth = np.log1p(ndimage.gaussian_filter(distance, sigma))
     touching = np.ones((3,) * mask.ndim)
     peaks = mask & (h_maxima(depth, notch) > 0)
     pieces, count = ndimage.label(mask, touching)
     # next to a larger object a small one has no peak of its own: it stays whole
     peaked = np.zeros(count + 1, bool)
     peaked[pieces[peaks]] = True
-    markers, _ = ndimage.label(peaks | (mask & ~peaked[pieces]), touching)
+    whole = mask & ~peaked[pieces]
+    markers, _ = ndimage.label(peaks | whole, touching)
     parts = watershed(-depth, markers, mask=mask)
     sizes = np.bincount(parts.ravel())
     parts[sizes[parts] < smallest] = 0
-    return relabel_sequential(parts)[0].astype(np.int32)
+    numbered, _, _ = relabel_sequential(parts)
+    return numbered.astype(np.int32)

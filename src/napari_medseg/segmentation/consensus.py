@@ -36,16 +36,19 @@ def consensus_plan(
     """
     check([model.card for model in models])
     plans = [plan(volume, model, settings, trial=trial) for model in models]
-    warnings = dict.fromkeys(itertools.chain(*(each.warnings for each in plans)))
+    warnings = []
+    for each in plans:
+        warnings += each.warnings
     if settings.uncertainty:
-        warnings[_NO_UNCERTAINTY] = None
-    arrays_mb = (len(models) + 1) * math.prod(label_shape(volume)) / 1e6
+        warnings.append(_NO_UNCERTAINTY)
+    arrays = len(models) + 1
+    arrays_mb = arrays * math.prod(label_shape(volume)) / 1e6
     return replace(
         plans[0],
         batch=max(each.batch for each in plans),
         seconds=sum(each.seconds for each in plans),
         memory_mb=max(each.memory_mb for each in plans) + arrays_mb,
-        warnings=tuple(warnings),
+        warnings=tuple(dict.fromkeys(warnings)),
     )
 
 
@@ -96,15 +99,18 @@ def consensus_job(
     devices = []
 
     def count_votes(part: Part) -> Part:
-        opinions = np.stack([each[part.indices] for each in (*earlier, planes(part.labels))])
+        results = [*earlier, planes(part.labels)]
+        opinions = np.stack([each[part.indices] for each in results])
         agreement.count(opinions)
-        chosen, planes(doubt)[part.indices] = labels.vote(opinions)
+        chosen, disagreement = labels.vote(opinions)
+        planes(doubt)[part.indices] = disagreement
         canvas.put(part.indices, chosen)
         return Part(canvas.array, None, part.indices, doubt)
 
     for number, model in enumerate(models):
         shown = count_votes if number == len(models) - 1 else None
-        result = yield from _one_of(segment_job(volume, model, single, start=start), number, len(models), shown)
+        job = segment_job(volume, model, single, start=start)
+        result = yield from _one_of(job, number, len(models), shown)
         earlier.append(planes(result.labels.data))
         devices.append(result.record.place["device"])
     record = describe("consensus", volume, canvas, models, settings)
@@ -158,17 +164,21 @@ def check(cards: Sequence[ModelCard]) -> None:
     if len(cards) < 2:
         raise SettingsError(f"The number of models is {len(cards)}; expected two or more. Choose another one.")
     first = cards[0]
-    for place, card in enumerate(cards):
-        theirs, ours = ([row.name for row in each.classes] for each in (card, first))
+    ours = [row.name for row in first.classes]
+    seen = set()
+    for card in cards:
+        theirs = [row.name for row in card.classes]
         if theirs != ours:
             raise SettingsError(
                 f"{first.name} finds {', '.join(ours)}; {card.name} finds {', '.join(theirs)}. "
                 "Expected the same classes in the same order: choose models that share them."
             )
-        if any((card.name, card.sha256) == (other.name, other.sha256) for other in cards[:place]):
+        identity = (card.name, card.sha256)
+        if identity in seen:
             raise SettingsError(
                 f"The model '{card.name}' was chosen twice; its vote would count double. Choose it once."
             )
+        seen.add(identity)
 
 
 def _one_of(job: Job[Segmentation], number: int, count: int, shown: Callable[[Part], Part] | None) -> Job[Segmentation]:
@@ -180,7 +190,8 @@ def _one_of(job: Job[Segmentation], number: int, count: int, shown: Callable[[Pa
             except StopIteration as end:
                 return end.value
             part = shown(step.partial) if shown and step.partial else None
-            yield Progress(number * step.total + step.done, count * step.total, part)
+            done = number * step.total + step.done
+            yield Progress(done, count * step.total, part)
 
 
 class _Agreement:
@@ -189,13 +200,15 @@ class _Agreement:
     def __init__(self, models: int, classes: tuple[LabelClass, ...]):
         self._classes = classes
         self._pairs = list(itertools.combinations(range(models), 2))
-        self._shared = np.zeros((models, models, len(classes) + 1), np.int64)
+        self._numbers = len(classes) + 1
+        self._shared = np.zeros((models, models, self._numbers), np.int64)
 
     def count(self, opinions: np.ndarray) -> None:
         """Count class numbers (model, n, y, x)."""
         for a, b in itertools.combinations_with_replacement(range(len(opinions)), 2):
-            both = opinions[a][opinions[a] == opinions[b]]
-            self._shared[a, b] += np.bincount(both, minlength=self._shared.shape[-1])
+            same = opinions[a] == opinions[b]
+            both = opinions[a][same]
+            self._shared[a, b] += np.bincount(both, minlength=self._numbers)
 
     def table(self) -> dict[str, float | None]:
         """Per class the mean Dice over the pairs of which at least one model finds it."""
@@ -203,6 +216,11 @@ class _Agreement:
 
     def _mean_dice(self, number: int) -> float | None:
         shared = self._shared[..., number]
-        totals = {(a, b): shared[a, a] + shared[b, b] for a, b in self._pairs}
-        scores = [float(2 * shared[pair] / total) for pair, total in totals.items() if total]
-        return fmean(scores) if scores else None
+        scores = []
+        for a, b in self._pairs:
+            total = shared[a, a] + shared[b, b]
+            if total:
+                scores.append(float(2 * shared[a, b] / total))
+        if not scores:
+            return None
+        return fmean(scores)

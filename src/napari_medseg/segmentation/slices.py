@@ -37,29 +37,34 @@ class Slices:
         dtype = np.dtype(volume.data.dtype)
         if dtype.kind not in "biuf":
             raise VolumeError(f"The image holds values of type {dtype}; expected real numbers. Convert it first.")
-        rgb = volume.axes.endswith("c") and volume.data.shape[-1] == 3 and channel is None
-        if volume.channel_axis is not None and not rgb:
+        rgb = volume.axes.endswith("c") and volume.data.shape[-1] == 3
+        if volume.channel_axis is None:
+            if channel is not None:
+                raise SettingsError(f"Channel {channel} was asked for, but the image has no channels. Leave it out.")
+        elif channel is not None or not rgb:
             volume = volume.select("c", _channel(volume, channel))
-        elif channel is not None and volume.channel_axis is None:
-            raise SettingsError(f"Channel {channel} was asked for, but the image has no channels. Leave it out.")
         self._data = volume.data
         *self._shape, height, width = label_shape(volume)
         self._along = volume.axes.index(along) if along else None
-        self.size = height, width
+        self.size = (height, width)
         self.spacing = volume.spacing[-2:] if volume.has_spacing else None
         self.count = math.prod(self._shape)
 
     def read(self, indices: Sequence[int]) -> np.ndarray:
         """Slices (n, y, x) or (n, y, x, 3)."""
-        where = [np.unravel_index(i, self._shape) for i in indices]
-        return np.stack([np.asarray(self._data[tuple(int(k) for k in w)]) for w in where])
+        return np.stack([self._read_one(index) for index in indices])
+
+    def _read_one(self, index: int) -> np.ndarray:
+        place = np.unravel_index(index, self._shape)
+        return np.asarray(self._data[tuple(map(int, place))])
 
     def order(self, start: int) -> list[int]:
         """All slices once, neighbours after each other, from `start` on and around the end."""
         numbers = np.arange(self.count)
         if self._along is not None:
             numbers = np.moveaxis(numbers.reshape(self._shape), self._along, -1).ravel()
-        return np.roll(numbers, -int(np.flatnonzero(numbers == start % self.count)[0])).tolist()
+        first = numbers.tolist().index(start % self.count)
+        return np.roll(numbers, -first).tolist()
 
     def around(self, index: int) -> tuple[int, int]:
         """The slices before and after slice `index`."""
@@ -85,7 +90,9 @@ class Canvas:
     """
 
     def __init__(self, volume: Volume, classes: tuple[LabelClass, ...], split: bool):
-        self._volume, self._classes, self._split = volume, classes, split
+        self._volume = volume
+        self._classes = classes
+        self._split = split
         self.array = np.zeros(label_shape(volume), np.uint32 if split else np.uint8)
         self._flat = planes(self.array)
         self._voxels = np.zeros(len(classes) + 1, np.int64)
@@ -116,17 +123,21 @@ class Canvas:
 
     def objects(self) -> dict[str, int]:
         """How many objects there are, where they are numbered."""
-        return {"objects": self._objects} if self._split else {}
+        if not self._split:
+            return {}
+        return {"objects": self._objects}
 
     def classes(self) -> tuple[dict[str, Any], ...]:
         """Voxels per class, with the voxel size known also volume (mm3) or area (mm2)."""
         unit = {3: "volume_mm3", 2: "area_mm2"}[len(self._volume.spatial_axes)]
-        size = math.prod(self._volume.spacing) if self._volume.has_spacing else None
         rows = []
         for row in self._classes:
             voxels = int(self._voxels[row.id])
-            measured = {} if size is None else {unit: round(voxels * size, 3)}
-            rows.append({"id": row.id, "name": row.name, "voxels": voxels, **measured})
+            found = {"id": row.id, "name": row.name, "voxels": voxels}
+            if self._volume.has_spacing:
+                size = math.prod(self._volume.spacing)
+                found[unit] = round(voxels * size, 3)
+            rows.append(found)
         return tuple(rows)
 
 
