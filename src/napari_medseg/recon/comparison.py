@@ -49,8 +49,10 @@ def reference_job(kspace: KSpace, images: np.ndarray | None) -> Job[np.ndarray]:
     found = []
     for index in range(kspace.slices):
         yield Progress(index, kspace.slices)
-        stored = kspace.reference
-        found.append(magnitude(kspace, index) if stored is None else np.asarray(stored[index], np.float32))
+        if kspace.reference is None:
+            found.append(magnitude(kspace, index))
+        else:
+            found.append(np.asarray(kspace.reference[index], np.float32))
     return np.stack(found)
 
 
@@ -81,30 +83,35 @@ def compare_job(
             yield Progress(index, masked.slices)
             images.append(magnitude(masked, index))
         none = [0.0] * len(images)
-        sources = [Source("zero-filled, mask as now", "zero-filled", np.stack(images), 0.0, none), *sources]
+        filled = Source("zero-filled, mask as now", "zero-filled", np.stack(images), 0.0, none)
+        sources = [filled, *sources]
+    largest = float(truth.max())
     rows = []
     for source in sources:
         yield Progress(len(rows), len(sources))
-        volume = {**compare(truth, {source.name: source.images})[source.name], "residual": source.residual}
+        compared = compare(truth, {source.name: source.images})
+        volume = {**compared[source.name], figures.RESIDUAL: source.residual}
         slices = []
         for index, (right, image) in enumerate(zip(truth, source.images, strict=True)):
             yield Progress(len(rows), len(sources))
             residual = source.residuals[index] if index < len(source.residuals) else None
-            slices.append({**_figures(right[None], image[None], float(truth.max())), "residual": residual})
+            found = _figures(right[None], image[None], largest)
+            slices.append({**found, figures.RESIDUAL: residual})
         rows.append(Row(source.name, volume, slices))
     return rows
 
 
 def residuals_only(sources: Sequence[Source]) -> list[Row]:
     """What is known of results without a reference: how far they lie from the measured samples."""
-    return [
-        Row(
-            source.name,
-            {**dict.fromkeys(figures.FIGURES), figures.RESIDUAL: source.residual},
-            [{**dict.fromkeys(figures.FIGURES), figures.RESIDUAL: residual} for residual in source.residuals],
-        )
-        for source in sources
-    ]
+    rows = []
+    for source in sources:
+        slices = [_residual_only(residual) for residual in source.residuals]
+        rows.append(Row(source.name, _residual_only(source.residual), slices))
+    return rows
+
+
+def _residual_only(residual: float | None) -> dict[str, float | None]:
+    return {**dict.fromkeys(figures.FIGURES), figures.RESIDUAL: residual}
 
 
 def _figures(reference: np.ndarray, image: np.ndarray, maximum: float) -> Mapping[str, float | None]:
@@ -138,17 +145,25 @@ def view_job(
         If shapes differ; for ``ssim`` also if the images have fewer than 7 x 7 pixels or the reference is empty.
     """
     truth = yield from reference_job(full, reference)
-    largest, found = float(truth.max()), []
+    largest = float(truth.max())
+    found = []
     for source in sources:
         planes = []
         for right, image in zip(truth, source.images, strict=True):
             yield Progress(len(found), len(sources))
-            if view == "ssim":
-                planes.append(metrics.ssim_map(right[None], image[None], largest)[0])
-            else:
-                planes.append(np.abs(image - right) if view == "error" else image - right)
+            planes.append(_plane(view, right, image, largest))
         found.append(np.stack(planes))
     return largest, found
+
+
+def _plane(view: str, right: np.ndarray, image: np.ndarray, largest: float) -> np.ndarray:
+    """Where a slice (y, x) differs from the right one."""
+    if view == "ssim":
+        return metrics.ssim_map(right[None], image[None], largest)[0]
+    difference = image - right
+    if view == "error":
+        return np.abs(difference)
+    return difference
 
 
 def view_limits(view: str, largest: float, times: float = 1) -> tuple[float, float]:
@@ -164,7 +179,12 @@ def view_limits(view: str, largest: float, times: float = 1) -> tuple[float, flo
         How many times stronger to show errors and differences.
     """
     end = ERROR_SHARE * (largest or 1.0) / times
-    return {"error": (0.0, end), "difference": (-end, end), "ssim": (0.0, 1.0)}[view]
+    limits = {
+        "error": (0.0, end),
+        "difference": (-end, end),
+        "ssim": (0.0, 1.0),
+    }
+    return limits[view]
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
@@ -179,5 +199,7 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
     table = [["result", "slice", *names.values()]]
     for row in rows:
         for place, values in (("all", row.volume), *enumerate(row.slices)):
-            table.append([row.name, place, *("" if values[key] is None else values[key] for key in names)])
-    save_table(path, [*table, [f"# {figures.CONVENTION}"]])
+            cells = ["" if values[key] is None else values[key] for key in names]
+            table.append([row.name, place, *cells])
+    table.append([f"# {figures.CONVENTION}"])
+    save_table(path, table)

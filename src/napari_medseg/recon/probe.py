@@ -94,31 +94,40 @@ def probe_job(
         If k-space, mask, method and settings do not fit, or there is nothing to leave out.
     """
     probe = probe or ProbeSettings()
-    if why_not := cannot_thin(kspace.mask):
+    why_not = cannot_thin(kspace.mask)
+    if why_not:
         raise SettingsError(why_not)
     method = methods.prepare(kspace, settings, model)
     chosen = chosen_slices(kspace, indices)
     count = 2 * probe.repeats
-    found, levels, largest = [], [], 0.0
-    for place, index in enumerate(chosen):
+    total = len(chosen) * count
+    done = 0
+    deviations = []
+    levels = []
+    largest = 0.0
+    for index in chosen:
         measured = np.where(kspace.mask, kspace.slice(index), 0)
-        levels.append(noise_level(measured, index))
+        level = noise_level(measured, index)
+        levels.append(level)
         images = []
         for repeat in range(count):
-            done = place * count + repeat
             rng = np.random.default_rng((probe.seed, index, repeat))
+            mask = kspace.mask
             if repeat < probe.repeats:
-                moved = _noisy(measured, levels[-1], rng), kspace.mask
+                moved = _noisy(measured, level, rng)
             else:
                 mask = thinned(kspace.mask, probe.dropped, rng)
-                moved = np.where(mask, measured, 0), mask
-            magnitude, _ = yield from within(method(*moved), done, len(chosen) * count)
+                moved = np.where(mask, measured, 0)
+            magnitude, _ = yield from within(method(moved, mask), done, total)
             images.append(shown(kspace, magnitude))
-            yield Progress(done + 1, len(chosen) * count)
-        found.append(np.std(images, axis=0, ddof=1))
-        largest = max(largest, float(np.mean(images, axis=0).max()))
-    spread = np.stack(found)
+            done += 1
+            yield Progress(done, total)
+        deviations.append(np.std(images, axis=0, ddof=1))
+        mean = np.mean(images, axis=0)
+        largest = max(largest, float(mean.max()))
+    spread = np.stack(deviations)
     found = image_volume(kspace, spread)
+    root_mean_square = float(np.sqrt(np.mean(spread**2)))
     record = Record(
         "probe",
         time=now(),
@@ -132,7 +141,7 @@ def probe_job(
             "mask": describe(kspace.mask, kspace.mask_origin),
             "simulated": kspace.simulated,
             "noise": [level.tolist() for level in levels],
-            "share": float(np.sqrt(np.mean(spread**2))) / (largest or 1.0),
+            "share": root_mean_square / (largest or 1.0),
         },
     )
     return Probe(found.made_by(record.sealed()))
@@ -165,16 +174,23 @@ def noise_level(measured: np.ndarray, index: int = 0) -> np.ndarray:
     high where details of the image reach the border, and too low where the scanner damped the border.
     """
     _, rows, columns = measured.shape
-    y, x = ((np.arange(n) - n // 2) / (n / 2) for n in (rows, columns))
-    distance = np.hypot(y[:, None], x)
+    distance = np.hypot(_from_centre(rows)[:, None], _from_centre(columns))
     known = measured.any(0)
     if not known.any():
         raise VolumeError(f"The mask leaves nothing of slice {index}: all samples that it keeps are 0.")
-    border = known & (distance >= np.quantile(distance[known], 1 - _BORDER))
-    return np.median(np.abs(measured[:, border]), axis=1) / math.sqrt(2 * math.log(2))
+    farthest = np.quantile(distance[known], 1 - _BORDER)
+    border = known & (distance >= farthest)
+    medians = np.median(np.abs(measured[:, border]), axis=1)
+    return medians / math.sqrt(2 * math.log(2))
+
+
+def _from_centre(count: int) -> np.ndarray:
+    """Positions along an axis of `count` samples, from the centre of k-space in halves of the matrix."""
+    return (np.arange(count) - count // 2) / (count / 2)
 
 
 def _noisy(measured: np.ndarray, level: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     real, imaginary = rng.standard_normal((2, *measured.shape), np.float32)
-    noise = level[:, None, None].astype(np.float32) * (real + 1j * imaginary)
+    deviation = level[:, None, None].astype(np.float32)
+    noise = deviation * (real + 1j * imaginary)
     return measured + np.where(measured.any(0), noise, 0)

@@ -77,13 +77,15 @@ class Hint:
     @property
     def figures(self) -> str:
         """The errors, for reading."""
-        return f"Errors: {', '.join(f'{name} {error:.1%}' for name, error in self.rows)}; zero-filled 100%."
+        errors = ", ".join(f"{name} {error:.1%}" for name, error in self.rows)
+        return f"Errors: {errors}; zero-filled 100%."
 
     @property
     def caution(self) -> str:
         """What a person should know before trusting the hint."""
-        far = f"; above about {FAR:g}x (here {self.acceleration:.2f}x) it is unreliable"
-        return f"A hint, not a proof{far if self.acceleration > FAR else ''}."
+        if self.acceleration <= FAR:
+            return "A hint, not a proof."
+        return f"A hint, not a proof; above about {FAR:g}x (here {self.acceleration:.2f}x) it is unreliable."
 
 
 def hint_job(
@@ -129,31 +131,38 @@ def hint_job(
     The idea is cross-validation: Stone, J R Stat Soc B 36:111, 1974.
     """
     hidden = hidden or HiddenSettings()
-    if why_not := cannot_thin(kspace.mask):
+    why_not = cannot_thin(kspace.mask)
+    if why_not:
         raise SettingsError(why_not)
     if not candidates:
         raise SettingsError("The list of methods to compare is empty; expected at least one.")
     prepared = [methods.prepare(kspace, settings, model) for settings, model in candidates]
     chosen = chosen_slices(kspace, indices)
     total = len(chosen) * hidden.repeats * len(prepared)
-    done, energy, wrong = 0, np.zeros(len(chosen)), np.zeros((len(prepared), len(chosen)))
+    done = 0
+    energy = np.zeros(len(chosen))
+    wrong = np.zeros((len(prepared), len(chosen)))
     for row, index in enumerate(chosen):
         measured = np.where(kspace.mask, kspace.slice(index), 0)
         for repeat in range(hidden.repeats):
-            mask = thinned(kspace.mask, hidden.share, np.random.default_rng((hidden.seed, index, repeat)))
+            rng = np.random.default_rng((hidden.seed, index, repeat))
+            mask = thinned(kspace.mask, hidden.share, rng)
             compared = measured.any(0) & kspace.mask & ~mask
-            truth, left = measured[:, compared], np.where(mask, measured, 0)
+            truth = measured[:, compared]
+            left = np.where(mask, measured, 0)
             energy[row] += _energy(truth)
             for place, method in enumerate(prepared):
                 _, coils = yield from within(method(left, mask), done, total)
-                wrong[place, row] += _energy(fft2c(coils)[:, compared] - truth)
+                predicted = fft2c(coils)[:, compared]
+                wrong[place, row] += _energy(predicted - truth)
                 done += 1
                 yield Progress(done, total)
         if not energy[row]:
             raise VolumeError(
                 f"All hidden samples of slice {index} are 0: no method can be judged by them. Leave it out."
             )
-    errors, by_slice = np.sqrt(wrong.sum(1) / energy.sum()), np.sqrt(wrong / energy)
+    errors = np.sqrt(wrong.sum(1) / energy.sum())
+    by_slice = np.sqrt(wrong / energy)
     return _hint(kspace, candidates, hidden, chosen, errors, by_slice)
 
 
@@ -169,23 +178,29 @@ def _hint(
     errors: np.ndarray,
     by_slice: np.ndarray,
 ) -> Hint:
-    order = np.argsort(errors, kind="stable")
-    rows = tuple((candidates[i][0].method, float(errors[i])) for i in order)
-    methods = [
-        {
-            "settings": asdict(settings),
-            "model": model and {"name": model.card.name, "sha256": model.card.sha256},
-            "error": float(errors[i]),
-            "error_by_slice": by_slice[i].tolist(),
-        }
-        for i, (settings, model) in ((i, candidates[i]) for i in order)
-    ]
+    rows = []
+    methods = []
+    for place in np.argsort(errors, kind="stable"):
+        settings, model = candidates[place]
+        error = float(errors[place])
+        rows.append((settings.method, error))
+        methods.append(
+            {
+                "settings": asdict(settings),
+                "model": model and {"name": model.card.name, "sha256": model.card.sha256},
+                "error": error,
+                "error_by_slice": by_slice[place].tolist(),
+            }
+        )
+    models = []
+    for _, model in candidates:
+        models += models_used(model)
     record = Record(
         "compare",
         time=now(),
         software=software(),
         inputs=items.of_kspace(kspace),
-        models=tuple(used for _, model in candidates for used in models_used(model)),
+        models=tuple(models),
         settings={"hidden": asdict(hidden), "candidates": [asdict(settings) for settings, _ in candidates]},
         figures={
             "methods": methods,
@@ -194,4 +209,4 @@ def _hint(
             "simulated": kspace.simulated,
         },
     )
-    return Hint(rows, effective_acceleration(kspace.mask), record.sealed())
+    return Hint(tuple(rows), effective_acceleration(kspace.mask), record.sealed())
