@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -99,8 +99,7 @@ def probe_job(
         raise SettingsError(why_not)
     method = methods.prepare(kspace, settings, model)
     chosen = chosen_slices(kspace, indices)
-    count = 2 * probe.repeats
-    total = len(chosen) * count
+    total = len(chosen) * 2 * probe.repeats
     done = 0
     deviations = []
     levels = []
@@ -110,14 +109,7 @@ def probe_job(
         level = noise_level(measured, index)
         levels.append(level)
         images = []
-        for repeat in range(count):
-            rng = np.random.default_rng((probe.seed, index, repeat))
-            mask = kspace.mask
-            if repeat < probe.repeats:
-                moved = _noisy(measured, level, rng)
-            else:
-                mask = thinned(kspace.mask, probe.dropped, rng)
-                moved = np.where(mask, measured, 0)
+        for moved, mask in _moved(measured, kspace.mask, level, probe, index):
             magnitude, _ = yield from within(method(moved, mask), done, total)
             images.append(shown(kspace, magnitude))
             done += 1
@@ -126,8 +118,9 @@ def probe_job(
         mean = np.mean(images, axis=0)
         largest = max(largest, float(mean.max()))
     spread = np.stack(deviations)
-    found = image_volume(kspace, spread)
     root_mean_square = float(np.sqrt(np.mean(spread**2)))
+    share = root_mean_square / (largest or 1.0)
+    found = image_volume(kspace, spread)
     record = Record(
         "probe",
         time=now(),
@@ -141,7 +134,7 @@ def probe_job(
             "mask": describe(kspace.mask, kspace.mask_origin),
             "simulated": kspace.simulated,
             "noise": [level.tolist() for level in levels],
-            "share": root_mean_square / (largest or 1.0),
+            "share": share,
         },
     )
     return Probe(found.made_by(record.sealed()))
@@ -187,6 +180,19 @@ def noise_level(measured: np.ndarray, index: int = 0) -> np.ndarray:
 def _from_centre(count: int) -> np.ndarray:
     """Positions along an axis of `count` samples, from the centre of k-space in halves of the matrix."""
     return (np.arange(count) - count // 2) / (count / 2)
+
+
+def _moved(
+    measured: np.ndarray, mask: np.ndarray, level: np.ndarray, probe: ProbeSettings, index: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Samples of a slice and their mask for every repeat: first with noise, then without some of the lines."""
+    for repeat in range(2 * probe.repeats):
+        rng = np.random.default_rng((probe.seed, index, repeat))
+        if repeat < probe.repeats:
+            yield _noisy(measured, level, rng), mask
+        else:
+            kept = thinned(mask, probe.dropped, rng)
+            yield np.where(kept, measured, 0), kept
 
 
 def _noisy(measured: np.ndarray, level: np.ndarray, rng: np.random.Generator) -> np.ndarray:

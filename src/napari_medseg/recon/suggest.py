@@ -153,8 +153,7 @@ def hint_job(
             energy[row] += _energy(truth)
             for place, method in enumerate(prepared):
                 _, coils = yield from within(method(left, mask), done, total)
-                predicted = fft2c(coils)[:, compared]
-                wrong[place, row] += _energy(predicted - truth)
+                wrong[place, row] += _energy(fft2c(coils)[:, compared] - truth)
                 done += 1
                 yield Progress(done, total)
         if not energy[row]:
