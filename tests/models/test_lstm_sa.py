@@ -467,5 +467,5 @@ def test_other_networks_are_refused_with_the_reason(small):
     for architecture in (other, "mt-unet"):
         with pytest.raises(ModelError, match=f"'{name}'"):
             models.from_published(architecture, state)
-    with pytest.raises(ModelError, match="no LSTM-SA checkpoint"):
+    with pytest.raises(ModelError, match="not a checkpoint of LSTM-SA"):
         models.from_published("lstm-sa", {"head.weight": torch.zeros(1)})

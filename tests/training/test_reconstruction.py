@@ -79,7 +79,7 @@ def test_interrupted_and_resumed_run_ends_bit_equal(images, recon_settings, tmp_
     whole, parts = ((tmp_path / name / "discs.safetensors").read_bytes() for name in ("whole", "parts"))
     assert whole == parts
     card = models.load(tmp_path / "whole" / "discs.safetensors").card
-    assert card.design == settings.design and card.masks == {"random": [2, 4]} and "psnr" in card.metrics["val"]
+    assert card.design == settings.design and card.masks == {"random": (2, 4)} and "psnr" in card.metrics["val"]
 
 
 def test_training_begins_at_the_classical_result_and_improves_on_it(images, recon_settings):
