@@ -13,6 +13,7 @@ from pydicom.config import disable_value_validation
 from ..errors import FileError
 from ..volume import Volume
 from . import checks, formats
+from .dicom_contrast import kind_words, separate
 from .dicom_frames import Frame, decode, frames_of, scaled
 
 _logger = logging.getLogger(__name__)
@@ -20,13 +21,15 @@ _logger = logging.getLogger(__name__)
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _SAME_DIRECTION = 1e-3
 _SAME_POSITION = 0.01  # of a pixel
+_SAME_PLACE = 0.1  # mm, between images of different kinds
 _EVEN = 0.02  # of a gap between slices
 
 
 def read(path: Path, axes: str | None = None) -> Volume:
     """Read a DICOM series.
 
-    Images of equal position become time points: one position gives ``tyx``, several ``tzyx``.
+    Images of equal position become time points: one position gives ``tyx``, several ``tzyx``. All images of a time
+    point agree in the table of `dicom_contrast`; images of different kinds, such as magnitude and phase, are apart.
 
     Parameters
     ----------
@@ -39,7 +42,7 @@ def read(path: Path, axes: str | None = None) -> Volume:
     -------
     Volume
         Output values (Hounsfield units in CT). ``metadata`` has ``modality``, ``series_uid``, ``series_description``
-        and ``frame_of_reference_shared``.
+        and ``frame_of_reference_shared``, and ``t_axis`` names what differs along ``t`` where the file says so.
 
     Raises
     ------
@@ -50,7 +53,7 @@ def read(path: Path, axes: str | None = None) -> Volume:
     # identifiers of anonymised files are often invalid, which does not matter here
     with disable_value_validation():
         frames = _series_in(path) if path.is_dir() else _series_of(path)
-        stack, affine = _arrange(path, frames)
+        stack, affine, differ = _arrange(path, frames)
         data = _pixels(path, stack)
     stacked = [(name, n) for name, n in zip("tz", data.shape[:2], strict=True) if n > 1]
     found = "".join(name for name, _ in stacked) + ("yxc" if data.ndim == 5 else "yx")
@@ -63,6 +66,8 @@ def read(path: Path, axes: str | None = None) -> Volume:
         "frame_of_reference_shared": len({frame.reference for frame in frames}) == 1,
         "has_spacing": first.spacing is not None,
     }
+    if differ:
+        metadata["t_axis"] = ", ".join(differ)
     return Volume(checks.native(data), axes or found, affine, metadata=metadata)
 
 
@@ -139,7 +144,24 @@ def _series_of(path: Path) -> list[Frame]:
     groups = [group for group in _groups(frames) if any(frame.path == path for frame in group)]
     if len(groups) > 1:
         raise FileError(f"'{path.name}' holds {_listed(groups)}. Split it into one file for each.")
+    _check_kinds(path, groups[0], frames)
     return groups[0]
+
+
+def _check_kinds(path: Path, group: list[Frame], frames: list[Frame]) -> None:
+    """Refuse images of another kind at positions of their own: they may be the rest of the volume."""
+    first = group[0]
+    if first.position is None:
+        return
+    places = np.unique([frame.position for frame in group], axis=0)
+    others = [frame for frame in frames if frame.kind != first.kind and _alike(frame, first)]
+    for frame in others:
+        if np.linalg.norm(places - frame.position, axis=1).min() > _SAME_PLACE:
+            raise FileError(
+                f"The slices of the series of '{path.name}' differ: '{frame.path.name}' is of "
+                f"{kind_words(frame.kind, first.kind)}, '{first.path.name}' of {kind_words(first.kind, frame.kind)}. "
+                "Move the images of each kind to a folder of their own."
+            )
 
 
 def _frames_or_none(path: Path) -> list[Frame]:
@@ -167,6 +189,11 @@ def _groups(frames: Iterable[Frame]) -> list[list[Frame]]:
 
 
 def _fit(a: Frame, b: Frame) -> bool:
+    return a.kind == b.kind and _alike(a, b)
+
+
+def _alike(a: Frame, b: Frame) -> bool:
+    """Whether two images are of one series, matrix and orientation."""
     return (
         (a.series.uid, a.shape, a.spacing is None, a.position is None)
         == (b.series.uid, b.shape, b.spacing is None, b.position is None)
@@ -177,17 +204,21 @@ def _fit(a: Frame, b: Frame) -> bool:
 
 def _listed(groups: list[list[Frame]]) -> str:
     """Names of several series, for a message."""
-    names = [
-        f"'{group[0].series.description or group[0].series.modality or 'unnamed'}' "
-        f"({len(group)} of {group[0].shape[0]} x {group[0].shape[1]}, for example {group[0].path.name})"
-        for group in groups[:4]
-    ]
+    names = [_named(group[0], len(group), groups) for group in groups[:4]]
     more = f" and {len(groups) - 4} more" if len(groups) > 4 else ""
     return f"{len(groups)} series or orientations: {', '.join(names)}{more}"
 
 
-def _arrange(path: Path, frames: list[Frame]) -> tuple[list[list[Frame]], np.ndarray]:
-    """Frames as [time][slice], slices along the normal, and the affine of the stack."""
+def _named(first: Frame, count: int, groups: list[list[Frame]]) -> str:
+    name = f"'{first.series.description or first.series.modality or 'unnamed'}'"
+    alike = [group[0] for group in groups if group[0] is not first and _alike(group[0], first)]
+    if alike:
+        name += f" of {kind_words(first.kind, alike[0].kind)}"
+    return f"{name} ({count} of {first.shape[0]} x {first.shape[1]}, for example {first.path.name})"
+
+
+def _arrange(path: Path, frames: list[Frame]) -> tuple[list[list[Frame]], np.ndarray, tuple[str, ...]]:
+    """Frames as [time][slice], slices along the normal; the affine of the stack; in what the times differ."""
     first = frames[0]
     row, column = first.directions
     normal = np.cross(row, column)
@@ -197,11 +228,11 @@ def _arrange(path: Path, frames: list[Frame]) -> tuple[list[list[Frame]], np.nda
     else:
         slices = _by_position(path, frames, normal, _SAME_POSITION * min(dy, dx))
         origin, step = _line(path, slices, normal)
-    slices = [sorted(slice_, key=lambda frame: frame.order) for slice_ in slices]
+    slices, differ = separate(path, slices)
     affine = np.eye(4)
     affine[:3, :3] = np.column_stack([row * dx, column * dy, step])
     affine[:3, 3] = origin
-    return [list(times) for times in zip(*slices, strict=True)], _LPS_TO_RAS @ affine
+    return [list(times) for times in zip(*slices, strict=True)], _LPS_TO_RAS @ affine, differ
 
 
 def _by_position(path: Path, frames: list[Frame], normal: np.ndarray, same: float) -> list[list[Frame]]:

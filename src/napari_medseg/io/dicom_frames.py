@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from pydicom.uid import UID
 
 from ..errors import FileError
 from . import checks
+from .dicom_contrast import AXES, KINDS, Value, found_in
 from .dicom_jpeg import plugins
 
 # what pydicom raises on damaged files, found by damaging some
@@ -60,6 +62,8 @@ class Frame:
         Slope and intercept, from stored values to output values.
     reference
         Identifier of the frame of reference.
+    kind, contrast
+        Its values in `dicom_contrast.KINDS` and `dicom_contrast.AXES`.
     """
 
     path: Path
@@ -73,6 +77,8 @@ class Frame:
     order: tuple[float, ...]
     scale: tuple[float, float]
     reference: str
+    kind: tuple[Value, ...]
+    contrast: tuple[Value, ...]
 
 
 def frames_of(path: Path) -> list[Frame]:
@@ -127,6 +133,7 @@ def _frame(
         numbers("", "TriggerTime", 1),
         numbers("", "TemporalPositionIdentifier", 1),
     )
+    clock = _clock(header, level)
     acquired = numbers("", "AcquisitionNumber", 1) or (0.0,)
     instance = numbers("", "InstanceNumber", 1) or (0.0,)
     slope = numbers("PixelValueTransformationSequence", "RescaleSlope", 1) or (1.0,)
@@ -144,10 +151,22 @@ def _frame(
         numbers("PixelMeasuresSequence", "PixelSpacing", 2),
         _AXIAL if directions is None else np.array(directions).reshape(2, 3),
         None if position is None or directions is None else np.array(position),
-        (*next(filter(None, times), (0.0,)), *acquired, *instance, index),
+        (*next(filter(None, times), (0.0,)), *acquired, clock, *instance, index),
         (*slope, *intercept),
         str(header.get("FrameOfReferenceUID", "")),
+        found_in(header, level, KINDS),
+        found_in(header, level, AXES),
     )
+
+
+def _clock(header: pydicom.Dataset, level: list[pydicom.Dataset]) -> float:
+    """When an image was acquired, as digits that sort; 0 if that is not known."""
+    whole = _find(header, level, "FrameContentSequence", "FrameAcquisitionDateTime")
+    text = str(whole or header.get("AcquisitionDateTime") or "")
+    if not text and header.get("AcquisitionTime"):
+        text = f"{header.get('AcquisitionDate') or '00000000'}{header.AcquisitionTime}"
+    digits = re.match(r"\d{8,14}(\.\d+)?", text)
+    return float(digits[0]) if digits else 0.0
 
 
 def _find(header: pydicom.Dataset, level: list[pydicom.Dataset], sequence: str, keyword: str) -> Any:

@@ -1,0 +1,295 @@
+"""The table of DICOM elements in which all images of one volume agree, and how they tell volumes apart."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pydicom
+from pydicom.multival import MultiValue
+from pydicom.tag import Tag
+
+from ..errors import FileError
+
+if TYPE_CHECKING:
+    from .dicom_frames import Frame
+
+Value = tuple[float | str, ...]
+"""What an image has in one row of the table; empty if it has nothing there."""
+
+_ALIKE = 0.01  # numbers closer than this part of their size are one setting of the scanner
+_SHOWN = 6
+_DIFFUSION_NAME = re.compile(r"b(\d+)(#\d+|t)?$")  # Siemens ends names of sequences so: '*ep_b1000#12'
+_IN_SPACE = {
+    Tag(keyword)
+    for keyword in (
+        "StackID",
+        "InStackPositionNumber",
+        "ImagePositionPatient",
+        "ImageOrientationPatient",
+        "PlanePositionSequence",
+        "PlaneOrientationSequence",
+        "SliceLocation",
+    )
+}
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """One row of the table.
+
+    Parameters
+    ----------
+    name : str
+        As people call it.
+    places : tuple of str
+        Where it is found: a keyword, or the keywords of the functional groups that lead to it, joined by dots.
+    private : tuple of (int, str, int)
+        Group, creator and element of vendors.
+    orders : bool
+        Whether images that differ in it make an axis; if not, they are of different kinds and never in one volume.
+    steady : bool
+        Whether it also agrees from slice to slice of one volume.
+    """
+
+    name: str
+    places: tuple[str, ...] = ()
+    private: tuple[tuple[int, str, int], ...] = ()
+    orders: bool = True
+    steady: bool = True
+
+
+KINDS = (
+    Contrast(
+        "image type",
+        (
+            "MRImageFrameTypeSequence.FrameType",
+            "CTImageFrameTypeSequence.FrameType",
+            "PETFrameTypeSequence.FrameType",
+            "ImageType",
+        ),
+        orders=False,
+    ),
+    Contrast(
+        "complex component",
+        ("MRImageFrameTypeSequence.ComplexImageComponent", "ComplexImageComponent"),
+        ((0x0043, "GEMS_PARM_01", 0x2F), (0x2005, "Philips MR Imaging DD 001", 0x11)),
+        orders=False,
+    ),
+    Contrast("stack", ("FrameContentSequence.StackID",), orders=False),
+    Contrast("protocol", ("ProtocolName",), orders=False),
+    Contrast("sequence", ("PulseSequenceName", "SequenceName"), orders=False),
+    Contrast("kernel", ("CTReconstructionSequence.ConvolutionKernel", "ConvolutionKernel"), orders=False),
+    Contrast("tube voltage", ("CTXRayDetailsSequence.KVP", "KVP"), orders=False),
+)
+"""What makes images of different kinds."""
+
+AXES = (
+    Contrast("temporal position", ("FrameContentSequence.TemporalPositionIndex", "TemporalPositionIdentifier")),
+    Contrast("echo time", ("MREchoSequence.EffectiveEchoTime", "EffectiveEchoTime", "EchoTime")),
+    Contrast("echo number", ("EchoNumbers",)),
+    Contrast(
+        "b-value",
+        ("MRDiffusionSequence.DiffusionBValue", "DiffusionBValue"),
+        (
+            (0x0019, "SIEMENS MR HEADER", 0x0C),
+            (0x2001, "Philips Imaging DD 001", 0x03),
+            (0x0043, "GEMS_PARM_01", 0x39),
+            (0x0065, "Image Private Header", 0x09),
+        ),
+    ),
+    Contrast(
+        "gradient direction",
+        (
+            "MRDiffusionSequence.DiffusionGradientDirectionSequence.DiffusionGradientOrientation",
+            "DiffusionGradientOrientation",
+        ),
+        ((0x0019, "SIEMENS MR HEADER", 0x0E), (0x0065, "Image Private Header", 0x37)),
+    ),
+    Contrast("gradient direction along x", private=((0x2005, "Philips MR Imaging DD 001", 0xB0),)),
+    Contrast("gradient direction along y", private=((0x2005, "Philips MR Imaging DD 001", 0xB1),)),
+    Contrast("gradient direction along z", private=((0x2005, "Philips MR Imaging DD 001", 0xB2),)),
+    Contrast("gradient direction along x", private=((0x0019, "GEMS_ACQU_01", 0xBB),)),
+    Contrast("gradient direction along y", private=((0x0019, "GEMS_ACQU_01", 0xBC),)),
+    Contrast("gradient direction along z", private=((0x0019, "GEMS_ACQU_01", 0xBD),)),
+    Contrast("velocity encoding direction", ("MRVelocityEncodingSequence.VelocityEncodingDirection",), steady=False),
+    Contrast("inversion time", ("MRModifierSequence.InversionTimes", "InversionTime"), steady=False),
+    Contrast("flip angle", ("MRTimingAndRelatedParametersSequence.FlipAngle", "FlipAngle"), steady=False),
+    Contrast(
+        "cardiac phase",
+        ("CardiacSynchronizationSequence.NominalPercentageOfCardiacPhase", "NominalPercentageOfCardiacPhase"),
+        steady=False,
+    ),
+    Contrast("dimension index", steady=False),
+)
+"""What makes an axis, in the order in which images are sorted."""
+
+
+def found_in(header: pydicom.Dataset, level: list[pydicom.Dataset], rows: Sequence[Contrast]) -> tuple[Value, ...]:
+    """What one image has in each of `rows`.
+
+    Parameters
+    ----------
+    header : pydicom.Dataset
+        The file.
+    level : list of pydicom.Dataset
+        Functional groups of the image, then those that all images of the file share.
+    rows : sequence of Contrast
+    """
+    return tuple(_value(header, level, row) for row in rows)
+
+
+def _value(header: pydicom.Dataset, level: list[pydicom.Dataset], row: Contrast) -> Value:
+    if row.name == "dimension index":
+        return _dimensions(header, level)
+    public = (_at(dataset, place) for dataset in [*level, header] for place in row.places)
+    private = (_private(header, *place) for place in row.private)
+    value = next((value for value in (*public, *private) if value), ())
+    if row.name == "sequence":
+        return tuple(_DIFFUSION_NAME.sub("b", str(part)) for part in value)
+    if row.name == "b-value":
+        return _b_value(header, value)
+    return value
+
+
+def _at(dataset: pydicom.Dataset, place: str) -> Value:
+    *groups, keyword = place.split(".")
+    for group in groups:
+        items = dataset.get(group)
+        if not items:
+            return ()
+        dataset = items[0]
+    return _plain(dataset.get(keyword))
+
+
+def _private(header: pydicom.Dataset, group: int, creator: str, element: int) -> Value:
+    try:
+        return _plain(header.private_block(group, creator)[element].value)
+    except KeyError:
+        return ()
+
+
+def _plain(value: Any) -> Value:
+    """Numbers and texts; nothing for what is empty or could not be decoded."""
+    if value is None or value == "" or isinstance(value, bytes):
+        return ()
+    parts = value if isinstance(value, (MultiValue, list, tuple)) else [value]
+    return tuple(_number_or_text(part) for part in parts)
+
+
+def _number_or_text(part: Any) -> float | str:
+    try:
+        return float(part)
+    except (TypeError, ValueError):
+        return str(part).strip()
+
+
+def _b_value(header: pydicom.Dataset, value: Value) -> Value:
+    if value and isinstance(value[0], float):
+        # GE adds 1e9 and lists further numbers
+        return (value[0] % 100_000,)
+    named = _DIFFUSION_NAME.search(str(header.get("SequenceName") or ""))
+    return (float(named[1]),) if named else ()
+
+
+def _dimensions(header: pydicom.Dataset, level: list[pydicom.Dataset]) -> Value:
+    """The indices of a frame along all dimensions of its file that are not places."""
+    pointers = [item.get("DimensionIndexPointer") for item in header.get("DimensionIndexSequence") or []]
+    indices = next(filter(None, (_at(item, "FrameContentSequence.DimensionIndexValues") for item in level)), ())
+    if len(indices) != len(pointers):
+        return ()
+    return tuple(index for index, pointer in zip(indices, pointers, strict=True) if pointer not in _IN_SPACE)
+
+
+def kind_words(kind: tuple[Value, ...], other: tuple[Value, ...]) -> str:
+    """In what a kind of image differs from another: ``image type ORIGINAL\\PRIMARY\\P``."""
+    rows = zip(KINDS, kind, other, strict=True)
+    return ", ".join(f"{row.name} {_text(mine)}" for row, mine, theirs in rows if mine != theirs)
+
+
+def separate(path: Path, slices: list[list[Frame]]) -> tuple[list[list[Frame]], tuple[str, ...]]:
+    """Sort the images of each position so that the images of one number agree in all rows of the table.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        For the message.
+    slices : list of list of Frame
+        The images of each position, as many at each.
+
+    Returns
+    -------
+    slices : list of list of Frame
+    names : tuple of str
+        The rows in which the images of a position differ.
+
+    Raises
+    ------
+    FileError
+        If not every position has an image of every setting.
+    """
+    frames = [frame for slice_ in slices for frame in slice_]
+    varying = []
+    keys: dict[int, list[Value]] = {id(frame): [] for frame in frames}
+    for k, row in enumerate(AXES):
+        settings = _settings(frame.contrast[k] for frame in frames)
+        within = any(len({settings[frame.contrast[k]] for frame in slice_}) > 1 for slice_ in slices)
+        if len(set(settings.values())) == 1 or not (within or row.steady):
+            continue
+        _check_complete(path, row, [[settings[frame.contrast[k]] for frame in slice_] for slice_ in slices])
+        varying.append(row.name)
+        for frame in frames:
+            keys[id(frame)].append(settings[frame.contrast[k]])
+    for k in range(1, len(varying)):
+        together = [[tuple(map(str, keys[id(frame)][: k + 1])) for frame in slice_] for slice_ in slices]
+        names = " and ".join(varying[: k + 1])
+        _check_complete(path, Contrast(names), together)
+
+    def order(frame: Frame) -> tuple[Any, ...]:
+        return [_sortable(value) for value in keys[id(frame)]], frame.order
+
+    ordered = [sorted(slice_, key=order) for slice_ in slices]
+    return ordered, tuple(dict.fromkeys(varying))
+
+
+def _settings(values: Iterable[Value]) -> dict[Value, Value]:
+    """The setting of the scanner that each value stands for: numbers that are almost equal are one."""
+    ordered = sorted(set(values), key=_sortable)
+    settings = {ordered[0]: ordered[0]}
+    for before, value in pairwise(ordered):
+        settings[value] = settings[before] if _alike(before, value) else value
+    return settings
+
+
+def _sortable(value: Value) -> tuple[tuple[bool, float, str], ...]:
+    """Numbers before texts, and neither compared with the other."""
+    return tuple((isinstance(v, str), 0.0, v) if isinstance(v, str) else (False, v, "") for v in value)
+
+
+def _alike(a: Value, b: Value) -> bool:
+    if len(a) != 1 or len(b) != 1 or isinstance(a[0], str) or isinstance(b[0], str):
+        return a == b
+    return abs(a[0] - b[0]) <= _ALIKE * abs(a[0])
+
+
+def _check_complete(path: Path, row: Contrast, found: Sequence[Sequence[Value]]) -> None:
+    """Refuse positions of which one has settings that another has not."""
+    first = Counter(found[0])
+    if all(Counter(values) == first for values in found):
+        return
+    settings = sorted({value for values in found for value in values}, key=_sortable)
+    shown = ", ".join(map(_text, settings[:_SHOWN])) + (" and more" if len(settings) > _SHOWN else "")
+    raise FileError(
+        f"The slices of '{path.name}' differ in {row.name} ({shown}), and not every position has one image of each. "
+        "Move the images of each value to a folder of their own, or add the missing ones."
+    )
+
+
+def _text(value: Value) -> str:
+    parts = [f"{part:g}" if isinstance(part, float) else str(part) for part in value]
+    return "\\".join(parts) or "none"
