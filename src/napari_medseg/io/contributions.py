@@ -48,7 +48,8 @@ def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | 
     first, alone = _first(path), isinstance(path, str) or len(path) == 1
     if first.is_dir():
         files = sorted(first.iterdir()) if os.access(first, os.R_OK) else []
-        known = any(formats.is_dicom(file) for file in islice(files, _LOOKED_AT))
+        shown = (file for file in files if not formats.is_clutter(file))
+        known = any(formats.is_dicom(file) for file in islice(shown, _LOOKED_AT))
     else:
         # raw data have a reader of their own
         known = formats.is_dicom(first) or (alone and formats.named(first) is not None and not is_kspace(first))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import groupby, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydicom.config import disable_value_validation
@@ -14,13 +14,13 @@ from ..errors import FileError
 from ..volume import Volume
 from . import checks, formats
 from .dicom_contrast import kind_words, separate
-from .dicom_frames import Frame, decode, frames_of, scaled
-
-_logger = logging.getLogger(__name__)
+from .dicom_frames import Frame, decode, frames_of, same_pixels, scaled
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _SAME_DIRECTION = 1e-3
 _SAME_POSITION = 0.01  # of a pixel
+_HEAD = 512  # bytes that tell a text from other content
+_NOT_IN_TEXTS = frozenset({*range(9), *range(14, 27)})
 _SAME_PLACE = 0.1  # mm, between images of different kinds
 _EVEN = 0.02  # of a gap between slices
 
@@ -100,16 +100,44 @@ def one_per_series(paths: Iterable[Path]) -> list[Path]:
     return list(kept)
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _files(folder: Path) -> list[Path]:
+    """The DICOM files of a folder.
+
+    Raises
+    ------
+    FileError
+        If the folder cannot be opened, or one of its files is only named as if it were a DICOM file: its slice would
+        be missing.
+    """
     try:
-        yield from sorted(path for path in folder.iterdir() if path.is_file())
+        files = sorted(path for path in folder.iterdir() if path.is_file() and not formats.is_clutter(path))
     except OSError as error:
         raise FileError(f"The folder '{folder}' cannot be opened ({error.strerror}). Check its rights.") from error
+    kept = [path for path in files if _promises_dicom(path)]
+    if kept:
+        _check_others([path for path in files if path not in set(kept)])
+    return kept
+
+
+def _check_others(files: list[Path]) -> None:
+    """Refuse what may be a slice that was cut or overwritten: no DICOM file, but named like one, and not a text."""
+    for path in files:
+        ending = path.suffix.lstrip(".")
+        if path.name.startswith(".") or (ending and not ending.isdigit()):
+            continue
+        with checks.damaged(path), path.open("rb") as file:
+            head = file.read(_HEAD)
+        if not head or _NOT_IN_TEXTS.intersection(head):
+            what = "has other content" if head else "is empty (0 bytes)"
+            raise FileError(
+                f"'{path.name}' lies among DICOM files and may be one of them, but {what}. "
+                "Copy it again from its source, or move it to another folder."
+            )
 
 
 def _series_in(folder: Path) -> list[Frame]:
     """The only series of a folder."""
-    groups = _groups(frame for path in _files(folder) if _promises_dicom(path) for frame in frames_of(path))
+    groups = _groups(frame for path in _files(folder) for frame in frames_of(path))
     if not groups:
         raise FileError(f"The folder '{folder.name}' holds no DICOM images. Choose the folder that holds the files.")
     if len(groups) > 1:
@@ -139,8 +167,8 @@ def _series_of(path: Path) -> list[Frame]:
     frames = list(own)
     if own[0].position is not None:
         for other in _files(path.parent):
-            if other.name != path.name and formats.is_dicom(other):
-                frames += _frames_or_none(other)
+            if other.name != path.name:
+                frames += _frames_next_to(path, other)
     groups = [group for group in _groups(frames) if any(frame.path == path for frame in group)]
     if len(groups) > 1:
         raise FileError(f"'{path.name}' holds {_listed(groups)}. Split it into one file for each.")
@@ -164,28 +192,45 @@ def _check_kinds(path: Path, group: list[Frame], frames: list[Frame]) -> None:
             )
 
 
-def _frames_or_none(path: Path) -> list[Frame]:
+def _frames_next_to(path: Path, other: Path) -> list[Frame]:
     try:
-        return frames_of(path)
+        return frames_of(other)
     except FileError as error:
-        _logger.warning("A neighbour is left out: %s", error)
-        return []
+        raise FileError(
+            f"{error} It lies next to '{path.name}' and may be a slice of it; if not, move it to another folder."
+        ) from error
 
 
 def _groups(frames: Iterable[Frame]) -> list[list[Frame]]:
-    """Sort frames by series, matrix and orientation; copies of a file count once."""
+    """Sort frames by series, kind, matrix and orientation; copies of a file count once."""
     groups: list[list[Frame]] = []
-    seen: set[tuple[str, int]] = set()
+    seen: dict[tuple[Any, ...], Frame] = {}
     for frame in frames:
-        if frame.uid and (frame.uid, frame.index) in seen:
+        if frame.uid and _is_copy(frame, seen.setdefault(_identity(frame), frame)):
             continue
-        seen.add((frame.uid, frame.index))
         group = next((group for group in groups if _fit(group[0], frame)), None)
         if group is None:
             groups.append([frame])
         else:
             group.append(frame)
     return groups
+
+
+def _identity(frame: Frame) -> tuple[Any, ...]:
+    """What the copies of an image share. Its identifier is not enough: careless programs give one to all images."""
+    place = None if frame.position is None else tuple(frame.position)
+    return frame.uid, frame.index, frame.series.uid, place, frame.order, frame.kind, frame.contrast
+
+
+def _is_copy(frame: Frame, first: Frame) -> bool:
+    if frame is first:
+        return False
+    if not same_pixels(first.path, frame.path):
+        raise FileError(
+            f"'{first.path.name}' and '{frame.path.name}' have the same identifier and place, but other pixels. "
+            "Move one of them to another folder."
+        )
+    return True
 
 
 def _fit(a: Frame, b: Frame) -> bool:

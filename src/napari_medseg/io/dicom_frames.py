@@ -13,7 +13,7 @@ import numpy as np
 import pydicom
 from pydicom.errors import BytesLengthException
 from pydicom.pixels import apply_color_lut, apply_modality_lut
-from pydicom.uid import UID
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from ..errors import FileError
 from . import checks
@@ -90,7 +90,7 @@ def frames_of(path: Path) -> list[Frame]:
         If the file is damaged or declares an image that is too large.
     """
     with checks.damaged(path, *_ERRORS):
-        header = pydicom.dcmread(path, stop_before_pixels=True)
+        header = _opened(path, stop_before_pixels=True)
         if header.get("Modality") in _NO_IMAGES:
             return []
         if "Rows" not in header:
@@ -111,6 +111,28 @@ def frames_of(path: Path) -> list[Frame]:
             raise ValueError(f"it declares {count} frames and describes {len(frames)}")
         levels = [[*frames[i : i + 1], *shared] for i in range(count)]
         return [_frame(path, header, shape, i, level) for i, level in enumerate(levels)]
+
+
+def _opened(path: Path, stop_before_pixels: bool = False) -> pydicom.Dataset:
+    """A file, also one without the preamble, which does not say how it is encoded."""
+    dataset = pydicom.dcmread(path, stop_before_pixels=stop_before_pixels, force=True)
+    if "TransferSyntaxUID" not in dataset.file_meta:
+        implicit, little = dataset.original_encoding
+        explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
+    return dataset
+
+
+def same_pixels(a: Path, b: Path) -> bool:
+    """Whether two files hold the same stored pixels, byte for byte.
+
+    Raises
+    ------
+    FileError
+        If one is damaged.
+    """
+    with checks.damaged(a, *_ERRORS):
+        return _opened(a).PixelData == _opened(b).PixelData
 
 
 def _in_time(header: pydicom.Dataset) -> bool:
@@ -213,7 +235,7 @@ def decode(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
         If the file is damaged, or compressed in a way that cannot be unpacked.
     """
     with checks.damaged(path, *_ERRORS):
-        dataset = pydicom.dcmread(path)
+        dataset = _opened(path)
         pixels = _unpacked(path, dataset)
         if dataset.PhotometricInterpretation == "PALETTE COLOR":
             pixels = apply_color_lut(pixels, dataset)

@@ -8,6 +8,10 @@ from pathlib import Path
 
 from ..errors import FileError, short
 
+_FIRST_GROUPS = (b"\x02\0", b"\x08\0")
+_FIRST_TYPES = (b"UL", b"UI", b"OB", b"CS", b"SH", b"LO", b"DA", b"TM", b"DT", b"IS", b"PN")
+_CLUTTER = {".ds_store", "thumbs.db", "desktop.ini"}
+
 
 @dataclass(frozen=True)
 class Format:
@@ -41,10 +45,27 @@ def _is_nifti(head: bytes) -> bool:
     return head[344:348] == b"n+1\0" or head[4:8] == b"n+2\0"
 
 
+def _is_dicom(head: bytes) -> bool:
+    return head[128:132] == b"DICM" or _begins_with_dicom_element(head)
+
+
+def _begins_with_dicom_element(head: bytes) -> bool:
+    """Whether a file begins with elements of the groups 2 or 8, as old DICOM files do that lack the preamble."""
+    big_endian = head[:2] == b"\0\x08"
+    if (big_endian or head[:2] in _FIRST_GROUPS) and head[4:6] in _FIRST_TYPES:
+        return True
+    if head[:2] not in _FIRST_GROUPS or len(head) < 16:
+        return False
+    # without types of elements, the length leads to an element that follows in order
+    length = int.from_bytes(head[4:8], "little")
+    following = head[8 + length : 12 + length]
+    return length % 2 == 0 and following[:2] in _FIRST_GROUPS and following[2:] != head[2:4]
+
+
 FORMATS = (
     Format("compressed NIfTI", "nifti", (".nii.gz",), lambda h: h.startswith(b"\x1f\x8b"), writes=True),
     Format("NIfTI", "nifti", (".nii",), _is_nifti, writes=True),
-    Format("DICOM", "dicom", (".dcm", ".dicom", ".ima"), lambda h: h[128:132] == b"DICM"),
+    Format("DICOM", "dicom", (".dcm", ".dicom", ".ima"), _is_dicom),
     Format(
         "TIFF",
         "images",
@@ -68,6 +89,11 @@ def stem(path: Path) -> str:
     """The name of a file without folder and ending: ``scan`` for ``scan.nii.gz``."""
     endings = [suffix for f in FORMATS for suffix in f.suffixes if path.name.lower().endswith(suffix)]
     return path.name[: len(path.name) - max(map(len, endings), default=0)]
+
+
+def is_clutter(path: Path) -> bool:
+    """Whether a file is one that macOS or Windows leave in folders: ``._scan.dcm``, ``.DS_Store``, ``Thumbs.db``."""
+    return path.name.startswith("._") or path.name.lower() in _CLUTTER
 
 
 def is_dicom(path: Path) -> bool:
