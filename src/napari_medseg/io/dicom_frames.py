@@ -238,6 +238,7 @@ def decode(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
         dataset = _opened(path)
         pixels = _unpacked(path, dataset)
         if dataset.PhotometricInterpretation == "PALETTE COLOR":
+            _turn_palettes(dataset)
             pixels = apply_color_lut(pixels, dataset)
             pixels = pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8)
         elif "ModalityLUTSequence" in dataset:
@@ -248,6 +249,17 @@ def decode(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
         if len(images) != count or images.shape[1:3] != shape[:2]:
             raise ValueError(f"its pixels have the shape {pixels.shape}")
         return images
+
+
+def _turn_palettes(dataset: pydicom.Dataset) -> None:
+    """Bring the palettes of big-endian files into the order that pydicom takes for granted."""
+    if dataset.file_meta.TransferSyntaxUID != ExplicitVRBigEndian:
+        return
+    for colour in ("Red", "Green", "Blue"):
+        element = dataset.get(f"{colour}PaletteColorLookupTableData")
+        if element:
+            words = np.frombuffer(element, ">u2").astype("<u2")
+            setattr(dataset, f"{colour}PaletteColorLookupTableData", words.tobytes())
 
 
 def _unpacked(path: Path, dataset: pydicom.Dataset) -> np.ndarray:

@@ -12,6 +12,7 @@ from pydicom.pixels import get_decoder
 from pydicom.uid import JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1, JPEGLSLossless, JPEGLSNearLossless
 
 if TYPE_CHECKING:
+    import numpy as np
     import pydicom
     from pydicom.pixels.decoders.base import DecodeRunner
 
@@ -30,12 +31,28 @@ def is_available(syntax: str) -> bool:
 
 
 def decode_frame(source: bytes, runner: DecodeRunner) -> bytes:
-    """Unpack one frame; pydicom calls."""
+    """Unpack one frame into samples as they were stored, without a change of colours; pydicom calls and converts."""
     import imagecodecs
 
     if runner.transfer_syntax in _JPEG_LS:
-        return imagecodecs.jpegls_decode(source).tobytes()
-    return imagecodecs.jpeg8_decode(source).tobytes()
+        image = _signed(imagecodecs.jpegls_decode(source), runner)
+    elif runner.samples_per_pixel == 3:
+        # one name for both sides: no conversion, whatever the colours are
+        image = imagecodecs.jpeg8_decode(source, colorspace="YCBCR", outcolorspace="YCBCR")
+    else:
+        image = imagecodecs.jpeg8_decode(source)
+    runner.set_option("planar_configuration", 0)
+    # samples may be smaller than the file says; pydicom widens them
+    runner.set_option("bits_allocated", 8 * image.dtype.itemsize)
+    return image.tobytes()
+
+
+def _signed(image: np.ndarray, runner: DecodeRunner) -> np.ndarray:
+    """Carry the sign into the unused bits: JPEG-LS knows no signs, and its precision may exceed the bits stored."""
+    unused = 8 * image.dtype.itemsize - runner.bits_stored
+    if runner.pixel_representation == 0 or unused <= 0:
+        return image
+    return (image.view(f"i{image.dtype.itemsize}") << unused) >> unused
 
 
 def plugins(dataset: pydicom.Dataset) -> list[str]:
