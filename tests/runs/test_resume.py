@@ -71,7 +71,7 @@ def test_what_is_missing_or_cut_is_made(capsys):
     Path("out/b.nii.gz").write_bytes(whole[:-20])
     said, _ = resumed(capsys)
     assert "a.nii.gz: 2 slices" in said
-    assert "b.nii.gz: made again: 'b.nii.gz' is damaged" in said
+    assert "b.nii.gz: made again: the earlier output cannot be used ('b.nii.gz' is damaged" in said
     assert np.array_equal(io.read("out/b.nii.gz").data, before)
 
 

@@ -313,7 +313,7 @@ def test_context_needs_an_axis_and_warns_without_neighbours(stub):
     assert plan(image((3, 16, 16), "zyx"), stub, InferenceSettings()).warnings == ()
     for volume, context in ((image((16, 16), "yx"), "auto"), (image((3, 16, 16), "zyx"), "none")):
         result = segment(volume, stub, context=context)
-        assert ["this image has none" in warning for warning in result.report["warnings"]] == [True]
+        assert ["here it does without them" in warning for warning in result.report["warnings"]] == [True]
     alone = [segment(Volume(plane, "yx"), stub).labels.data for plane in volume.data]
     np.testing.assert_array_equal(result.labels.data, alone)
 

@@ -7,6 +7,7 @@ import textwrap
 import threading
 from argparse import Namespace
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -183,6 +184,7 @@ def train(args: Namespace) -> int:
     """``napari-medseg train``."""
     from ..progress import log_messages, run
     from ..training.loop import train_job
+    from .running import stops
 
     if args.tied:
         from ..runs.child import follow_input
@@ -196,8 +198,11 @@ def train(args: Namespace) -> int:
             meter.say("step {step}: {0}{figure} on val {val:.4f}, best {best:.4f}".format(loss, **step.partial))
 
     path = _recipe(args.settings)
-    with terminal.Meter(path.stem, "step") as meter, log_messages("napari_medseg.training", meter.say):
+    # a run of the dock or of torchrun is ended by whoever started it
+    ends = nullcontext() if args.tied else stops()
+    with ends, terminal.Meter(path.stem, "step") as meter, log_messages("napari_medseg.training", meter.say):
         settings, folder, root = _run(path, args)
+        meter.say(f"The run is kept in {folder}.")
         card = run(train_job(settings, folder, root=root), show)
     weights = folder / f"{card.name}.safetensors"
     if weights.exists():  # of several processes only the first one writes

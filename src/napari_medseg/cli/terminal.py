@@ -250,8 +250,10 @@ def facts_in_words(facts: dict[str, Any]) -> dict[str, str]:
 
 def _making(record: Record) -> dict[str, str]:
     """How a file came to be, for reading."""
-    parts = [record.what, *(model.name for model in record.models), record.time[:10]]
+    method = "" if record.models else str(record.settings.get("method", ""))
+    parts = [record.what, method, *(model.name for model in record.models), record.time[:10]]
     made = {"made by": ", ".join(part for part in parts if part)}
+    made["warnings"] = " ".join(record.warnings)
     if record.reviewed:
         made["reviewed"] = count(len(record.reviewed), "slice")
     return {name: text for name, text in made.items() if text}

@@ -44,6 +44,8 @@ def read_json(path: Path) -> Any:
     FileError
         If there is none that can be read, or it is too large.
     """
+    if not path.exists():
+        raise FileError(f"'{path}' does not exist. Check the path.")
     try:
         size = path.stat().st_size
         if size > MAX_JSON_BYTES:

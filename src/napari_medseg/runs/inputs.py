@@ -57,8 +57,7 @@ def find_inputs(patterns: Iterable[str], kind: Kind = image_kind) -> tuple[list[
     for pattern in patterns:
         paths = _meant(pattern, kind)
         if not paths:
-            reason = "holds no file that can be read" if os.path.exists(pattern) else "does not exist"
-            failures.append(Failure(pattern, f"'{pattern}' {reason}. Give files, folders or a quoted glob."))
+            failures.append(Failure(pattern, _nothing_meant(pattern)))
         for path in paths:
             sources.setdefault(path.resolve(), path)
     return _one_per_series(list(sources.values()), kind), failures
@@ -91,6 +90,18 @@ def stem(path: Path) -> str:
     return formats.stem(path).removesuffix(".ome")
 
 
+def _nothing_meant(pattern: str) -> str:
+    """Why a pattern means no file, and what to do."""
+    if not os.path.exists(pattern):
+        return f"'{pattern}' does not exist. Give files, folders or a quoted glob."
+    if not os.path.isdir(pattern) and not glob.has_magic(pattern):
+        return f"'{pattern}' is neither a file nor a folder. Give files, folders or a quoted glob."
+    if os.path.isdir(pattern) and any(entry.is_dir() for entry in os.scandir(pattern)):
+        advice = "Its folders are not searched: name them, or give a quoted glob such as 'FOLDER/*'."
+        return f"'{pattern}' holds no file that can be read. {advice}"
+    return f"'{pattern}' holds no file that can be read. Give files, folders or a quoted glob."
+
+
 def _meant(pattern: str, kind: Kind) -> list[Path]:
     path = Path(pattern)
     if path.is_file():
@@ -102,15 +113,20 @@ def _meant(pattern: str, kind: Kind) -> list[Path]:
         part = Path(name)
         if part.is_dir():
             found += _inside(part, kind)
-        elif kind(part):
+        elif _is_plain(part) and kind(part):
             found.append(part)
     return found
+
+
+def _is_plain(path: Path) -> bool:
+    """Whether reading a path ends: pipes and devices are left out, broken links are not, reading says what is wrong."""
+    return path.is_file() or not path.exists()
 
 
 def _inside(folder: Path, kind: Kind = image_kind) -> list[Path]:
     """What a folder stands for: itself if it is a DICOM series, otherwise its readable files."""
     try:
-        files = [file for file in sorted(folder.iterdir()) if file.is_file() and not file.name.startswith(".")]
+        files = [file for file in sorted(folder.iterdir()) if _is_plain(file) and not file.name.startswith(".")]
     except OSError:
         return []
     kinds = {file: found for file in files if (found := kind(file))}

@@ -52,19 +52,20 @@ def judge(task: Task) -> Known:
     try:
         record, voxels = _read(task.target)
     except MedsegError as error:
-        return Known("new", note=f"made again: {error}")
+        return Known("new", note=f"made again: the earlier output cannot be used ({error})")
     if record is None and _lost_its_notes(task.target):
         return Known("new", note="made again: its side file is missing")
     if record is None:
-        return Known("kept", None, f"'{name}' does not say how it was made. Delete it to have it made again.")
+        return Known("kept", None, f"'{name}' does not say how it was made. Move it away to have it made again.")
     if voxels not in {item.voxels for item in record.outputs}:
-        return Known("kept", record, f"'{name}' was changed after it was made. Delete it to have it made again.")
+        corrected = "corrected and reviewed by a person" if record.reviewed else "changed"
+        return Known("kept", record, f"'{name}' was {corrected} after it was made. Move it away to have it made again.")
     changes = record.changes(EXPECTED[task.what](task, record))
     if not changes:
         return Known("skipped", record)
     if record.reviewed:
         text = f"'{name}' was reviewed by a person; since then changed: {', '.join(changes)}"
-        return Known("kept", record, f"{text}. Delete it to have it made again.")
+        return Known("kept", record, f"{text}. Move it away to have it made again.")
     return Known("new", record, f"made again; changed: {', '.join(changes)}")
 
 

@@ -226,7 +226,7 @@ def _context_axis(volume: Volume, model: TrainedModel, context: str) -> str:
 def _warnings(volume: Volume, model: TrainedModel, along: str) -> tuple[str, ...]:
     card, found = model.card, []
     if model.context and (not along or volume.data.shape[volume.axes.index(along)] == 1):
-        found.append(f"{card.name} also uses the slices before and after; this image has none.")
+        found.append(f"{card.name} also uses the slices before and after; here it does without them.")
     if card.spacing_mm and volume.has_spacing:
         low, high = card.spacing_mm
         if not all(low <= mm <= high for mm in volume.spacing[-2:]):

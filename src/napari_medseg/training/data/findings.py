@@ -53,6 +53,7 @@ class Facts:
     digest : bytes
         Equal for equal images; empty for an image of a single grey value.
     remarks : tuple of str
+    divided : bool
         See `Entry`.
     """
 
@@ -70,6 +71,7 @@ class Facts:
     not_finite: int
     digest: bytes
     remarks: tuple[str, ...]
+    divided: bool
 
 
 def inspect(entry: Entry, split: str) -> Facts:
@@ -98,6 +100,7 @@ def inspect(entry: Entry, split: str) -> Facts:
         not_finite=sum(not known.all() for known in finite),
         digest=b"" if constant == len(slices) else digest,
         remarks=entry.remarks,
+        divided=entry.divided,
     )
 
 
@@ -230,7 +233,8 @@ def _spacings(facts: Sequence[Facts], preprocess: Preprocess, spacing_mm: tuple[
 
 
 def _leaks(facts: Sequence[Facts]) -> list[Finding]:
-    """Cases, and images under different names, that are in several splits."""
+    """Cases, and images under different names, that are in several splits though nobody held slices of them back."""
+    facts = [f for f in facts if not f.divided]
     shared = _in_several(facts, lambda f: f.case)
     known = {f.case for f in shared}
     copies = [f for f in _in_several(facts, lambda f: f.digest) if f.case not in known]

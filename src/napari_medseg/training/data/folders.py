@@ -244,7 +244,7 @@ def _read_case(folder: Path, case: DatasetCase, ignore: int | None, split: str) 
     if case.held_back and split:
         learnt = set(range(entry.slices) if reviewed is None else reviewed) - set(case.held_back)
         reviewed = tuple(sorted(learnt)) if split == "train" else case.held_back
-    return replace(entry, ignore=ignore, reviewed=reviewed, spacing=spacing)
+    return replace(entry, ignore=ignore, reviewed=reviewed, spacing=spacing, divided=bool(case.held_back))
 
 
 def paired(folder: Path, source: Source) -> Iterator[Case]:

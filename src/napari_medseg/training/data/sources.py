@@ -111,6 +111,8 @@ class Entry:
         The slices that are labelled; None for all.
     remarks : tuple of str
         What the person should know, as half sentences.
+    divided : bool
+        Whether some of its slices are for training and others, held back, for validation: as the person wants it.
     """
 
     image: np.ndarray
@@ -126,6 +128,7 @@ class Entry:
     ignore: int | None = None
     reviewed: tuple[int, ...] | None = None
     remarks: tuple[str, ...] = ()
+    divided: bool = False
 
     @property
     def slices(self) -> int:

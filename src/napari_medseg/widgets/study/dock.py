@@ -128,7 +128,8 @@ class StudyWidget(Dock):
     def cancel(self) -> None:
         """Stop the study; the accelerations that are finished stay."""
         self._queue.stop()
-        self.form.status.say(f"Cancelled after {len(self._found)} accelerations.")
+        count = len(self._found)
+        self.form.status.say(f"Cancelled after {count} {'acceleration' if count == 1 else 'accelerations'}.")
 
     def _start(self) -> None:
         with jobs.errors_shown():
