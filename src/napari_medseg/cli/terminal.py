@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..volume import Volume
 
 _SECONDS_BETWEEN_LINES = 10
+_DIRECTIONS = {"R": "right", "L": "left", "A": "front", "P": "back", "S": "head", "I": "feet"}
 _BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {unit} [{elapsed}<{remaining}]"
 
 
@@ -43,7 +44,8 @@ class Meter:
     """
 
     def __init__(self, title: str, unit: str):
-        self._title, self._unit = title, unit
+        self._title = title
+        self._unit = unit
         self._bar = None
         self._told = time.monotonic()
 
@@ -89,7 +91,10 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _is_number(cell: str) -> bool:
-    return cell in ("-", "") or cell.lstrip("-").replace(".", "").isdecimal() or cell == "inf"
+    if cell in ("-", "", "inf"):
+        return True
+    digits = cell.lstrip("-").replace(".", "")
+    return digits.isdecimal()
 
 
 def sheet(rows: Mapping[str, str]) -> str:
@@ -98,8 +103,10 @@ def sheet(rows: Mapping[str, str]) -> str:
     room = max(30, shutil.get_terminal_size().columns - indent)
     lines = []
     for name, text in rows.items():
-        first, *rest = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or ["not stated"]
-        lines += [f"  {name}".ljust(indent) + first, *(" " * indent + line for line in rest)]
+        wrapped = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)
+        first, *rest = wrapped or ["not stated"]
+        lines.append(f"  {name}".ljust(indent) + first)
+        lines += [" " * indent + line for line in rest]
     return "\n".join(lines)
 
 
@@ -108,28 +115,38 @@ def outcome(row: Mapping[str, Any]) -> str:
     found = [f"{entry['name']} {_amount(entry)}" for entry in row["classes"]]
     if "objects" in row:
         found.append(count(row["objects"], "object"))
-    if agreed := [f"{name} {dice:.3f}" for name, dice in row.get("agreement", {}).items() if dice is not None]:
+    agreement = row.get("agreement", {})
+    agreed = [f"{name} {dice:.3f}" for name, dice in agreement.items() if dice is not None]
+    if agreed:
         found.append(f"agreement (Dice) {', '.join(agreed)}")
-    done = f"{count(row['slices'], 'slice')} in {row['seconds']:.1f} s on {row['device']}: {', '.join(found)}"
-    return f"{done} -> {row['output']}"
+    slices = count(row["slices"], "slice")
+    return f"{slices} in {row['seconds']:.1f} s on {row['device']}: {', '.join(found)} -> {row['output']}"
 
 
 def warnings(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """What the runs warned of, each once, with the number of images it holds for."""
     rows = list(rows)
-    told = Counter(text for row in rows for text in row.get("warnings", ()))
-    return [f"warning: {text}" + (f" ({count(n, 'image')})" if len(rows) > 1 else "") for text, n in told.items()]
+    images: Counter[str] = Counter()
+    for row in rows:
+        images.update(row.get("warnings", ()))
+    if len(rows) == 1:
+        return [f"warning: {text}" for text in images]
+    return [f"warning: {text} ({count(number, 'image')})" for text, number in images.items()]
 
 
 def count(number: int, what: str) -> str:
     """``1 slice``, ``2 slices``."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+    if number == 1:
+        return f"{number} {what}"
+    return f"{number} {what}s"
 
 
 def _amount(entry: Mapping[str, Any]) -> str:
     if "volume_mm3" in entry:
         return f"{entry['volume_mm3'] / 1000:.2f} ml"
-    return f"{entry['area_mm2']:.1f} mm2" if "area_mm2" in entry else count(entry["voxels"], "voxel")
+    if "area_mm2" in entry:
+        return f"{entry['area_mm2']:.1f} mm2"
+    return count(entry["voxels"], "voxel")
 
 
 def scores(rows: Sequence[Mapping[str, Any]], summary: Sequence[Mapping[str, Any]]) -> str:
@@ -144,9 +161,13 @@ def scores(rows: Sequence[Mapping[str, Any]], summary: Sequence[Mapping[str, Any
     places = {name: column for name, column in places.items() if len(set(column)) > 1}
     lines = [[*places, "class", *map(_heading, keys)]]
     for row, *where in zip(rows, *places.values(), strict=True):
-        lines.append([*where, row["name"], *(_cell(key, row) for key in keys)])
-    for row in summary if places else ():
-        lines.append([row["of"], *[""] * (len(places) - 1), row["name"], *(_cell(key, row) for key in keys)])
+        cells = [_cell(key, row) for key in keys]
+        lines.append([*where, row["name"], *cells])
+    if places:
+        beyond_first = [""] * (len(places) - 1)
+        for row in summary:
+            cells = [_cell(key, row) for key in keys]
+            lines.append([row["of"], *beyond_first, row["name"], *cells])
     text = table(lines)
     if any(cell in ("-", "inf") for line in lines for cell in line):
         text += "\n-: the class is on neither side, or not measured; inf: it is on one side only"
@@ -161,7 +182,9 @@ def _heading(key: str) -> str:
     score = score_of(key)
     name, _, unit = key.rpartition("_")
     title = score.title if score else name.replace("_", " ")
-    return f"{title} ({unit})" if unit in ("mm", "mm2", "ml", "px") else f"{title} {unit}".strip()
+    if unit in ("mm", "mm2", "ml", "px"):
+        return f"{title} ({unit})"
+    return f"{title} {unit}".strip()
 
 
 def _cell(key: str, row: Mapping[str, Any]) -> str:
@@ -173,29 +196,40 @@ def _cell(key: str, row: Mapping[str, Any]) -> str:
     if row.get("of") == "number" or key.endswith("voxels"):
         return f"{value:.0f}"
     score = score_of(key)
-    return f"{value:.{score.decimals if score else 2}f}"
+    decimals = score.decimals if score else 2
+    return f"{value:.{decimals}f}"
 
 
 def models(cards: Iterable[ModelCard]) -> str:
     """A table of models with their held-out Dice."""
     lines = [["model", "finds", "Dice", "in"]]
     for card in cards:
-        held_out = card.metrics.get("test", {}).get("dice", math.nan)
-        lines.append([card.name, finds(card), "-" if math.isnan(held_out) else f"{held_out:.3f}", card.modality])
+        held_out = card.metrics.get("test", {})
+        dice = held_out.get("dice", math.nan)
+        shown = "-" if math.isnan(dice) else f"{dice:.3f}"
+        lines.append([card.name, finds(card), shown, card.modality])
     return table(lines) + "\nDice: mean on held-out test images, from the model card"
 
 
 def finds(card: ModelCard) -> str:
     """What a model gives: its classes, or that it reconstructs, from what masks."""
-    spans = {kind: dict.fromkeys(f"{bound:g}x" for bound in bounds) for kind, bounds in card.masks.items()}
-    masks = ", ".join(f"{kind} {' to '.join(bounds)}" for kind, bounds in spans.items())
-    return ", ".join(row.name for row in card.classes) or (f"reconstructs ({masks})" if masks else "reconstructs")
+    if card.classes:
+        return ", ".join(row.name for row in card.classes)
+    masks = []
+    for kind, bounds in card.masks.items():
+        ends = dict.fromkeys(f"{bound:g}x" for bound in bounds)
+        masks.append(f"{kind} {' to '.join(ends)}")
+    if not masks:
+        return "reconstructs"
+    return f"reconstructs ({', '.join(masks)})"
 
 
 def card_text(card: ModelCard) -> str:
     """A model card for reading."""
     from ..models import figures
 
+    network = [card.architecture]
+    network += [f"{name} {value}" for name, value in card.options.items()]
     rows = {
         "finds": finds(card),
         "task": card.task,
@@ -205,42 +239,54 @@ def card_text(card: ModelCard) -> str:
         "trained on": card.data,
         "split": card.split,
         "licence": card.licence,
-        "network": ", ".join([card.architecture, *(f"{name} {value}" for name, value in card.options.items())]),
+        "network": ", ".join(network),
         "SHA-256": card.sha256,
     }
-    measured = [textwrap.indent(table(rows), "  ") for rows in figures.tables(card)]
-    return "\n\n".join([f"{card.name}\n{sheet(rows)}", *measured, "Not a medical device."])
+    parts = [f"{card.name}\n{sheet(rows)}"]
+    for measured in figures.tables(card):
+        parts.append(textwrap.indent(table(measured), "  "))
+    parts.append("Not a medical device.")
+    return "\n\n".join(parts)
 
 
 def kind(volume: Volume) -> str:
     """What a volume is, in words: ``time series of grey images: 20 time points, 256 rows, 256 columns``."""
     labels = volume.classes or volume.metadata.get("labels")
     colour = volume.axes.endswith("c")
-    what = "label image" if labels else "colour image" if colour else "grey image"
+    what = "grey image"
+    if labels:
+        what = "label image"
+    elif colour:
+        what = "colour image"
     names = {"t": "time point", "c": "channel", "z": "slice", "y": "row", "x": "column"}
+    if colour:
+        del names["c"]
     sizes = zip(volume.axes, volume.data.shape, strict=True)
-    return f"{what}: " + ", ".join(count(n, names[a]) for a, n in sizes if not (a == "c" and colour))
+    counted = [count(number, names[axis]) for axis, number in sizes if axis in names]
+    return f"{what}: {', '.join(counted)}"
 
 
 def facts_in_words(facts: dict[str, Any]) -> dict[str, str]:
     """The facts for reading."""
     spacing = facts["spacing_mm"]
-    space = [a for a in facts["axes"] if a in "zyx"]
-    grows = dict(zip("RLAPSI", ("right", "left", "front", "back", "head", "feet"), strict=True))
+    space = [axis for axis in facts["axes"] if axis in "zyx"]
+    sizes = zip(facts["axes"], facts["shape"], strict=True)
     words = {
         "read as": facts["read_as"],
         "format": facts["metadata"].get("format", ""),
-        "axes": " x ".join(f"{a} {n}" for a, n in zip(facts["axes"], facts["shape"], strict=True)),
+        "axes": " x ".join(f"{axis} {number}" for axis, number in sizes),
         "values": f"{facts['dtype']}, {facts['minimum']} to {facts['maximum']}",
         "voxel size": "not known",
     }
     if facts["not_finite"]:
         words["values"] += f", {facts['not_finite']} of them not finite"
     if spacing:
-        words["voxel size"] = " x ".join(f"{a} {mm:.4g}" for a, mm in zip(space, spacing, strict=True)) + " mm"
+        lengths = [f"{axis} {mm:.4g}" for axis, mm in zip(space, spacing, strict=True)]
+        words["voxel size"] = f"{' x '.join(lengths)} mm"
     if spacing and len(space) == 3:
         words["first voxel"] = "{:.2f} right, {:.2f} front, {:.2f} head, in mm".format(*facts["origin_mm"])
-        words["direction"] = ", ".join(f"{a} to {grows[c]}" for a, c in zip(space, facts["orientation"], strict=True))
+        ways = zip(space, facts["orientation"], strict=True)
+        words["direction"] = ", ".join(f"{axis} to {_DIRECTIONS[letter]}" for axis, letter in ways)
     if facts["classes"]:
         words["classes"] = ", ".join(f"{row['id']} {row['name']}" for row in facts["classes"])
     if facts["metadata"].get("record"):
@@ -250,10 +296,15 @@ def facts_in_words(facts: dict[str, Any]) -> dict[str, str]:
 
 def _making(record: Record) -> dict[str, str]:
     """How a file came to be, for reading."""
-    method = "" if record.models else str(record.settings.get("method", ""))
-    parts = [record.what, method, *(model.name for model in record.models), record.time[:10]]
-    made = {"made by": ", ".join(part for part in parts if part)}
-    made["warnings"] = " ".join(record.warnings)
+    models = [model.name for model in record.models]
+    method = [] if models else [str(record.settings.get("method", ""))]
+    parts = [record.what, *method, *models, record.time[:10]]
+    text = ", ".join(part for part in parts if part)
+    made = {}
+    if text:
+        made["made by"] = text
+    if record.warnings:
+        made["warnings"] = " ".join(record.warnings)
     if record.reviewed:
         made["reviewed"] = count(len(record.reviewed), "slice")
-    return {name: text for name, text in made.items() if text}
+    return made

@@ -293,8 +293,8 @@ def _read_numpy(path: Path, axes: str | None) -> KSpace:
     data = _as_complex(path, data)
     if axes is None and data.ndim == 3:
         raise VolumeError(
-            f"'{path.name}' holds k-space of shape {data.shape}, whose first axis can be slices or coils. Name its axes: "
-            "syx for slices, cyx for coils."
+            f"'{path.name}' holds k-space of shape {data.shape}, whose first axis can be slices or coils. "
+            "Name its axes: syx for slices, cyx for coils."
         )
     axes = _named(path, data.shape, axes)
     data = arranged(data, axes)
