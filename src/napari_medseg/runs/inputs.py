@@ -26,8 +26,10 @@ def image_kind(file: Path) -> str:
     A name that promises a format counts: reading it says why it does not hold.
     """
     promised = formats.named(file)
+    if promised:
+        return promised.module
     try:
-        return promised.module if promised else formats.recognise(file).module
+        return formats.recognise(file).module
     except FileError:
         return ""
 
@@ -39,7 +41,9 @@ def kspace_kind(file: Path) -> str:
     suffix = file.suffix.lower()
     if suffix == ".hdr" and file.with_suffix(".cfl").is_file():
         return ""
-    return "kspace" if suffix in _SURE or is_kspace(file) else ""
+    if suffix in _SURE or is_kspace(file):
+        return "kspace"
+    return ""
 
 
 def find_inputs(patterns: Iterable[str], kind: Kind = image_kind) -> tuple[list[Path], list[Failure]]:
@@ -78,7 +82,8 @@ def find_pairs(prediction: Path, reference: Path) -> tuple[list[tuple[Path, Path
     if ours is None or theirs is None:
         return [(prediction, reference)], []
     failures = [*_lonely(ours, theirs, reference), *_lonely(theirs, ours, prediction)]
-    return [(path, theirs[name]) for name, path in ours.items() if name in theirs], failures
+    pairs = [(path, theirs[name]) for name, path in ours.items() if name in theirs]
+    return pairs, failures
 
 
 def stem(path: Path) -> str:
@@ -129,9 +134,11 @@ def _inside(folder: Path, kind: Kind = image_kind) -> list[Path]:
         files = [file for file in sorted(folder.iterdir()) if _is_plain(file) and not file.name.startswith(".")]
     except OSError:
         return []
-    kinds = {file: found for file in files if (found := kind(file))}
+    kinds = {file: kind(file) for file in files}
     slices = [file for file, found in kinds.items() if found == "dicom"]
-    return [folder] if slices and len(_one_per_series(slices, kind)) == 1 else list(kinds)
+    if slices and len(_one_per_series(slices, kind)) == 1:
+        return [folder]
+    return [file for file, found in kinds.items() if found]
 
 
 def _one_per_series(files: list[Path], kind: Kind) -> list[Path]:
@@ -164,5 +171,8 @@ def _by_name(folder: Path) -> dict[str, Path] | None:
 
 def _lonely(side: dict[str, Path], other: dict[str, Path], folder: Path) -> list[Failure]:
     """Files of `side` without a partner in `folder`."""
-    missing = [path for name, path in side.items() if name not in other]
-    return [Failure(str(path), f"'{path.name}' has no file of the same name in '{folder}'.") for path in missing]
+    failures = []
+    for name, path in side.items():
+        if name not in other:
+            failures.append(Failure(str(path), f"'{path.name}' has no file of the same name in '{folder}'."))
+    return failures

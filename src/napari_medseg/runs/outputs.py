@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -21,7 +20,8 @@ HDF5 = (".h5", ".hdf5")
 def suffix_of_labels(source: Path) -> str:
     """Ending of an image that is made of the image `source`."""
     kind = formats.named(source)
-    return {"images": ".tif", "arrays": ".npz"}.get(kind.module if kind else "", ".nii.gz")
+    module = kind.module if kind else ""
+    return {"images": ".tif", "arrays": ".npz"}.get(module, ".nii.gz")
 
 
 def suffix_of_images(source: Path) -> str:
@@ -88,14 +88,15 @@ def refuse_conflicts(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
     taken = {_identity(path): path for path in inputs}
     folders = {identity for identity, path in taken.items() if path.is_dir()}
     for path in outputs:
-        if (other := taken.get(_identity(path))) is not None:
-            raise SettingsError(f"'{path}' would replace '{other}'. Choose another output.")
+        identity = _identity(path)
+        if identity in taken:
+            raise SettingsError(f"'{path}' would replace '{taken[identity]}'. Choose another output.")
         if _identity(path.parent) in folders:
             raise SettingsError(
                 f"'{path}' would lie in the input folder '{path.parent}', and the next run would take it for an image. "
                 "Choose another folder."
             )
-        taken[_identity(path)] = path
+        taken[identity] = path
 
 
 @contextmanager
@@ -135,17 +136,35 @@ def _unique_stems(paths: Sequence[Path]) -> list[str]:
     """A name for each path; where two coincide, their folders are added, and if need be the suffix."""
     names = [stem(path) for path in paths]
     folders = [path.absolute().parent.parts for path in paths]
-    levels = zip(*folders, strict=False)
-    common = sum(1 for _ in itertools.takewhile(lambda level: len(set(level)) == 1, levels))
-    below = ["_".join((*folder[common:], name)) for folder, name in zip(folders, names, strict=True)]
-    names = _longer_where_equal(names, below)
-    endings = [path.name[len(stem(path)) :].replace(".", "_") for path in paths]
-    return _longer_where_equal(names, [name + ending for name, ending in zip(names, endings, strict=True)])
+    common = _common_levels(folders)
+    with_folders = ["_".join((*folder[common:], name)) for folder, name in zip(folders, names, strict=True)]
+    names = _longer_where_equal(names, with_folders)
+    with_endings = [name + _ending(path) for name, path in zip(names, paths, strict=True)]
+    return _longer_where_equal(names, with_endings)
+
+
+def _common_levels(folders: Sequence[tuple[str, ...]]) -> int:
+    """Number of leading parts that all folders share."""
+    common = 0
+    for level in zip(*folders, strict=False):
+        if len(set(level)) > 1:
+            break
+        common += 1
+    return common
+
+
+def _ending(path: Path) -> str:
+    ending = path.name[len(stem(path)) :]
+    return ending.replace(".", "_")
 
 
 def _longer_where_equal(names: list[str], longer: list[str]) -> list[str]:
     count = Counter(name.casefold() for name in names)
-    return [more if count[name.casefold()] > 1 else name for name, more in zip(names, longer, strict=True)]
+    chosen = []
+    for name, more in zip(names, longer, strict=True):
+        equal = count[name.casefold()] > 1
+        chosen.append(more if equal else name)
+    return chosen
 
 
 def _identity(path: Path) -> tuple[int, int] | str:
@@ -153,4 +172,4 @@ def _identity(path: Path) -> tuple[int, int] | str:
         status = path.stat()
     except OSError:
         return os.path.normcase(path.resolve())
-    return status.st_dev, status.st_ino
+    return (status.st_dev, status.st_ino)

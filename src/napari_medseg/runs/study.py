@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
 from collections.abc import Sequence
@@ -63,7 +62,8 @@ class Study:
     @classmethod
     def of(cls, record: Record) -> Study:
         """From the record of a study."""
-        return cls(tuple(Row(**row) for row in record.figures["rows"]), record)
+        rows = tuple(Row(**row) for row in record.figures["rows"])
+        return cls(rows, record)
 
     @property
     def report(self) -> dict[str, Any]:
@@ -72,16 +72,21 @@ class Study:
 
     def table(self) -> list[list[str]]:
         """Heading and rows as texts, for a terminal, a widget or a CSV file."""
-        names = list(self.rows[0].dice)
         unit = self.record.figures["unit"]
         head = ["acceleration", "effective", "PSNR (dB)", "SSIM"]
-        head += [f"{name}: {what}" for name in names for what in ("Dice", f"volume ({unit})", "drift (%)")]
-        return [head, *([f"{value:.4g}" for value in _numbers(row)] for row in self.rows)]
+        for name in self.rows[0].dice:
+            head += [f"{name}: Dice", f"{name}: volume ({unit})", f"{name}: drift (%)"]
+        lines = [head]
+        for row in self.rows:
+            lines.append([f"{value:.4g}" for value in _numbers(row)])
+        return lines
 
 
 def _numbers(row: Row) -> list[float]:
-    by_class = [(row.dice[name], row.volume_ml[name], row.drift_percent[name]) for name in row.dice]
-    return [row.acceleration, row.effective, row.psnr, row.ssim, *itertools.chain.from_iterable(by_class)]
+    numbers = [row.acceleration, row.effective, row.psnr, row.ssim]
+    for name in row.dice:
+        numbers += [row.dice[name], row.volume_ml[name], row.drift_percent[name]]
+    return numbers
 
 
 def acceleration_job(
@@ -132,15 +137,17 @@ def acceleration_job(
     rows = []
     for done, acceleration in enumerate(settings.accelerations, start=1):
         sampling = settings.sampling(acceleration)
-        if sampling is None:
-            image, labels, effective = full, truth, 1.0
-        else:
+        image = full
+        labels = truth
+        effective = 1.0
+        if sampling is not None:
             masked = sampled(kspace, sampling)
             image = yield from _image(masked, volume, recon, reconstructor, done, total)
             labels = yield from _labels(image, model, inference, done, total)
             effective = effective_acceleration(masked.mask)
-        rows.append(_row(acceleration, effective, full, image, truth, labels))
-        yield Progress(done + 1, total, rows[-1])
+        row = _row(acceleration, effective, full, image, truth, labels)
+        rows.append(row)
+        yield Progress(done + 1, total, row)
     record = Record(
         "study",
         time=now(),
@@ -149,19 +156,24 @@ def acceleration_job(
         models=(*models_used(model), *models_used(reconstructor)),
         settings={**asdict(settings), "reconstruction": asdict(recon), "segmentation": asdict(inference)},
         seconds=round(time.monotonic() - began, 3),
-        figures={
-            "simulated": True,
-            "unit": "ml" if volume.has_spacing else "voxels",
-            "rows": [asdict(row) for row in rows],
-        },
+        figures=_figures(volume, rows),
     )
     return Study(tuple(rows), record.sealed())
+
+
+def _figures(volume: Volume, rows: Sequence[Row]) -> dict[str, Any]:
+    return {
+        "simulated": True,
+        "unit": "ml" if volume.has_spacing else "voxels",
+        "rows": [asdict(row) for row in rows],
+    }
 
 
 def _image(kspace: Any, volume: Volume, recon: ReconSettings, model: Any, done: int, total: int) -> Job[Volume]:
     """The reconstruction on the grid of `volume`."""
     result = yield from within(reconstruct_job(kspace, recon, model=model), done, total)
-    return volume.like(np.asarray(result.image.data).reshape(volume.data.shape))
+    image = np.asarray(result.image.data)
+    return volume.like(image.reshape(volume.data.shape))
 
 
 def _labels(image: Volume, model: TrainedModel, inference: InferenceSettings, done: int, total: int) -> Job[Volume]:
@@ -170,19 +182,20 @@ def _labels(image: Volume, model: TrainedModel, inference: InferenceSettings, do
 
 
 def _row(acceleration: float, effective: float, full: Volume, image: Volume, truth: Volume, labels: Volume) -> Row:
-    found = {row["name"]: row for row in metrics.compare(labels, truth)}
-    size = next((name for name in ("volume_ml", "area_mm2", "voxels") if any(name in r for r in found.values())), "")
-    volumes = {name: (row[size], row[f"reference_{size}"]) for name, row in found.items()}
+    dice = {}
+    volumes = {}
+    drift = {}
+    for row in metrics.compare(labels, truth):
+        name = row["name"]
+        size = next(key for key in ("volume_ml", "area_mm2", "voxels") if key in row)
+        before = row[f"reference_{size}"]
+        dice[name] = row["dice"]
+        volumes[name] = row[size]
+        drift[name] = 100 * (row[size] / before - 1) if before else math.nan
     stacks = [_stack(each.data) for each in (full, image)]
-    return Row(
-        acceleration,
-        effective,
-        metrics.psnr(*stacks),
-        metrics.ssim(*stacks),
-        {name: row["dice"] for name, row in found.items()},
-        {name: ours for name, (ours, _) in volumes.items()},
-        {name: 100 * (ours / theirs - 1) if theirs else math.nan for name, (ours, theirs) in volumes.items()},
-    )
+    psnr = metrics.psnr(*stacks)
+    ssim = metrics.ssim(*stacks)
+    return Row(acceleration, effective, psnr, ssim, dice, volumes, drift)
 
 
 def _stack(data: Any) -> np.ndarray:
@@ -203,10 +216,12 @@ def plot(rows: Sequence[Row], figure: Figure, *, title: str = "") -> None:
     figure.clear()
     axes = figure.add_subplot()
     other = axes.twinx()
+    effective = [row.effective for row in rows]
     for name in rows[0].dice if rows else ():
-        (line,) = axes.plot([r.effective for r in rows], [r.dice[name] for r in rows], "o-", label=f"{name}: Dice")
-        drift = [r.drift_percent[name] for r in rows]
-        other.plot([r.effective for r in rows], drift, "s--", color=line.get_color(), alpha=0.6, label=f"{name}: drift")
+        dice = [row.dice[name] for row in rows]
+        drift = [row.drift_percent[name] for row in rows]
+        (line,) = axes.plot(effective, dice, "o-", label=f"{name}: Dice")
+        other.plot(effective, drift, "s--", color=line.get_color(), alpha=0.6, label=f"{name}: drift")
     axes.set(xlabel="effective acceleration", ylabel="Dice (solid)", ylim=(0, 1.02), title=title)
     other.set_ylabel("volume drift in % (dashed)")
     other.axhline(0, color="0.6", linewidth=0.8)
