@@ -22,7 +22,8 @@ def from_logits(logits: torch.Tensor, certainty: float = 0.5) -> np.ndarray:
         0 background, 1 the first class.
     """
     best, index = logits.max(1)
-    found = torch.where(best > 0, index + 1, 0).to(torch.uint8).cpu().numpy()
+    numbers = torch.where(best > 0, index + 1, 0)
+    found = numbers.to(torch.uint8).cpu().numpy()
     if certainty > 0.5:
         peak = float(np.log(certainty / (1 - certainty)))
         _drop_uncertain(found, best.cpu().numpy(), peak)
@@ -75,7 +76,8 @@ def vote(opinions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     chosen = opinions[0].copy()
     most = np.zeros(chosen.shape, np.uint8)
     for opinion in opinions:
-        votes = np.count_nonzero(opinions == opinion, axis=0).astype(np.uint8)
+        agreeing = np.count_nonzero(opinions == opinion, axis=0)
+        votes = agreeing.astype(np.uint8)
         np.copyto(chosen, opinion, where=votes > most)
         np.maximum(most, votes, out=most)
     against = count - np.arange(count + 1)

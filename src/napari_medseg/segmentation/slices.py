@@ -62,7 +62,8 @@ class Slices:
         """All slices once, neighbours after each other, from `start` on and around the end."""
         numbers = np.arange(self.count)
         if self._along is not None:
-            numbers = np.moveaxis(numbers.reshape(self._shape), self._along, -1).ravel()
+            grid = numbers.reshape(self._shape)
+            numbers = np.moveaxis(grid, self._along, -1).ravel()
         first = numbers.tolist().index(start % self.count)
         return np.roll(numbers, -first).tolist()
 
@@ -74,7 +75,8 @@ class Slices:
         count = self._shape[self._along]
         place = index // stride % count
         before, after = neighbours(place, count)
-        return index + (before - place) * stride, index + (after - place) * stride
+        first = index - place * stride
+        return first + before * stride, first + after * stride
 
 
 class Canvas:
@@ -113,7 +115,8 @@ class Canvas:
     def volume(self) -> Volume:
         """The labels on the grid of the image."""
         # numbered objects have no class table that would mark them as labels
-        found = self._volume.like(self.array, () if self._split else self._classes)
+        classes = () if self._split else self._classes
+        found = self._volume.like(self.array, classes)
         return replace(found, metadata={**found.metadata, "labels": True})
 
     @property
