@@ -58,6 +58,42 @@ def test_uneven_gaps_are_named(slice_file):
         io.read(path.parent)
 
 
+@pytest.mark.parametrize("distance", [0.625, 0.7, 1.25, 0.5])
+def test_rounded_places_are_even(slice_file, distance):
+    for k in range(1, 12):
+        path = slice_file(f"{k}", (0, 0, round(distance * k, 1)))
+    volume = io.read(path)
+    assert volume.data.shape == (11, 4, 5) and volume.spacing[0] == pytest.approx(distance, abs=0.02)
+
+
+@pytest.mark.parametrize("places", [(0.6, 1.2, 1.9, 2.5, 3.8, 4.4), (0, 1, 2, 3.3, 4.3), (0, 3, 6, 10), (0, 0.5, 1.3)])
+def test_gaps_are_not_taken_for_rounding(slice_file, places):
+    for k, z in enumerate(places):
+        path = slice_file(f"{k}", (0, 0, z))
+    with pytest.raises(FileError, match="uneven gaps"):
+        io.read(path)
+
+
+def test_a_pixel_size_of_zero_is_not_known(slice_file):
+    volume = io.read(slice_file("a.dcm", PixelSpacing=[0, 0]))
+    assert not volume.has_spacing and volume.spacing == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("elements", "sentence"),
+    [
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]}, "a Siemens mosaic.*dcm2niix"),
+        ({"TotalPixelMatrixRows": 8, "TotalPixelMatrixColumns": 5, "NumberOfFrames": 2}, "a slide in 2 tiles of 4 x 5"),
+        ({"TotalPixelMatrixRows": 8, "TotalPixelMatrixColumns": 10}, "a slide in 1 tiles"),
+    ],
+)
+def test_pictures_that_are_no_slices_are_named(slice_file, elements, sentence):
+    path = slice_file("a.dcm", **elements)
+    for chosen in (path, path.parent):
+        with pytest.raises(FileError, match=sentence):
+            io.read(chosen)
+
+
 def test_slices_off_the_line_are_told(slice_file):
     for k, y in enumerate((0, 2, 0)):
         path = slice_file(f"{k}", (0, y, 3.0 * k))

@@ -19,6 +19,8 @@ from .dicom_frames import Frame, decode, frames_of, same_pixels, scaled
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _SAME_DIRECTION = 1e-3
 _SAME_POSITION = 0.01  # of a pixel
+_ROUNDED_TO = (0.1, 0.01, 0.001)  # mm
+_ROUNDING = 0.1  # of a gap, at most, may be hidden by rounding
 _HEAD = 512  # bytes that tell a text from other content
 _NOT_IN_TEXTS = frozenset({*range(9), *range(14, 27)})
 _SAME_PLACE = 0.1  # mm, between images of different kinds
@@ -308,9 +310,27 @@ def _line(path: Path, slices: list[list[Frame]], normal: np.ndarray) -> tuple[np
     allowed = _EVEN * float(step @ normal)
     for k, slice_ in enumerate(slices):
         for frame in slice_:
-            if np.linalg.norm(frame.position - positions[0] - k * step) > allowed:
+            off = np.linalg.norm(frame.position - positions[0] - k * step)
+            if off > allowed and not _evenly_rounded(positions, float(step @ normal)):
                 raise FileError(_unevenness(path, slices, normal))
     return positions[0], step
+
+
+def _evenly_rounded(positions: np.ndarray, gap: float) -> bool:
+    """Whether the places (slice, 3) can be those of even slices that were rounded to 0.1 mm or less.
+
+    A rounding hides less than half its unit, so that each pair of slices leaves a range for the distance between
+    slices. The slices can be even if and only if all these ranges have a common part.
+    """
+    unit = next((unit for unit in _ROUNDED_TO if np.allclose(positions, np.round(positions / unit) * unit)), None)
+    if unit is None or unit / 2 > _ROUNDING * gap:
+        return False
+    lowest, highest = np.full(3, -np.inf), np.full(3, np.inf)
+    for apart in range(1, len(positions)):
+        ways = positions[apart:] - positions[:-apart]
+        lowest = np.maximum(lowest, (ways.max(axis=0) - unit) / apart)
+        highest = np.minimum(highest, (ways.min(axis=0) + unit) / apart)
+    return bool(np.all(lowest <= highest + _SAME_DIRECTION * unit))
 
 
 def _unevenness(path: Path, slices: list[list[Frame]], normal: np.ndarray) -> str:

@@ -1,4 +1,4 @@
-"""The table of DICOM elements in which all images of one volume agree, and how they tell volumes apart."""
+"""The table of DICOM elements in which all images of one volume agree, and by which volumes are kept apart."""
 
 from __future__ import annotations
 

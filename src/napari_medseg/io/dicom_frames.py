@@ -99,6 +99,7 @@ def frames_of(path: Path) -> list[Frame]:
                 raise ValueError("it ends before its image")
             return []
         count = int(header.get("NumberOfFrames") or 1)
+        _check_layout(path, header, count)
         shape = (int(header.Rows), int(header.Columns), int(header.get("SamplesPerPixel") or 1))
         checks.check_size(path, (count, *shape), max(int(header.BitsAllocated) // 8, 1))
         if count > path.stat().st_size:
@@ -111,6 +112,30 @@ def frames_of(path: Path) -> list[Frame]:
             raise ValueError(f"it declares {count} frames and describes {len(frames)}")
         levels = [[*frames[i : i + 1], *shared] for i in range(count)]
         return [_frame(path, header, shape, i, level) for i, level in enumerate(levels)]
+
+
+def _check_layout(path: Path, header: pydicom.Dataset, count: int) -> None:
+    """Refuse frames that are parts of a picture, and pictures that are made of slices."""
+    if "MOSAIC" in (header.get("ImageType") or []):
+        raise FileError(
+            f"'{path.name}' is a Siemens mosaic: one picture with all slices of a volume next to each other. "
+            "Convert it with dcm2niix and open the NIfTI file."
+        )
+    whole = header.get("TotalPixelMatrixRows"), header.get("TotalPixelMatrixColumns")
+    if any(whole) and (count > 1 or whole != (header.Rows, header.Columns)):
+        raise FileError(
+            f"'{path.name}' is a slide in {count} tiles of {header.Rows} x {header.Columns} pixels, not a series of "
+            "slices. Export the part that you want as TIFF, for example with QuPath."
+        )
+    groups = [
+        *(header.get("PerFrameFunctionalGroupsSequence") or [])[:1],
+        *(header.get("SharedFunctionalGroupsSequence") or []),
+    ]
+    if count > 1 and any("PlanePositionVolumeSequence" in group for group in groups):
+        raise FileError(
+            f"'{path.name}' is an ultrasound volume with places relative to the probe, which are not supported. "
+            "Export it as NIfTI or as a classic DICOM series."
+        )
 
 
 def _opened(path: Path, stop_before_pixels: bool = False) -> pydicom.Dataset:
@@ -201,12 +226,14 @@ def _find(header: pydicom.Dataset, level: list[pydicom.Dataset], sequence: str, 
 
 
 def _numbers(value: Any, keyword: str, length: int) -> tuple[float, ...] | None:
-    """`length` finite numbers, None if there are none; the error goes through `checks.damaged`."""
+    """`length` finite numbers, None if there are none or the size is 0; the error goes through `checks.damaged`."""
     if value is None or value == "" or value == []:
         return None
     numbers = tuple(float(v) for v in (value if length > 1 else [value]))
     fits = len(numbers) == length and all(map(math.isfinite, numbers))
     if keyword == "PixelSpacing":
+        if not any(numbers):
+            return None  # programs write 0 where they do not know it
         fits = fits and min(numbers) > 0
     elif keyword == "ImageOrientationPatient" and fits:
         a, b = np.array(numbers).reshape(2, 3)
