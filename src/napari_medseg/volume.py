@@ -14,6 +14,9 @@ from .errors import VolumeError
 from .record import KEY as RECORD
 from .record import Record
 
+LOW_IS_BRIGHT = "MONOCHROME1"
+"""What ``photometric`` in the metadata of a volume says where low values are meant to be seen bright."""
+
 _AXES = re.compile(r"t?(c?z?yx|z?yxc)")
 
 
@@ -43,7 +46,8 @@ class Volume:
         Class table when the array holds labels; background (0) is not listed.
     metadata : mapping
         What else the file said. ``has_spacing`` is False when the voxel size is not known and the affine is a guess.
-        ``record``, if there, is the `Record` of how the array came to be.
+        ``photometric`` is `LOW_IS_BRIGHT` where values run from bright to dark, and ``t_axis`` names what differs
+        along ``t`` if it is not plain time. ``record``, if there, is the `Record` of how the array came to be.
 
     Raises
     ------
@@ -103,6 +107,22 @@ class Volume:
     def has_spacing(self) -> bool:
         """Whether the voxel size was measured rather than assumed."""
         return bool(self.metadata.get("has_spacing", True))
+
+    @property
+    def low_is_bright(self) -> bool:
+        """Whether low values are meant to be seen bright, as in many X-ray images."""
+        return self.metadata.get("photometric") == LOW_IS_BRIGHT
+
+    def as_seen(self) -> Any:
+        """The array with high values for bright, as models know images; a copy where `low_is_bright`.
+
+        Values are mirrored within their own range, so that its ends stay the same.
+        """
+        if not self.low_is_bright:
+            return self.data
+        data = np.asarray(self.data)
+        # whole numbers that overflow on the way come back
+        return (np.nanmax(data) - data) + np.nanmin(data)
 
     @property
     def record(self) -> Record | None:

@@ -268,6 +268,8 @@ def kind(volume: Volume) -> str:
 
 def facts_in_words(facts: dict[str, Any]) -> dict[str, str]:
     """The facts for reading."""
+    from ..volume import LOW_IS_BRIGHT
+
     spacing = facts["spacing_mm"]
     space = [axis for axis in facts["axes"] if axis in "zyx"]
     sizes = zip(facts["axes"], facts["shape"], strict=True)
@@ -278,6 +280,10 @@ def facts_in_words(facts: dict[str, Any]) -> dict[str, str]:
         "values": f"{facts['dtype']}, {facts['minimum']} to {facts['maximum']}",
         "voxel size": "not known",
     }
+    if facts["metadata"].get("photometric") == LOW_IS_BRIGHT:
+        words["values"] += f", low values are bright ({LOW_IS_BRIGHT})"
+    if facts["metadata"].get("t_axis"):
+        words["axes"] += f"; t is {facts['metadata']['t_axis']}"
     if facts["not_finite"]:
         words["values"] += f", {facts['not_finite']} of them not finite"
     if spacing:

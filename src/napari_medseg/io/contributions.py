@@ -114,6 +114,8 @@ def layer_tuple(volume: Volume, name: str) -> LayerData:
         options["units"] = ["mm" if a in "zyx" else "pixel" for a in axes]
     if is_labels(volume):
         return volume.data, {**options, **_class_look(volume)}, "labels"
+    if volume.low_is_bright:
+        options["colormap"] = "gray_r"
     if axes != volume.axes:
         options["rgb"] = True
     elif (limits := _contrast_limits(np.asarray(volume.data))) is not None:

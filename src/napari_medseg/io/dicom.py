@@ -11,9 +11,9 @@ import numpy as np
 from pydicom.config import disable_value_validation
 
 from ..errors import FileError
-from ..volume import Volume
+from ..volume import LOW_IS_BRIGHT, Volume
 from . import checks, formats
-from .dicom_contrast import kind_words, separate
+from .dicom_contrast import kind_words, low_is_bright, separate
 from .dicom_frames import Frame, decode, frames_of, same_pixels, scaled
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -44,7 +44,8 @@ def read(path: Path, axes: str | None = None) -> Volume:
     -------
     Volume
         Output values (Hounsfield units in CT). ``metadata`` has ``modality``, ``series_uid``, ``series_description``
-        and ``frame_of_reference_shared``, and ``t_axis`` names what differs along ``t`` where the file says so.
+        and ``frame_of_reference_shared``, ``photometric`` is MONOCHROME1 where low values
+        are bright, and ``t_axis`` names what differs along ``t`` where the file says so.
 
     Raises
     ------
@@ -68,6 +69,8 @@ def read(path: Path, axes: str | None = None) -> Volume:
         "frame_of_reference_shared": len({frame.reference for frame in frames}) == 1,
         "has_spacing": first.spacing is not None,
     }
+    if low_is_bright(first.kind):
+        metadata["photometric"] = LOW_IS_BRIGHT
     if differ:
         metadata["t_axis"] = ", ".join(differ)
     return Volume(checks.native(data), axes or found, affine, metadata=metadata)

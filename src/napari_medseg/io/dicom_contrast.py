@@ -15,6 +15,7 @@ from pydicom.multival import MultiValue
 from pydicom.tag import Tag
 
 from ..errors import FileError
+from ..volume import LOW_IS_BRIGHT
 
 if TYPE_CHECKING:
     from .dicom_frames import Frame
@@ -81,6 +82,7 @@ KINDS = (
         ((0x0043, "GEMS_PARM_01", 0x2F), (0x2005, "Philips MR Imaging DD 001", 0x11)),
         orders=False,
     ),
+    Contrast("photometric interpretation", ("PhotometricInterpretation",), orders=False),
     Contrast("stack", ("FrameContentSequence.StackID",), orders=False),
     Contrast("protocol", ("ProtocolName",), orders=False),
     Contrast("sequence", ("PulseSequenceName", "SequenceName"), orders=False),
@@ -150,6 +152,9 @@ def _value(header: pydicom.Dataset, level: list[pydicom.Dataset], row: Contrast)
     public = (_at(dataset, place) for dataset in [*level, header] for place in row.places)
     private = (_private(header, *place) for place in row.private)
     value = next((value for value in (*public, *private) if value), ())
+    if row.name == "photometric interpretation":
+        # the names of colours follow the compression
+        return tuple(part for part in value if str(part).startswith("MONOCHROME"))
     if row.name == "sequence":
         return tuple(_DIFFUSION_NAME.sub("b", str(part)) for part in value)
     if row.name == "b-value":
@@ -204,6 +209,11 @@ def _dimensions(header: pydicom.Dataset, level: list[pydicom.Dataset]) -> Value:
     if len(indices) != len(pointers):
         return ()
     return tuple(index for index, pointer in zip(indices, pointers, strict=True) if pointer not in _IN_SPACE)
+
+
+def low_is_bright(kind: tuple[Value, ...]) -> bool:
+    """Whether low values of images of a kind are bright."""
+    return (LOW_IS_BRIGHT,) in kind
 
 
 def kind_words(kind: tuple[Value, ...], other: tuple[Value, ...]) -> str:

@@ -30,7 +30,7 @@ KEY = "napari_medseg"
 _MAX_SIDE_BYTES = 2**24
 _VERSION = 1
 _FLAGS = ("has_spacing", "labels", "simulated")
-_TEXTS = ("modality", "series_uid")
+_TEXTS = ("modality", "series_uid", "photometric", "t_axis")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 _logger = logging.getLogger(__name__)
 
@@ -47,8 +47,8 @@ class Notes:
         As in `Volume`; None when not known.
     classes : tuple of LabelClass
     metadata : mapping
-        As in `Volume`. Files keep its flags ``has_spacing``, ``labels`` and ``simulated``, its ``modality`` and
-        ``series_uid``, and its ``record``.
+        As in `Volume`. Files keep its flags ``has_spacing``, ``labels`` and ``simulated``, its ``modality``,
+        ``series_uid``, ``photometric`` and ``t_axis``, and its ``record``.
     """
 
     axes: str = ""

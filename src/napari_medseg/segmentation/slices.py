@@ -43,7 +43,7 @@ class Slices:
                 raise SettingsError(f"Channel {channel} was asked for, but the image has no channels. Leave it out.")
         elif channel is not None or not rgb:
             volume = volume.select("c", _channel(volume, channel))
-        self._data = volume.data
+        self._data = volume.as_seen()
         *self._shape, height, width = label_shape(volume)
         self._along = volume.axes.index(along) if along else None
         self.size = (height, width)

@@ -175,7 +175,7 @@ def read_pair(
     """
     image = reader(image_path)
     spacing = image.spacing if image.has_spacing else None
-    data, remarks = np.asarray(image.data), ()
+    data, remarks = np.asarray(image.as_seen()), ()
     if label_path is None:
         labels = unlabelled(data.shape[:-1] if image.axes.endswith("c") else data.shape)
     else:
