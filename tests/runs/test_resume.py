@@ -116,7 +116,7 @@ def test_labels_of_unknown_origin_do_not_pass_for_finished(capsys):
     labels = io.read("out/a.nii.gz")
     io.write(Volume(labels.data, "zyx", labels.affine, labels.classes), "out/a.nii.gz")
     said, _ = resumed(capsys)
-    assert "a.nii.gz: kept, 'a.nii.gz' does not say how it was made. Delete it" in said
+    assert "a.nii.gz: kept, 'a.nii.gz' does not say how it was made. Move it away" in said
 
 
 def test_labels_without_the_side_file_that_they_need_are_made_again(capsys):

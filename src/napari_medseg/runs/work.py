@@ -67,22 +67,23 @@ def use(name: str) -> UsedModel:
     ModelError
         If there is none, or it is damaged.
     """
-    card = models.load_card(models.find(name))
-    _load(name, card.sha256)
+    path = models.find(name)
+    card = models.load_card(path)
+    _load(path, card.sha256)
     return UsedModel(card.name, card.sha256, card.architecture)
 
 
 @lru_cache(maxsize=8)
-def _load(name: str, sha256: str) -> TrainedModel:
-    """The model of that name; loaded once per process."""
-    model = models.load(models.find(name))
+def _load(path: Path, sha256: str) -> TrainedModel:
+    """The model in a file; loaded once per process."""
+    model = models.load(path)
     if model.card.sha256 != sha256:
-        raise ModelError(f"The model '{name}' is not the one that the run began with. Start the run again.")
+        raise ModelError(f"The model '{model.card.name}' is not the one that the run began with. Start the run again.")
     return model
 
 
 def _loaded(task: Task) -> list[TrainedModel]:
-    return [_load(model.name, model.sha256) for model in task.models]
+    return [_load(models.find(model.name), model.sha256) for model in task.models]
 
 
 def segment_job(task: Task) -> Job[Record]:
