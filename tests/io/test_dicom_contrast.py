@@ -84,6 +84,13 @@ def test_slices_of_several_settings_are_not_one_volume(slice_file, elements, sen
             io.read(chosen)
 
 
+def test_counted_numbers_are_never_almost_equal(slice_file):
+    for z, time in enumerate((200, 201)):
+        path = slice_file(f"{z}", (0, 0, 2.0 * z), TemporalPositionIdentifier=time)
+    with pytest.raises(FileError, match=r"temporal position \(200, 201\)"):
+        io.read(path)
+
+
 def test_an_axis_is_complete_at_every_position(slice_file):
     for z, times in enumerate(((1, 2), (2, 3))):
         for time in times:

@@ -80,3 +80,20 @@ def test_other_pixels_of_one_identifier_and_place_are_named(slice_file):
         path = slice_file(name, (0, 0, 5), value, SOPInstanceUID="1.2.3")
     with pytest.raises(FileError, match="'a' and 'b' have the same identifier and place, but other pixels"):
         io.read(path.parent)
+
+
+@pytest.mark.parametrize(
+    ("elements", "sentence"),
+    [
+        ({"PixelSpacing": [2, 2]}, r"'IM3' has 4 x 5 pixels of 2 x 2 mm, 'IM\d' 4 x 5 pixels of 1.5 x 0.5 mm"),
+        ({"Rows": 2, "Columns": 10}, "'IM3' has 2 x 10 pixels"),
+        ({"ImagePositionPatient": None}, "'IM3' has no position in space"),
+    ],
+)
+def test_slices_of_another_grid_are_not_left_out_without_a_word(slice_file, elements, sentence):
+    path = three(slice_file)
+    slice_file("IM3", (0, 0, 6.0), **elements)
+    with pytest.raises(FileError, match=sentence):
+        io.read(path)
+    with pytest.raises(FileError, match="holds 2 series or orientations"):
+        io.read(path.parent)

@@ -182,19 +182,35 @@ def _series_of(path: Path) -> list[Frame]:
 
 
 def _check_kinds(path: Path, group: list[Frame], frames: list[Frame]) -> None:
-    """Refuse images of another kind at positions of their own: they may be the rest of the volume."""
+    """Refuse other images of the series at positions of their own: they may be the rest of the volume."""
     first = group[0]
     if first.position is None:
         return
     places = np.unique([frame.position for frame in group], axis=0)
-    others = [frame for frame in frames if frame.kind != first.kind and _alike(frame, first)]
+    others = [frame for frame in frames if _same_stack(frame, first) and not _fit(first, frame)]
     for frame in others:
-        if np.linalg.norm(places - frame.position, axis=1).min() > _SAME_PLACE:
+        if frame.position is None or np.linalg.norm(places - frame.position, axis=1).min() > _SAME_PLACE:
             raise FileError(
-                f"The slices of the series of '{path.name}' differ: '{frame.path.name}' is of "
-                f"{kind_words(frame.kind, first.kind)}, '{first.path.name}' of {kind_words(first.kind, frame.kind)}. "
-                "Move the images of each kind to a folder of their own."
+                f"The slices of the series of '{path.name}' differ: '{frame.path.name}' has {_traits(frame, first)}, "
+                f"'{first.path.name}' {_traits(first, frame)}. Move the images of each kind to a folder of their own."
             )
+
+
+def _same_stack(frame: Frame, first: Frame) -> bool:
+    """Whether an image may belong to the volume of another: same series, and same direction or none."""
+    same = np.allclose(frame.directions, first.directions, rtol=0, atol=_SAME_DIRECTION)
+    placed = frame.position is not None
+    return frame.series.uid == first.series.uid and (same if placed else frame.shape == first.shape)
+
+
+def _traits(frame: Frame, other: Frame) -> str:
+    """In what an image differs from another of its series."""
+    if frame.kind != other.kind:
+        return kind_words(frame.kind, other.kind)
+    if frame.position is None or other.position is None:
+        return "no position in space" if frame.position is None else "one"
+    size = "{:.4g} x {:.4g} mm".format(*frame.spacing) if frame.spacing else "unknown size"
+    return f"{frame.shape[0]} x {frame.shape[1]} pixels of {size}"
 
 
 def _frames_next_to(path: Path, other: Path) -> list[Frame]:

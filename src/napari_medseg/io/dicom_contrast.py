@@ -56,6 +56,8 @@ class Contrast:
         Whether images that differ in it make an axis; if not, they are of different kinds and never in one volume.
     steady : bool
         Whether it also agrees from slice to slice of one volume.
+    measured : bool
+        Whether numbers that are almost equal are one setting of the scanner.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Contrast:
     private: tuple[tuple[int, str, int], ...] = ()
     orders: bool = True
     steady: bool = True
+    measured: bool = False
 
 
 KINDS = (
@@ -93,7 +96,7 @@ KINDS = (
 
 AXES = (
     Contrast("temporal position", ("FrameContentSequence.TemporalPositionIndex", "TemporalPositionIdentifier")),
-    Contrast("echo time", ("MREchoSequence.EffectiveEchoTime", "EffectiveEchoTime", "EchoTime")),
+    Contrast("echo time", ("MREchoSequence.EffectiveEchoTime", "EffectiveEchoTime", "EchoTime"), measured=True),
     Contrast("echo number", ("EchoNumbers",)),
     Contrast(
         "b-value",
@@ -104,6 +107,7 @@ AXES = (
             (0x0043, "GEMS_PARM_01", 0x39),
             (0x0065, "Image Private Header", 0x09),
         ),
+        measured=True,
     ),
     Contrast(
         "gradient direction",
@@ -113,12 +117,12 @@ AXES = (
         ),
         ((0x0019, "SIEMENS MR HEADER", 0x0E), (0x0065, "Image Private Header", 0x37)),
     ),
-    Contrast("gradient direction along x", private=((0x2005, "Philips MR Imaging DD 001", 0xB0),)),
-    Contrast("gradient direction along y", private=((0x2005, "Philips MR Imaging DD 001", 0xB1),)),
-    Contrast("gradient direction along z", private=((0x2005, "Philips MR Imaging DD 001", 0xB2),)),
-    Contrast("gradient direction along x", private=((0x0019, "GEMS_ACQU_01", 0xBB),)),
-    Contrast("gradient direction along y", private=((0x0019, "GEMS_ACQU_01", 0xBC),)),
-    Contrast("gradient direction along z", private=((0x0019, "GEMS_ACQU_01", 0xBD),)),
+    Contrast("gradient direction along x", private=((0x2005, "Philips MR Imaging DD 001", 0xB0),), steady=False),
+    Contrast("gradient direction along y", private=((0x2005, "Philips MR Imaging DD 001", 0xB1),), steady=False),
+    Contrast("gradient direction along z", private=((0x2005, "Philips MR Imaging DD 001", 0xB2),), steady=False),
+    Contrast("gradient direction along x", private=((0x0019, "GEMS_ACQU_01", 0xBB),), steady=False),
+    Contrast("gradient direction along y", private=((0x0019, "GEMS_ACQU_01", 0xBC),), steady=False),
+    Contrast("gradient direction along z", private=((0x0019, "GEMS_ACQU_01", 0xBD),), steady=False),
     Contrast("velocity encoding direction", ("MRVelocityEncodingSequence.VelocityEncodingDirection",), steady=False),
     Contrast("inversion time", ("MRModifierSequence.InversionTimes", "InversionTime"), steady=False),
     Contrast("flip angle", ("MRTimingAndRelatedParametersSequence.FlipAngle", "FlipAngle"), steady=False),
@@ -247,7 +251,7 @@ def separate(path: Path, slices: list[list[Frame]]) -> tuple[list[list[Frame]], 
     varying = []
     keys: dict[int, list[Value]] = {id(frame): [] for frame in frames}
     for k, row in enumerate(AXES):
-        settings = _settings(frame.contrast[k] for frame in frames)
+        settings = _settings((frame.contrast[k] for frame in frames), row.measured)
         within = any(len({settings[frame.contrast[k]] for frame in slice_}) > 1 for slice_ in slices)
         if len(set(settings.values())) == 1 or not (within or row.steady):
             continue
@@ -264,15 +268,18 @@ def separate(path: Path, slices: list[list[Frame]]) -> tuple[list[list[Frame]], 
         return [_sortable(value) for value in keys[id(frame)]], frame.order
 
     ordered = [sorted(slice_, key=order) for slice_ in slices]
-    return ordered, tuple(dict.fromkeys(varying))
+    names = dict.fromkeys(varying)
+    if len(names) > 1:
+        names.pop("dimension index", None)  # the others say what it counts
+    return ordered, tuple(names)
 
 
-def _settings(values: Iterable[Value]) -> dict[Value, Value]:
-    """The setting of the scanner that each value stands for: numbers that are almost equal are one."""
+def _settings(values: Iterable[Value], measured: bool) -> dict[Value, Value]:
+    """The setting of the scanner that each value stands for: measured numbers that are almost equal are one."""
     ordered = sorted(set(values), key=_sortable)
     settings = {ordered[0]: ordered[0]}
     for before, value in pairwise(ordered):
-        settings[value] = settings[before] if _alike(before, value) else value
+        settings[value] = settings[before] if measured and _alike(before, value) else value
     return settings
 
 
