@@ -11,7 +11,9 @@ import pytest
 from napari_medseg import io
 from napari_medseg.errors import FileError, VolumeError
 from napari_medseg.io.notes import Notes
-from napari_medseg.volume import Volume
+from napari_medseg.volume import LabelClass, Volume
+
+CLASSES = (LabelClass(1, "one", "#ff0000"),)
 
 
 def quaternion_affine():
@@ -113,9 +115,46 @@ def test_labels_have_the_affine_of_their_image_for_every_reader(tmp_path, kind):
     io.write(volume.like(np.ones((3, 5, 6), np.uint8)), tmp_path / "labels.nii.gz")
     written = nib.load(tmp_path / "labels.nii.gz")
     np.testing.assert_allclose(written.affine, nib.load(tmp_path / "image.nii.gz").affine, rtol=0, atol=1e-6)
-    assert written.shape == image.shape and written.header["sform_code"] == 3
-    if kind != "sheared":
+    assert written.shape == image.shape
+    for code in ("sform_code", "qform_code"):
+        assert written.header[code] == image.header[code]
+    if kind == "qform":
         np.testing.assert_allclose(written.get_qform(), written.affine, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("sform", "qform", "shear"),
+    [(1, 1, 0), (2, 1, 0), (4, 1, 0), (2, 0, 0), (0, 1, 0), (0, 0, 0), (2, 1, 0.01), (2, 0, 0.01), (0, 2, 0.01)],
+)
+@pytest.mark.parametrize("unit", [2, 3])
+def test_labels_carry_both_transforms_of_their_image(tmp_path, sform, qform, shear, unit):
+    turned = quaternion_affine()
+    turned[0, 2] += shear
+    image = nib.Nifti1Image(np.zeros((6, 5, 3), np.int16), np.diag([2.0, 3.0, 4.0, 1.0]))
+    image.set_qform(np.diag([2.0, 3.0, 4.0, 1.0]), qform)
+    image.set_sform(turned, sform)
+    image.header["xyzt_units"] = unit
+    nib.save(image, tmp_path / "image.nii")
+    volume = io.read(tmp_path / "image.nii")
+    io.write(volume.like(np.ones((3, 5, 6), np.uint8), CLASSES), tmp_path / "labels.nii")
+    expected = nib.load(tmp_path / "image.nii").header
+    header = nib.load(tmp_path / "labels.nii").header
+    for name in ("qform_code", "sform_code", "srow_x", "srow_y", "srow_z", "pixdim", "xyzt_units"):
+        np.testing.assert_array_equal(header[name], expected[name])
+    np.testing.assert_array_equal(header.get_qform(), expected.get_qform())
+
+
+def test_a_crop_has_a_transform_of_its_own(tmp_path):
+    image = nib.Nifti1Image(np.zeros((6, 5, 3), np.int16), np.diag([2.0, 3.0, 4.0, 1.0]))
+    image.set_sform(quaternion_affine(), 2)
+    nib.save(image, tmp_path / "image.nii")
+    volume = io.read(tmp_path / "image.nii")
+    cropped = replace(volume, data=volume.data[1:])
+    moved = replace(volume, affine=np.diag([2.0, 3.0, 5.0, 1.0]))
+    for part in (cropped, moved):
+        back = nib.load(io.write(part, tmp_path / "part.nii"))
+        np.testing.assert_allclose(back.get_qform(), part.affine, atol=1e-3)
+        np.testing.assert_allclose(back.get_sform(), part.affine, atol=1e-4)
 
 
 def test_affine_keeps_64_bits_for_us_and_32_for_others(tmp_path, volume):

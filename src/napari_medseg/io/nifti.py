@@ -25,6 +25,21 @@ _MILLIMETRES = {1: 1000.0, 3: 1e-3}  # unit codes metre and micrometre; everythi
 _MAX_HEADER_BYTES = 2**26
 _MAX_DEFLATE_RATIO = 1040  # no deflate stream unpacks to more
 _AXES = {2: "yx", 3: "zyx", 4: "tzyx", 5: "ctzyx"}
+_GEOMETRY = (
+    "qform_code",
+    "sform_code",
+    "quatern_b",
+    "quatern_c",
+    "quatern_d",
+    "qoffset_x",
+    "qoffset_y",
+    "qoffset_z",
+    "srow_x",
+    "srow_y",
+    "srow_z",
+    "xyzt_units",
+)
+_SIZES = slice(0, 4)  # of pixdim: the handedness of the quaternion and the voxel size
 _ERRORS = (ImageFileError, HeaderDataError, WrapStructError, KeyError, TypeError, RuntimeError)
 
 
@@ -64,13 +79,15 @@ def read(path: Path, axes: str | None = None) -> Volume:
     if labels or (integers and notes.classes):
         metadata["labels"] = True
     exact = stored.affine if stored and _rounds_to(stored.affine, affine) else affine
+    metadata["nifti"] = _geometry(header, affine)
     return Volume(checks.native(data), axes or found, exact, notes.classes if integers else (), metadata)
 
 
 def save(volume: Volume, path: Path) -> None:
     """Write a volume as NIfTI-1, with its notes as a header extension.
 
-    The header holds the affine in 32-bit precision, the extension in full.
+    The header holds the affine in 32-bit precision, the extension in full. A volume on the grid of the NIfTI file it
+    came from gets both transforms of that file, so that labels lie on their scan whichever of the two a program takes.
 
     Raises
     ------
@@ -80,17 +97,46 @@ def save(volume: Volume, path: Path) -> None:
     data = _file_order(volume)
     if max(data.shape) > np.iinfo(np.int16).max:
         raise VolumeError(f"NIfTI holds at most 32767 voxels along an axis; the image is {data.shape}. Save as TIFF.")
-    image = nib.Nifti1Image(data, volume.affine, dtype=data.dtype)
-    code = int(volume.metadata.get("space_code", 0)) or 1
-    image.set_sform(volume.affine, code)
-    # a quaternion cannot hold shear
-    if np.allclose(image.get_qform(coded=False), volume.affine, rtol=0, atol=1e-3):
-        image.set_qform(volume.affine, code)
-    image.header.set_xyzt_units("mm")
+    # without an affine nibabel leaves the transforms in the header as they are
+    image = nib.Nifti1Image(data, None, dtype=data.dtype)
+    if not _copy_geometry(volume, image.header):
+        _set_geometry(volume, image)
     if is_labels(volume):
         image.header["intent_code"] = _LABEL_INTENT
     image.header.extensions.append(Nifti1Extension(_COMMENT, Notes.of(volume).to_text().encode()))
     image.to_filename(path)
+
+
+def _geometry(header: nib.Nifti1Header, affine: np.ndarray) -> dict[str, Any]:
+    """Both transforms of a file, field by field, with the grid that they belong to."""
+    fields = {name: header[name].tolist() for name in _GEOMETRY}
+    sizes = header["pixdim"][_SIZES].tolist()
+    shape = list(header.get_data_shape()[:3])
+    return {"fields": fields, "pixdim": sizes, "shape": shape, "affine": affine.tolist()}
+
+
+def _copy_geometry(volume: Volume, header: nib.Nifti1Header) -> bool:
+    """Copy both transforms of the source file, if the volume still lies on its grid."""
+    source = volume.metadata.get("nifti")
+    if not source or list(header.get_data_shape()[:3]) != source["shape"]:
+        return False
+    if not np.allclose(volume.affine, source["affine"], rtol=2**-24, atol=1e-6):
+        return False
+    for name, value in source["fields"].items():
+        header[name] = value
+    header["pixdim"][_SIZES] = source["pixdim"]
+    return True
+
+
+def _set_geometry(volume: Volume, image: nib.Nifti1Image) -> None:
+    """Write the affine as sform, and as qform where a quaternion can hold it."""
+    code = int(volume.metadata.get("space_code", 0)) or 1
+    image.set_sform(volume.affine, code)
+    image.set_qform(volume.affine, 0)
+    # a quaternion cannot hold shear
+    if np.allclose(image.get_qform(coded=False), volume.affine, rtol=0, atol=1e-3):
+        image.set_qform(volume.affine, code)
+    image.header.set_xyzt_units("mm")
 
 
 def _open(path: Path) -> IO[bytes]:
