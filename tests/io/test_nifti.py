@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from napari_medseg import io
+from napari_medseg.cli import main
 from napari_medseg.errors import FileError, VolumeError
+from napari_medseg.io import nifti
 from napari_medseg.io.notes import Notes
 from napari_medseg.volume import LabelClass, Volume
 
@@ -142,6 +144,16 @@ def test_labels_carry_both_transforms_of_their_image(tmp_path, sform, qform, she
     for name in ("qform_code", "sform_code", "srow_x", "srow_y", "srow_z", "pixdim", "xyzt_units"):
         np.testing.assert_array_equal(header[name], expected[name])
     np.testing.assert_array_equal(header.get_qform(), expected.get_qform())
+
+
+@pytest.mark.parametrize(("shear", "said"), [(0, False), (0.2, True)])
+def test_convert_says_what_itk_cannot_open(tmp_path, capsys, shear, said):
+    affine = quaternion_affine()
+    affine[0, 2] += shear
+    source = io.write(Volume(np.zeros((3, 5, 6), np.uint8), "zyx", affine), tmp_path / "a.tif")
+    assert main(["convert", str(source), str(tmp_path / "b.nii")]) == 0
+    assert ("ITK cannot open" in capsys.readouterr().err) == said
+    assert bool(nifti.notice(io.read(tmp_path / "b.nii"))) == said
 
 
 def test_a_crop_has_a_transform_of_its_own(tmp_path):

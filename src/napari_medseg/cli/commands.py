@@ -342,8 +342,13 @@ def _facts(path: Path, volume: Volume) -> dict[str, Any]:
 def convert(args: Namespace) -> int:
     """``napari-medseg convert``."""
     from .. import io
+    from ..io import formats, nifti
     from ..runs.outputs import refuse_conflicts
 
     refuse_conflicts([args.source], [args.target])
-    terminal.say(str(io.write(io.read(args.source, axes=args.axes), args.target)))
+    volume = io.read(args.source, axes=args.axes)
+    written = io.write(volume, args.target)
+    terminal.say(str(written))
+    if formats.writable(written).module == "nifti" and (text := nifti.notice(volume)):
+        terminal.complain(text)
     return 0

@@ -39,6 +39,7 @@ _GEOMETRY = (
     "srow_z",
     "xyzt_units",
 )
+_QFORM_TOLERANCE = 1e-3  # mm
 _SIZES = slice(0, 4)  # of pixdim: the handedness of the quaternion and the voxel size
 _ERRORS = (ImageFileError, HeaderDataError, WrapStructError, KeyError, TypeError, RuntimeError)
 
@@ -134,9 +135,27 @@ def _set_geometry(volume: Volume, image: nib.Nifti1Image) -> None:
     image.set_sform(volume.affine, code)
     image.set_qform(volume.affine, 0)
     # a quaternion cannot hold shear
-    if np.allclose(image.get_qform(coded=False), volume.affine, rtol=0, atol=1e-3):
+    if np.allclose(image.get_qform(coded=False), volume.affine, rtol=0, atol=_QFORM_TOLERANCE):
         image.set_qform(volume.affine, code)
     image.header.set_xyzt_units("mm")
+
+
+def notice(volume: Volume) -> str:
+    """One sentence where programs built on ITK cannot open the NIfTI file of a volume; else empty.
+
+    They take only right-angled axes, so not the tilted stacks of a CT gantry.
+    """
+    source = volume.metadata.get("nifti") or {}
+    turned = bool(source) and source["fields"]["qform_code"] > 0 and np.allclose(volume.affine, source["affine"])
+    header = nib.Nifti1Header()
+    header.set_data_shape((1, 1, 1))
+    header.set_qform(volume.affine, 1)
+    if turned or np.allclose(header.get_qform(), volume.affine, rtol=0, atol=_QFORM_TOLERANCE):
+        return ""
+    return (
+        "The axes of the image are not at right angles (a tilted stack); 3D Slicer, ITK-SNAP and other programs built "
+        "on ITK cannot open its NIfTI files. Resample it to an upright grid for them."
+    )
 
 
 def _open(path: Path) -> IO[bytes]:

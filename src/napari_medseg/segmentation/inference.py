@@ -224,6 +224,8 @@ def _context_axis(volume: Volume, model: TrainedModel, context: str) -> str:
 
 
 def _warnings(volume: Volume, model: TrainedModel, along: str) -> tuple[str, ...]:
+    from ..io import nifti
+
     card, found = model.card, []
     if model.context and (not along or volume.data.shape[volume.axes.index(along)] == 1):
         found.append(f"{card.name} also uses the slices before and after; here it does without them.")
@@ -245,6 +247,8 @@ def _warnings(volume: Volume, model: TrainedModel, along: str) -> tuple[str, ...
             "take one "
             "end for the other. Reorient it first."
         )
+    if volume.spatial_axes == "zyx" and (text := nifti.notice(volume)):
+        found.append(text)
     if card.dicom_modality and volume.axes.endswith("c"):
         found.append(f"The image is in colour; {card.name} was trained on grey {card.dicom_modality} images.")
     return tuple(found)
