@@ -88,6 +88,16 @@ def test_scaling_is_applied(tmp_path):
     assert volume.data.dtype == np.float32
 
 
+@pytest.mark.parametrize("offset", [0, np.nan])
+def test_a_slope_of_nan_means_no_scaling(tmp_path, offset):
+    data = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+    path = save(tmp_path / "a.nii", data)
+    patched(patched(path, "scl_slope", np.nan), "scl_inter", offset)
+    volume = io.read(path)
+    assert volume.data.dtype == np.uint8
+    np.testing.assert_array_equal(volume.data, data.T)
+
+
 @pytest.mark.parametrize(("code", "factor"), [(0, 1), (1, 1000), (2, 1), (3, 0.001)])
 def test_affine_is_in_millimetres(tmp_path, code, factor):
     path = save(tmp_path / "a.nii", np.zeros((2, 3, 4)), np.diag([2, 3, 4, 1]), xyzt_units=code)
@@ -212,7 +222,7 @@ def test_old_class_table_is_read_for_labels_that_lost_their_notes(tmp_path, labe
         ("dim", [7, 2, 2, 2, 1, 1, 1, 2], "7 axes"),
         ("datatype", 1792, "complex128"),
         ("datatype", 77, "damaged"),
-        ("scl_slope", np.nan, "not a number"),
+        ("scl_slope", np.inf, "not a number"),
         ("scl_inter", np.inf, "not a number"),
         ("vox_offset", 1e30, "at byte"),
         ("srow_x", 0, "not invertible"),

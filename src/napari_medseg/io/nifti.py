@@ -169,8 +169,10 @@ def _open_image(path: Path, stream: IO[bytes]) -> nib.Nifti1Image:
     image_class = nib.Nifti2Image if second else nib.Nifti1Image
     stream.seek(0)
     header = image_class.header_class.from_fileobj(stream, check=False)
-    if not np.isfinite([header["scl_slope"], header["scl_inter"]]).all():
-        raise FileError(f"'{path.name}' scales its voxels by {header['scl_slope']}, not a number. Repair its header.")
+    slope, offset = float(header["scl_slope"]), float(header["scl_inter"])
+    # a slope of NaN, as some programs write, means no scaling, like 0
+    if not math.isnan(slope) and not (math.isfinite(slope) and math.isfinite(offset)):
+        raise FileError(f"'{path.name}' scales its voxels by {slope} and {offset}, not a number. Repair its header.")
     if not 0 <= header["vox_offset"] < _MAX_HEADER_BYTES:
         raise FileError(f"'{path.name}' places its voxels at byte {header['vox_offset']}. Its header is damaged.")
     stream.seek(0)
