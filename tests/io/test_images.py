@@ -89,6 +89,26 @@ def test_resolution_of_printers_is_no_voxel_size(tmp_path, unit, known):
     assert volume.has_spacing == known and volume.spacing == pytest.approx((0.2, 0.1) if known else (1, 1))
 
 
+@pytest.mark.parametrize("dpi", [72, 96, 300])
+@pytest.mark.parametrize("imagej", [False, True])
+def test_dots_of_printers_are_not_pixels(tmp_path, dpi, imagej):
+    path = tmp_path / "a.tif"
+    density = round(dpi / 2.54, 3)
+    if imagej:
+        tifffile.imwrite(path, NOISE[0, 0, 0], imagej=True, resolution=(dpi, dpi), metadata={"unit": "inch"})
+    else:
+        tifffile.imwrite(path, NOISE[0, 0, 0], resolution=(density, density), resolutionunit="CENTIMETER")
+    volume = io.read(path)
+    assert not volume.has_spacing and volume.spacing == (1, 1)
+
+
+def test_a_size_known_by_half_is_not_known(tmp_path):
+    metadata = {"axes": "YX", "PhysicalSizeX": 0.3, "PhysicalSizeXUnit": "mm"}
+    tifffile.imwrite(tmp_path / "a.ome.tif", NOISE[0, 0, 0], metadata=metadata)
+    volume = io.read(tmp_path / "a.ome.tif")
+    assert not volume.has_spacing and volume.spacing == (1, 1)
+
+
 def test_unknown_distance_of_slices_makes_the_voxel_size_unknown(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", NOISE[0, 0], photometric="minisblack", resolution=(9, 9), resolutionunit=3)
     assert not io.read(tmp_path / "a.tif").has_spacing

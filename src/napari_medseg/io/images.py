@@ -30,6 +30,8 @@ _MILLIMETRES = {
     "m": 1000.0,
     "inch": 25.4,
 }
+_PRINTERS = (72, 75, 90, 96, 100, 120, 144, 150, 180, 200, 240, 300, 360, 400, 600, 720, 1200, 2400, 4800)  # dpi
+_PRINTED = (_MILLIMETRES["inch"], _MILLIMETRES["cm"])  # units of printer resolutions, in mm
 _CENTIMETRE = 3  # TIFF resolution unit
 _RGB = 2  # TIFF photometric interpretation
 _LARGE_BYTES = 2**32 - 2**26  # beyond this a TIFF needs 64-bit offsets
@@ -42,7 +44,7 @@ def read(path: Path, axes: str | None = None) -> Volume:
     """Read a TIFF, OME-TIFF, PNG or JPEG file.
 
     The voxel size is taken from OME-XML, from ImageJ's description, or from a resolution in centimetres; a resolution
-    in inches, and that of PNG and JPEG, is made for printers and not used. Transparency is dropped.
+    in inches, one that printers have, and that of PNG and JPEG is not used. Transparency is dropped.
 
     Parameters
     ----------
@@ -230,8 +232,16 @@ def _voxel_size(tif: tifffile.TiffFile, ome: ElementTree.Element | None) -> dict
         for a, tag in (("x", "XResolution"), ("y", "YResolution")):
             count, length = tags.valueof(tag, default=(0, 0))
             sizes[a] = unit * length / count if count else 0
+            if unit in _PRINTED and _is_of_printers(sizes[a]):
+                return {}
         sizes["z"] = float(imagej.get("spacing", 0)) * unit
     return {a: mm for a, mm in sizes.items() if math.isfinite(mm) and mm > 0}
+
+
+def _is_of_printers(mm: float) -> bool:
+    """Whether a pixel has the size of a printer's dot: programs write that where nothing was measured."""
+    per_inch = _MILLIMETRES["inch"] / mm if mm > 0 else 0.0
+    return any(abs(per_inch - dpi) < 2e-3 * dpi for dpi in _PRINTERS)
 
 
 def _read_picture(path: Path, axes: str | None) -> Volume:
@@ -255,6 +265,8 @@ def _volume(data: np.ndarray, axes: str, notes: Notes, sizes: Mapping[str, float
     metadata = dict(notes.metadata)
     affine = notes.affine
     if affine is None:
-        affine = np.diag([sizes.get(a, 1.0) for a in "xyz"] + [1.0])
-        metadata["has_spacing"] = all(a in sizes for a in axes if a in "zyx")
+        known = all(a in sizes for a in axes if a in "zyx")
+        # a size known for some axes only would distort the image
+        affine = np.diag([sizes.get(a, 1.0) if known else 1.0 for a in "xyz"] + [1.0])
+        metadata["has_spacing"] = known
     return Volume(checks.native(data), axes, affine, notes.classes, metadata)
