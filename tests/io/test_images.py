@@ -109,6 +109,52 @@ def test_a_size_known_by_half_is_not_known(tmp_path):
     assert not volume.has_spacing and volume.spacing == (1, 1)
 
 
+def test_pages_of_two_kinds_are_told(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        for page, compression in zip(NOISE[0, 0], ("zlib", None, "zlib", None), strict=False):
+            writer.write(page, metadata=None, compression=compression, photometric="minisblack")
+    with pytest.raises(FileError, match="holds 2 images that differ"):
+        io.read(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_white_is_zero_is_turned_over(tmp_path, dtype):
+    data = NOISE[0, 0, 0].astype(dtype)
+    tifffile.imwrite(tmp_path / "a.tif", data, photometric="miniswhite")
+    np.testing.assert_array_equal(io.read(tmp_path / "a.tif").data, np.iinfo(dtype).max - data)
+
+
+def test_white_is_zero_needs_a_largest_value(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 5), np.float32), photometric="miniswhite")
+    with pytest.raises(FileError, match="black as zero"):
+        io.read(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_turned_pages_are_told(tmp_path, orientation):
+    tag = (274, 3, 1, orientation, True)
+    tifffile.imwrite(tmp_path / "a.tif", NOISE[0, 0, 0], extratags=[tag])
+    with pytest.raises(FileError, match="upright"):
+        io.read(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(("orientation", "turns"), [(3, 2), (6, 3), (8, 1)])
+def test_pictures_are_turned_upright(tmp_path, orientation, turns):
+    data = np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)
+    exif = Image.Exif()
+    exif[274] = orientation
+    Image.fromarray(data).save(tmp_path / "a.png", exif=exif)
+    np.testing.assert_array_equal(io.read(tmp_path / "a.png").data, np.rot90(data, turns))
+
+
+def test_colours_with_jpeg_compression_are_colours(tmp_path):
+    pytest.importorskip("imagecodecs")
+    data = np.full((64, 64, 3), (200, 90, 150), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", data, photometric="ycbcr", compression="jpeg")
+    volume = io.read(tmp_path / "a.tif")
+    assert volume.axes == "yxc" and abs(volume.data.astype(int) - data).max() <= 3
+
+
 def test_unknown_distance_of_slices_makes_the_voxel_size_unknown(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", NOISE[0, 0], photometric="minisblack", resolution=(9, 9), resolutionunit=3)
     assert not io.read(tmp_path / "a.tif").has_spacing

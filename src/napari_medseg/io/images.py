@@ -33,7 +33,9 @@ _MILLIMETRES = {
 _PRINTERS = (72, 75, 90, 96, 100, 120, 144, 150, 180, 200, 240, 300, 360, 400, 600, 720, 1200, 2400, 4800)  # dpi
 _PRINTED = (_MILLIMETRES["inch"], _MILLIMETRES["cm"])  # units of printer resolutions, in mm
 _CENTIMETRE = 3  # TIFF resolution unit
-_RGB = 2  # TIFF photometric interpretation
+_WHITE_IS_ZERO, _RGB, _YCBCR = 0, 2, 6  # TIFF photometric interpretations
+_ENCLOSED = {"Thumbnail", "Label", "Macro"}  # pictures that slide scanners put next to the image
+_JPEG_YCBCR = (6, 7)  # TIFF compressions whose decoder turns YCbCr into RGB
 _LARGE_BYTES = 2**32 - 2**26  # beyond this a TIFF needs 64-bit offsets
 _BYTES_PER_PLANE = 64  # what an index entry of an OME-TIFF costs at least
 _PRIVATE_TAG = re.compile(r"TiffTag \d{5}")
@@ -106,15 +108,60 @@ def _read_tiff(path: Path, axes: str | None) -> Volume:
         if ome is not None:
             _check_ome(path, ome)
         series = tif.series[0]
+        _check_pages(path, tif)
         _check_series(path, series)
         data, found = _decode(path, series), series.axes
-        colour = series.keyframe.photometric == _RGB
+        photometric = int(series.keyframe.photometric)
+        colour = photometric in (_RGB, _YCBCR)
+        _check_colours(path, series)
+        _check_orientation(path, series)
         stored = _tiff_notes(tif, ome)
         sizes = _voxel_size(tif, ome)
+    if photometric == _WHITE_IS_ZERO:
+        data = _turned_over(path, data)
     data, found = (data, axes) if axes else _arrange(path, data, found, colour)
     if stored and not axes:
         data, found = restore_axes(data, found, stored.axes)
     return _volume(data, found, stored or Notes(), sizes)
+
+
+def _check_pages(path: Path, tif: tifffile.TiffFile) -> None:
+    """Refuse a file of several images, of which only the first would be read."""
+    others = [series for series in tif.series[1:] if series.name not in _ENCLOSED]
+    others = [series for series in others if not series.keyframe.is_reduced]
+    if others:
+        sizes = " and ".join(str(series.shape) for series in (tif.series[0], *others[:3]))
+        raise FileError(
+            f"'{path.name}' holds {len(others) + 1} images that differ in size, type or compression ({sizes}); one is "
+            "expected. Save each as a file of its own, or all in the same way."
+        )
+
+
+def _check_colours(path: Path, series: tifffile.TiffPageSeries) -> None:
+    """Refuse YCbCr values that the decoder does not turn into RGB."""
+    page = series.keyframe
+    if page.photometric == _YCBCR and page.compression not in _JPEG_YCBCR:
+        raise FileError(f"'{path.name}' holds YCbCr colours without JPEG compression. Save it as an RGB TIFF.")
+
+
+def _check_orientation(path: Path, series: tifffile.TiffPageSeries) -> None:
+    """Refuse pages that are stored turned or mirrored; most programs ignore the tag, some do not."""
+    turned = series.keyframe.tags.valueof("Orientation", default=1)
+    if turned not in (0, 1):
+        raise FileError(
+            f"'{path.name}' is stored turned or mirrored (TIFF orientation {turned}), which programs show differently. "
+            "Save it upright, with orientation 1."
+        )
+
+
+def _turned_over(path: Path, data: np.ndarray) -> np.ndarray:
+    """Values of a white-is-zero image as brightness, as other programs read them."""
+    if data.dtype.kind not in "bu":
+        raise FileError(
+            f"'{path.name}' counts from white to black in values of type {data.dtype}; expected unsigned integers. "
+            "Save it with black as zero."
+        )
+    return np.invert(data)
 
 
 @contextmanager
@@ -245,7 +292,7 @@ def _is_of_printers(mm: float) -> bool:
 
 
 def _read_picture(path: Path, axes: str | None) -> Volume:
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     with checks.damaged(path, Image.DecompressionBombError, *_ERRORS), path.open("rb") as file:
         head = file.read(26)
@@ -255,6 +302,7 @@ def _read_picture(path: Path, axes: str | None) -> Volume:
         with Image.open(file) as image:
             bands = len(image.getbands())
             checks.check_size(path, (image.height, image.width, bands), 4)
+            image = ImageOps.exif_transpose(image)
             if image.mode not in ("1", "L", "I", "F", "I;16", "I;16B", "I;16L"):
                 image = image.convert("L" if image.mode in ("LA", "La") else "RGB")
             data = np.asarray(image)
