@@ -165,3 +165,9 @@ def test_contrast_ignores_a_few_outliers():
     assert 50 < low < 90 and 110 < high < 150
     for flat in (np.zeros((5, 5)), np.full((5, 5), np.nan)):
         assert "contrast_limits" not in layer_tuple(Volume(flat, "yx"), "flat")[1]
+
+
+def test_values_from_white_to_black_are_shown_so(volume):
+    negative = replace(volume, metadata={"photometric": "MONOCHROME1"})
+    assert layer_tuple(negative, "a")[1]["colormap"] == "gray_r"
+    assert "colormap" not in layer_tuple(volume, "a")[1]

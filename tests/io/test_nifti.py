@@ -72,6 +72,14 @@ def test_axes_follow_from_the_number_of_dimensions(tmp_path, shape, axes):
     np.testing.assert_array_equal(volume.data, data.squeeze(others).transpose(ranks))
 
 
+def test_one_time_point_is_not_an_axis(tmp_path):
+    path = save(tmp_path / "a.nii", np.zeros((6, 5, 3, 1), np.uint8))
+    assert io.read(path).axes == "zyx"
+    assert io.read(path, axes="tzyx").data.shape == (1, 3, 5, 6)
+    series = Volume(np.zeros((1, 3, 5, 6), np.uint8), "tzyx")
+    assert io.read(io.write(series, tmp_path / "b.nii")).axes == "tzyx"
+
+
 def test_colours_are_read_as_a_last_axis(tmp_path):
     data = np.random.default_rng(0).integers(0, 255, (2, 3, 4, 3), np.uint8)
     stored = data.view([(name, np.uint8) for name in "RGB"])[..., 0]

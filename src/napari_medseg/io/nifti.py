@@ -73,6 +73,9 @@ def read(path: Path, axes: str | None = None) -> Volume:
     data, found = _time_first(data, found)
     if stored:
         data, found = restore_axes(data, found, stored.axes)
+    elif found == "tzyx" and len(data) == 1 and not axes:
+        # one time point fills the place of an axis and says nothing
+        data, found = data[0], "zyx"
     integers = data.dtype.kind in "iu"
     labels = integers and int(header["intent_code"]) == _LABEL_INTENT
     notes = stored or (Notes(classes=_old_classes(path)) if labels else Notes())
