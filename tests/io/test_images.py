@@ -152,7 +152,8 @@ def test_colours_with_jpeg_compression_are_colours(tmp_path):
     data = np.full((64, 64, 3), (200, 90, 150), np.uint8)
     tifffile.imwrite(tmp_path / "a.tif", data, photometric="ycbcr", compression="jpeg")
     volume = io.read(tmp_path / "a.tif")
-    assert volume.axes == "yxc" and abs(volume.data.astype(int) - data).max() <= 3
+    expected = np.asarray(Image.open(tmp_path / "a.tif").convert("RGB")).astype(int)
+    assert volume.axes == "yxc" and abs(volume.data - expected).max() <= 3
 
 
 def test_unknown_distance_of_slices_makes_the_voxel_size_unknown(tmp_path):
@@ -306,6 +307,26 @@ def test_palette_becomes_colours(tmp_path):
     image.putpalette([10, 20, 30, 40, 50, 60])
     image.save(tmp_path / "a.png")
     assert io.read(tmp_path / "a.png").data.tolist() == [[[10, 20, 30], [40, 50, 60]], [[40, 50, 60], [10, 20, 30]]]
+
+
+def test_palette_that_begins_black_and_has_few_colours_holds_labels(tmp_path):
+    numbers = np.array([[0, 1, 2], [0, 255, 2]], np.uint8)
+    image = Image.fromarray(numbers, "P")
+    image.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0] + [224] * 759)
+    image.save(tmp_path / "a.png")
+    volume = io.read(tmp_path / "a.png")
+    assert volume.axes == "yx" and volume.metadata["labels"]
+    np.testing.assert_array_equal(volume.data, numbers)
+
+
+def test_palette_of_a_picture_stays_a_picture(tmp_path):
+    photo = np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)
+    Image.fromarray(photo).quantize(200).save(tmp_path / "a.png")
+    assert io.read(tmp_path / "a.png").axes == "yxc"
+    grey = Image.fromarray(np.arange(4, dtype=np.uint8).reshape(2, 2), "P")
+    grey.putpalette(np.repeat(np.arange(256), 3).tolist())
+    grey.save(tmp_path / "b.png")
+    assert "labels" not in io.read(tmp_path / "b.png").metadata
 
 
 def test_jpeg(tmp_path):

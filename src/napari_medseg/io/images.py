@@ -21,6 +21,7 @@ from .notes import KEY, Notes, is_labels, restore_axes
 
 if TYPE_CHECKING:
     import tifffile
+    from PIL.Image import Image
 
 _MILLIMETRES = {
     **dict.fromkeys(("um", "µm", "μm", r"\u00B5m", "micron", "microns", "micrometer", "micrometre"), 1e-3),
@@ -36,6 +37,7 @@ _CENTIMETRE = 3  # TIFF resolution unit
 _WHITE_IS_ZERO, _RGB, _YCBCR = 0, 2, 6  # TIFF photometric interpretations
 _ENCLOSED = {"Thumbnail", "Label", "Macro"}  # pictures that slide scanners put next to the image
 _JPEG_YCBCR = (6, 7)  # TIFF compressions whose decoder turns YCbCr into RGB
+_MOST_LABELS = 32  # a picture with more colours than this is not a label image
 _LARGE_BYTES = 2**32 - 2**26  # beyond this a TIFF needs 64-bit offsets
 _BYTES_PER_PLANE = 64  # what an index entry of an OME-TIFF costs at least
 _PRIVATE_TAG = re.compile(r"TiffTag \d{5}")
@@ -292,21 +294,35 @@ def _is_of_printers(mm: float) -> bool:
 
 
 def _read_picture(path: Path, axes: str | None) -> Volume:
-    from PIL import Image, ImageOps
+    from PIL import Image as pillow
+    from PIL import ImageOps
 
-    with checks.damaged(path, Image.DecompressionBombError, *_ERRORS), path.open("rb") as file:
+    with checks.damaged(path, pillow.DecompressionBombError, *_ERRORS), path.open("rb") as file:
         head = file.read(26)
         if head[1:4] == b"PNG" and head[24:25] == b"\x10" and head[25] != 0:
             raise FileError(f"'{path.name}' is a PNG with 16-bit colours, which would be cut to 8. Save it as TIFF.")
         file.seek(0)
-        with Image.open(file) as image:
+        with pillow.open(file) as image:
             bands = len(image.getbands())
             checks.check_size(path, (image.height, image.width, bands), 4)
             image = ImageOps.exif_transpose(image)
-            if image.mode not in ("1", "L", "I", "F", "I;16", "I;16B", "I;16L"):
+            labels = _is_label_picture(image)
+            if not labels and image.mode not in ("1", "L", "I", "F", "I;16", "I;16B", "I;16L"):
                 image = image.convert("L" if image.mode in ("LA", "La") else "RGB")
             data = np.asarray(image)
-    return _volume(data, axes or ("yx" if data.ndim == 2 else "yxc"), Notes(), {})
+    notes = Notes(metadata={"labels": True}) if labels else Notes()
+    return _volume(data, axes or ("yx" if data.ndim == 2 else "yxc"), notes, {})
+
+
+def _is_label_picture(image: Image) -> bool:
+    """Whether a picture with a colour table holds label numbers: few colours, black for background, not grey."""
+    table = image.getpalette() if image.mode == "P" else None
+    if not table:
+        return False
+    colours = np.reshape(table, (-1, 3))
+    used = np.flatnonzero(image.histogram()[: len(colours)])
+    coloured = np.ptp(colours[used], axis=1).any()
+    return len(used) <= _MOST_LABELS and not colours[0].any() and bool(coloured)
 
 
 def _volume(data: np.ndarray, axes: str, notes: Notes, sizes: Mapping[str, float]) -> Volume:
