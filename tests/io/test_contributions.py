@@ -171,3 +171,10 @@ def test_values_from_white_to_black_are_shown_so(volume):
     negative = replace(volume, metadata={"photometric": "MONOCHROME1"})
     assert layer_tuple(negative, "a")[1]["colormap"] == "gray_r"
     assert "colormap" not in layer_tuple(volume, "a")[1]
+
+
+def test_a_folder_is_offered_though_other_files_come_first(slice_file, tmp_path):
+    for number in range(30):
+        (tmp_path / f"{number:02d}.json").write_text("{}")
+    slice_file("x.dcm")
+    assert get_reader(str(tmp_path)) is not None

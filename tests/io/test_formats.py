@@ -52,3 +52,15 @@ def test_a_gzip_file_of_something_else_is_told(tmp_path):
 def test_missing_file_is_told(tmp_path):
     with pytest.raises(FileError, match="cannot be opened"):
         io.read(tmp_path / "a.nii")
+
+
+@pytest.mark.parametrize("name", ["a.hdr", "a.img"])
+def test_half_of_a_pair_is_told(tmp_path, name):
+    (tmp_path / name).write_bytes(bytes(400))
+    with pytest.raises(FileError, match=r"a\.hdr and a\.img"):
+        formats.recognise(tmp_path / name)
+
+
+def test_names_that_are_too_long_are_told(tmp_path):
+    with pytest.raises(FileError, match="shorter"):
+        formats.writable(tmp_path / ("x" * 250 + ".nii.gz"))

@@ -26,7 +26,7 @@ KEY = "medseg"
 """Name under which a layer's metadata keep axes, affine, classes and metadata of its volume."""
 
 _AXES = {2: "yx", 3: "zyx", 4: "tzyx", 5: "tczyx"}
-_LOOKED_AT = 20  # files of a folder that are asked whether they are DICOM
+_LOOKED_AT = 1000  # files of a folder that are asked whether they are DICOM
 _LABEL_NAME = re.compile(r"(^|[^a-z])(labels?|seg|segmentation|mask)$", re.IGNORECASE)
 _LABEL_FOLDER = re.compile(r"(labels?|seg|segmentations?|masks?)($|tr$|ts$)", re.IGNORECASE)
 _UNLISTED = "#9a9a9a"  # a number that is not in the class table

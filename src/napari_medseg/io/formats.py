@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from ..errors import FileError, short
 _FIRST_GROUPS = (b"\x02\0", b"\x08\0")
 _FIRST_TYPES = (b"UL", b"UI", b"OB", b"CS", b"SH", b"LO", b"DA", b"TM", b"DT", b"IS", b"PN")
 _CLUTTER = {".ds_store", "thumbs.db", "desktop.ini"}
+_LONGEST_NAME = 220  # bytes; file systems allow 255, and files are first written under a longer name
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,12 @@ def recognise(path: Path) -> Format:
     # DICOM files often have no ending at all, or a number
     if found and found.module == "dicom":
         return found
+    if path.suffix.lower() in (".hdr", ".img"):
+        raise FileError(
+            f"'{path.name}' is half of a pair, {path.stem}.hdr and {path.stem}.img (Analyze or NIfTI). Turn the pair "
+            "into one .nii file, for example with nibabel: "
+            f"nib.save(nib.load('{path.stem}.img'), '{path.stem}.nii')."
+        )
     raise FileError(
         f"'{path.name}' cannot be read. Expected one of {', '.join(readable_suffixes())} or a folder of DICOM files."
     )
@@ -145,8 +153,14 @@ def writable(path: Path) -> Format:
     Raises
     ------
     FileError
-        If the ending of the name is not one that can be written.
+        If the ending of the name is not one that can be written, or the name is too long.
     """
+    length = len(os.fsencode(path.name))
+    if length > _LONGEST_NAME:
+        raise FileError(
+            f"The name '{path.name[:20]}...' has {length} bytes; expected at most {_LONGEST_NAME}. "
+            "Choose a shorter one."
+        )
     format_ = named(path)
     if format_ is None or not format_.writes:
         endings = ", ".join(suffix for f in FORMATS if f.writes for suffix in f.suffixes)
