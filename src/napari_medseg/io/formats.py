@@ -12,7 +12,7 @@ from ..errors import FileError, short
 _FIRST_GROUPS = (b"\x02\0", b"\x08\0")
 _FIRST_TYPES = (b"UL", b"UI", b"OB", b"CS", b"SH", b"LO", b"DA", b"TM", b"DT", b"IS", b"PN")
 _CLUTTER = {".ds_store", "thumbs.db", "desktop.ini"}
-_LONGEST_NAME = 220  # bytes; file systems allow 255, and files are first written under a longer name
+_LONGEST_NAME = 255  # bytes; what file systems allow
 
 
 @dataclass(frozen=True)
