@@ -287,3 +287,17 @@ def test_other_objects_in_a_folder_are_passed_over(slice_file):
     del directory.Rows
     directory.save_as(path.parent / "DICOMDIR")
     assert io.read(path.parent).axes == "yx"
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [("1.2.840.10008.5.1.4.1.1.481.2", "RT Dose Storage"), ("1.2.840.10008.1.3.10", "Directory")]
+)
+def test_files_without_an_image_are_named_by_their_kind(tmp_path, kind, words):
+    dataset = pydicom.Dataset()
+    dataset.SOPClassUID = kind
+    dataset.SOPInstanceUID = "1.2.3"
+    dataset.file_meta = pydicom.dataset.FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    pydicom.dcmwrite(tmp_path / "a.dcm", dataset, enforce_file_format=True)
+    with pytest.raises(FileError, match=f"of the kind '[^']*{words}[^']*', without an image"):
+        io.read(tmp_path / "a.dcm")

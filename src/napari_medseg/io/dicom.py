@@ -14,7 +14,7 @@ from ..errors import FileError
 from ..volume import LOW_IS_BRIGHT, Volume
 from . import checks, formats
 from .dicom_contrast import kind_words, low_is_bright, separate
-from .dicom_frames import Frame, decode, frames_of, same_pixels, scaled
+from .dicom_frames import Frame, decode, frames_of, same_pixels, scaled, without_image
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _SAME_DIRECTION = 1e-3
@@ -168,7 +168,7 @@ def _series_of(path: Path) -> list[Frame]:
     """The series that a file belongs to, with its neighbours in the folder."""
     own = frames_of(path)
     if not own:
-        raise FileError(f"'{path.name}' is a DICOM file without an image that can be read. Choose an image file.")
+        raise FileError(without_image(path))
     frames = list(own)
     if own[0].position is not None:
         for other in _files(path.parent):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,6 +149,23 @@ def _opened(path: Path, stop_before_pixels: bool = False) -> pydicom.Dataset:
     return dataset
 
 
+def without_image(path: Path) -> str:
+    """Why a DICOM file cannot be opened that holds no image, and what to do.
+
+    Raises
+    ------
+    FileError
+        If it is damaged.
+    """
+    with checks.damaged(path, *_ERRORS):
+        header = _opened(path, stop_before_pixels=True)
+        kind = header.file_meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID")
+        name = kind.name if kind else "unknown"
+    return (
+        f"'{path.name}' is a DICOM file of the kind '{name}', without an image that can be read. Choose an image file."
+    )
+
+
 def same_pixels(a: Path, b: Path) -> bool:
     """Whether two files hold the same stored pixels, byte for byte.
 
@@ -229,7 +247,8 @@ def _numbers(value: Any, keyword: str, length: int) -> tuple[float, ...] | None:
     """`length` finite numbers, None if there are none or the size is 0; the error goes through `checks.damaged`."""
     if value is None or value == "" or value == []:
         return None
-    numbers = tuple(float(v) for v in (value if length > 1 else [value]))
+    several = isinstance(value, Sequence) and not isinstance(value, str)
+    numbers = tuple(float(each) for each in (value if several else [value]))
     fits = len(numbers) == length and all(map(math.isfinite, numbers))
     if keyword == "PixelSpacing":
         if not any(numbers):
