@@ -93,7 +93,7 @@ def test_files_that_hold_no_settings_are_refused(tmp_path, text, sentence):
     path.write_text(text)
     with pytest.raises(MedsegError, match=sentence):
         read_settings(path)
-    with pytest.raises(FileError, match="cannot be read"):
+    with pytest.raises(FileError, match="does not exist"):
         read_settings(tmp_path / "absent.json")
 
 

@@ -110,7 +110,7 @@ def test_axes_are_asked_for_where_the_file_does_not_tell(dock, tmp_path):
     np.save(tmp_path / "raw.npy", np.random.default_rng(0).normal(size=(3, 16, 12, 2)))
     d = dock()
     d.open(tmp_path / "raw.npy")
-    assert not d.form.run.isEnabled() and "axes='cyx'" in d.form.hint.text() and not d.form.axes.isHidden()
+    assert not d.form.run.isEnabled() and "cyx for coils" in d.form.hint.text() and not d.form.axes.isHidden()
     d.form.axes.setText("cyx")
     d.form.axes.editingFinished.emit()
     d.settle()
