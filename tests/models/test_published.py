@@ -157,3 +157,10 @@ def test_files_that_would_unpack_to_more_than_their_size_are_refused(litenext_st
             target.writestr(name, source.read(name))
     with pytest.raises(ModelError, match=r"'packed\.pt' is damaged"):
         models.read_checkpoint(packed)
+
+
+def test_a_dictionary_that_wraps_itself_is_refused():
+    state: dict = {}
+    state["state_dict"] = state
+    with pytest.raises(ModelError):
+        models.from_published("litenext", state)

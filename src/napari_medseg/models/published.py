@@ -40,6 +40,7 @@ _DAMAGED = (
     AssertionError,
 )
 _WRAPPERS = ("model_state_dict", "state_dict", "model")
+_MOST_WRAPPERS = 8  # a dictionary that wraps itself would go on for ever
 _LEADING = re.compile(r"^((module|model|net|student)\.)+")
 
 
@@ -159,9 +160,11 @@ def _weights(state: Mapping[str, Any], dropped: str) -> dict[str, Any]:
 
 def _unwrapped(state: Mapping[str, Any]) -> Mapping[str, Any]:
     """The innermost dictionary of those that training wraps around the weights."""
-    for key in _WRAPPERS:
-        if isinstance(state.get(key), Mapping):
-            return _unwrapped(state[key])
+    for _ in range(_MOST_WRAPPERS):
+        inner = next((state[key] for key in _WRAPPERS if isinstance(state.get(key), Mapping)), None)
+        if inner is None:
+            break
+        state = inner
     return state
 
 
