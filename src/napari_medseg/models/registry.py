@@ -146,7 +146,7 @@ def architecture(name: str) -> Architecture:
     Raises
     ------
     ModelError
-        If there is none of that name.
+        If it does not exist.
     """
     if name not in ARCHITECTURES:
         raise ModelError(f"The architecture '{name}' does not exist; choose one of {', '.join(ARCHITECTURES)}.")
