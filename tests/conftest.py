@@ -35,16 +35,26 @@ def pytest_collection_modifyitems(items):
     items.sort(key=place)
     if not has_display():
         for item in items:
-            if "make_napari_viewer" in item.fixturenames:
+            if {"make_napari_viewer", "viewer"} & set(item.fixturenames):
                 item.add_marker(pytest.mark.skip(reason="napari's canvas needs a display: install xvfb"))
+
+
+def trim():
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+@pytest.fixture(scope="session")
+def give_back():
+    """Callable: returns freed memory to the system."""
+    return trim
 
 
 @pytest.fixture(scope="module", autouse=True)
 def memory_given_back():
     """Return what a file of tests has freed: else a process stays as large as it was for the largest test."""
     yield
-    if platform.libc_ver()[0] == "glibc":
-        ctypes.CDLL(None).malloc_trim(0)
+    trim()
 
 
 @pytest.fixture(autouse=True)

@@ -1,12 +1,20 @@
 import gc
 import os
+import shutil
 import sys
 import threading
 
+import napari
 import npe2
 import pytest
 import torch
-from napari.settings import NapariSettings
+from app_model import Application
+from napari._app_model._app import NapariApplication, _napari_names
+from napari._qt._qapp_model.qactions import init_qactions
+from napari._qt.qt_viewer import QtViewer
+from napari._qt.threads.status_checker import StatusChecker
+from napari.plugins import _initialize_plugins
+from napari.settings import NapariSettings, get_settings
 from qtpy.QtCore import QThreadPool
 from qtpy.QtWidgets import QApplication
 from torch import nn
@@ -16,7 +24,7 @@ from napari_medseg.models.registry import ARCHITECTURES, Architecture
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.segmentation import consensus, inference
 from napari_medseg.volume import LabelClass
-from napari_medseg.widgets.kit import jobs, tuning
+from napari_medseg.widgets.kit import jobs, painting, shelf, tuning
 
 BINDINGS = ("PyQt5", "PyQt6", "PySide6")
 CLASSES = (LabelClass(1, "everything", "#e64b35"),)
@@ -52,6 +60,70 @@ def done_once():
         gc.unfreeze()
 
 
+class Window:
+    """One window of napari after the other: the next test gets this one, swept, or a new one if it was closed."""
+
+    def __init__(self):
+        self._viewer = None
+
+    def open(self):
+        if self._viewer is None:
+            self._viewer = napari.Viewer(show=False, show_welcome_screen=False)
+            QtViewer._instances.discard(self._viewer.window._qt_viewer)  # make_napari_viewer wants to see none
+            gc.collect()
+            gc.freeze()  # what stays is not gone through after each test
+        return self._viewer
+
+    def sweep(self):
+        """Close the docks, then remove the layers, and forget what the docks remember of the viewer."""
+        viewer = self._viewer
+        if viewer is None or not hasattr(viewer.window, "_qt_window"):
+            self._viewer = None
+            return
+        viewer.window.remove_dock_widget("all")
+        viewer.layers.clear()
+        viewer.dims.ndisplay = 2
+        viewer.scene.camera.reset()
+        viewer.canvas.grid.reset()
+        for known in (shelf._SHELVES, painting._LISTENERS):
+            known.pop(viewer, None)
+        get_settings().reset()
+
+    def close(self):
+        if self._viewer is not None:
+            self._viewer.close()
+        gc.unfreeze()
+
+
+@pytest.fixture(scope="module")
+def window(done_once):
+    """As `make_napari_viewer` does it: commands of an application of its own, and no thread that follows the cursor."""
+    application = NapariApplication("window")
+    application.injection_store.namespace = _napari_names
+    forget_commands()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(NapariApplication, "get_app_model", lambda: application)
+        patch.setattr(StatusChecker, "start", lambda *_: None)
+        found = Window()
+        yield found
+        found.close()
+    Application.destroy("window")
+    forget_commands()
+
+
+def forget_commands():
+    """Let the next window register its commands."""
+    for registered in (_initialize_plugins, init_qactions):
+        registered.cache_clear()
+
+
+@pytest.fixture
+def viewer(window, qtbot):
+    """The window of the tests of this file: opening one for each of them would take longer than all that they do."""
+    yield window.open()
+    window.sweep()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_binding():
     """Fail a run that asked pytest-qt for a Qt binding and was given another one, or two."""
@@ -68,11 +140,19 @@ def without_waiting(monkeypatch):
     monkeypatch.setattr(tuning, "POLL_MS", 20)
 
 
-@pytest.fixture
-def model(own_home):
-    """Two models of the user: one that calls every pixel class 1, and the same one for touching objects."""
+@pytest.fixture(scope="session")
+def two_models(tmp_path_factory):
+    """One that calls every pixel class 1, and the same one for touching objects."""
+    folder = tmp_path_factory.mktemp("two") / "models"
     for name, objects in (("all", False), ("all-objects", True)):
-        save(own_home / "models", name, constant(9), objects=objects)
+        save(folder, name, constant(9), objects=objects)
+    return folder
+
+
+@pytest.fixture
+def model(own_home, two_models):
+    """Two models of the user."""
+    shutil.copytree(two_models, own_home / "models")
     return "all"
 
 
@@ -166,11 +246,10 @@ class Dock:
 
 
 @pytest.fixture
-def dock(make_napari_viewer, model, qtbot):
+def dock(viewer, model, qtbot):
     docks = []
 
     def make(data=None, **options):
-        viewer = make_napari_viewer()
         if data is not None:
             viewer.add_image(data, name="scan", **options)
         docks.append(Dock(viewer, qtbot))

@@ -165,7 +165,7 @@ def one_program():
 
 
 @pytest.fixture
-def dock(make_napari_viewer, model, qtbot, monkeypatch, tmp_path, prepared, figures, one_program):
+def dock(viewer, model, qtbot, monkeypatch, tmp_path, prepared, figures, one_program):
     script = tmp_path / "child.py"
     script.write_text(CHILD)
     words = [sys.executable, str(script)]
@@ -173,7 +173,6 @@ def dock(make_napari_viewer, model, qtbot, monkeypatch, tmp_path, prepared, figu
     docks = []
 
     def make(shape=(SLICES, 40, 48), **options):
-        viewer = make_napari_viewer()
         viewer.add_image(noise(*shape), name="scan", **options)
         docks.append(Dock(viewer, qtbot))
         docks[-1].choose(docks[-1].form.model, "all")
@@ -634,12 +633,11 @@ def test_command_and_settings_are_handed_over(dock, monkeypatch, tmp_path):
 # ---- a child that trains ----
 
 
-def test_adding_a_class_to_the_heart_model(make_napari_viewer, qtbot, answer, one_program):
+def test_adding_a_class_to_the_heart_model(viewer, qtbot, answer, one_program):
     scan = io.read(samples.path("sunnybrook_SC-HF-I-01_ED.nii.gz"))
     cavity = io.read(samples.path("sunnybrook_SC-HF-I-01_ED_label.nii.gz")).data > 0
     rows, columns = (slice(int(at.min()) - 12, int(at.max()) + 12) for at in np.nonzero(cavity.any(0)))
     part = (slice(3, 7), rows, columns)  # a small image: short steps
-    viewer = make_napari_viewer()
     data, options, _ = layer_tuple(scan.like(scan.data[part]), "heart")
     image = viewer.add_image(data, **options)
     _, widget = viewer.window.add_plugin_dock_widget("napari-medseg", "Fine-tune")

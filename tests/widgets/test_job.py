@@ -141,8 +141,7 @@ def test_job_of_a_form_that_is_gone_is_cancelled_unheard(run, owner, qtbot):
     assert heard == [1]
 
 
-def test_nothing_keeps_a_form_whose_job_has_ended(make_napari_viewer, qtbot):
-    make_napari_viewer()
+def test_nothing_keeps_a_form_whose_job_has_ended(viewer, qtbot):
     form, heard = QWidget(), []
     seen = weakref.ref(form)
     jobs.start(counting(2), owner=form, title="Test", on_done=heard.append, on_end=lambda: heard.append("end"))

@@ -65,11 +65,10 @@ class Dock:
 
 
 @pytest.fixture
-def dock(make_napari_viewer, qtbot):
+def dock(viewer, qtbot):
     docks = []
 
     def make(data=None, **options):
-        viewer = make_napari_viewer()
         if data is not None:
             viewer.add_image(data, **{"name": "scan", **options})
         docks.append(Dock(viewer, qtbot))

@@ -7,8 +7,7 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 
 
 @pytest.fixture
-def study(make_napari_viewer, model, qtbot):
-    viewer = make_napari_viewer()
+def study(viewer, model, qtbot):
     y, x = np.mgrid[-1:1:40j, -1:1:48j]
     viewer.add_image((100 * (x**2 + y**2 < 0.4) + 5).astype(np.float32), name="scan")
     _, widget = viewer.window.add_plugin_dock_widget("napari-medseg", "Acceleration study")
