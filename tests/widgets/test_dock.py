@@ -14,8 +14,9 @@ NAMES = ("Segment", "Reconstruct", "Acceleration study", "Fine-tune")
 
 
 @pytest.fixture
-def opened(viewer, model, qtbot):
-    """A viewer with an image, and its docks by name."""
+def opened(make_napari_viewer, model, qtbot):
+    """A viewer with an image, and its docks by name; that nothing keeps the viewer is looked at after the test."""
+    viewer = make_napari_viewer()
     viewer.add_image(np.random.default_rng(0).random((3, 40, 48), np.float32), name="scan")
     docks = {name: viewer.window.add_plugin_dock_widget("napari-medseg", name)[1] for name in NAMES}
     qtbot.waitUntil(lambda: not any(dock.busy for dock in docks.values()), timeout=60000)
