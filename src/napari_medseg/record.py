@@ -126,7 +126,6 @@ class Record:
     place : mapping
         Where it was computed: device, batch. Decides nothing.
     seconds : float
-    peak_mb : int
     warnings : tuple of str
     figures : mapping
         Numbers that the run found.
@@ -153,7 +152,6 @@ class Record:
     place: Mapping[str, Any] = field(default_factory=dict)
     outputs: tuple[Item, ...] = _many(Item)
     seconds: float = 0.0
-    peak_mb: int = 0
     warnings: tuple[str, ...] = _many(str)
     figures: Mapping[str, Any] = field(default_factory=dict)
     reviewed: tuple[int, ...] = _many(int)
