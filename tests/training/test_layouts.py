@@ -134,6 +134,33 @@ def test_isic_finds_the_folders_of_a_split(tmp_path):
         read(folder, "isic", split="test")
 
 
+def test_isic_2017_as_it_is_unpacked(tmp_path):
+    folder = tmp_path / "ISIC2017"
+    for split, part in (("Training", "Training"), ("Test_v2", "Test_v2")):
+        save(folder / f"ISIC-2017_{split}_Data" / "ISIC_0000000.jpg", picture())
+        save(folder / f"ISIC-2017_{split}_Data" / "ISIC_0000000_superpixels.png", picture())
+        save(folder / f"ISIC-2017_{part}_Part1_GroundTruth" / "ISIC_0000000_segmentation.png", blob())
+        (folder / f"ISIC-2017_{part}_Part2_GroundTruth").mkdir()
+        (folder / f"ISIC-2017_{split}_Data" / "Thumbs.db").touch()
+    (folder / "ISIC-2017_Training_Part3_GroundTruth.csv").touch()
+    (folder / "__MACOSX" / "ISIC-2017_Training_Data").mkdir(parents=True)
+    for split in ("train", "test"):
+        (entry,) = read(folder, "isic", split=split)
+        assert entry.case == "ISIC_0000000"
+        np.testing.assert_array_equal(entry.labels > 0, blob())
+    save(folder / "ISIC2018_Task1-2_Training_Input" / "a.jpg", picture())
+    with pytest.raises(FileError, match="The years share images"):
+        read(folder, "isic", split="train")
+
+
+def test_isic_2016_in_the_folders_of_its_archives(tmp_path):
+    data, truth = "ISBI2016_ISIC_Part1_Training_Data", "ISBI2016_ISIC_Part1_Training_GroundTruth"
+    save(tmp_path / "set" / data / data / "ISIC_0000000.jpg", picture())
+    save(tmp_path / "set" / truth / truth / "ISIC_0000000_Segmentation.png", blob())
+    (tmp_path / "set" / "ISBI2016_ISIC_Part3B_Training_Data").mkdir()
+    assert [entry.case for entry in read(tmp_path / "set", "isic", split="train")] == ["ISIC_0000000"]
+
+
 def test_glas_reads_glands_and_patients(tmp_path):
     folder = tmp_path / "Warwick_QU_Dataset"
     glands = np.zeros((12, 10), np.uint8)
@@ -175,6 +202,8 @@ def test_dsb2018_numbers_the_nuclei(tmp_path):
         assert entry.image.shape == (12, 10, 3) and entry.case == "0a7d30b2"
         np.testing.assert_array_equal(entry.labels > 0, (first + second) > 0)
         assert [int(entry.objects[p]) for p in ((1, 1), (3, 3), (8, 7), (0, 0))] == [1, 2, 2, 0]
+    (tmp_path / "stage1_train" / "__MACOSX").mkdir()
+    assert len(read(tmp_path, "dsb2018")) == 1
     shutil.rmtree(case / "masks")
     with pytest.raises(FileError, match="as in stage 1"):
         read(tmp_path, "dsb2018")
@@ -214,6 +243,7 @@ def sunnybrook(tmp_path, request):
     images.mkdir(parents=True)
     for path in stack[1:8]:  # 39 to 159
         shutil.copy(path, images / path.name.replace("IM-0001", "IM-0004"))
+        (images / f"._{path.name}").write_bytes(b"\0\5\x16\7")
     for number, kind in ((79, "i"), (79, "o"), (99, "i"), (119, "i"), (119, "o")):
         contour(drawn / "contours-manual" / "IRCCI-expert" / f"IM-0001-{number:04d}-{kind}contour-manual.txt", kind)
     return folder
@@ -258,6 +288,9 @@ def test_lits_pairs_numbers_in_order(tmp_path):
         for name, data in (("volume", image), ("segmentation", (image % 3).astype(np.uint8))):
             saved = nib.Nifti1Image(data, np.diag([0.7, 0.7, 2.5, 1]))
             nib.save(saved, tmp_path / "LiTS" / batch / f"{name}-{number}.nii")
+    (tmp_path / "LiTS" / "Training Batch 1" / "._volume-0.nii").touch()
+    last = tmp_path / "LiTS" / "Training Batch 2" / "volume-2.nii"
+    last.rename(last.with_name("Volume-2.NII"))
     found = read(tmp_path / "LiTS", "lits")
     assert [e.case for e in found] == ["volume-0", "volume-2", "volume-10"]
     assert found[0].image.shape == (2, 3, 4) and found[0].image[0, 0, 0] == -1000
@@ -267,6 +300,9 @@ def test_lits_pairs_numbers_in_order(tmp_path):
     assert [e.case for e in read(tmp_path / "LiTS", "lits", select={"case": ["volume-0"]})] == ["volume-0"]
     label.unlink()
     with pytest.raises(FileError, match=r"no labels 'segmentation-2\.nii'"):
+        read(tmp_path / "LiTS", "lits")
+    shutil.copy(last.with_name("Volume-2.NII"), tmp_path / "LiTS" / "volume-2.nii")
+    with pytest.raises(FileError, match="have the same number"):
         read(tmp_path / "LiTS", "lits")
 
 

@@ -11,7 +11,7 @@ from ..errors import FileError, short
 
 _FIRST_GROUPS = (b"\x02\0", b"\x08\0")
 _FIRST_TYPES = (b"UL", b"UI", b"OB", b"CS", b"SH", b"LO", b"DA", b"TM", b"DT", b"IS", b"PN")
-_CLUTTER = {".ds_store", "thumbs.db", "desktop.ini"}
+_CLUTTER = {".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir"}
 _LONGEST_NAME = 255  # bytes; what file systems allow
 
 
@@ -94,12 +94,20 @@ def stem(path: Path) -> str:
 
 
 def is_clutter(path: Path) -> bool:
-    """Whether a file is one that macOS or Windows leave in folders: ``._scan.dcm``, ``.DS_Store``, ``Thumbs.db``."""
+    """Whether a file or folder is one that systems leave behind: ``._scan.dcm``, ``.DS_Store``, ``Thumbs.db``."""
     return path.name.startswith("._") or path.name.lower() in _CLUTTER
+
+
+def is_hidden(path: Path) -> bool:
+    """Whether a search of a folder passes over a file or folder: clutter, and what begins with a dot."""
+    return path.name.startswith(".") or is_clutter(path)
 
 
 def is_dicom(path: Path) -> bool:
     """Whether a file is there, can be opened and begins as DICOM files do."""
+    promised = named(path)
+    if promised and promised.module != "dicom":
+        return False
     try:
         return recognise(path).module == "dicom"
     except FileError:

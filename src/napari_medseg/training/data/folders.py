@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,11 @@ from ... import files
 from ...errors import FileError, SettingsError, VolumeError
 from ...io import write
 from ...volume import LabelClass, Volume
+from .pairs import SPLITS
 from .sources import Case, Entry, Source, read_pair
 
 NAME = "dataset.json"
 """The file that lists the cases of a folder."""
-
-SPLITS = ("train", "val", "test")
-"""The parts of a data set."""
 
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
@@ -124,6 +123,16 @@ class LabelledImage:
     name: str = ""
 
 
+def is_listed(folder: Path) -> bool:
+    """Whether a folder has a ``dataset.json`` of this package; those of Decathlon and nnU-Net list no classes so."""
+    path = folder / NAME
+    if not path.exists():
+        return False
+    content = files.read_json(path)
+    foreign = isinstance(content, dict) and "labels" in content and not content.keys() & {"classes", "cases"}
+    return not foreign
+
+
 def read_dataset_file(folder: Path) -> DatasetFile:
     """Read and check the ``dataset.json`` of a folder; the images are not opened.
 
@@ -216,10 +225,10 @@ def listed(folder: Path, source: Source) -> Iterator[Case]:
     if source.split not in ("", *SPLITS):
         raise SettingsError(f"The split is '{source.split}'; choose one of {', '.join(SPLITS)}, or none for all.")
     for case in found.cases:
-        if source.split in ("", case.split):
-            yield Case(case.case, "", lambda case=case: _read_case(folder, case, found.ignore, source.split))
-        elif source.split == "val" and case.held_back:
-            yield Case(case.case, "", lambda case=case: _read_case(folder, case, found.ignore, "val"))
+        held_back = source.split == "val" and bool(case.held_back)
+        if held_back or source.split in ("", case.split):
+            opened = partial(_read_case, folder, case, found.ignore, source.split)
+            yield Case(case.case, "", opened, (folder / NAME, folder / case.image, folder / case.label))
 
 
 def _read_case(folder: Path, case: DatasetCase, ignore: int | None, split: str) -> Entry:
@@ -245,21 +254,6 @@ def _read_case(folder: Path, case: DatasetCase, ignore: int | None, split: str) 
         learnt = set(range(entry.slices) if reviewed is None else reviewed) - set(case.held_back)
         reviewed = tuple(sorted(learnt)) if split == "train" else case.held_back
     return replace(entry, ignore=ignore, reviewed=reviewed, spacing=spacing, divided=bool(case.held_back))
-
-
-def paired(folder: Path, source: Source) -> Iterator[Case]:
-    """The files in ``images`` with those of the same name in ``labels``; if nothing is labelled, just the images."""
-    images, labels = folder / "images", folder / "labels"
-    if not images.is_dir() or (source.label and not labels.is_dir()):
-        raise FileError(f"'{folder}' is not a data set; expected the subfolders images/ and labels/ with files.")
-    if source.split:
-        raise SettingsError(f"'{folder}' has no splits. Add a {NAME}, or leave out 'split'.")
-    # a .json next to an image holds notes of this package
-    for image in sorted(p for p in images.iterdir() if not p.name.startswith(".") and p.suffix != ".json"):
-        label = labels / image.name if source.label else None
-        if label is not None and not label.exists():
-            raise FileError(f"'{image.name}' has no file of the same name in '{labels}'. Give both the same name.")
-        yield Case(image.name, "", lambda image=image, label=label: read_pair(image, label, image.name))
 
 
 def _inside(folder: Path, name: str) -> None:

@@ -6,6 +6,7 @@ import csv
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,14 @@ from ...errors import FileError, SettingsError
 from ...io import images, read
 from ...io.checks import check_size, damaged
 from ...io.kspace import read_kspace
+from ...io.pairing import listing, names
 from ...recon.transforms import centre_crop, ifft2c, rss
-from . import sunnybrook
+from . import pairs, sunnybrook
+from .pairs import Part, content
 from .sources import Case, Entry, Source, npz_arrays, read_pair, unlabelled
 
 _PICTURES = (".bmp", ".jpg", ".jpeg", ".png", ".tif", ".tiff")
+_ISIC_TASKS = ("part1", "task1", "task1-2")
 _ACDC_NAME = re.compile(
     r"case_(?P<case>\d+)_(?:slice(?P<slice_phase>ED|ES)_(?P<index>\d+)|volume_(?P<phase>ED|ES))\.npz"
 )
@@ -41,11 +45,9 @@ def acdc(folder: Path, source: Source) -> Iterator[Case]:
                 f"'{line}' in the list {split}.txt is not a file name of ACDC, such as case_001_sliceED_0.npz or "
                 "case_002_volume_ED.npz. Correct the list."
             )
-        yield Case(
-            found["case"],
-            found["slice_phase"] or found["phase"],
-            lambda path=folder / split / line, found=found: _read_acdc(path, found),
-        )
+        path = folder / split / line
+        phase = found["slice_phase"] or found["phase"]
+        yield Case(found["case"], phase, partial(_read_acdc, path, found), (path,))
 
 
 def _read_acdc(path: Path, found: re.Match[str]) -> Entry:
@@ -66,36 +68,53 @@ def image_mask(folder: Path, source: Source) -> Iterator[Case]:
 def isic(folder: Path, source: Source) -> Iterator[Case]:
     """ISIC 2016 to 2018: ``..Training_Input`` or ``.._Data`` next to ``..Training_GroundTruth``, and so for each split.
 
-    ``ISIC_0000000.jpg`` belongs to ``ISIC_0000000_segmentation.png``.
+    ``ISIC_0000000.jpg`` belongs to ``ISIC_0000000_segmentation.png``. The masks are those of Part 1 (2016 and 2017) or
+    Task 1 (2018).
     """
-    names = {"train": ["Training"], "val": ["Validation"], "test": ["Test"], "": ["Training", "Validation", "Test"]}
-    if source.split not in names:
+    parts = {"train": ["Training"], "val": ["Validation"], "test": ["Test"], "": ["Training", "Validation", "Test"]}
+    if source.split not in parts:
         raise SettingsError(f"ISIC has the splits train, val and test; the source has '{source.split}'.")
     found = False
-    for name in names[source.split]:
-        inputs = [p for end in ("Input", "Data") for p in sorted(folder.glob(f"*_{name}_{end}")) if p.is_dir()]
-        truths = [p for p in sorted(folder.glob(f"*_{name}_GroundTruth")) if p.is_dir() and "Task2" not in p.name]
-        if len(inputs) == len(truths) == 1:
+    for name in parts[source.split]:
+        inputs = _isic_folder(folder, name, ("input", "data"))
+        truths = _isic_folder(folder, name, ("groundtruth",))
+        if inputs and truths:
             found = True
-            yield from _pictures(inputs[0], truths[0])
+            yield from _pictures(inputs, truths)
     if not found:
         raise FileError(
             f"'{folder}' does not hold ISIC's folders for the split '{source.split or 'any'}', such as "
-            "ISIC2018_Task1-2_Training_Input and ISIC2018_Task1_Training_GroundTruth. Choose the folder above them."
+            "ISIC2018_Task1-2_Training_Input and ISIC2018_Task1_Training_GroundTruth, or ISIC-2017_Training_Data and "
+            "ISIC-2017_Training_Part1_GroundTruth. Choose the folder above them."
         )
 
 
+def _isic_folder(folder: Path, split: str, endings: tuple[str, ...]) -> Path | None:
+    """The folder of a split whose name ends so, of the part or task that is about segmentation; None without one."""
+    found = []
+    for path in listing(folder):
+        words = path.name.lower().split("_")
+        task = next((word for word in words if word.startswith(("part", "task"))), "task1")
+        fits = split.lower() in words and words[-1] in endings and task in _ISIC_TASKS
+        if fits and path.is_dir():
+            found.append(path)
+    if len(found) > 1:
+        raise FileError(
+            f"'{folder}' holds several folders of ISIC for the split {split}: {names(found)}. The years share "
+            "images: leave one of them."
+        )
+    return found[0] if found else None
+
+
 def _pictures(images_folder: Path, masks_folder: Path) -> Iterator[Case]:
-    """Pairs by name; in the folder of masks other files may lie, in that of images superpixels."""
-    masks: dict[str, Path] = {}
-    for path in _pictures_in(masks_folder):
-        masks.setdefault(re.sub(r"_(segmentation|mask)$", "", path.stem, flags=re.IGNORECASE), path)
-    for path in _pictures_in(images_folder):
-        if path.stem.endswith("_superpixels"):
-            continue
-        if path.stem not in masks:
-            raise FileError(f"'{path.name}' has no mask in '{masks_folder}', such as {path.stem}_segmentation.png.")
-        yield _picture(path, masks[path.stem])
+    """Pairs by name, in these folders or in the only ones in them, as archives are unpacked."""
+    part = Part("", _unwrapped(images_folder), _unwrapped(masks_folder))
+    yield from pairs.cases(part, reader=images.read, name=lambda path: path.stem)
+
+
+def _unwrapped(folder: Path) -> Path:
+    inside = listing(folder)
+    return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
 
 
 def _picture(image: Path, mask: Path, case: str = "", group: str = "", *, numbered: bool = False) -> Case:
@@ -105,7 +124,7 @@ def _picture(image: Path, mask: Path, case: str = "", group: str = "", *, number
         entry = read_pair(image, mask, name, reader=images.read)
         return replace(entry, objects=entry.labels if numbered else None)
 
-    return Case(name, group, read_it)
+    return Case(name, group, read_it, (image, mask))
 
 
 def glas(folder: Path, source: Source) -> Iterator[Case]:
@@ -118,15 +137,15 @@ def glas(folder: Path, source: Source) -> Iterator[Case]:
     if begins is None:
         raise SettingsError(f"GlaS has the splits train and test; the source has '{source.split}'.")
     patients = _glas_patients(folder / "Grade.csv")
-    names = {path.stem: path for path in _pictures_in(folder)}
-    if not any(stem.endswith("_anno") for stem in names):
+    pictures = {path.stem: path for path in _pictures_in(folder)}
+    if not any(stem.endswith("_anno") for stem in pictures):
         raise FileError(f"'{folder}' holds no labels like train_1_anno.bmp. Choose the folder of GlaS.")
-    for stem, path in names.items():
+    for stem, path in pictures.items():
         if stem.endswith("_anno") or (group := stem.split("_")[0]) not in begins:
             continue
-        if f"{stem}_anno" not in names:
+        if f"{stem}_anno" not in pictures:
             raise FileError(f"'{path.name}' has no labels '{stem}_anno.bmp' in '{folder}'.")
-        yield _picture(path, names[f"{stem}_anno"], patients.get(stem, stem), group, numbered=True)
+        yield _picture(path, pictures[f"{stem}_anno"], patients.get(stem, stem), group, numbered=True)
 
 
 def _glas_patients(path: Path) -> dict[str, str]:
@@ -139,7 +158,7 @@ def _glas_patients(path: Path) -> dict[str, str]:
 def ph2(folder: Path, source: Source) -> Iterator[Case]:
     """PH2: ``IMD003/IMD003_Dermoscopic_Image/IMD003.bmp`` and ``IMD003/IMD003_lesion/IMD003_lesion.bmp``."""
     _no_split(source, "ph2")
-    parts = [path for path in _list(folder) if re.fullmatch(r"IMD\d+", path.name)]
+    parts = [path for path in listing(folder) if re.fullmatch(r"IMD\d+", path.name)]
     if not parts:
         raise FileError(f"'{folder}' holds no folder like IMD003. Choose the folder 'PH2 Dataset images'.")
     for part in parts:
@@ -157,11 +176,12 @@ def dsb2018(folder: Path, source: Source) -> Iterator[Case]:
     """
     _no_split(source, "dsb2018")
     inner = folder / "stage1_train"
-    for part in (path for path in _list(inner if inner.is_dir() else folder) if path.is_dir()):
-        image, masks = part / "images" / f"{part.name}.png", part / "masks"
+    for part in (path for path in listing(inner if inner.is_dir() else folder) if path.is_dir()):
+        image = part / "images" / f"{part.name}.png"
+        masks = part / "masks"
         if not image.is_file() or not masks.is_dir():
             raise FileError(f"'{part}' does not hold images/{part.name}.png and the folder masks/, as in stage 1.")
-        yield Case(part.name, "", lambda image=image, masks=masks: _read_nuclei(image, masks))
+        yield Case(part.name, "", partial(_read_nuclei, image, masks), (image, *_pictures_in(masks)))
 
 
 def _read_nuclei(path: Path, masks: Path) -> Entry:
@@ -178,16 +198,28 @@ def _read_nuclei(path: Path, masks: Path) -> Entry:
 def lits(folder: Path, source: Source) -> Iterator[Case]:
     """LiTS: ``volume-0.nii`` and ``segmentation-0.nii`` (1 liver, 2 tumour), in one folder or in folders of batches."""
     _no_split(source, "lits")
-    names = {path.name.removesuffix(".gz"): path for path in sorted(folder.rglob("*.nii*"))}
-    numbers = sorted(int(m[1]) for name in names if (m := re.fullmatch(r"volume-(\d+)\.nii", name)))
-    if not numbers:
+    volumes = _lits_files(folder, "volume")
+    labels = _lits_files(folder, "segmentation")
+    if not volumes:
         raise FileError(f"'{folder}' holds no file like volume-0.nii. Choose the folder of LiTS.")
-    for number in numbers:
-        image, label = names[f"volume-{number}.nii"], names.get(f"segmentation-{number}.nii")
-        if label is None:
+    for number, image in sorted(volumes.items()):
+        if number not in labels:
             raise FileError(f"'{image.name}' has no labels 'segmentation-{number}.nii'. Copy them next to it.")
         case = f"volume-{number}"
-        yield Case(case, "", lambda image=image, label=label, case=case: read_pair(image, label, case))
+        yield Case(case, "", partial(read_pair, image, labels[number], case), (image, labels[number]))
+
+
+def _lits_files(folder: Path, kind: str) -> dict[int, Path]:
+    """The files of a kind by their numbers."""
+    found: dict[int, Path] = {}
+    for path in content(folder).items:
+        match = re.fullmatch(rf"{kind}-(\d+)\.nii(\.gz)?", path.name.lower())
+        if match and int(match[1]) in found:
+            other = found[int(match[1])]
+            raise FileError(f"'{path}' and '{other}' have the same number. Leave one of them in '{folder}'.")
+        if match:
+            found[int(match[1])] = path
+    return found
 
 
 def fastmri(folder: Path, source: Source) -> Iterator[Case]:
@@ -197,11 +229,11 @@ def fastmri(folder: Path, source: Source) -> Iterator[Case]:
     with `Source.image` ``kspace``, the root of the sum of squares of the transformed k-space, cropped.
     """
     _no_split(source, "fastmri")
-    files = [path for path in _list(folder) if path.suffix == ".h5"]
+    files = [path for path in listing(folder) if path.suffix.lower() == ".h5"]
     if not files:
         raise FileError(f"'{folder}' holds no .h5 files. Choose the folder with the files of one split.")
     for path in files:
-        yield Case(path.stem, "", lambda path=path: _read_fastmri(path, source.image == "kspace"))
+        yield Case(path.stem, "", partial(_read_fastmri, path, source.image == "kspace"), (path,))
 
 
 def _read_fastmri(path: Path, from_kspace: bool) -> Entry:
@@ -225,13 +257,8 @@ def _no_split(source: Source, layout: str) -> None:
         )
 
 
-def _list(folder: Path) -> list[Path]:
-    with damaged(folder):
-        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-
-
 def _pictures_in(folder: Path) -> list[Path]:
-    return [path for path in _list(folder) if path.suffix.lower() in _PICTURES]
+    return [path for path in listing(folder) if path.suffix.lower() in _PICTURES]
 
 
 def _text(path: Path) -> str:

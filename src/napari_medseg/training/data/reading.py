@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from ...errors import FileError, SettingsError
-from . import folders
+from ...io import formats
+from ...io.dicom import series_files
+from . import folders, pairs
 from .layouts import LAYOUTS
-from .sources import Entry, Source, npz_arrays, unlabelled
+from .sources import Case, Entry, Source, npz_arrays, unlabelled
 
 
 def entries(source: Source, root: Path) -> Iterator[Entry]:
@@ -34,31 +36,74 @@ def entries(source: Source, root: Path) -> Iterator[Entry]:
         yield entry
 
 
+def files_of(source: Source, root: Path) -> list[Path]:
+    """The files that `entries` reads, sorted; of a DICOM series all of them.
+
+    Raises
+    ------
+    FileError, SettingsError
+        If the source is missing, or its cases cannot be found.
+    """
+    path = root / source.path
+    if not _is_folder(path, source):
+        return [path]
+    found: set[Path] = set()
+    for case in _cases(path, source):
+        for part in case.files:
+            # layouts read DICOM files one by one
+            whole = part.is_dir() or (not source.layout and formats.is_dicom(part))
+            found.update(series_files(part) if whole else [part])
+    return sorted(found)
+
+
 def _found(path: Path, source: Source) -> Iterator[Entry]:
+    if _is_folder(path, source):
+        yield from _from_folder(path, source)
+    else:
+        yield from _from_npz(path, source)
+
+
+def _is_folder(path: Path, source: Source) -> bool:
+    """Whether a source is a folder; if not, it is an npz file.
+
+    Raises
+    ------
+    FileError, SettingsError
+        If it is neither, or an option does not fit.
+    """
     if source.layout and source.layout not in LAYOUTS:
         raise SettingsError(f"The layout '{source.layout}' does not exist; choose one of {', '.join(LAYOUTS)}.")
     if path.is_dir():
-        yield from _from_folder(path, source)
-    elif path.suffix == ".npz" and path.is_file() and not source.layout:
-        if source.split:
-            raise SettingsError(f"'{path.name}' has no splits. Use 'select' in place of 'split'.")
-        yield from _from_npz(path, source)
-    else:
+        return True
+    if path.suffix.lower() != ".npz" or not path.is_file() or source.layout:
         needed = "a folder" if source.layout else "an .npz file or a folder with images/ and labels/"
         raise FileError(f"'{path}' is not a data set; expected {needed}.")
+    if source.split:
+        raise SettingsError(f"'{path.name}' has no splits. Use 'select' in place of 'split'.")
+    return False
 
 
-def _from_folder(path: Path, source: Source) -> Iterator[Entry]:
+def _cases(path: Path, source: Source) -> Iterator[Case]:
+    """The cases of a folder that `Source.select` keeps."""
     if unknown := {*source.select, *source.repeat} - {"case", "group"}:
         raise SettingsError(
             f"'{path}' is a folder, which 'select' and 'repeat' know by case and group, not by {', '.join(unknown)}."
         )
-    listed = (path / folders.NAME).exists()
-    find = LAYOUTS[source.layout] if source.layout else folders.listed if listed else folders.paired
-    for case in find(path, source):
+    for case in _finder(path, source)(path, source):
         values = {"case": case.name, "group": case.group}
-        if any(values[key] not in chosen for key, chosen in source.select.items()):
-            continue
+        if all(values[key] in chosen for key, chosen in source.select.items()):
+            yield case
+
+
+def _finder(path: Path, source: Source) -> Callable[[Path, Source], Iterator[Case]]:
+    if source.layout:
+        return LAYOUTS[source.layout]
+    return folders.listed if folders.is_listed(path) else pairs.paired
+
+
+def _from_folder(path: Path, source: Source) -> Iterator[Entry]:
+    for case in _cases(path, source):
+        values = {"case": case.name, "group": case.group}
         entry = case.read()
         if not source.label:
             entry = replace(entry, labels=unlabelled(entry.labels.shape), reviewed=None, ignore=None)

@@ -23,8 +23,8 @@ class Source:
     Parameters
     ----------
     path : str
-        An ``.npz`` file; a folder with a ``dataset.json``, see `folders.DatasetFile`; a folder with the subfolders
-        ``images`` and ``labels`` holding files of equal names; or the folder of a published data set, see `layout`.
+        An ``.npz`` file; a folder with a ``dataset.json``, see `folders.DatasetFile`; a folder with images and labels,
+        such as ``images`` and ``labels``, see `pairs.parts`; or the folder of a published data set, see `layout`.
     image, label : str
         Names of the arrays in an npz file. Slices are (n, y, x) or (n, y, x, 3); volumes (n, z, y, x), see `axes`.
         An empty `label` says that no slice holds any labelled object. Some layouts offer a choice of both.
@@ -154,11 +154,14 @@ class Case:
     name, group : str
         `Entry.case` and `Entry.group`.
     read : callable
+    files : tuple of pathlib.Path
+        What is read: files, and folders that hold a DICOM series.
     """
 
     name: str
     group: str
     read: Callable[[], Entry]
+    files: tuple[Path, ...]
 
 
 def read_pair(

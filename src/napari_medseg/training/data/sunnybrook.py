@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from skimage.draw import polygon
 from ...errors import FileError, SettingsError
 from ...io.checks import check_size, damaged
 from ...io.dicom_frames import decode, frames_of, scaled
+from ...io.formats import is_hidden
 from .sources import Case, Entry, Source
 
 _CONTOUR = re.compile(r"IM-\d+-(\d+)-([io])contour-manual\.txt")
@@ -56,7 +58,13 @@ def cases(folder: Path, source: Source) -> Iterator[Case]:
     for study in _studies(folder, source.split):
         group = study.case.split("-", 1)[-1].rsplit("-", 1)[0]
         for number in _with_neighbours(study, drawn):
-            yield Case(study.case, group, lambda study=study, number=number: _read(study, number, drawn))
+            yield Case(study.case, group, partial(_read, study, number, drawn), _files(study, number, drawn))
+
+
+def _files(study: _Study, number: int, drawn: str) -> tuple[Path, ...]:
+    """The image of a number, and its contours; where several images have the number, all of them."""
+    contours = [study.contours[number, kind] for kind in drawn if (number, kind) in study.contours]
+    return (*study.images.get(number, ()), *contours)
 
 
 def _studies(folder: Path, split: str) -> Iterator[_Study]:
@@ -81,7 +89,9 @@ def _images(folder: Path, wanted: set[str]) -> dict[str, dict[int, list[Path]]]:
     """Image files by case and number; the number is the last one of the name."""
     originals = _originals(folder)
     images: dict[str, dict[int, list[Path]]] = {case: defaultdict(list) for case in wanted}
-    for path in sorted(folder.rglob("*.dcm")):
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() != ".dcm" or is_hidden(path):
+            continue
         names = (part for part in path.relative_to(folder).parts[:-1])
         case = next((c for name in names if (c := originals.get(name) or _plain(name)) in wanted), None)
         number = re.search(r"(\d+)$", path.stem)
