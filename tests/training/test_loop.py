@@ -163,6 +163,24 @@ def test_run_folder_of_other_settings_is_refused_and_kept(data, settings, tmp_pa
     run(train_job(settings(card={"task": "only a text"}), folder, root=data))  # texts do not change the weights
 
 
+def test_a_run_does_not_go_on_with_other_data(data, settings, tmp_path):
+    folder = tmp_path / "run"
+    interrupt(train_job(settings(), folder, root=data), 2)
+    before = (data / "train.npz").read_bytes()
+    with np.load(data / "train.npz") as arrays:
+        np.savez(data / "train.npz", **{**arrays, "label": 1 - arrays["label"]})
+    with pytest.raises(SettingsError, match=r"data have changed since .*'train\.npz' has other content"):
+        run(train_job(settings(), folder, root=data))
+    (data / "train.npz").unlink()
+    (data / "train.npz").write_bytes(before)  # the time does not matter
+    run(train_job(settings(), folder, root=data))
+    np.savez(data / "val.npz", image=np.zeros((1, 32, 32), np.uint8), label=np.ones((1, 32, 32), np.uint8))
+    with pytest.raises(SettingsError, match=r"'val\.npz' has other content"):  # nor does it pass for finished
+        run(train_job(settings(), folder, root=data))
+    (folder / "sources.json").unlink()  # of an earlier release
+    run(train_job(settings(), folder, root=data))
+
+
 @pytest.mark.parametrize("content", [b"", b"no checkpoint"])
 def test_damaged_checkpoint_is_refused(data, settings, tmp_path, content):
     interrupt(train_job(settings(), tmp_path / "run", root=data), 2)

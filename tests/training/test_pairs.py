@@ -89,9 +89,7 @@ def test_a_list_of_the_decathlon_is_not_taken_for_ours(tmp_path):
 
 def test_every_image_without_labels_is_counted_and_named(tmp_path):
     put(tmp_path / "set", *(f"images/{n}.jpg" for n in range(7)), "labels/3.png")
-    with pytest.raises(
-        FileError, match="6 of 7 images in .* have no file .*: 0.jpg, 1.jpg, 2.jpg, 4.jpg and 2"
-    ):
+    with pytest.raises(FileError, match=r"6 of 7 images in .* have no file .*: 0.jpg, 1.jpg, 2.jpg, 4.jpg and 2"):
         cases(tmp_path / "set")
 
 

@@ -22,6 +22,7 @@ from .. import files, models
 from ..errors import FileError, ModelError, SettingsError, reason
 from ..progress import Job, Progress
 from . import processes, start
+from .data import changed
 from .planning import plan
 from .reconstruction import Reconstruction
 from .run_record import describe
@@ -34,6 +35,7 @@ SETTINGS = "settings.json"
 LOG = "log.jsonl"
 LAST = "last.pt"
 RECORD = "record.json"
+DATA = "sources.json"
 STOP = "stop"
 _NUMBERS = ("step", "best", "stale", "lines")  # of the state of a run
 _OPTIMIZERS = {"nadam": torch.optim.NAdam, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
@@ -84,10 +86,10 @@ def train_job(settings: TrainSettings | ReconTrainSettings, run: Path, *, root: 
     ----------
     settings : TrainSettings or ReconTrainSettings
     run : pathlib.Path
-        Folder of the run. Receives ``settings.json``, ``log.jsonl`` (one JSON object per validation),
-        ``last.pt`` (everything needed to go on) and ``NAME.safetensors`` with its card (the best weights), at the end
-        ``record.json``, see `Record`. A file
-        ``stop`` in it ends the run before its next step, with the best weights so far.
+        Folder of the run. Receives ``settings.json``, ``sources.json`` (every file that is learnt from, with its hash),
+        ``log.jsonl`` (one JSON object per validation), ``last.pt`` (everything needed to go on) and
+        ``NAME.safetensors`` with its card (the best weights), at the end ``record.json``, see `Record`. A file ``stop``
+        in it ends the run before its next step, with the best weights so far.
     root : pathlib.Path
         Folder that relative data paths start from.
 
@@ -104,8 +106,8 @@ def train_job(settings: TrainSettings | ReconTrainSettings, run: Path, *, root: 
     Raises
     ------
     MedsegError
-        If settings or data do not fit, the folder holds another run or cannot be written to, another process is at work
-        in it, or the loss is not finite any more.
+        If settings or data do not fit, the folder holds another run or one that began with other data, or it cannot be
+        written to, another process is at work in it, or the loss is not finite any more.
     """
     began = time.monotonic()
     device = _device(settings.device)
@@ -196,18 +198,30 @@ class _Trainer:
             )
         self.step, self.best, self.stale, self.lines, self.losses = 0, -math.inf, 0, 0, []
         if processes.rank() == 0:
-            self._prepare_run()
+            self._prepare_run(root)
             for note in self.task.findings(root):
                 _log.info(note)
         self.task.load(root)
 
-    def _prepare_run(self) -> None:
+    def _prepare_run(self, root: Path) -> None:
         path = self.run / SETTINGS
-        if _begun(self.settings, self.run) and not self.settings.trains_like(read_settings(path)):
+        begun = _begun(self.settings, self.run)
+        if begun and not self.settings.trains_like(read_settings(path)):
             raise SettingsError(f"The folder '{self.run}' holds a run with other settings. Choose a new folder.")
+        data = self._data(root)
+        # runs of earlier releases have not noted their data
+        if begun and (self.run / DATA).exists():
+            changed.refuse_changes(self.run, files.load(self.run / DATA, changed.DataFiles), data)
         with _writing(self.run):
+            files.dump(self.run / DATA, data)
             files.dump(path, self.settings)
             (self.run / STOP).unlink(missing_ok=True)
+
+    def _data(self, root: Path) -> changed.DataFiles:
+        """What is learnt from and validated on, and the weights that the run begins with."""
+        settings = self.settings
+        begins = [start.find(settings.start, self.run)] if settings.start else []
+        return changed.describe((*settings.train, *settings.val, *getattr(settings, "replay", ())), root, begins)
 
     def goes_on(self) -> bool:
         """Whether there is a further step, for all that is known now."""

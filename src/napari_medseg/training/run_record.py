@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from .. import models
 from ..errors import MedsegError
 from ..record import Item, Record, UsedModel, file_hash, now, plain, software, without_folders
 from . import start
-from .data.folders import NAME, read_dataset_file
+from .data.reading import files_of
 from .data.sources import Source
 from .settings import RunSettings
 
@@ -52,21 +51,11 @@ def _begun_with(settings: RunSettings, run: Path) -> tuple[UsedModel, ...]:
 
 
 def _item(role: str, source: Source, root: Path) -> Item:
-    """A source of data; hashed where its files are known without looking for them."""
+    """A source of data, with the hash of the files that are read."""
     path = root / source.path
     try:
-        files = list(_files(path))
+        files = files_of(source, root)
         size = sum(file.stat().st_size for file in files)
         return Item(role, path.name, bytes=size, sha256=file_hash(*files) if files else "")
     except (OSError, MedsegError):
         return Item(role, path.name)
-
-
-def _files(path: Path) -> Iterable[Path]:
-    if path.is_file():
-        yield path
-    elif (path / NAME).is_file():
-        yield path / NAME
-        for case in read_dataset_file(path).cases:
-            yield path / case.image
-            yield path / case.label
