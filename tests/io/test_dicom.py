@@ -140,6 +140,25 @@ def test_several_series_are_named_and_a_file_picks_its_own(slice_file):
     assert np.unique(io.read(turned).data) == [3] and io.read(turned).axes == "yx"
 
 
+def test_series_are_listed_so_that_a_person_can_choose(slice_file, tmp_path):
+    for number in (12, 3, 1):
+        facts = {"SeriesInstanceUID": f"1.2.{number}", "SeriesNumber": number, "SeriesDescription": f"scan {number}"}
+        facts |= {"SeriesDate": "20190304", "SeriesTime": f"10{number:02d}30.5"}
+        for k in range(4):
+            slice_file(f"{number}-{k}", (0, 0, 5.0 * (k % 2)), **facts)
+    for k in range(6):
+        slice_file(f"more-{k}", SeriesInstanceUID=f"1.2.4.{k}", SeriesNumber=40 + k, ImagePositionPatient=None)
+    with pytest.raises(FileError) as caught:
+        io.read(tmp_path)
+    said = str(caught.value)
+    first, second = (
+        "'scan 1' (4 of 4 x 5 pixels in 2 slices, series 1, 2019-03-04 10:01, for example 1-0)",
+        "'scan 3' (4",
+    )
+    assert said.index(first) < said.index(second) < said.index("'short axis' (1 of 4 x 5 pixels, series 45, for ")
+    assert said.endswith("Open one file of the series you want.")
+
+
 def test_rescale_gives_output_values(slice_file):
     path = slice_file("a", value=24, RescaleSlope=2, RescaleIntercept=-1024)
     assert io.read(path).data.dtype == np.int16 and np.unique(io.read(path).data) == [-976]

@@ -1,5 +1,6 @@
 """DICOM folders of real people: every file is a slice of the volume, or a sentence names it."""
 
+import os
 import shutil
 
 import numpy as np
@@ -67,6 +68,17 @@ def test_what_macos_and_windows_leave_is_ignored(slice_file):
     assert io.read(path.parent).data.shape == (3, 4, 5)
     assert io.read(path.with_name("1.dcm")).data.shape == (3, 4, 5)
     assert get_reader(str(path.parent)) is not None
+
+
+@pytest.mark.parametrize("name", ["IM0", "z.dcm", "z.0001", "zz.ima2"])
+def test_other_files_do_not_hide_a_series_from_the_viewer(slice_file, name):
+    path = slice_file(name)
+    for k in range(1100):
+        (path.parent / f"{k:04d}.json").touch()
+    os.mkfifo(path.parent / "0000.pipe")
+    assert get_reader(str(path.parent)) is not None
+    path.unlink()
+    assert get_reader(str(path.parent)) is None
 
 
 def test_images_of_one_identifier_are_all_there(slice_file):

@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,6 @@ KEY = "medseg"
 """Name under which a layer's metadata keep axes, affine, classes and metadata of its volume."""
 
 _AXES = {2: "yx", 3: "zyx", 4: "tzyx", 5: "tczyx"}
-_LOOKED_AT = 1000  # files of a folder that are asked whether they are DICOM
 _LABEL_NAME = re.compile(r"(^|[^a-z])(labels?|seg|segmentation|mask)$", re.IGNORECASE)
 _LABEL_FOLDER = re.compile(r"(labels?|seg|segmentations?|masks?)($|tr$|ts$)", re.IGNORECASE)
 _UNLISTED = "#9a9a9a"  # a number that is not in the class table
@@ -47,9 +45,7 @@ def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | 
     """
     first, alone = _first(path), isinstance(path, str) or len(path) == 1
     if first.is_dir():
-        files = sorted(first.iterdir()) if os.access(first, os.R_OK) else []
-        shown = (file for file in files if not formats.is_clutter(file))
-        known = any(formats.is_dicom(file) for file in islice(shown, _LOOKED_AT))
+        known = any(map(formats.is_dicom, _likeliest_first(first)))
     else:
         # raw data have a reader of their own
         known = formats.is_dicom(first) or (alone and formats.named(first) is not None and not is_kspace(first))
@@ -180,6 +176,19 @@ def _plain_affine(axes: str, meta: dict[str, Any]) -> tuple[np.ndarray, bool]:
             k = "xyz".index(a)
             affine[k, [k, 3]] = np.array([abs(size), place]) * (mm or 1.0)
     return affine, any(lengths) or not np.allclose(np.diag(affine), 1)
+
+
+def _likeliest_first(folder: Path) -> list[Path]:
+    """The files of a folder, those first whose names are usual among DICOM files."""
+    if not os.access(folder, os.R_OK):
+        return []
+    files = [path for path in folder.iterdir() if path.is_file() and not formats.is_clutter(path)]
+
+    def unusual(path: Path) -> tuple[bool, bool, str]:
+        ending = path.suffix.lstrip(".")
+        return formats.named(path) is None, bool(ending) and not ending.isdigit(), path.name
+
+    return sorted(files, key=unusual)
 
 
 def _first(path: str | Sequence[str]) -> Path:

@@ -24,6 +24,7 @@ _ROUNDING = 0.1  # of a gap, at most, may be hidden by rounding
 _HEAD = 512  # bytes that tell a text from other content
 _NOT_IN_TEXTS = frozenset({*range(9), *range(14, 27)})
 _SAME_PLACE = 0.1  # mm, between images of different kinds
+_LISTED = 20  # series that are named one by one
 _EVEN = 0.02  # of a gap between slices
 
 
@@ -269,18 +270,35 @@ def _alike(a: Frame, b: Frame) -> bool:
 
 
 def _listed(groups: list[list[Frame]]) -> str:
-    """Names of several series, for a message."""
-    names = [_named(group[0], len(group), groups) for group in groups[:4]]
-    more = f" and {len(groups) - 4} more" if len(groups) > 4 else ""
+    """Several series in the order of their numbers, so that a person can choose, for a message."""
+    ordered = sorted(groups, key=lambda group: group[0].series.number or 0)
+    names = [_named(group, groups) for group in ordered[:_LISTED]]
+    more = f" and {len(groups) - _LISTED} more" if len(groups) > _LISTED else ""
     return f"{len(groups)} series or orientations: {', '.join(names)}{more}"
 
 
-def _named(first: Frame, count: int, groups: list[list[Frame]]) -> str:
+def _named(group: list[Frame], groups: list[list[Frame]]) -> str:
+    """Description, size, number and date of a series, and one of its files."""
+    first = group[0]
     name = f"'{first.series.description or first.series.modality or 'unnamed'}'"
-    alike = [group[0] for group in groups if group[0] is not first and _alike(group[0], first)]
+    alike = [other[0] for other in groups if other[0] is not first and _alike(other[0], first)]
     if alike:
         name += f" of {kind_words(first.kind, alike[0].kind)}"
-    return f"{name} ({count} of {first.shape[0]} x {first.shape[1]}, for example {first.path.name})"
+    facts = [f"{len(group)} of {first.shape[0]} x {first.shape[1]} pixels{_depth(group)}"]
+    if first.series.number is not None:
+        facts.append(f"series {first.series.number}")
+    if first.series.time:
+        facts.append(first.series.time)
+    return f"{name} ({', '.join(facts)}, for example {first.path.name})"
+
+
+def _depth(group: list[Frame]) -> str:
+    """How many slices the images of a series are, if they have places."""
+    if group[0].position is None:
+        return ""
+    positions = np.array([frame.position for frame in group])
+    places = np.unique(np.round(positions, 2), axis=0)
+    return f" in {len(places)} slice{'' if len(places) == 1 else 's'}"
 
 
 def _arrange(path: Path, frames: list[Frame]) -> tuple[list[list[Frame]], np.ndarray, tuple[str, ...]]:

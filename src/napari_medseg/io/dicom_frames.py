@@ -30,11 +30,23 @@ _AXIAL = np.eye(3)[:2]
 
 @dataclass(frozen=True)
 class Series:
-    """What the files of one series share."""
+    """What the files of one series share.
+
+    Parameters
+    ----------
+    uid, modality, description
+        As in its files.
+    number
+        Of the series in its study, or None.
+    time
+        When it was taken, as far as that is known: ``2019-03-04 10:22``; may differ between its files.
+    """
 
     uid: str
     modality: str
     description: str
+    number: int | None = None
+    time: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,6 +223,8 @@ def _frame(
             str(header.get("SeriesInstanceUID", "")),
             str(header.get("Modality") or ""),
             str(header.get("SeriesDescription") or ""),
+            _series_number(header),
+            _series_time(header),
         ),
         shape,
         numbers("PixelMeasuresSequence", "PixelSpacing", 2),
@@ -222,6 +236,21 @@ def _frame(
         found_in(header, level, KINDS),
         found_in(header, level, AXES),
     )
+
+
+def _series_number(header: pydicom.Dataset) -> int | None:
+    found = re.fullmatch(r"\s*(\d{1,9})\s*", str(header.get("SeriesNumber") or ""))
+    return int(found[1]) if found else None
+
+
+def _series_time(header: pydicom.Dataset) -> str:
+    """Day and minute of a series, else of its acquisition, else of its study."""
+    for kind in ("Series", "Acquisition", "Content", "Study"):
+        day = re.match(r"(\d{4})\.?(\d{2})\.?(\d{2})", str(header.get(f"{kind}Date") or ""))
+        if day:
+            minute = re.match(r"(\d{2}):?(\d{2})", str(header.get(f"{kind}Time") or ""))
+            return "-".join(day.groups()) + (f" {minute[1]}:{minute[2]}" if minute else "")
+    return ""
 
 
 def _clock(header: pydicom.Dataset, level: list[pydicom.Dataset]) -> float:
