@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import groupby, pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from pydicom.config import disable_value_validation
@@ -14,17 +13,16 @@ from ..errors import FileError
 from ..volume import LOW_IS_BRIGHT, Volume
 from . import checks, formats
 from .dicom_contrast import kind_words, low_is_bright, separate
-from .dicom_frames import Frame, decode, frames_of, same_pixels, scaled, without_image
+from .dicom_frames import Frame, decode, frames_of, scaled, without_image
+from .dicom_series import SAME_DIRECTION, fit, groups_of, listed
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-_SAME_DIRECTION = 1e-3
 _SAME_POSITION = 0.01  # of a pixel
 _ROUNDED_TO = (0.1, 0.01, 0.001)  # mm
 _ROUNDING = 0.1  # of a gap, at most, may be hidden by rounding
 _HEAD = 512  # bytes that tell a text from other content
 _NOT_IN_TEXTS = frozenset({*range(9), *range(14, 27)})
 _SAME_PLACE = 0.1  # mm, between images of different kinds
-_LISTED = 20  # series that are named one by one
 _EVEN = 0.02  # of a gap between slices
 
 
@@ -101,7 +99,7 @@ def one_per_series(paths: Iterable[Path]) -> list[Path]:
     kept: dict[Path, None] = {}
     with disable_value_validation():
         for _, files in groupby(sorted(paths), key=lambda path: path.parent):
-            for group in _groups(frame for path in files for frame in frames_of(path)):
+            for group in groups_of(frame for path in files for frame in frames_of(path)):
                 kept |= dict.fromkeys(frame.path for frame in group[: None if group[0].position is None else 1])
     return list(kept)
 
@@ -143,11 +141,11 @@ def _check_others(files: list[Path]) -> None:
 
 def _series_in(folder: Path) -> list[Frame]:
     """The only series of a folder."""
-    groups = _groups(frame for path in _files(folder) for frame in frames_of(path))
+    groups = groups_of(frame for path in _files(folder) for frame in frames_of(path))
     if not groups:
         raise FileError(f"The folder '{folder.name}' holds no DICOM images. Choose the folder that holds the files.")
     if len(groups) > 1:
-        raise FileError(f"The folder '{folder.name}' holds {_listed(groups)}. Open one file of the series you want.")
+        raise FileError(f"The folder '{folder.name}' holds {listed(groups)}. Open one file of the series you want.")
     if groups[0][0].position is None and len({frame.path for frame in groups[0]}) > 1:
         raise FileError(
             f"The {len(groups[0])} images in '{folder.name}' have no position in space and cannot be stacked. "
@@ -175,9 +173,9 @@ def _series_of(path: Path) -> list[Frame]:
         for other in _files(path.parent):
             if other.name != path.name:
                 frames += _frames_next_to(path, other)
-    groups = [group for group in _groups(frames) if any(frame.path == path for frame in group)]
+    groups = [group for group in groups_of(frames) if any(frame.path == path for frame in group)]
     if len(groups) > 1:
-        raise FileError(f"'{path.name}' holds {_listed(groups)}. Split it into one file for each.")
+        raise FileError(f"'{path.name}' holds {listed(groups)}. Split it into one file for each.")
     _check_kinds(path, groups[0], frames)
     return groups[0]
 
@@ -188,7 +186,7 @@ def _check_kinds(path: Path, group: list[Frame], frames: list[Frame]) -> None:
     if first.position is None:
         return
     places = np.unique([frame.position for frame in group], axis=0)
-    others = [frame for frame in frames if _same_stack(frame, first) and not _fit(first, frame)]
+    others = [frame for frame in frames if _same_stack(frame, first) and not fit(first, frame)]
     for frame in others:
         if frame.position is None or np.linalg.norm(places - frame.position, axis=1).min() > _SAME_PLACE:
             raise FileError(
@@ -199,7 +197,7 @@ def _check_kinds(path: Path, group: list[Frame], frames: list[Frame]) -> None:
 
 def _same_stack(frame: Frame, first: Frame) -> bool:
     """Whether an image may belong to the volume of another: same series, and same direction or none."""
-    same = np.allclose(frame.directions, first.directions, rtol=0, atol=_SAME_DIRECTION)
+    same = np.allclose(frame.directions, first.directions, rtol=0, atol=SAME_DIRECTION)
     placed = frame.position is not None
     return frame.series.uid == first.series.uid and (same if placed else frame.shape == first.shape)
 
@@ -221,84 +219,6 @@ def _frames_next_to(path: Path, other: Path) -> list[Frame]:
         raise FileError(
             f"{error} It lies next to '{path.name}' and may be a slice of it; if not, move it to another folder."
         ) from error
-
-
-def _groups(frames: Iterable[Frame]) -> list[list[Frame]]:
-    """Sort frames by series, kind, matrix and orientation; copies of a file count once."""
-    groups: list[list[Frame]] = []
-    seen: dict[tuple[Any, ...], Frame] = {}
-    for frame in frames:
-        if frame.uid and _is_copy(frame, seen.setdefault(_identity(frame), frame)):
-            continue
-        group = next((group for group in groups if _fit(group[0], frame)), None)
-        if group is None:
-            groups.append([frame])
-        else:
-            group.append(frame)
-    return groups
-
-
-def _identity(frame: Frame) -> tuple[Any, ...]:
-    """What the copies of an image share. Its identifier is not enough: careless programs give one to all images."""
-    place = None if frame.position is None else tuple(frame.position)
-    return frame.uid, frame.index, frame.series.uid, place, frame.order, frame.kind, frame.contrast
-
-
-def _is_copy(frame: Frame, first: Frame) -> bool:
-    if frame is first:
-        return False
-    if not same_pixels(first.path, frame.path):
-        raise FileError(
-            f"'{first.path.name}' and '{frame.path.name}' have the same identifier and place, but other pixels. "
-            "Move one of them to another folder."
-        )
-    return True
-
-
-def _fit(a: Frame, b: Frame) -> bool:
-    return a.kind == b.kind and _alike(a, b)
-
-
-def _alike(a: Frame, b: Frame) -> bool:
-    """Whether two images are of one series, matrix and orientation."""
-    return (
-        (a.series.uid, a.shape, a.spacing is None, a.position is None)
-        == (b.series.uid, b.shape, b.spacing is None, b.position is None)
-        and (a.spacing is None or np.allclose(a.spacing, b.spacing, rtol=1e-4))
-        and np.allclose(a.directions, b.directions, rtol=0, atol=_SAME_DIRECTION)
-    )
-
-
-def _listed(groups: list[list[Frame]]) -> str:
-    """Several series in the order of their numbers, so that a person can choose, for a message."""
-    ordered = sorted(groups, key=lambda group: group[0].series.number or 0)
-    names = [_named(group, groups) for group in ordered[:_LISTED]]
-    more = f" and {len(groups) - _LISTED} more" if len(groups) > _LISTED else ""
-    return f"{len(groups)} series or orientations: {', '.join(names)}{more}"
-
-
-def _named(group: list[Frame], groups: list[list[Frame]]) -> str:
-    """Description, size, number and date of a series, and one of its files."""
-    first = group[0]
-    name = f"'{first.series.description or first.series.modality or 'unnamed'}'"
-    alike = [other[0] for other in groups if other[0] is not first and _alike(other[0], first)]
-    if alike:
-        name += f" of {kind_words(first.kind, alike[0].kind)}"
-    facts = [f"{len(group)} of {first.shape[0]} x {first.shape[1]} pixels{_depth(group)}"]
-    if first.series.number is not None:
-        facts.append(f"series {first.series.number}")
-    if first.series.time:
-        facts.append(first.series.time)
-    return f"{name} ({', '.join(facts)}, for example {first.path.name})"
-
-
-def _depth(group: list[Frame]) -> str:
-    """How many slices the images of a series are, if they have places."""
-    if group[0].position is None:
-        return ""
-    positions = np.array([frame.position for frame in group])
-    places = np.unique(np.round(positions, 2), axis=0)
-    return f" in {len(places)} slice{'' if len(places) == 1 else 's'}"
 
 
 def _arrange(path: Path, frames: list[Frame]) -> tuple[list[list[Frame]], np.ndarray, tuple[str, ...]]:
@@ -367,7 +287,7 @@ def _evenly_rounded(positions: np.ndarray, gap: float) -> bool:
         ways = positions[apart:] - positions[:-apart]
         lowest = np.maximum(lowest, (ways.max(axis=0) - unit) / apart)
         highest = np.minimum(highest, (ways.min(axis=0) + unit) / apart)
-    return bool(np.all(lowest <= highest + _SAME_DIRECTION * unit))
+    return bool(np.all(lowest <= highest + SAME_DIRECTION * unit))
 
 
 def _unevenness(path: Path, slices: list[list[Frame]], normal: np.ndarray) -> str:
