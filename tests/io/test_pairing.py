@@ -37,6 +37,7 @@ def paired(images, labels):
         ("volume-0.nii", "segmentation-0.nii"),  # LiTS
         ("img_0007.png", "mask_0007.png"),
         ("im7.png", "seg7.png"),
+        ("IM.0007", "IM.0007"),  # DICOM without an ending
         ("a_image.png", "a_groundtruth.png"),
         ("21_training.tif", "21_manual1.tif"),  # DRIVE
         ("lesion_1.png", "lesion_1_mask.png"),
@@ -68,10 +69,14 @@ def test_files_of_equal_names_in_other_folders_do_not_belong_together():
 @pytest.mark.parametrize(
     ("images", "labels", "sentence"),
     [
-        (["a_0000.nii.gz", "a_0001.nii.gz"], ["a.nii.gz"], "2 images fit the labels 'a.nii.gz': a_0000.nii.gz, a_0001"),
-        (["b_t1.nii", "b_t2.nii", "b_flair.nii"], ["b_seg.nii"], "3 images fit .* one contrast"),
-        (["a.png", "A.jpg"], ["a.tif"], "2 images fit"),
-        (["a.png"], ["a_mask.png", "a_seg.png"], "2 files fit the image 'a.png' as its labels: a_mask.png, a_seg.png"),
+        (
+            ["a_0000.nii.gz", "a_0001.nii.gz"],
+            ["a.nii.gz"],
+            "2 files fit 'a.nii.gz': a_0000.nii.gz, a_0001",
+        ),
+        (["b_t1.nii", "b_t2.nii", "b_flair.nii"], ["b_seg.nii"], "3 files fit .* one contrast"),
+        (["a.png", "A.jpg"], ["a.tif"], "2 files fit"),
+        (["a.png"], ["a_mask.png", "a_seg.png"], "2 files fit 'a.png': a_mask.png, a_seg.png"),
         (["a.png"], ["a_mask.png", "a_mask_1.png"], "Keep one of them"),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 
 from napari_medseg import cli
 from napari_medseg.cli.commands import inference_settings
-from napari_medseg.errors import SettingsError
+from napari_medseg.errors import FileError, SettingsError
 from napari_medseg.runs import cohort, inputs, outputs
 from napari_medseg.segmentation.inference import InferenceSettings
 
@@ -174,3 +174,37 @@ def test_pairs_share_a_name_but_for_the_suffix(tmp_path):
     touch(ours / "a.png")
     with pytest.raises(SettingsError, match="differ in suffix only"):
         inputs.find_pairs(ours, theirs)
+
+
+def test_pairs_differ_by_usual_marks(tmp_path):
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    touch(ours / "a.nii.gz", ours / "b_0000.nii.gz", ours / "c_seg.NII.GZ", ours / "._a.nii.gz", ours / "Thumbs.db")
+    touch(theirs / "a_segmentation.nii.gz", theirs / "b.nii.gz", theirs / "c_gt.nii.gz", theirs / "._b.nii.gz")
+    pairs, failures = inputs.find_pairs(ours, theirs)
+    assert [(a.name, b.name) for a, b in pairs] == [
+        ("a.nii.gz", "a_segmentation.nii.gz"), ("b_0000.nii.gz", "b.nii.gz"), ("c_seg.NII.GZ", "c_gt.nii.gz"),
+    ]  # fmt: skip
+    assert not failures
+    touch(theirs / "a_mask.nii.gz")
+    with pytest.raises(FileError, match=r"2 files fit 'a.nii.gz': a_mask.nii.gz, a_segmentation.nii.gz"):
+        inputs.find_pairs(ours, theirs)
+    (tmp_path / "empty").mkdir()
+    pairs, failures = inputs.find_pairs(tmp_path / "empty", tmp_path / "empty")
+    assert not pairs and "holds no file that can be read" in failures[0].error
+
+
+def test_what_a_folder_holds_besides_is_counted_and_named(tmp_path):
+    folder = tmp_path / "scans"
+    touch(*(folder / name for name in ("a.nii.gz", "b.mha", "c.nrrd", "notes.txt", "Thumbs.db", "._a.nii.gz")))
+    touch(folder / "day 2" / "d.nii.gz", folder / "__MACOSX" / "._a.nii.gz")
+    assert [path.name for path in inputs.find_inputs([str(folder)])[0]] == ["a.nii.gz"]
+    inner, others = inputs.left_out([folder, folder / "a.nii.gz"])
+    assert inner.startswith(f"'{folder}' holds 1 folder that is not searched: day 2. Name them, or give a quoted glob")
+    assert others == f"'{folder}' holds 2 other files that are left out: b.mha, c.nrrd."
+    dicom_slices(tmp_path / "one", pydicom.uid.generate_uid(), ["a.dcm", "b.dcm"])
+    touch(tmp_path / "one" / "preview.png", tmp_path / "one" / "._a.dcm", tmp_path / "one" / "README")
+    assert inputs.left_out([tmp_path / "one"]) == [
+        f"'{tmp_path / 'one'}' holds 1 other file that is left out: preview.png."
+    ]
+    touch(tmp_path / "raw" / "k.cfl", tmp_path / "raw" / "k.hdr", tmp_path / "raw" / "._k.cfl")
+    assert not inputs.left_out([tmp_path / "raw"], inputs.kspace_kind)

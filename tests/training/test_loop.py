@@ -177,8 +177,12 @@ def test_a_run_does_not_go_on_with_other_data(data, settings, tmp_path):
     np.savez(data / "val.npz", image=np.zeros((1, 32, 32), np.uint8), label=np.ones((1, 32, 32), np.uint8))
     with pytest.raises(SettingsError, match=r"'val\.npz' has other content"):  # nor does it pass for finished
         run(train_job(settings(), folder, root=data))
-    (folder / "sources.json").unlink()  # of an earlier release
-    run(train_job(settings(), folder, root=data))
+    state = torch.load(folder / "last.pt", weights_only=True)
+    torch.save({key: value for key, value in state.items() if key != "data"}, folder / "last.pt")
+    run(train_job(settings(), folder, root=data))  # of an earlier release
+    torch.save(state | {"data": {"files": 3}}, folder / "last.pt")
+    with pytest.raises(FileError, match="not a checkpoint of this run"):
+        run(train_job(settings(), folder, root=data))
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint"])

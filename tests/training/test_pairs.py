@@ -111,7 +111,7 @@ def test_what_is_left_out_is_reported_before_training(tmp_path):
             ["imgs/a.jpg", "pictures_images/a.jpg", "masks/a.jpg"],
             "several folders .*: imgs, pictures_im",
         ),
-        (["p/b_t1.nii.gz", "p/b_t2.nii.gz", "p/b_seg.nii.gz"], "2 images fit the labels 'b_seg.nii.gz'"),
+        (["p/b_t1.nii.gz", "p/b_t2.nii.gz", "p/b_seg.nii.gz"], "2 files fit 'b_seg.nii.gz'"),
     ],
 )
 def test_folders_that_cannot_be_learnt_from_say_why(tmp_path, files, sentence):

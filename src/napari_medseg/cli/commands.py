@@ -36,7 +36,7 @@ def inference_settings(args: Namespace) -> InferenceSettings:
 def segment(args: Namespace) -> int:
     """``napari-medseg segment``."""
     from ..runs import cohort, work
-    from ..runs.inputs import find_inputs
+    from ..runs.inputs import find_inputs, left_out
     from ..runs.outputs import place, refuse_conflicts
     from ..runs.tasks import Task
     from .running import Run, crew_of
@@ -44,6 +44,7 @@ def segment(args: Namespace) -> int:
     settings = inference_settings(args)
     _check_models(args)
     sources, failures = find_inputs(args.inputs)
+    terminal.complain(*left_out(args.inputs))
     single = len(sources) + len(failures) == 1
     places = {"labels": place(sources, args.output, single=single)}
     for role in ("uncertainty", "disagreement"):
@@ -140,12 +141,13 @@ def evaluate(args: Namespace) -> int:
     """``napari-medseg evaluate``."""
     from .. import metrics
     from ..runs.crew import here
-    from ..runs.inputs import find_pairs
+    from ..runs.inputs import find_pairs, left_out
     from ..runs.outputs import refuse_conflicts
     from ..runs.tasks import Task
     from .running import Run
 
     pairs, failures = find_pairs(args.prediction, args.reference)
+    terminal.complain(*left_out([args.prediction, args.reference]))
     refuse_conflicts([path for pair in pairs for path in pair], [args.report] if args.report else [])
     settings = {"foreground": args.foreground}
     tasks = [Task("evaluate", (str(ours), str(theirs)), settings=settings) for ours, theirs in pairs]

@@ -29,9 +29,10 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def complain(text: str) -> None:
-    """Write a line on what went wrong to the standard error."""
-    sys.stderr.write(f"napari-medseg: {text}\n")
+def complain(*texts: str) -> None:
+    """Write lines on what went wrong to the standard error."""
+    for text in texts:
+        sys.stderr.write(f"napari-medseg: {text}\n")
 
 
 class Meter:

@@ -13,6 +13,10 @@ from . import formats
 
 _NAMED = 4  # files that are named one by one
 
+_DOCUMENTS = {".cfg", ".csv", ".htm", ".html", ".ini", ".json", ".log", ".md", ".pdf", ".py", ".rst", ".toml", ".tsv"}
+_DOCUMENTS |= {".txt", ".xls", ".xlsx", ".xml", ".yaml", ".yml"}
+_DOCUMENT_NAMES = {"license", "licence", "readme", "notice"}
+
 _LABEL = (
     r"segmentations?|segmented|d?segs?|masks?|labels?|lbl|gts?|ground[ _-]?truths?|annotations?|annot?|"
     r"contours?|manual|lesions?|roi"
@@ -27,12 +31,9 @@ _IMAGE_START = re.compile(rf"^(?:{_IMAGE})(?:[ _.\-]+|(?=\d))")
 _NOTHING = re.compile(r"(?!)")
 
 # what is taken from the name of an image and from that of labels before they are compared: little first
-_STEPS = tuple(
-    itertools.product(
-        ((_NOTHING, _NOTHING), (_IMAGE_START, _NOTHING), (_NOTHING, _IMAGE_END), (_IMAGE_START, _IMAGE_END)),
-        ((_NOTHING, _NOTHING), (_NOTHING, _LABEL_END), (_LABEL_START, _NOTHING)),
-    )
-)
+_OF_LABELS = ((_NOTHING, _NOTHING), (_NOTHING, _LABEL_END), (_LABEL_START, _NOTHING))
+_OF_IMAGES = ((_NOTHING, _NOTHING), (_IMAGE_START, _NOTHING), (_NOTHING, _IMAGE_END), (_IMAGE_START, _IMAGE_END))
+_STEPS = tuple(itertools.product((*_OF_IMAGES, *_OF_LABELS[1:]), _OF_LABELS))
 
 Key = tuple[str, str]
 """Folder and name of a file, as far as both decide what it belongs to."""
@@ -113,6 +114,11 @@ def listing(folder: Path) -> list[Path]:
         raise FileError(f"The folder '{folder}' cannot be opened ({why}). Check its name and its rights.") from error
 
 
+def is_document(path: Path) -> bool:
+    """Whether a file is a text or a table, as people keep them next to images."""
+    return path.suffix.lower() in _DOCUMENTS or path.stem.lower() in _DOCUMENT_NAMES
+
+
 def names(paths: Iterable[Path]) -> str:
     """The first names of several files, for a sentence, and how many there are besides."""
     found = [path.name for path in paths]
@@ -134,21 +140,17 @@ def _by_key(paths: Sequence[Path], top: Path, marks: Iterable[re.Pattern[str]]) 
 
 def _refuse_several(images: Sequence[Path], labels: Sequence[Path]) -> None:
     """Nobody can say which of them belong together."""
-    if len(images) > 1:
-        raise FileError(
-            f"{len(images)} images fit the labels '{labels[0].name}': {names(images)}. Expected one image for each "
-            "labels file: keep one of them (one channel, one contrast) and move the others to another folder."
-        )
-    if len(labels) > 1:
-        raise FileError(
-            f"{len(labels)} files fit the image '{images[0].name}' as its labels: {names(labels)}. Keep one of them "
-            "and move the others to another folder."
-        )
+    for several, others in ((images, labels), (labels, images)):
+        if len(several) > 1:
+            raise FileError(
+                f"{len(several)} files fit '{others[0].name}': {names(several)}. Expected one. Keep one of them (one "
+                "kind, one channel, one contrast) and move the others to another folder."
+            )
 
 
 def _stem(path: Path) -> str:
     """Name without ending, in lower case; of a folder the whole name."""
-    name = path.name if path.is_dir() else formats.stem(path)
-    known = name != path.name or path.is_dir()
-    plain = name if known else path.stem
+    if path.is_dir():
+        return path.name.casefold()
+    plain = path.stem if path.suffix.lower() == ".bmp" else formats.stem(path)
     return plain.casefold().removesuffix(".ome")

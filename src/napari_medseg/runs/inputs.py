@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..errors import FileError, SettingsError
 from ..io import formats
+from ..io.pairing import is_document, listing, names, pair
 from .tasks import Failure
 
 RAW = (".h5", ".hdf5", ".mrd", ".cfl", ".hdr", ".ra")
@@ -67,13 +68,50 @@ def find_inputs(patterns: Iterable[str], kind: Kind = image_kind) -> tuple[list[
     return _one_per_series(list(sources.values()), kind), failures
 
 
+def left_out(folders: Iterable[str | Path], kind: Kind = image_kind) -> list[str]:
+    """What lies in folders that are inputs and is not an input, a sentence for each folder and kind.
+
+    Documents, hidden files and what systems leave behind are not worth a sentence.
+    """
+    found = []
+    for folder in map(Path, folders):
+        if not folder.is_dir():
+            continue
+        inside = listing(folder)
+        meant = set(_inside(folder, kind))
+        if not meant:
+            continue  # a failure of its own
+        inner = [path for path in inside if path.is_dir()]
+        others = [path for path in inside if _is_left_out(path, folder in meant, meant, kind)]
+        if inner:
+            advice = f"Name them, or give a quoted glob such as '{folder}/*'."
+            found.append(f"'{folder}' holds {_count(inner, 'folder')} not searched: {names(inner)}. {advice}")
+        if others:
+            found.append(f"'{folder}' holds {_count(others, 'other file')} left out: {names(others)}.")
+    return found
+
+
+def _is_left_out(path: Path, is_series: bool, meant: set[Path], kind: Kind) -> bool:
+    if path.is_dir() or path in meant or is_document(path):
+        return False
+    if path.suffix.lower() == ".hdr" and path.with_suffix(".cfl") in meant:
+        return False
+    return kind(path) != "dicom" if is_series else True
+
+
+def _count(paths: list[Path], what: str) -> str:
+    return f"{len(paths)} {what} that is" if len(paths) == 1 else f"{len(paths)} {what}s that are"
+
+
 def find_pairs(prediction: Path, reference: Path) -> tuple[list[tuple[Path, Path]], list[Failure]]:
-    """Predictions with their references: two files, or the files of two folders that share a name but for the suffix.
+    """Predictions with their references: two files, or the files of two folders whose names belong together.
+
+    Names are equal but for the ending, or differ by a usual mark such as ``_seg``, see `pairing.pair`.
 
     Raises
     ------
-    SettingsError
-        If one is a file and the other a folder of files, or a name occurs twice in a folder.
+    SettingsError, FileError
+        If one is a file and the other a folder of files, a name occurs twice in a folder, or several files fit one.
     """
     theirs = _by_name(reference)
     ours = _by_name(prediction)
@@ -81,9 +119,11 @@ def find_pairs(prediction: Path, reference: Path) -> tuple[list[tuple[Path, Path
         raise SettingsError("Prediction and reference must both be files, or both be folders of files.")
     if ours is None or theirs is None:
         return [(prediction, reference)], []
-    failures = [*_lonely(ours, theirs, reference), *_lonely(theirs, ours, prediction)]
-    pairs = [(path, theirs[name]) for name, path in ours.items() if name in theirs]
-    return pairs, failures
+    sides = ((prediction, ours), (reference, theirs))
+    empty = [Failure(str(folder), _nothing_meant(str(folder))) for folder, named in sides if not named]
+    found = pair(list(ours.values()), list(theirs.values()), prediction, reference)
+    lonely = [*_lonely(found.images, reference), *_lonely(found.labels, prediction)]
+    return list(found.pairs), [*empty, *lonely]
 
 
 def stem(path: Path) -> str:
@@ -131,8 +171,8 @@ def _is_plain(path: Path) -> bool:
 def _inside(folder: Path, kind: Kind = image_kind) -> list[Path]:
     """What a folder stands for: itself if it is a DICOM series, otherwise its readable files."""
     try:
-        files = [file for file in sorted(folder.iterdir()) if _is_plain(file) and not file.name.startswith(".")]
-    except OSError:
+        files = [file for file in listing(folder) if _is_plain(file)]
+    except FileError:
         return []
     kinds = {file: kind(file) for file in files}
     slices = [file for file, found in kinds.items() if found == "dicom"]
@@ -169,10 +209,6 @@ def _by_name(folder: Path) -> dict[str, Path] | None:
     return named
 
 
-def _lonely(side: dict[str, Path], other: dict[str, Path], folder: Path) -> list[Failure]:
-    """Files of `side` without a partner in `folder`."""
-    failures = []
-    for name, path in side.items():
-        if name not in other:
-            failures.append(Failure(str(path), f"'{path.name}' has no file of the same name in '{folder}'."))
-    return failures
+def _lonely(paths: Iterable[Path], folder: Path) -> list[Failure]:
+    """Files without a partner in `folder`."""
+    return [Failure(str(path), f"'{path.name}' has no file of the same name in '{folder}'.") for path in paths]

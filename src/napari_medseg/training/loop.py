@@ -21,6 +21,7 @@ from torch import nn
 from .. import files, models
 from ..errors import FileError, ModelError, SettingsError, reason
 from ..progress import Job, Progress
+from ..record import plain
 from . import processes, start
 from .data import changed
 from .planning import plan
@@ -35,7 +36,6 @@ SETTINGS = "settings.json"
 LOG = "log.jsonl"
 LAST = "last.pt"
 RECORD = "record.json"
-DATA = "sources.json"
 STOP = "stop"
 _NUMBERS = ("step", "best", "stale", "lines")  # of the state of a run
 _OPTIMIZERS = {"nadam": torch.optim.NAdam, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
@@ -86,8 +86,8 @@ def train_job(settings: TrainSettings | ReconTrainSettings, run: Path, *, root: 
     ----------
     settings : TrainSettings or ReconTrainSettings
     run : pathlib.Path
-        Folder of the run. Receives ``settings.json``, ``sources.json`` (every file that is learnt from, with its hash),
-        ``log.jsonl`` (one JSON object per validation), ``last.pt`` (everything needed to go on) and
+        Folder of the run. Receives ``settings.json``, ``log.jsonl`` (one JSON object per validation),
+        ``last.pt`` (everything needed to go on, and the hash of every file that is learnt from) and
         ``NAME.safetensors`` with its card (the best weights), at the end ``record.json``, see `Record`. A file ``stop``
         in it ends the run before its next step, with the best weights so far.
     root : pathlib.Path
@@ -197,23 +197,19 @@ class _Trainer:
                 min_lr=schedule.final_share * settings.learning_rate,
             )
         self.step, self.best, self.stale, self.lines, self.losses = 0, -math.inf, 0, 0, []
+        self.data = changed.DataFiles(())  # known to the first process, which writes
         if processes.rank() == 0:
-            self._prepare_run(root)
+            self._prepare_run()
+            self.data = self._data(root)
             for note in self.task.findings(root):
                 _log.info(note)
         self.task.load(root)
 
-    def _prepare_run(self, root: Path) -> None:
+    def _prepare_run(self) -> None:
         path = self.run / SETTINGS
-        begun = _begun(self.settings, self.run)
-        if begun and not self.settings.trains_like(read_settings(path)):
+        if _begun(self.settings, self.run) and not self.settings.trains_like(read_settings(path)):
             raise SettingsError(f"The folder '{self.run}' holds a run with other settings. Choose a new folder.")
-        data = self._data(root)
-        # runs of earlier releases have not noted their data
-        if begun and (self.run / DATA).exists():
-            changed.refuse_changes(self.run, files.load(self.run / DATA, changed.DataFiles), data)
         with _writing(self.run):
-            files.dump(self.run / DATA, data)
             files.dump(path, self.settings)
             (self.run / STOP).unlink(missing_ok=True)
 
@@ -311,7 +307,8 @@ class _Trainer:
         with (self.run / LOG).open("a", encoding="utf-8") as log:
             log.write(json.dumps(line) + "\n")
         numbers = {name: getattr(self, name) for name in _NUMBERS}
-        state = numbers | {name: part.state_dict() for name, part in self._parts().items()}
+        state = numbers | {"data": plain(self.data)}
+        state |= {name: part.state_dict() for name, part in self._parts().items()}
         files.replace(self.last, lambda temporary: torch.save(state, temporary))
 
     def _parts(self) -> dict[str, Any]:
@@ -339,11 +336,15 @@ class _Trainer:
                 setattr(self, name, state[name])
             for name, part in self._parts().items():
                 part.load_state_dict(state[name])
+            # runs of earlier releases have not noted their data
+            before = files.typed(changed.DataFiles, state["data"], LAST) if "data" in state else self.data
         except (ModelError, KeyError, ValueError, RuntimeError) as error:
             raise FileError(
                 f"'{self.last}' is damaged, or is not a checkpoint of this run. Delete it to start again, or restore "
                 "it."
             ) from error
+        if processes.rank() == 0:
+            changed.refuse_changes(self.run, before, self.data)
 
     def finish(self, root: Path, seconds: float) -> models.ModelCard:
         """Put the last figures onto the card of the best weights, unless they are there, and write the record."""

@@ -26,7 +26,7 @@ RECIPES = Path(__file__).parent / "recipes"
 _FROM_RUN = {"name", "architecture", "preprocess", "classes", "options", "design", "masks"}
 _FROM_RUN |= {"metrics", "recipe", "sha256"}
 _CARD_TEXTS = [f.name for f in fields(ModelCard) if f.name not in _FROM_RUN]
-_TAKEN = ("settings", "recipe", "process", "sources", "record")  # names of other files in the folder of a run
+_TAKEN = ("settings", "recipe", "process", "record")  # names of other files in the folder of a run
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ...errors import FileError, SettingsError
 from ...io import formats, images, read
-from ...io.pairing import Pairs, listing, marked, names, pair
+from ...io.pairing import Pairs, is_document, listing, marked, names, pair
 from ...volume import Volume
 from .sources import Case, Entry, Source, read_pair
 
@@ -25,9 +25,6 @@ _LABELS |= {"annotations", "annot", "ann", "gt", "truth", "truths", "groundtruth
 _SPLIT_OF = {"tr": "train", "train": "train", "training": "train", "va": "val", "val": "val", "valid": "val"}
 _SPLIT_OF |= {"validation": "val", "ts": "test", "te": "test", "test": "test", "testing": "test"}
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
-_DOCUMENTS = {".cfg", ".csv", ".htm", ".html", ".ini", ".json", ".log", ".md", ".pdf", ".py", ".rst", ".toml", ".tsv"}
-_DOCUMENTS |= {".txt", ".xls", ".xlsx", ".xml", ".yaml", ".yml"}
-_DOCUMENT_NAMES = {"license", "licence", "readme", "notice"}
 _NOT_IMAGES = "_superpixels"  # lie among the images of ISIC 2017
 
 Reader = Callable[[Path], Volume]
@@ -160,7 +157,7 @@ def _collect(folder: Path, without: Path | None, items: list[Path], others: list
                 _collect(path, without, items, others, seen)
         elif _is_readable(path):
             items.append(path)
-        elif path.suffix.lower() not in _DOCUMENTS and path.stem.lower() not in _DOCUMENT_NAMES:
+        elif not is_document(path):
             others.append(path)
 
 
@@ -169,7 +166,7 @@ def _is_readable(path: Path) -> bool:
         return False
     if formats.named(path) or path.suffix.lower() == ".bmp":
         return True
-    return path.suffix.lower() not in _DOCUMENTS and formats.is_dicom(path)
+    return not is_document(path) and formats.is_dicom(path)
 
 
 def _is_series(folder: Path) -> bool:
