@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_medseg import cli, files, models
+from napari_medseg import cli, files, io, models
 from napari_medseg.errors import FileError, MedsegError, SettingsError
 from napari_medseg.progress import run
 from napari_medseg.training.data.dataset import load, on_working_grid
@@ -143,6 +143,35 @@ def test_a_folder_with_splits_is_taken_as_it_is(annotation, tmp_path):
     path.write_text(json.dumps(whole))
     with pytest.raises(SettingsError, match="held_back"):
         prepare_folder(tmp_path / "first" / "data", SETTINGS, tmp_path / "third")
+
+
+def put(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        io.write(Volume(np.ones((1, 8, 8), np.uint8), "zyx"), folder / name)
+
+
+def test_a_folder_of_images_and_labels_is_divided(tmp_path):
+    put(tmp_path / "set", *(f"{part}/{n}.nii.gz" for part in ("images", "labels") for n in range(6)))
+    recipe = prepare_folder(tmp_path / "set", replace(SETTINGS, ignore=7), tmp_path / "run")
+    train, val = recipe.train[0], recipe.val[0]
+    assert (train.path, train.ignore) == (str(tmp_path / "set"), 7)
+    assert val.select == {"case": ["2.nii.gz"]} and len(slices(recipe, recipe.train, tmp_path / "run")) == 5
+    assert len(slices(recipe, recipe.val, tmp_path / "run")) == 1
+    put(tmp_path / "one", "images/a.nii.gz", "labels/a.nii.gz")
+    with pytest.raises(SettingsError, match="a single labelled image"):
+        prepare_folder(tmp_path / "one", SETTINGS, tmp_path / "other")
+
+
+@pytest.mark.parametrize("splits", [("train", "val"), ("Training", "Validation"), ("Tr", None)])
+def test_folders_of_splits_are_taken_as_they_are(tmp_path, splits):
+    for split in filter(None, splits):
+        folders = (f"images{split}", f"labels{split}") if split == "Tr" else (f"{split}/images", f"{split}/labels")
+        put(tmp_path / "set", *(f"{folder}/{n}.nii.gz" for folder in folders for n in "ab"))
+    recipe = prepare_folder(tmp_path / "set", SETTINGS, tmp_path / "run")
+    assert [source.split for source in (*recipe.train, *recipe.val)] == ["train", "val" if splits[1] else "train"]
+    sizes = [len(slices(recipe, part, tmp_path / "run")) for part in (recipe.train, recipe.val)]
+    assert sizes == ([2, 2] if splits[1] else [1, 1])
 
 
 def test_the_old_data_are_rehearsed(annotation, tmp_path):

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from napari_medseg.errors import SettingsError
+from napari_medseg.training.data.survey import Survey
 from napari_medseg.volume import LabelClass
 from napari_medseg.widgets.fine_tune.class_rows import (
     ClassRow,
@@ -12,6 +13,7 @@ from napari_medseg.widgets.fine_tune.class_rows import (
     class_rows,
     dataset_rows,
     final_classes,
+    folder_classes,
     plan_text,
 )
 from napari_medseg.widgets.fine_tune.slices import parse_slices, slices_text
@@ -94,3 +96,14 @@ def test_plan_says_what_is_held_back_and_left_out():
     assert plan_text([], 2, [], []) == "2 reviewed slices; 1 of them is held back to measure."
     text = plan_text([], 13, [4], [7, 8])
     assert "3 of them are held back" in text and "No label on 4" in text and "Labels on 7-8 are not" in text
+
+
+def test_classes_of_a_folder_without_names_are_those_of_the_model():
+    one, two = (LabelClass(n, f"class {n}", "#4dbbd5") for n in (1, 2))
+    nuclei = SimpleNamespace(classes=(LabelClass(1, "nucleus", "#e64b35"),), objects=True)
+    heart = SimpleNamespace(classes=nuclei.classes, objects=False)
+    assert folder_classes(Survey((one,), named=False), heart) == heart.classes
+    assert folder_classes(Survey((one, two), named=False), heart) == (one, two)
+    assert folder_classes(Survey((one, two), named=False), nuclei) == nuclei.classes, "numbers of objects"
+    assert folder_classes(Survey((one,)), heart) == (one,), "a name is kept"
+    assert folder_classes(Survey((one,), named=False), None) == (one,) and folder_classes(None, heart) == ()

@@ -338,6 +338,17 @@ def test_folder_brings_its_own_classes(dock, monkeypatch, tmp_path):
     d.form.start.click()
     d.settle()
     assert seen == [(tmp_path / "set", classes)]
+    for part in ("images", "labels"):
+        (tmp_path / "plain" / part).mkdir(parents=True)
+    for name in "ab":
+        io.write(image, tmp_path / "plain" / "images" / f"{name}.nii.gz")
+        io.write(labels, tmp_path / "plain" / "labels" / f"{name}_mask.nii.gz")
+    d.form.path.setText(str(tmp_path / "plain"))
+    d.settle()
+    assert d.rows() == [["everything", "1", "known"]] and "2 labelled images" in d.form.plan.text()
+    d.form.start.click()
+    d.settle()
+    assert seen[1] == (tmp_path / "plain", classes[:1])
 
 
 def test_labels_that_cannot_belong_to_the_image_say_why(dock):

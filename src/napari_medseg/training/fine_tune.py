@@ -17,7 +17,8 @@ from ..models.library import check_new_name
 from ..volume import LabelClass, Volume
 from .augment import AugmentSettings
 from .data.dataset import load
-from .data.folders import LabelledImage, read_dataset_file, write_dataset
+from .data.folders import LabelledImage, is_listed, read_dataset_file, write_dataset
+from .data.pairs import paired, parts
 from .data.sources import Source
 from .evaluate import dice_by_class, score_images
 from .settings import RECIPES, Phase, TrainSettings, read_settings
@@ -229,11 +230,20 @@ def prepare(annotations: Sequence[Annotation], settings: FineTuneSettings, folde
 def prepare_folder(source: Path, settings: FineTuneSettings, folder: Path) -> TrainSettings:
     """Write the recipe of a run into `folder` that learns from the data set in the folder `source`.
 
+    Without a ``dataset.json`` the folders ``train`` and ``val`` are what their names say; if there are none, every
+    fifth image is held back to validate on.
+
     Raises
     ------
     MedsegError
-        If there is no ``dataset.json``, it has nothing to validate on, or the settings are impossible.
+        If there is no data set, it has nothing to validate on, or the settings are impossible.
     """
+    train, val = _listed(source, settings) if is_listed(source) else _unlisted(source, settings)
+    return _written(replace(_recipe(settings), train=(train,), val=(val,)), folder)
+
+
+def _listed(source: Path, settings: FineTuneSettings) -> tuple[Source, Source]:
+    """What a ``dataset.json`` says is to train and to validate on."""
     found = read_dataset_file(source)
     if [row.id for row in found.classes] != [row.id for row in settings.classes]:
         raise SettingsError(f"'{source.name}' has {len(found.classes)} classes, the settings {len(settings.classes)}.")
@@ -242,8 +252,27 @@ def prepare_folder(source: Path, settings: FineTuneSettings, folder: Path) -> Tr
             f"'{source.name}' has nothing to validate on. Give some of its cases the split val, or list slices as "
             "held_back."
         )
-    train, val = (Source(str(source.resolve()), split=split) for split in ("train", "val"))
-    return _written(replace(_recipe(settings), train=(train,), val=(val,)), folder)
+    path = str(source.resolve())
+    return Source(path, split="train"), Source(path, split="val")
+
+
+def _unlisted(source: Path, settings: FineTuneSettings) -> tuple[Source, Source]:
+    """What is to train and to validate on in a folder of images and labels."""
+    whole = Source(str(source.resolve()), ignore=settings.ignore)
+    splits = {part.split for part in parts(source)}
+    if {"train", "val"} <= splits:
+        return replace(whole, split="train"), replace(whole, split="val")
+    if "train" in splits:
+        whole = replace(whole, split="train")
+    names = [case.name for case in paired(source, whole)]
+    held_back = names[_EVERY // 2 :: _EVERY] or names[1:2]
+    if not held_back:
+        raise SettingsError(
+            f"'{source.name}' has a single labelled image, and nothing to validate on. Add a second one, or open it in "
+            "the viewer and learn from its slices."
+        )
+    learnt = [name for name in names if name not in held_back]
+    return replace(whole, select={"case": learnt}), replace(whole, select={"case": held_back})
 
 
 def _written(recipe: TrainSettings, folder: Path) -> TrainSettings:

@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from ...errors import FileError, SettingsError
 from ...io import formats, images, read
 from ...io.pairing import Pairs, is_document, listing, marked, names, pair
 from ...volume import Volume
-from .sources import Case, Entry, Source, read_pair
+from .sources import Case, Source, one_channel, read_pair
 
 SPLITS = ("train", "val", "test")
 """The parts of a data set."""
@@ -129,8 +131,19 @@ def cases(
     remarks = tuple(_remarks(part, found, others))
     for image, label in found.pairs:
         case = prefix + (name(image) if name else image.relative_to(part.images).as_posix())
-        opened = partial(_read, image, label, case, remarks, reader or _any)
-        yield Case(case, "", opened, (image, label))
+        opened = partial(read_pair, image, label, case, reader=reader or _any)
+        yield Case(case, "", opened, (image, label), remarks)
+
+
+def read_labels(path: Path) -> np.ndarray:
+    """The labels in a file, as training reads them.
+
+    Raises
+    ------
+    FileError, VolumeError
+        If it cannot be read, or holds colours.
+    """
+    return one_channel(path, _any(path))
 
 
 def content(folder: Path, without: Path | None = None) -> Content:
@@ -308,11 +321,6 @@ def _count(paths: Iterable[Path]) -> str:
     return f"{number} file{'' if number == 1 else 's'}"
 
 
-def _read(image: Path, label: Path | None, case: str, remarks: tuple[str, ...], reader: Reader) -> Entry:
-    entry = read_pair(image, label, case, reader=reader)
-    return replace(entry, remarks=(*entry.remarks, *remarks))
-
-
 def _any(path: Path) -> Volume:
     """What is in a file; of the pictures that only training reads, too."""
     return images.read(path) if path.suffix.lower() == ".bmp" else read(path)
@@ -333,4 +341,4 @@ def _unlabelled(folder: Path, source: Source) -> Iterator[Case]:
         for image in items:
             if image not in drawn:
                 case = image.relative_to(part.images).as_posix()
-                yield Case(case, "", partial(_read, image, None, case, (), _any), (image,))
+                yield Case(case, "", partial(read_pair, image, None, case, reader=_any), (image,))

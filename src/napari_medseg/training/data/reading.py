@@ -109,7 +109,9 @@ def _from_folder(path: Path, source: Source) -> Iterator[Entry]:
             entry = replace(entry, labels=unlabelled(entry.labels.shape), reviewed=None, ignore=None)
         ignore = source.ignore if entry.ignore is None else entry.ignore
         spacing = entry.spacing or _fitting(source.spacing, entry)
-        yield replace(entry, group=case.group, repeat=_repeat(source.repeat, values), ignore=ignore, spacing=spacing)
+        repeat = _repeat(source.repeat, values)
+        remarks = (*entry.remarks, *case.remarks)
+        yield replace(entry, group=case.group, repeat=repeat, ignore=ignore, spacing=spacing, remarks=remarks)
 
 
 def _fitting(spacing: tuple[float, ...] | None, entry: Entry) -> tuple[float, ...] | None:

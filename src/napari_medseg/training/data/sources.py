@@ -15,6 +15,9 @@ from ...io.arrays import ERRORS
 from ...io.checks import check_size, damaged
 from ...volume import Volume
 
+_BLUR = 32  # grey values by which JPEG changes most pixels of a mask, at most
+_CLEAR = 0.9  # share of the pixels of a mask that are hardly changed
+
 
 @dataclass(frozen=True)
 class Source:
@@ -156,12 +159,15 @@ class Case:
     read : callable
     files : tuple of pathlib.Path
         What is read: files, and folders that hold a DICOM series.
+    remarks : tuple of str
+        What the person should know of the data set, as half sentences.
     """
 
     name: str
     group: str
     read: Callable[[], Entry]
     files: tuple[Path, ...]
+    remarks: tuple[str, ...] = ()
 
 
 def read_pair(
@@ -183,7 +189,7 @@ def read_pair(
         labels = unlabelled(data.shape[:-1] if image.axes.endswith("c") else data.shape)
     else:
         label = reader(label_path)
-        labels, remarks = _one_channel(label_path, label), _grid_remarks(image, label)
+        labels, remarks = one_channel(label_path, label), _grid_remarks(image, label)
     return Entry(data, labels, case, name=str(image_path), spacing=spacing, remarks=remarks)
 
 
@@ -192,13 +198,31 @@ def unlabelled(shape: tuple[int, ...]) -> np.ndarray:
     return np.broadcast_to(np.uint8(0), shape)
 
 
-def _one_channel(path: Path, label: Volume) -> np.ndarray:
+def one_channel(path: Path, label: Volume) -> np.ndarray:
+    """Labels as one number per voxel; a picture of three equal colours, and what JPEG makes of a mask, become that.
+
+    Raises
+    ------
+    FileError
+        If they are coloured, or JPEG has changed numbers that cannot be known any more.
+    """
     data = np.asarray(label.data)
-    if not label.axes.endswith("c"):
-        return data
-    if (data != data[..., :1]).any():
-        raise FileError(f"The labels in '{path.name}' are coloured. Save them as one number per pixel, or as grey.")
-    return data[..., 0]
+    if label.axes.endswith("c"):
+        if (data != data[..., :1]).any():
+            raise FileError(f"The labels in '{path.name}' are coloured. Save them as one number per pixel, or as grey.")
+        data = data[..., 0]
+    return _without_noise(path, data) if path.suffix.lower() in (".jpg", ".jpeg") else data
+
+
+def _without_noise(path: Path, data: np.ndarray) -> np.ndarray:
+    """A mask of 0 and 255 whose edges were blurred by JPEG, cut at half of that."""
+    clear = (data <= _BLUR) | (data >= 255 - _BLUR)
+    if clear.mean() < _CLEAR or (data.any() and data.max() < 255 - _BLUR):
+        raise FileError(
+            f"The labels in '{path.name}' are a JPEG picture, whose numbers are changed by the compression. "
+            "Save them as PNG or TIFF from their source."
+        )
+    return np.where(data > 127, np.uint8(255), np.uint8(0))
 
 
 def _grid_remarks(image: Volume, label: Volume) -> tuple[str, ...]:

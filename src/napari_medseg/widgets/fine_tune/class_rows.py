@@ -12,6 +12,7 @@ from .slices import slices_text
 
 if TYPE_CHECKING:
     from ...models import ModelCard
+    from ...training.data.survey import Survey
 
 _EVERY = 5  # reviewed slice is held back
 
@@ -89,6 +90,24 @@ def class_rows(
     order = list(theirs)
     found.sort(key=lambda row: order.index(row.name) if row.known else len(order))
     return [replace(row, learn=row.key not in dropped) for row in found]
+
+
+def folder_classes(survey: Survey | None, card: ModelCard | None) -> tuple[LabelClass, ...]:
+    """The classes of a folder. Those that have no names are the model's, if it finds as many, or objects of one kind.
+
+    Parameters
+    ----------
+    survey : Survey, optional
+        What the folder holds, if that is known.
+    card : ModelCard, optional
+        Of the model to begin with.
+    """
+    if survey is None:
+        return ()
+    if survey.named or card is None:
+        return survey.classes
+    objects = card.objects and len(card.classes) == 1
+    return card.classes if objects or len(card.classes) == len(survey.classes) else survey.classes
 
 
 def dataset_rows(classes: Sequence[LabelClass], card: ModelCard | None) -> list[ClassRow]:

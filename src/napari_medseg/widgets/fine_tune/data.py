@@ -20,7 +20,7 @@ from .class_rows import Painted
 
 if TYPE_CHECKING:
     from ...models import ModelCard
-    from ...training.data.folders import DatasetFile
+    from ...training.data.survey import Survey
 
 
 def look_job(data: Any, slices: Sequence[int]) -> Job[dict[int, frozenset[int]]]:
@@ -40,7 +40,7 @@ class Seen:
 
     labels: dict[Labels, dict[int, frozenset[int]]]
     path: str = ""
-    data: DatasetFile | None = None
+    data: Survey | None = None
     problem: str = ""
 
 
@@ -53,14 +53,14 @@ def layers_job(stale: Sequence[tuple[Labels, Any, Sequence[int]]]) -> Job[Seen]:
 
 
 def folder_job(path: str) -> Job[Seen]:
-    """Read what the folder `path` holds, without its images."""
-    from ...training.data.folders import read_dataset_file
+    """Look at what the folder `path` holds."""
+    from ...training.data.survey import survey_job
 
-    yield Progress(0, 1)
     try:
-        return Seen({}, path, read_dataset_file(Path(path)))
+        found = yield from survey_job(Path(path))
     except MedsegError as error:
         return Seen({}, path, None, str(error))
+    return Seen({}, path, found)
 
 
 @dataclass(eq=False)

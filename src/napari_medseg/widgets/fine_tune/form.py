@@ -32,10 +32,12 @@ class FineTuneForm(Page):
         self.model.setMinimumContentsLength(14)
         self.card = button("Car&d")
         self.roll_back = button("Roll &back…")
-        self.source = choice("Open layers, or a folder with a data set: images, labels and a dataset.json.")
+        self.source = choice("Open layers, or a folder with images and labels.")
         fill(self.source, [("open layers", LAYERS), ("a folder", FOLDER)], LAYERS)
-        self.path = line("Folder with a dataset.json that lists images, labels and classes.")
-        self.path.setPlaceholderText("folder with a dataset.json")
+        self.path = line(
+            "Folder with images/ and labels/, or with a dataset.json that lists images, labels and classes."
+        )
+        self.path.setPlaceholderText("folder with images/ and labels/, or a dataset.json")
         self.browse = button("&Open…", "Choose the folder of a data set.")
         self.image = choice("The image that the labels were drawn on.")
         self.axes = choice("What the axes of this image mean; its file does not say.")

@@ -19,7 +19,7 @@ from ..kit import layer_volumes
 from ..kit.controls import apply, fill, switch_off
 from ..kit.offers import axes_text, offer_images
 from ..kit.records import is_judged, is_made_by_model
-from .class_rows import ClassRow, class_rows, dataset_rows, final_classes, plan_text
+from .class_rows import ClassRow, class_rows, dataset_rows, final_classes, folder_classes, plan_text
 from .data import Marked, Reviews, Seen, class_names, folder_job, layers_job, mark, misfit, painted_labels
 from .form import FOLDER, FineTuneForm
 from .slices import parse_slices, slices_text
@@ -59,6 +59,7 @@ class Sources:
         self._images: weakref.WeakKeyDictionary[Labels, tuple[weakref.ref, str]] = weakref.WeakKeyDictionary()
         self._rows: list[ClassRow] = []
         self._folder = Seen({})
+        self._folder_classes: tuple[LabelClass, ...] = ()
         self._connect()
 
     def _connect(self) -> None:
@@ -183,10 +184,10 @@ class Sources:
         table = self._form.classes
         model = card.name if card else "the model"
         if self._from_folder():
-            data = self._folder.data
-            self._rows = dataset_rows(data.classes if data else (), card)
+            self._folder_classes = folder_classes(self._folder.data, card)
+            self._rows = dataset_rows(self._folder_classes, card)
             table.show(self._rows, model, fixed=True)
-            self._form.plan.say("")
+            self._form.plan.say(self._folder.data.words if self._folder.data else "")
             return
         layers = [pair.labels for pair in self.pairs()]
         painted = painted_labels(layers, self.reviews, card)
@@ -255,7 +256,7 @@ class Sources:
             If there is nothing to learn.
         """
         if self._folder.data and self._from_folder():
-            return self._folder.data.classes, self._folder.data.ignore
+            return self._folder_classes, self._folder.data.ignore
         found = final_classes(self._rows)
         left_out = [row for row in self._rows if row.labels and not row.learn]
         ignoring = self._form.painted_only.isChecked() or bool(left_out)
