@@ -201,6 +201,7 @@ class _Trainer:
         if processes.rank() == 0:
             self._prepare_run()
             self.data = self._data(root)
+            self._check_data()
             for note in self.task.findings(root):
                 _log.info(note)
         self.task.load(root)
@@ -336,15 +337,24 @@ class _Trainer:
                 setattr(self, name, state[name])
             for name, part in self._parts().items():
                 part.load_state_dict(state[name])
-            # runs of earlier releases have not noted their data
-            before = files.typed(changed.DataFiles, state["data"], LAST) if "data" in state else self.data
         except (ModelError, KeyError, ValueError, RuntimeError) as error:
-            raise FileError(
-                f"'{self.last}' is damaged, or is not a checkpoint of this run. Delete it to start again, or restore "
-                "it."
-            ) from error
-        if processes.rank() == 0:
-            changed.refuse_changes(self.run, before, self.data)
+            raise self._unusable() from error
+
+    def _check_data(self) -> None:
+        """Make sure that a run goes on with the data that it began with; earlier releases have not noted them."""
+        if not self.last.exists():
+            return
+        try:
+            noted = models.read_checkpoint(self.last).get("data")
+            before = self.data if noted is None else files.typed(changed.DataFiles, noted, LAST)
+        except (ModelError, SettingsError) as error:
+            raise self._unusable() from error
+        changed.refuse_changes(self.run, before, self.data)
+
+    def _unusable(self) -> FileError:
+        return FileError(
+            f"'{self.last}' is damaged, or is not a checkpoint of this run. Delete it to start again, or restore it."
+        )
 
     def finish(self, root: Path, seconds: float) -> models.ModelCard:
         """Put the last figures onto the card of the best weights, unless they are there, and write the record."""
