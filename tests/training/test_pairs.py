@@ -103,6 +103,20 @@ def test_what_is_left_out_is_reported_before_training(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("files", "left"),
+    [
+        (["imagesTr/a.nii.gz", "labelsTr/a.nii.gz", "imagesTs/b.nii.gz"], "1 file in 'imagesTs' without labels: b.nii"),
+        (["train/a.png", "train/a_mask.png", "test/b.png", "test/c.png"], "2 files in 'test' without labels: b.png, c"),
+        (["images/a.png", "labels/a.png", "preview.png"], "1 file in 'set' without labels: preview.png"),
+    ],
+)
+def test_images_outside_of_the_pairs_are_named(tmp_path, files, left):
+    put(tmp_path / "set", *files)
+    (entry,) = entries(Source("set"), tmp_path)
+    assert len(entry.remarks) == 1 and entry.remarks[0].startswith(left)
+
+
+@pytest.mark.parametrize(
     ("files", "sentence"),
     [
         (["a.jpg", "b.jpg"], "is not a data set; expected the subfolders images/ and labels/"),

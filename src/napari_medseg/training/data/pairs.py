@@ -79,8 +79,10 @@ def paired(folder: Path, source: Source) -> Iterator[Case]:
     if not found:
         raise FileError(f"'{folder}' is not a data set; expected {EXPECTED}.")
     several = len(found) > 1
+    elsewhere = _elsewhere(folder, found)
     for part in _chosen(folder, found, source.split):
-        yield from cases(part, prefix=f"{part.split}/" if several else "")
+        for case in cases(part, prefix=f"{part.split}/" if several else ""):
+            yield replace(case, remarks=(*case.remarks, *elsewhere))
 
 
 def parts(folder: Path) -> list[Part]:
@@ -314,6 +316,20 @@ def _remarks(part: Part, found: Pairs, others: tuple[Path, ...]) -> Iterator[str
     unread = [path for path in others if not formats.stem(path).casefold().endswith(_NOT_IMAGES)]
     if unread:
         yield f"{_count(unread)} in '{part.images.name}' and '{part.labels.name}' cannot be read: {names(unread)}"
+
+
+def _elsewhere(folder: Path, found: list[Part]) -> tuple[str, ...]:
+    """What lies in a data set outside of its parts, such as images that nobody has labelled, as a half sentence."""
+    tops = {top for part in found for top in (part.images, part.labels)}
+    try:
+        items = content(folder).items
+    except FileError:  # of a folder next to the data, which nobody may open
+        return ()
+    left = [path for path in items if not tops.intersection((path, *path.parents))]
+    if not left:
+        return ()
+    places = names(dict.fromkeys(path.parent for path in left))
+    return (f"{_count(left)} in '{places}' without labels: {names(left)}",)
 
 
 def _count(paths: Iterable[Path]) -> str:
