@@ -18,7 +18,7 @@ def test_own_models_join_the_bundled_ones_and_hide_none(tmp_path, monkeypatch):
     assert models.available() == {}
     own = models.models_folder()
     own.mkdir(parents=True)
-    for folder, name in ((bundled, "heart"), (own, "heart"), (own, "mine")):
+    for folder, name in ((bundled, "heart"), (own, "heart"), (own, "mine"), (own, "._mine")):
         (folder / f"{name}.safetensors").touch()
     assert models.available() == {"heart": bundled / "heart.safetensors", "mine": own / "mine.safetensors"}
     assert models.find("mine") == own / "mine.safetensors"

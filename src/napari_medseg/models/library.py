@@ -23,7 +23,8 @@ def models_folder() -> Path:
 
 def available() -> dict[str, Path]:
     """Weights file of every model, by name; bundled models first, the user's own hide none of them."""
-    bundled, own = (sorted(folder.glob("*.safetensors")) for folder in (_BUNDLED, models_folder()))
+    # not what macOS leaves next to files: ._mine.safetensors
+    bundled, own = (sorted(folder.glob("[!.]*.safetensors")) for folder in (_BUNDLED, models_folder()))
     names = {path.stem: path for path in bundled}
     return names | {path.stem: path for path in own if path.stem not in names}
 

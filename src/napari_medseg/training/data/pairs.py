@@ -99,7 +99,9 @@ def parts(folder: Path) -> list[Part]:
     found = _side_by_side(folder, inner, by_images, _by_split(inner, _LABELS))
     if found:
         return found
-    found = [replace(part, split=_split(path)) for path in inner if _split(path) for part in parts(path)]
+    for path in inner:
+        if _split(path):
+            found += [replace(part, split=_split(path)) for part in parts(path)]
     if found:
         return found
     if _labels_among(content(folder).items):
