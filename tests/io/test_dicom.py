@@ -296,6 +296,10 @@ def test_folders_without_images_are_told(tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(FileError, match="no DICOM images"):
         io.read(tmp_path)
+    for name in ("IMAGES", "VIEWER", "__MACOSX"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(FileError, match=r"Its folders are not searched: IMAGES, VIEWER\."):
+        io.read(tmp_path)
 
 
 def test_other_objects_in_a_folder_are_passed_over(slice_file):

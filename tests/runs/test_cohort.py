@@ -208,3 +208,10 @@ def test_what_a_folder_holds_besides_is_counted_and_named(tmp_path):
     ]
     touch(tmp_path / "raw" / "k.cfl", tmp_path / "raw" / "k.hdr", tmp_path / "raw" / "._k.cfl")
     assert not inputs.left_out([tmp_path / "raw"], inputs.kspace_kind)
+
+
+def test_what_the_shell_unfolds_holds_no_clutter(tmp_path):
+    touch(tmp_path / "a.png", tmp_path / "Thumbs.db", tmp_path / "a.png:Zone.Identifier", tmp_path / "__MACOSX" / "._a")
+    unfolded = [str(path) for path in sorted(tmp_path.iterdir())]
+    assert inputs.find_inputs(unfolded) == ([tmp_path / "a.png"], [])
+    assert inputs.find_inputs([str(tmp_path / "Thumbs.db")])[0], "a file that was named is tried"

@@ -15,6 +15,7 @@ from . import checks, formats
 from .dicom_contrast import kind_words, low_is_bright, separate
 from .dicom_frames import Frame, decode, frames_of, scaled, without_image
 from .dicom_series import SAME_DIRECTION, fit, groups_of, listed
+from .pairing import listing, names
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _SAME_POSITION = 0.01  # of a pixel
@@ -143,7 +144,11 @@ def _series_in(folder: Path) -> list[Frame]:
     """The only series of a folder."""
     groups = groups_of(frame for path in _files(folder) for frame in frames_of(path))
     if not groups:
-        raise FileError(f"The folder '{folder.name}' holds no DICOM images. Choose the folder that holds the files.")
+        inner = [path for path in listing(folder) if path.is_dir()]
+        hint = f" Its folders are not searched: {names(inner)}." if inner else ""
+        raise FileError(
+            f"The folder '{folder.name}' holds no DICOM images.{hint} Choose the folder that holds the files."
+        )
     if len(groups) > 1:
         raise FileError(f"The folder '{folder.name}' holds {listed(groups)}. Open one file of the series you want.")
     if groups[0][0].position is None and len({frame.path for frame in groups[0]}) > 1:

@@ -11,7 +11,8 @@ from ..errors import FileError, short
 
 _FIRST_GROUPS = (b"\x02\0", b"\x08\0")
 _FIRST_TYPES = (b"UL", b"UI", b"OB", b"CS", b"SH", b"LO", b"DA", b"TM", b"DT", b"IS", b"PN")
-_CLUTTER = {".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir"}
+_CLUTTER = {".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "lost+found"}
+_CLUTTER |= {"$recycle.bin", "system volume information"}
 _LONGEST_NAME = 255  # bytes; what file systems allow
 
 
@@ -95,7 +96,8 @@ def stem(path: Path) -> str:
 
 def is_clutter(path: Path) -> bool:
     """Whether a file or folder is one that systems leave behind: ``._scan.dcm``, ``.DS_Store``, ``Thumbs.db``."""
-    return path.name.startswith("._") or path.name.lower() in _CLUTTER
+    name = path.name.lower()
+    return name.startswith("._") or name in _CLUTTER or name.endswith(":zone.identifier")
 
 
 def is_hidden(path: Path) -> bool:

@@ -59,7 +59,7 @@ def find_inputs(patterns: Iterable[str], kind: Kind = image_kind) -> tuple[list[
     """
     sources: dict[Path, Path] = {}
     failures = []
-    for pattern in patterns:
+    for pattern in _without_clutter(patterns):
         paths = _meant(pattern, kind)
         if not paths:
             failures.append(Failure(pattern, _nothing_meant(pattern)))
@@ -133,6 +133,12 @@ def stem(path: Path) -> str:
     if path.suffix.lower() in RAW:
         return path.stem
     return formats.stem(path).removesuffix(".ome")
+
+
+def _without_clutter(patterns: Iterable[str]) -> list[str]:
+    """`patterns` without what systems leave in folders, which is there only because the shell unfolds ``scans/*``."""
+    named = list(patterns)
+    return [each for each in named if not formats.is_clutter(Path(each))] or named
 
 
 def _nothing_meant(pattern: str) -> str:
