@@ -2,12 +2,13 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from napari_medseg import io
+from napari_medseg import io, samples
 from napari_medseg.errors import FileError, MedsegError, SettingsError
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.training.data.findings import findings
@@ -132,6 +133,17 @@ def test_folders_that_cannot_be_learnt_from_say_why(tmp_path, files, sentence):
     put(tmp_path / "set", *files)
     with pytest.raises(MedsegError, match=sentence):
         cases(tmp_path / "set")
+
+
+def test_a_folder_of_dicom_slices_is_one_image(tmp_path):
+    series = Path(samples.path("sunnybrook_sax_ED"))
+    shutil.copytree(series, tmp_path / "set" / "images" / "p1")
+    (tmp_path / "set" / "labels").mkdir()
+    image = io.read(series)
+    io.write(image.like(np.ones(image.data.shape, np.uint8)), tmp_path / "set" / "labels" / "p1_seg.nii.gz")
+    (entry,) = entries(Source("set"), tmp_path)
+    assert entry.case == "p1" and entry.labels.shape == image.data.shape
+    assert len(files_of(Source("set"), tmp_path)) == len(image.data) + 1
 
 
 def test_folders_that_link_to_themselves_end(tmp_path):

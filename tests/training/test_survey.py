@@ -8,6 +8,8 @@ from PIL import Image
 
 from napari_medseg.errors import FileError
 from napari_medseg.progress import run
+from napari_medseg.training.data.reading import entries
+from napari_medseg.training.data.sources import Source
 from napari_medseg.training.data.survey import survey_job
 
 
@@ -82,6 +84,8 @@ def test_labels_that_cannot_be_classes_say_why(labelled, labels, sentence):
 def test_masks_in_jpeg_are_masks_or_refused(labelled, tmp_path):
     folder = labelled(np.repeat([0, 255], 32), ending="jpg")
     assert len(survey(folder).classes) == 1
+    (entry,) = entries(Source("set"), tmp_path)
+    assert set(np.unique(entry.labels)) == {0, 255} and "cut at half of white" in entry.remarks[0]
     Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(folder / "labels" / "0.jpg")
     with pytest.raises(FileError, match="are a JPEG picture, whose numbers are changed"):
         survey(folder)

@@ -181,14 +181,19 @@ def _collect(folder: Path, without: Path | None, items: list[Path], others: list
 def _is_readable(path: Path) -> bool:
     if formats.stem(path).casefold().endswith(_NOT_IMAGES):
         return False
-    if formats.named(path) or path.suffix.lower() == ".bmp":
-        return True
-    return not is_document(path) and formats.is_dicom(path)
+    return path.suffix.lower() == ".bmp" or formats.named(path) is not None or _is_dicom(path)
+
+
+def _is_dicom(path: Path) -> bool:
+    """Whether a file whose name allows it is DICOM: it ends as such files do, in a number, or in nothing."""
+    ending = path.suffix.lstrip(".")
+    usual = not ending or ending.isdigit() or formats.named(path) is not None
+    return usual and not is_document(path) and path.is_file() and formats.is_dicom(path)
 
 
 def _is_series(folder: Path) -> bool:
     """Whether a folder holds DICOM files, which are slices of one image."""
-    return any(path.is_file() and formats.is_dicom(path) for path in listing(folder))
+    return any(map(_is_dicom, listing(folder)))
 
 
 def _words(path: Path) -> list[str]:

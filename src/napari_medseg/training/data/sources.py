@@ -184,12 +184,16 @@ def read_pair(
     """
     image = reader(image_path)
     spacing = image.spacing if image.has_spacing else None
-    data, remarks = np.asarray(image.as_seen()), ()
+    data = np.asarray(image.as_seen())
+    remarks: tuple[str, ...] = ()
     if label_path is None:
         labels = unlabelled(data.shape[:-1] if image.axes.endswith("c") else data.shape)
     else:
         label = reader(label_path)
-        labels, remarks = one_channel(label_path, label), _grid_remarks(image, label)
+        labels = one_channel(label_path, label)
+        remarks = _grid_remarks(image, label)
+        if _is_jpeg(label_path):
+            remarks += ("labels are JPEG pictures, whose grey values were cut at half of white",)
     return Entry(data, labels, case, name=str(image_path), spacing=spacing, remarks=remarks)
 
 
@@ -211,7 +215,11 @@ def one_channel(path: Path, label: Volume) -> np.ndarray:
         if (data != data[..., :1]).any():
             raise FileError(f"The labels in '{path.name}' are coloured. Save them as one number per pixel, or as grey.")
         data = data[..., 0]
-    return _without_noise(path, data) if path.suffix.lower() in (".jpg", ".jpeg") else data
+    return _without_noise(path, data) if _is_jpeg(path) else data
+
+
+def _is_jpeg(path: Path) -> bool:
+    return path.suffix.lower() in (".jpg", ".jpeg")
 
 
 def _without_noise(path: Path, data: np.ndarray) -> np.ndarray:
