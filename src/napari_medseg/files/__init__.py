@@ -7,6 +7,7 @@ process left.
 
 from .locking import HOLDER, LOCK, Holder, holder, lock, note
 from .replacing import Change, abandon, move, replace, replace_all, replace_bytes, sweep
+from .special import refuse_special
 from .typed import MAX_JSON_BYTES, dump, load, read_json, to_json, typed
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "move",
     "note",
     "read_json",
+    "refuse_special",
     "replace",
     "replace_all",
     "replace_bytes",

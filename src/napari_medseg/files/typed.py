@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_h
 from ..errors import FileError, SettingsError, reason
 from ..record import plain
 from .replacing import replace_bytes
+from .special import refuse_special
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -46,6 +47,7 @@ def read_json(path: Path) -> Any:
     """
     if not path.exists():
         raise FileError(f"'{path}' does not exist. Check the path.")
+    refuse_special(path)
     try:
         size = path.stat().st_size
         if size > MAX_JSON_BYTES:

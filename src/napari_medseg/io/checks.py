@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import files
 from ..errors import FileError, MedsegError, short
 
 LIMIT_BYTES = 64 * 2**30
@@ -21,7 +22,7 @@ _BROKEN = (OSError, EOFError, ValueError, MemoryError, OverflowError, zlib.error
 
 @contextmanager
 def damaged(path: Path, *more: type[Exception]) -> Generator[None]:
-    """Turn what a file library raises on damaged input into one sentence.
+    """Turn what a file library raises on damaged input into one sentence; pipes and devices are not opened.
 
     Parameters
     ----------
@@ -33,8 +34,9 @@ def damaged(path: Path, *more: type[Exception]) -> Generator[None]:
     Raises
     ------
     FileError
-        In place of the library's exception.
+        In place of the library's exception, or if reading `path` would not end.
     """
+    files.refuse_special(path)
     try:
         yield
     except MedsegError:  # a sentence of our own, though some are value errors too

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from .. import files
 from ..errors import FileError, short
 
 _FIRST_GROUPS = (b"\x02\0", b"\x08\0")
@@ -124,6 +125,7 @@ def recognise(path: Path) -> Format:
     FileError
         If the file cannot be opened, is empty, of an unknown kind, or not what its name says.
     """
+    files.refuse_special(path)
     try:
         with path.open("rb") as file:
             head = file.read(512)

@@ -105,11 +105,17 @@ def save(volume: Volume, path: Path) -> None:
 def _read_tiff(path: Path, axes: str | None) -> Volume:
     import tifffile
 
+    from . import tiff_pages
+
+    with checks.damaged(path, *_ERRORS):
+        pages = tiff_pages.count(path)
     with checks.damaged(path, *_ERRORS), _strict(path), tifffile.TiffFile(path) as tif:
         ome = ElementTree.fromstring(tif.ome_metadata) if tif.is_ome else None
         if ome is not None:
             _check_ome(path, ome)
+        tiff_pages.check(path, tif, ome, pages)
         series = tif.series[0]
+        tiff_pages.read_others(tif, series)
         _check_pages(path, tif)
         _check_series(path, series)
         data, found = _decode(path, series), series.axes

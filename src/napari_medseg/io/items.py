@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import files
 from ..errors import FileError
 from ..kspace import KSpace
 from ..record import Item, file_hash, voxel_hash
@@ -70,9 +71,11 @@ def _of_file(path: Path, kind: str) -> Item:
     if not path.name:
         return Item()
     try:
-        files = _files(path, kind)
-        size = sum(file.stat().st_size for file in files)
-        return Item(name=path.name, kind=kind, bytes=size, sha256=file_hash(*files))
+        parts = _files(path, kind)
+        for part in parts:
+            files.refuse_special(part)
+        size = sum(part.stat().st_size for part in parts)
+        return Item(name=path.name, kind=kind, bytes=size, sha256=file_hash(*parts))
     except (OSError, FileError):
         return Item(name=path.name, kind=kind)
 

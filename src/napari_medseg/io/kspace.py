@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import files
 from ..errors import FileError, SettingsError, VolumeError
 from ..kspace import KSpace
 from . import arrays, bart, checks, ismrmrd, kspace_hdf5
+from .hdf5_heaps import SIGNATURE
 from .kspace_hdf5 import AXES, arranged
 from .kspace_header import Header, parse_header
 
@@ -86,7 +88,7 @@ def read_kspace(
         kspace = KSpace(arranged(data, axes), metadata={"format": "BART", **metadata})
     elif suffix in (".npy", ".npz"):
         kspace = _read_numpy(path, axes)
-    elif head == kspace_hdf5.SIGNATURE:
+    elif head == SIGNATURE:
         kspace = _read_hdf5(path, axes, first or {})
     else:
         raise FileError(
@@ -120,7 +122,7 @@ def is_kspace(path: str | Path) -> bool:
             return head == bart.MAGIC
         if suffix in (".npy", ".npz"):
             return _is_complex(path)
-        if head != kspace_hdf5.SIGNATURE:
+        if head != SIGNATURE:
             return False
         with kspace_hdf5.opened(path) as file:
             return kspace_hdf5.has(file, "kspace") or ismrmrd.find_group(path, file) is not None
@@ -177,6 +179,7 @@ class _Conjugate:
 
 
 def _first_bytes(path: Path) -> bytes:
+    files.refuse_special(path)
     try:
         with path.open("rb") as file:
             return file.read(8)

@@ -14,12 +14,10 @@ import numpy as np
 
 from ..errors import FileError
 from . import checks
+from .hdf5_heaps import WatchedFile
 
 if TYPE_CHECKING:
     import h5py
-
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
-"""The first bytes of an HDF5 file."""
 
 AXES = "scyx"
 """Letters of the axes of k-space, in the order of `KSpace.data`: slice, coil, y (readout), x (phase encoding)."""
@@ -43,7 +41,7 @@ def opened(path: Path) -> Generator[h5py.File]:
     """
     import h5py
 
-    with checks.damaged(path, *_ERRORS), h5py.File(path, "r") as file:
+    with checks.damaged(path, *_ERRORS), WatchedFile(path) as content, h5py.File(content, "r") as file:
         yield file
 
 

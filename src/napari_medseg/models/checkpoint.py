@@ -114,6 +114,7 @@ def load(path: Path) -> TrainedModel:
         If a file is missing or damaged, or the weights are not those the card was written for.
     """
     card = load_card(path)
+    files.refuse_special(path)
     try:
         content = path.read_bytes()
     except OSError as error:

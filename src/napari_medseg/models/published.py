@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file as load_safetensors
 from torch import nn
 
+from .. import files
 from ..errors import ModelError
 from .key_maps import Published
 from .registry import ARCHITECTURES, build, published_names
@@ -192,6 +193,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         If the file cannot be read, is damaged, or holds anything but numbers, text and tensors.
     """
     advice = "Give the authors' .pt or .pth file or a .safetensors file, complete."
+    files.refuse_special(path)
     try:
         with path.open("rb") as file:
             start = file.read(9)

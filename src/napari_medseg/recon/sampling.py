@@ -235,6 +235,7 @@ def load_mask(path: Path) -> np.ndarray:
     FileError, SettingsError
         If it cannot be read or is not a mask.
     """
+    files.refuse_special(path)
     try:
         mask = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:

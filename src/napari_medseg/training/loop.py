@@ -326,6 +326,7 @@ class _Trainer:
         log = self.run / LOG
         if processes.rank() == 0 and log.exists():
             with _writing(self.run):
+                files.refuse_special(log)
                 lines = log.read_bytes().splitlines(keepends=True)
                 files.replace_bytes(log, b"".join(lines[: self.lines]))
         return bool(self.settings.start) and not begun
