@@ -74,6 +74,18 @@ def test_inputs_are_files_folders_and_globs(tmp_path):
     assert find(tmp_path / "notes.txt") == ["notes.txt"], "a file that was named is tried, whatever it is"
 
 
+def test_links_to_folders_are_followed_once(tmp_path):
+    touch(tmp_path / "in" / "a" / "b.tif", tmp_path / "in" / "c.tif", tmp_path / "far" / "d.tif")
+    (tmp_path / "in" / "far").symlink_to(tmp_path / "far")
+    # two links to where they lie: followed without end they would be opened 2**40 times
+    for name in ("one", "two"):
+        (tmp_path / "in" / "a" / name).symlink_to(tmp_path / "in")
+        (tmp_path / "far" / name).symlink_to(".")
+    found, failures = inputs.find_inputs([str(tmp_path / "in" / "**" / "*.tif"), str(tmp_path / "in" / "**")])
+    assert sorted(path.name for path in found) == ["b.tif", "c.tif", "d.tif"] and not failures
+    assert [path.name for path in inputs.find_inputs([f"{tmp_path}/**/**/far/**/d.tif"])[0]] == ["d.tif"]
+
+
 def dicom_slices(folder: Path, series: str, names: list[str]) -> None:
     """Small DICOM images, 2 mm apart."""
     folder.mkdir(exist_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from ..errors import FileError, SettingsError
@@ -160,13 +160,43 @@ def _meant(pattern: str, kind: Kind) -> list[Path]:
     if path.is_dir():
         return _inside(path, kind)
     found: list[Path] = []
-    for name in sorted(glob.glob(pattern, recursive=True)):
+    for name in sorted(_matches(pattern)):
         part = Path(name)
         if part.is_dir():
             found += _inside(part, kind)
         elif _is_plain(part) and kind(part):
             found.append(part)
     return found
+
+
+def _matches(pattern: str) -> Iterator[str]:
+    """What a glob means. ``**`` follows links to folders, but looks into each folder once: links may lead back."""
+    parts = Path(pattern).parts
+    if "**" not in parts:
+        yield from glob.iglob(pattern)
+        return
+    place = parts.index("**")
+    rest = parts[place + 1 :]
+    while rest[:1] == ("**",):
+        rest = rest[1:]
+    for top in glob.iglob(os.path.join(*parts[:place], "")) if place else ["."]:
+        for folder in _folders(top):
+            if not rest:
+                yield folder
+            yield from _matches(os.path.join(glob.escape(folder), *(rest or "*")))
+
+
+def _folders(top: str) -> Iterator[str]:
+    """A folder and those below it, hidden ones left out, each once."""
+    seen = set()
+    for folder, below, _ in os.walk(top, followlinks=True):
+        identity = os.path.realpath(folder)
+        if identity in seen:
+            below.clear()
+            continue
+        seen.add(identity)
+        yield folder
+        below[:] = sorted(name for name in below if not name.startswith("."))
 
 
 def _is_plain(path: Path) -> bool:
