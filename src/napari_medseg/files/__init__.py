@@ -6,6 +6,7 @@ process left.
 """
 
 from .locking import HOLDER, LOCK, Holder, holder, lock, note
+from .names import misfit, refuse_name
 from .replacing import Change, abandon, move, replace, replace_all, replace_bytes, sweep
 from .special import refuse_special
 from .typed import MAX_JSON_BYTES, dump, load, read_json, to_json, typed
@@ -21,9 +22,11 @@ __all__ = [
     "holder",
     "load",
     "lock",
+    "misfit",
     "move",
     "note",
     "read_json",
+    "refuse_name",
     "refuse_special",
     "replace",
     "replace_all",

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ..errors import FileError, JobError, SettingsError
+from .names import refuse_name
 from .replacing import sweep
 from .typed import dump, load
 
@@ -80,6 +81,7 @@ def lock(folder: Path) -> Generator[None]:
     """
     from filelock import FileLock, Timeout
 
+    refuse_name(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         held = FileLock(folder / LOCK, timeout=0)

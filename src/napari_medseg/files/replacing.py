@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ..errors import FileError, short
+from .names import refuse_name
 
 _DAY = 24 * 60 * 60
 _NAME_CHARACTERS = 40  # of the target in a temporary name: a file system allows 255 in all
@@ -82,6 +83,8 @@ def replace_all(*changes: Change) -> None:
         If writing or a check fails. The earlier files are then unchanged and nothing is left behind. Only if a further
         one of several renames fails, the files before it are new.
     """
+    for change in changes:
+        refuse_name(change.path)
     done: list[Change] = []
     current = changes[0]
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,6 @@ _FIRST_GROUPS = (b"\x02\0", b"\x08\0")
 _FIRST_TYPES = (b"UL", b"UI", b"OB", b"CS", b"SH", b"LO", b"DA", b"TM", b"DT", b"IS", b"PN")
 _CLUTTER = {".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "lost+found"}
 _CLUTTER |= {"$recycle.bin", "system volume information"}
-_LONGEST_NAME = 255  # bytes; what file systems allow
 
 
 @dataclass(frozen=True)
@@ -165,14 +163,9 @@ def writable(path: Path) -> Format:
     Raises
     ------
     FileError
-        If the ending of the name is not one that can be written, or the name is too long.
+        If the ending of the name is not one that can be written, or not every system can keep the name.
     """
-    length = len(os.fsencode(path.name))
-    if length > _LONGEST_NAME:
-        raise FileError(
-            f"The name '{path.name[:20]}...' has {length} bytes; expected at most {_LONGEST_NAME}. "
-            "Choose a shorter one."
-        )
+    files.refuse_name(path)
     format_ = named(path)
     if format_ is None or not format_.writes:
         endings = ", ".join(suffix for f in FORMATS if f.writes for suffix in f.suffixes)

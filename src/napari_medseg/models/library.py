@@ -12,6 +12,9 @@ from .. import files
 from ..errors import FileError, ModelError, SettingsError
 from .card import card_file
 
+LONGEST_NAME = 200
+"""Bytes of the name of a model: its files have endings too."""
+
 _BUNDLED = Path(__file__).parents[1] / "weights"
 
 
@@ -53,6 +56,8 @@ def check_new_name(name: str) -> None:
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
         raise SettingsError(f"'{name}' is not a model name; use small letters, digits, '-', '_' and '.'.")
+    if sentence := files.misfit(name, LONGEST_NAME):
+        raise SettingsError(f"{sentence} Choose another name.")
     if name in available():
         raise SettingsError(f"There is a model '{name}' already. Choose another name.")
 

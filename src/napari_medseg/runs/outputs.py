@@ -126,6 +126,7 @@ def make_folder(folder: Path) -> None:
     FileError
         If that is not possible.
     """
+    files.refuse_name(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

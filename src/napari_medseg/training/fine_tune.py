@@ -345,7 +345,7 @@ def _replay(settings: FineTuneSettings, path: Path, same: bool) -> tuple[Source,
         raise SettingsError(
             "The old data do not hold the new classes, so they cannot be rehearsed. Leave out the replay folder."
         )
-    recipe = RECIPES / card.recipe
+    recipe = RECIPES / Path(card.recipe).name
     if not card.recipe or not recipe.is_file():
         raise SettingsError(f"Neither the recipe nor the data of '{card.name}' are known. Leave out the replay folder.")
     folder = Path(settings.replay).resolve()

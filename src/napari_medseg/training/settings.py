@@ -13,6 +13,7 @@ from typing import Any
 from .. import files
 from ..errors import SettingsError
 from ..models import ModelCard, architecture
+from ..models.library import LONGEST_NAME
 from ..preprocess import Preprocess
 from ..record import plain
 from ..volume import LabelClass
@@ -177,9 +178,11 @@ class RunSettings:
 
     def _needed(self) -> dict[str, bool]:
         """What the settings must fulfil, and whether they do."""
-        named = re.fullmatch(r"\w[\w.-]*", self.name) and self.name not in _TAKEN
+        fits = not files.misfit(self.name, LONGEST_NAME)
+        named = re.fullmatch(r"\w[\w.-]*", self.name) and self.name not in _TAKEN and fits
         return {
-            f"a name of letters, digits, '-', '_' and '.', other than {', '.join(_TAKEN)}": bool(named),
+            f"a name of letters, digits, '-', '_' and '.', of up to {LONGEST_NAME} bytes, other than "
+            f"{', '.join(_TAKEN)} and names of devices": bool(named),
             "a seed, threads and warmup_steps of 0 or more": min(self.seed, self.threads, self.warmup_steps) >= 0,
             "steps and validate_every of at least 1": min(self.steps, self.validate_every) >= 1,
             "a positive learning_rate": self.learning_rate > 0,

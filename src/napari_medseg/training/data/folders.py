@@ -212,6 +212,8 @@ def _check_fit(item: LabelledImage) -> None:
 
 def _free_name(folder: Path, wanted: str) -> str:
     stem = re.sub(r"[^\w.-]+", "_", wanted).strip("._")[:80] or "image"
+    if files.misfit(f"{stem}.nii.gz"):
+        stem = f"image_{stem}"
     name, number = f"{stem}.nii.gz", 1
     while (folder / name).exists():
         number += 1
