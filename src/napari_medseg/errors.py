@@ -1,8 +1,22 @@
-"""Errors whose text is written for the person at the screen: what was found, what is expected, what to do."""
+"""Errors whose text is written for the person at the screen: what was found, what is expected, what to do.
+
+Names and texts out of files end up in such sentences. `escaped` and `readable` make them harmless for terminals and
+forms; the text of every error of ours has passed through them.
+"""
+
+import unicodedata
+
+_UNSEEN = ("Cc", "Cs", "Zl", "Zp")  # control characters, halves of letters, ends of lines and paragraphs
+_TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
+_LONGEST = 2000  # characters of a sentence
+_END = 300  # characters at the end of a sentence that say what to do
 
 
 class MedsegError(Exception):
     """Bad data or settings; the message is one or two plain sentences."""
+
+    def __str__(self) -> str:
+        return readable(super().__str__())
 
 
 class VolumeError(MedsegError):
@@ -35,4 +49,37 @@ def short(error: BaseException) -> str:
     """The first line of an error text, cut to a readable length."""
     lines = str(error).strip().splitlines()
     text = lines[0].strip(" .'\"") if lines else type(error).__name__
-    return text if len(text) <= 100 else text[:97] + "..."
+    return escaped(text if len(text) <= 100 else text[:97] + "...")
+
+
+def escaped(text: str, *, lines: bool = False) -> str:
+    """`text` without characters that steer a terminal or turn the direction of writing; they are written out.
+
+    Parameters
+    ----------
+    text : str
+    lines : bool
+        Whether ends of lines, and tabs, stay.
+    """
+    if text.isprintable():
+        return text
+    return "".join(letter if _is_seen(letter, lines) else _written_out(letter) for letter in text)
+
+
+def readable(text: str, longest: int = _LONGEST) -> str:
+    """`text` as one line without control characters; of what is too long, the middle is left out."""
+    end = min(_END, longest // 2)
+    if len(text) > longest:
+        text = f"{text[: longest - end]} ... {text[-end:]}"
+    return escaped(text)
+
+
+def _written_out(letter: str) -> str:
+    """A letter as JSON and Python write it."""
+    return {"\n": "\\n", "\t": "\\t", "\r": "\\r"}.get(letter, f"\\u{ord(letter):04x}")
+
+
+def _is_seen(letter: str, lines: bool) -> bool:
+    if lines and letter in "\n\t":
+        return True
+    return unicodedata.category(letter) not in _UNSEEN and letter not in _TURNING

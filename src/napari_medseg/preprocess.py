@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .errors import SettingsError
+from .errors import SettingsError, VolumeError
 
 if TYPE_CHECKING:
     # imported where it is used: model cards hold a `Preprocess`, and are listed without PyTorch
     import torch
+
+_LONGEST_SIDE = 2**15  # pixels of a slice that a network sees
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,9 @@ class Preprocess:
         if len(self.output) != 2 or not self.output[0] < self.output[1]:
             raise SettingsError(f"output is {self.output}; expected two rising numbers.")
         object.__setattr__(self, "output", tuple(map(float, self.output)))
+        sides = (self.multiple, *(self.size or ()))
+        if max(sides) > _LONGEST_SIDE:
+            raise SettingsError(f"A side of {max(sides)} pixels was asked for; expected at most {_LONGEST_SIDE}.")
         if self.multiple < 1 or any(mm is not None and not mm > 0 for mm in (self.spacing, self.assumed_spacing)):
             raise SettingsError(
                 f"multiple is {self.multiple}, spacing {self.spacing}, assumed_spacing {self.assumed_spacing}; "
@@ -125,7 +130,15 @@ class Preprocess:
         if self.spacing is None or spacing is None:
             return height, width
         height_mm, width_mm = spacing
-        return max(1, round(height * height_mm / self.spacing)), max(1, round(width * width_mm / self.spacing))
+        rows = height * height_mm / self.spacing
+        columns = width * width_mm / self.spacing
+        if max(rows, columns) > _LONGEST_SIDE:
+            raise VolumeError(
+                f"A slice of {height * height_mm:.4g} x {width * width_mm:.4g} mm is {rows:.4g} x {columns:.4g} pixels "
+                f"of {self.spacing:g} mm, in which the model works; expected at most {_LONGEST_SIDE} along an axis. "
+                "Check the voxel size, or crop the image."
+            )
+        return max(1, round(rows)), max(1, round(columns))
 
     def padded_size(self, size: Sequence[int], spacing: Sequence[float] | None) -> tuple[int, int]:
         """Height and width that the network sees."""

@@ -10,23 +10,30 @@ from typing import Any
 
 import numpy as np
 
-from .errors import VolumeError
+from .errors import VolumeError, readable
 from .record import KEY as RECORD
 from .record import Record
 
 LOW_IS_BRIGHT = "MONOCHROME1"
 """What ``photometric`` in the metadata of a volume says where low values are meant to be seen bright."""
 
+_LONGEST_NAME = 200  # characters of a class
 _AXES = re.compile(r"t?(c?z?yx|z?yxc)")
 
 
 @dataclass(frozen=True)
 class LabelClass:
-    """One row of a class table: the number in the label array, its name and its colour (``#rrggbb``)."""
+    """One row of a class table: the number in the label array, its name and its colour (``#rrggbb``).
+
+    Control characters in the name are written out, and what is too long is cut: it is shown in forms and terminals.
+    """
 
     id: int
     name: str
     colour: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", readable(self.name, _LONGEST_NAME))
 
 
 @dataclass(frozen=True, eq=False)

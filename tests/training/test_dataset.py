@@ -272,3 +272,29 @@ def test_images_too_large_for_the_memory_are_refused(npz, monkeypatch):
     monkeypatch.setattr("napari_medseg.io.checks.LIMIT_BYTES", 10_000)
     with pytest.raises(FileError, match="may be used"):
         load([Source("data.npz")], PLAIN, root, context=True)
+
+
+ODD = {
+    "image": [
+        np.array("x"),
+        np.array(["x"] * 3),
+        np.zeros(3),
+        np.zeros((3, 8, 8), complex),
+        np.zeros((3, 8, 8), "M8[s]"),
+    ],
+    "label": [np.full((3, 8, 8), "x"), np.zeros(3), np.zeros((3, 8, 8), [("a", "u1")])],
+    "case": [np.zeros((3, 2)), np.array("x")],
+    "frame": [np.array(["x"] * 3), np.full(3, np.nan), np.zeros((3, 2))],
+    "shape": [np.array(["x"] * 3), np.zeros(3), np.full((3, 2), np.inf)],
+    "objects": [np.zeros(3), np.full((3, 8, 8), "x")],
+}
+
+
+@pytest.mark.parametrize(("name", "number"), [(name, k) for name in ODD for k in range(len(ODD[name]))])
+def test_arrays_of_another_kind_are_told(tmp_path, name, number):
+    arrays = {key: np.ones((3, 8, 8), np.uint8) for key in ("image", "label", "objects")}
+    arrays |= {"case": np.array(["a", "b", "c"]), "frame": np.arange(3), "shape": np.full((3, 2), 8)}
+    np.savez(tmp_path / "a.npz", **{**arrays, name: ODD[name][number]})
+    source = Source("a.npz", case="case", frame="frame", shape="shape", objects="objects")
+    with pytest.raises(SettingsError, match=f"a.npz.*array {name}"):
+        load([source], Preprocess(), tmp_path)

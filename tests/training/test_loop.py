@@ -347,3 +347,30 @@ def test_a_finished_run_leaves_its_record(data, settings, tmp_path):
     assert all(len(item.sha256) == 64 and item.bytes for item in record.inputs)
     assert record.outputs[0].sha256 == file_hash(tmp_path / "run" / f"{card.name}.safetensors")
     assert record.sealed() == record and record.settings["steps"] == settings().steps
+
+
+def test_a_checkpoint_with_something_else_in_it_is_refused(data, settings, tmp_path):
+    folder = tmp_path / "run"
+    settings = settings(steps=1, schedule=Schedule("plateau", gamma=0.5))
+    run(train_job(settings, folder, root=data))
+    state = torch.load(folder / "last.pt", weights_only=True)
+    moments = {0: {"exp_avg": torch.zeros(7)}}
+    changes = (
+        {"step": "2"},
+        {"step": -1},
+        {"step": None},
+        {"lines": 1.5},
+        {"best": float("nan")},
+        {"stale": True},
+        {"network": []},
+        {"network": {"a": 1}},
+        {"optimizer": {"state": moments, "param_groups": 3}},
+        {"optimizer": state["optimizer"] | {"state": moments}},
+        {"optimizer": None},
+        {"plateau": {"best": "high"}},
+        {"plateau": 5},
+    )
+    for change in changes:
+        torch.save(state | change, folder / "last.pt")
+        with pytest.raises(FileError, match="not a checkpoint of this run"):
+            run(train_job(settings, folder, root=data))

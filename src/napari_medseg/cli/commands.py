@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
-from ..errors import MedsegError, ModelError, SettingsError
+from ..errors import MedsegError, ModelError, SettingsError, escaped
 from ..models.settings import ImportSettings
 from ..options import read
 from ..segmentation.settings import InferenceSettings
@@ -312,7 +312,7 @@ def info(args: Namespace) -> int:
     from ..files import to_json
 
     facts = _facts(args.file, io.read(args.file, axes=args.axes))
-    words = f"{args.file}\n{terminal.sheet(terminal.facts_in_words(facts))}"
+    words = f"{escaped(str(args.file))}\n{terminal.sheet(terminal.facts_in_words(facts))}"
     terminal.say(to_json(facts).rstrip() if args.json else words)
     return 0
 

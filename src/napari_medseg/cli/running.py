@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import FileError, SettingsError
+from ..errors import FileError, SettingsError, escaped
 from ..progress import Progress, run
 from ..runs.cohort import Step, cohort_job
 from ..runs.crew import Crew, here, local
@@ -78,7 +78,7 @@ class Run:
 
     def title(self, task: Task) -> str:
         """Name of a task, with its number if there are several."""
-        name = task.source.name
+        name = escaped(task.source.name)
         return f"[{self._numbers[task.inputs] + 1}/{len(self.tasks)}] {name}" if len(self.tasks) > 1 else name
 
     def go(self, crew: Crew, output: Path | None = None) -> int:
@@ -259,5 +259,5 @@ def name_failures(failures: Sequence[Failure], total: int) -> None:
     if len(failures) == total == 1:
         terminal.complain(failures[0].error)
     elif failures:
-        lines = [f"  {failure.file}: {failure.error}" for failure in failures]
+        lines = [f"  {escaped(failure.file)}: {failure.error}" for failure in failures]
         terminal.complain("\n".join([f"{len(failures)} of {total} failed:", *lines]))

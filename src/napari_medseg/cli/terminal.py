@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import escaped
+
 if TYPE_CHECKING:
     from ..models import ModelCard
     from ..progress import Progress
@@ -25,14 +27,14 @@ _BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {unit} [{elapsed}<
 
 def say(text: str) -> None:
     """Write a result line to the standard output."""
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(escaped(text, lines=True) + "\n")
     sys.stdout.flush()
 
 
 def complain(*texts: str) -> None:
     """Write lines on what went wrong to the standard error."""
     for text in texts:
-        sys.stderr.write(f"napari-medseg: {text}\n")
+        sys.stderr.write(f"napari-medseg: {escaped(text, lines=True)}\n")
 
 
 class Meter:
@@ -45,7 +47,7 @@ class Meter:
     """
 
     def __init__(self, title: str, unit: str):
-        self._title = title
+        self._title = escaped(title)
         self._unit = unit
         self._bar = None
         self._told = time.monotonic()
@@ -84,6 +86,7 @@ class Meter:
 def table(rows: Sequence[Sequence[str]]) -> str:
     """Rows of equal length, the first one the heading, as aligned columns; columns of numbers to the right."""
     columns = []
+    rows = [[escaped(cell) for cell in row] for row in rows]
     for column in zip(*rows, strict=True):
         width = max(map(len, column))
         numeric = all(_is_number(cell) for cell in column[1:])
@@ -203,12 +206,11 @@ def _cell(key: str, row: Mapping[str, Any]) -> str:
 
 def models(cards: Iterable[ModelCard]) -> str:
     """A table of models with their held-out Dice."""
+    from ..models import figures
+
     lines = [["model", "finds", "Dice", "in"]]
     for card in cards:
-        held_out = card.metrics.get("test", {})
-        dice = held_out.get("dice", math.nan)
-        shown = "-" if math.isnan(dice) else f"{dice:.3f}"
-        lines.append([card.name, finds(card), shown, card.modality])
+        lines.append([card.name, finds(card), figures.held_out_dice(card) or "-", card.modality])
     return table(lines) + "\nDice: mean on held-out test images, from the model card"
 
 

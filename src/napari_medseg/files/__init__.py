@@ -9,7 +9,7 @@ from .locking import HOLDER, LOCK, Holder, holder, lock, note
 from .names import misfit, refuse_name
 from .replacing import Change, abandon, move, replace, replace_all, replace_bytes, sweep
 from .special import refuse_special
-from .typed import MAX_JSON_BYTES, dump, load, read_json, to_json, typed
+from .typed import MAX_JSON_BYTES, dump, is_deep, load, read_json, to_json, typed
 
 __all__ = [
     "HOLDER",
@@ -20,6 +20,7 @@ __all__ = [
     "abandon",
     "dump",
     "holder",
+    "is_deep",
     "load",
     "lock",
     "misfit",

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
 from pathlib import Path
 
-from ..errors import FileError
+from ..errors import FileError, escaped
 
 _LONGEST = 255  # bytes; what file systems allow
 _DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\.|$)", re.IGNORECASE)
-_UNSEEN = ("Cc", "Zl", "Zp")  # control characters, and those that end a line
-_TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def misfit(name: str, longest: int = _LONGEST) -> str:
@@ -30,8 +27,9 @@ def misfit(name: str, longest: int = _LONGEST) -> str:
         return f"The name '{name[:20]}...' has {length} bytes; expected a shorter one, of at most {longest}."
     if name in ("", ".", "..") or "/" in name or "\0" in name:
         return f"'{name}' is not the name of a file."
-    if any(unicodedata.category(letter) in _UNSEEN or letter in _TURNING for letter in name):
-        return f"The name {name!r} holds control characters; expected letters that can be seen."
+    shown = os.fsdecode(os.fsencode(name).decode("utf-8", "replace"))  # names of other systems may be no text
+    if escaped(shown) != shown:
+        return f"The name '{escaped(name)}' holds control characters; expected letters that can be seen."
     if _DEVICES.match(name):
         return f"'{name}' is the name of a device on Windows."
     if name[-1] in " .":

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from types import GenericAlias, NoneType, UnionType
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 
-from ..errors import FileError, SettingsError, reason
+from ..errors import FileError, SettingsError, escaped, readable, reason
 from ..record import plain
 from .replacing import replace_bytes
 from .special import refuse_special
@@ -23,6 +23,8 @@ T = TypeVar("T")
 MAX_JSON_BYTES = 2**26
 """Larger JSON files are not read."""
 
+_LONGEST_TEXT = 100_000  # characters of a text in a JSON file
+_MOST_DEEP = 40  # levels of objects and lists in each other
 _MISSING = ("missing", "missing_argument", "missing_keyword_only_argument")  # as pydantic calls it
 _WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", NoneType: "null"}
 
@@ -88,10 +90,12 @@ def typed(kind: type[T], content: Any, name: str = "") -> T:
     Raises
     ------
     SettingsError
-        If a field is missing, unknown, of another type or refused; the sentence names its place.
+        If a field is missing, unknown, of another type or refused, or a text holds control characters; the sentence
+        names its place.
     """
     from pydantic import ValidationError
 
+    _check_plain(content, name)
     try:
         # as text: only from JSON may a list stand for a tuple where types are exact
         return _adapter(kind).validate_json(json.dumps([content]))[0]
@@ -100,8 +104,47 @@ def typed(kind: type[T], content: Any, name: str = "") -> T:
     # a name that is unknown is often the one that is missing, written wrongly
     unknown = [fault for fault in faults if fault["type"] == "unexpected_keyword_argument"]
     fault = (unknown or faults)[0]
-    where = f"'{name}': " if name else ""
-    raise SettingsError(where + _sentence(kind, fault)) from fault.get("ctx", {}).get("error")
+    raise SettingsError(_where(name) + _sentence(kind, fault)) from fault.get("ctx", {}).get("error")
+
+
+def is_deep(content: Any, levels: int = _MOST_DEEP) -> bool:
+    """Whether objects and lists of plain JSON values lie deeper in each other than any of our files has them."""
+    inner = content.values() if isinstance(content, Mapping) else content
+    nests = isinstance(content, Mapping | list | tuple)
+    return nests and (levels == 0 or any(is_deep(each, levels - 1) for each in inner))
+
+
+def _where(name: str) -> str:
+    return f"'{name}': " if name else ""
+
+
+def _check_plain(content: Any, name: str) -> None:
+    """Refuse what no person writes into such a file, and what forms and terminals could not show."""
+    if is_deep(content):
+        raise SettingsError(
+            f"{_where(name)}objects and lists lie more than {_MOST_DEEP} deep in each other. Flatten it."
+        )
+    for places, text in _texts(content, ()):
+        place = readable(_path(places), 100) or "the content"
+        if len(text) > _LONGEST_TEXT:
+            raise SettingsError(
+                f"{_where(name)}{place} is a text of {len(text)} characters; expected at most {_LONGEST_TEXT}."
+            )
+        if escaped(text, lines=True) != text:
+            raise SettingsError(f"{_where(name)}{place} is {_shown(text)}; expected a text without control characters.")
+
+
+def _texts(content: Any, places: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Every text, with its place; names of fields too."""
+    if isinstance(content, str):
+        yield places, content
+    elif isinstance(content, Mapping):
+        for key, value in content.items():
+            yield places, key
+            yield from _texts(value, (*places, key))
+    elif isinstance(content, list | tuple):
+        for number, value in enumerate(content):
+            yield from _texts(value, (*places, number))
 
 
 @cache

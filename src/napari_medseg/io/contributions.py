@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import VolumeError
+from ..errors import VolumeError, readable
 from ..record import KEY as RECORD
 from ..volume import Volume
 from . import formats, read, write
@@ -197,7 +197,7 @@ def _first(path: str | Sequence[str]) -> Path:
 
 def _read_layers(path: str | Sequence[str]) -> list[LayerData]:
     file = _first(path)
-    name = formats.stem(file)
+    name = readable(formats.stem(file))
     volume = read(file)
     if _named_labels(file, volume):
         volume = replace(volume, metadata={**volume.metadata, "labels": True})

@@ -13,7 +13,7 @@ from .. import files
 from ..errors import FileError, VolumeError, short
 from ..record import KEY as RECORD
 from ..record import Record
-from . import kspace_hdf5
+from . import checks, kspace_hdf5
 
 _NAME = "reconstruction"
 _METRICS = "metrics"
@@ -86,9 +86,15 @@ def read_reconstruction(path: Path) -> tuple[np.ndarray, Record | None]:
         If the file is damaged or is not of that kind.
     """
     with kspace_hdf5.opened(path) as file:
-        image = kspace_hdf5.dataset(path, file, _NAME)[:]
+        found = kspace_hdf5.dataset(path, file, _NAME)
+        checks.check_size(path, found.shape, found.dtype.itemsize)
+        image = found[:]
         text = file.attrs.get(RECORD)
-    return image, Record.from_json(json.loads(text)) if isinstance(text, str) else None
+    try:
+        content = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError) as error:
+        raise FileError(f"The record in '{path.name}' is damaged. Make the file again.") from error
+    return image, None if files.is_deep(content) else Record.from_json(content)
 
 
 def _save(path: Path, image: np.ndarray, texts: Mapping[str, str]) -> None:

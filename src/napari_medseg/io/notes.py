@@ -29,6 +29,7 @@ KEY = "napari_medseg"
 
 _MAX_SIDE_BYTES = 2**24
 _VERSION = 1
+_LARGEST_ID = 2**32 - 1  # what label arrays hold
 _FLAGS = ("has_spacing", "labels", "simulated")
 _TEXTS = ("modality", "series_uid", "photometric", "t_axis")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
@@ -81,7 +82,7 @@ class Notes:
     @classmethod
     def from_json(cls, content: Any) -> Notes:
         """From what `to_json` made; parts that are missing or malformed are left out."""
-        if not isinstance(content, dict):
+        if not isinstance(content, dict) or files.is_deep(content):
             return cls()
         axes = content.get("axes")
         classes = content.get("classes")
@@ -124,7 +125,8 @@ def _affine(content: Any) -> np.ndarray | None:
 def _label_class(content: Any) -> LabelClass | None:
     match content:
         case {"id": int(number), "name": str(name), "colour": str(colour)} if _COLOUR.fullmatch(colour):
-            return LabelClass(number, name, colour)
+            if 0 <= number <= _LARGEST_ID and not isinstance(number, bool):
+                return LabelClass(number, name, colour)
     _logger.warning("A row of the class table is malformed and left out: %s", str(content)[:80])
     return None
 

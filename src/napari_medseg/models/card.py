@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +19,10 @@ PENDING = ".json.part"
 
 CHANNELS = {"cascade": 2, "image": 1}
 """Channels that networks which reconstruct take and give, by the design of their card: complex numbers, magnitudes."""
+
+
+_LARGEST_ID = 2**16 - 1
+_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,26 @@ class ModelCard:
     objects: bool = False
     recipe: str = ""
     sha256: str = ""
+
+    def __post_init__(self) -> None:
+        faults = [sentence for sentence, fulfilled in self._needed().items() if not fulfilled]
+        if faults:
+            raise SettingsError(f"The card does not describe a model; expected {'; '.join(faults)}.")
+
+    def _needed(self) -> dict[str, bool]:
+        """What a card must fulfil, and whether it does."""
+        ids = [row.id for row in self.classes]
+        colours = all(_COLOUR.fullmatch(row.colour) for row in self.classes)
+        sizes = self.spacing_mm or (1.0, 1.0)
+        return {
+            "a name that a file can have": not files.misfit(self.name),
+            f"classes with different numbers from 1 to {_LARGEST_ID}": len({*ids}) == len(ids)
+            and all(1 <= number <= _LARGEST_ID for number in ids),
+            "colours like #4dbbd5": colours,
+            f"no design, or one of {', '.join(CHANNELS)}": self.design in ("", *CHANNELS),
+            "a certainty from 0 to 1": 0 <= self.certainty <= 1,
+            "rising pixel sizes above 0 mm in spacing_mm": 0 < sizes[0] <= sizes[1] < math.inf,
+        }
 
 
 def save_card(path: Path, card: ModelCard) -> None:

@@ -22,6 +22,7 @@ _SCORES = (
     ("psnr", "PSNR (dB)", "{:.2f}"),
 )
 _METHODS = (("zero_filled", "zero-filled"), ("tv_dc", "TV + DC"), ("model", "model"))
+_LARGEST = 1e9  # figure that a table has room for
 _BY_MASK = "val_by_mask_and_subject"
 _SPOTS = (
     ("kept", "height shown of a true one"),
@@ -43,8 +44,8 @@ def tables(card: ModelCard) -> list[Rows]:
         One table of scores by data and method; for models that reconstruct also PSNR and SSIM by mask and subject, and
         what becomes of small spots. Columns without any figure are left out. Empty for a card without figures.
     """
-    by_mask = card.metrics.get(_BY_MASK, {})
-    spots = card.metrics.get("spots", by_mask.get("spots", {}))
+    by_mask = _mapping(card.metrics.get(_BY_MASK))
+    spots = _mapping(card.metrics.get("spots", by_mask.get("spots")))
     scores = [["held-out data", *(title for _, title, _ in _SCORES), "range of Dice"]]
     for name, figures in card.metrics.items():
         if name not in ("spots", _BY_MASK):
@@ -57,15 +58,20 @@ def tables(card: ModelCard) -> list[Rows]:
     return [_without_empty_columns(rows) for rows in (scores, quality, small) if len(rows) > 1]
 
 
+def held_out_dice(card: ModelCard) -> str:
+    """The Dice of `card` on the data held out for the test; empty if it has none."""
+    return _cell(_mapping(card.metrics.get("test")).get("dice"), "{:.3f}")
+
+
 def _scores(title: str, figures: Any) -> Iterator[list[str]]:
     """A row of scores, and one for each class and each group of images."""
     if not isinstance(figures, Mapping):
         return
-    known = {**figures.get("objects", {}), **figures}
+    known = {**_mapping(figures.get("objects")), **figures}
     cells = [_cell(known.get(key), form) for key, _, form in _SCORES]
     if any(cells):
         together = f"{title}, all classes as one" if figures.get("classes") else title
-        yield [together, *cells, _range(figures.get("case_dice", {}))]
+        yield [together, *cells, _range(_mapping(figures.get("case_dice")))]
     for name, part in _parts(figures):
         yield from _scores(f"{title}, {name}", part)
 
@@ -74,19 +80,29 @@ def _parts(figures: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """What has figures of its own: classes, groups of images, other models."""
     for name, part in figures.items():
         if name in ("classes", "groups"):
-            yield from part.items()
+            yield from _mapping(part).items()
         elif name not in ("objects", "case_dice"):
             yield name, part
 
 
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """`value` if it has names; anything else on a card is ignored."""
+    return value if isinstance(value, Mapping) else {}
+
+
 def _cell(value: Any, form: str) -> str:
-    if not isinstance(value, int | float):
+    if not _is_figure(value):
         return ""
-    return form.format(value)
+    return form.format(int(value) if form == "{:d}" else value)
+
+
+def _is_figure(value: Any) -> bool:
+    """Whether a value is a number that a table has room for."""
+    return isinstance(value, int | float) and abs(value) < _LARGEST
 
 
 def _range(by_case: Mapping[str, float]) -> str:
-    values = [value for value in by_case.values() if value is not None]
+    values = [value for value in by_case.values() if _is_figure(value)]
     if not values:
         return ""
     return f"{min(values):.2f} to {max(values):.2f}"
@@ -95,22 +111,22 @@ def _range(by_case: Mapping[str, float]) -> str:
 def _quality(by_mask: Mapping[str, Any]) -> Iterator[list[str]]:
     """A row for each mask and subject."""
     for mask, subjects in by_mask.items():
-        for subject, methods in subjects.items():
-            if "model" not in methods:
+        for subject, methods in _mapping(subjects).items():
+            if "model" not in _mapping(methods):
                 continue
-            cells = [_pair(methods.get(method, {})) for method, _ in _METHODS]
+            cells = [_pair(_mapping(methods.get(method))) for method, _ in _METHODS]
             yield [f"{mask}, {subject}", *cells]
 
 
 def _spots(by_mask: Mapping[str, Mapping[str, float]]) -> Iterator[list[str]]:
     """A row for each mask."""
     for mask, figures in by_mask.items():
-        cells = [_cell(figures.get(key), "{:.0%}") for key, _ in _SPOTS]
+        cells = [_cell(_mapping(figures).get(key), "{:.0%}") for key, _ in _SPOTS]
         yield [mask, *cells]
 
 
 def _pair(figures: Mapping[str, float]) -> str:
-    if not figures:
+    if not (_is_figure(figures.get("psnr")) and _is_figure(figures.get("ssim"))):
         return ""
     return f"{figures['psnr']:.2f} / {figures['ssim']:.3f}"
 

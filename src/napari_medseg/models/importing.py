@@ -129,7 +129,7 @@ def check(model: TrainedModel) -> torch.Tensor:
     try:
         with torch.inference_mode():
             logits = model.network(noise) if card.design else model.logits(noise)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, ValueError) as error:
         raise ModelError(f"The network of '{card.name}' does not take {channels} channels: {error}") from error
     if logits.shape != (1, maps, *size) or not logits.isfinite().all():
         raise ModelError(f"The model '{card.name}' does not give one finite map per class. Train or import it again.")
@@ -237,16 +237,16 @@ def _loads(name: str, state: Mapping[str, Any]) -> bool:
 
 def _completed(card: ModelCard, settings: ImportSettings) -> ModelCard:
     """The card with what the settings say."""
-    for field in ("task", "modality", "licence", "spacing_mm"):
-        value = getattr(settings, field)
-        if value:
-            card = replace(card, **{field: value})
     if settings.spacing_mm:
         smallest, largest = settings.spacing_mm
         if not 0 < smallest <= largest:
             raise SettingsError(
                 f"The pixel sizes are {settings.spacing_mm}; expected two rising numbers in mm above 0."
             )
+    for field in ("task", "modality", "licence", "spacing_mm"):
+        value = getattr(settings, field)
+        if value:
+            card = replace(card, **{field: value})
     if not settings.classes:
         return card
     names = [name.strip() for name in settings.classes]

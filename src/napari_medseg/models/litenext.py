@@ -118,6 +118,8 @@ class LiteNeXt(nn.Module):
         dilation: int = 1,
     ):
         super().__init__()
+        if type(dilation) is not int or dilation < 1:
+            raise ValueError(f"dilation is {dilation!r}; expected a whole number from 1")
         self.untold = {"dilation": dilation}
         kernels = (kernels,) * 4 if isinstance(kernels, int) else tuple(kernels)
         if len(kernels) != 4 or any(k < 1 or k % 2 == 0 for k in kernels):

@@ -86,6 +86,7 @@ def _build_unet_lstm_sa(in_channels: int = 3, out_channels: int = 2, width: int 
 
 
 # parameters of MT-UNet that the published code never uses, or whose effect cancels
+_LARGEST = 2**16  # number that an option of a network may be
 _NO_EFFECT = r"\.axial\.(out\.(weight|bias)|gaussian\.bias)$"
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -174,6 +175,9 @@ def build(name: str, *, num_classes: int = 2, **options: object) -> nn.Module:
     if num_classes < 2:
         raise ModelError(f"num_classes is {num_classes}; expected at least 2, background and one class.")
     entry = architecture(name)
+    for option, value in options.items():
+        if isinstance(value, int | float) and not abs(value) <= _LARGEST:
+            raise ModelError(f"The option {option} of '{name}' is {str(value)[:20]}; expected at most {_LARGEST}.")
     maps = num_classes if entry.background else num_classes - 1
     try:
         return entry.build(**{"out_channels": maps, **options})

@@ -8,7 +8,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +37,7 @@ LOG = "log.jsonl"
 LAST = "last.pt"
 RECORD = "record.json"
 STOP = "stop"
-_NUMBERS = ("step", "best", "stale", "lines")  # of the state of a run
+_NUMBERS = {"step": int, "best": float, "stale": int, "lines": int}  # of the state of a run
 _OPTIMIZERS = {"nadam": torch.optim.NAdam, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
 
@@ -334,11 +334,14 @@ class _Trainer:
     def _restore(self) -> None:
         try:
             state = models.read_checkpoint(self.last)
-            for name in _NUMBERS:
-                setattr(self, name, state[name])
+            for name, kind in _NUMBERS.items():
+                setattr(self, name, _number(state[name], kind))
+            if self.plateau is not None:
+                _check_alike(state["plateau"], self.plateau.state_dict())
             for name, part in self._parts().items():
                 part.load_state_dict(state[name])
-        except (ModelError, KeyError, ValueError, RuntimeError) as error:
+            _check_moments(self.optimizer)
+        except (ModelError, LookupError, ValueError, RuntimeError, TypeError, AttributeError) as error:
             raise self._unusable() from error
 
     def _check_data(self) -> None:
@@ -370,6 +373,29 @@ class _Trainer:
         with _writing(self.run):
             files.dump(self.run / RECORD, record.to_json())
         return card
+
+
+def _number(value: Any, kind: type) -> Any:
+    """A number out of a checkpoint; counts are not negative."""
+    impossible = not isinstance(value, kind) or isinstance(value, bool) or math.isnan(value)
+    if impossible or (kind is int and value < 0):
+        raise ValueError(f"{value!r} is not such a number")
+    return value
+
+
+def _check_alike(stored: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    """Make sure that a stored state, which replaces the own one unseen, has its names and types."""
+    kinds = {name: type(value) for name, value in stored.items()}
+    if kinds != {name: type(value) for name, value in own.items()}:
+        raise ValueError("another kind of state")
+
+
+def _check_moments(optimizer: torch.optim.Optimizer) -> None:
+    """Make sure that what an optimizer remembers of its parameters has their shapes: it does not look itself."""
+    for parameter, moments in optimizer.state.items():
+        for value in moments.values():
+            if isinstance(value, torch.Tensor) and value.shape not in ((), parameter.shape):
+                raise ValueError("the optimizer is that of another network")
 
 
 def _device(name: str) -> torch.device:

@@ -125,6 +125,7 @@ def _repeat(tables: Mapping[str, Mapping[str, int]], values: Mapping[str, Any]) 
 def _from_npz(path: Path, source: Source) -> Iterator[Entry]:
     single = {source.image, source.label, source.case, source.group, source.objects, source.shape, source.frame}
     arrays = npz_arrays(path, (single | {*source.select, *source.repeat}) - {""})
+    _check_kinds(path, source, arrays)
     images = arrays[source.image]
     for name, array in arrays.items():
         if array.ndim < 1 or len(array) != len(images):
@@ -135,6 +136,30 @@ def _from_npz(path: Path, source: Source) -> Iterator[Entry]:
         row = {name: array[index] for name, array in arrays.items()}
         if not any(row[key] not in values for key, values in source.select.items()):
             yield _from_row(row, source, path, index)
+
+
+def _check_kinds(path: Path, source: Source, arrays: Mapping[str, np.ndarray]) -> None:
+    """Make sure that the arrays of an npz file have the types and axes of what they are said to be."""
+    expected = {name: (1, 1, "biufSU") for name in (source.case, source.group, *source.select, *source.repeat)}
+    expected |= {
+        source.frame: (1, 1, "iuf"),
+        source.shape: (2, 2, "iuf"),
+        source.image: (3, 5, "biuf"),
+        source.label: (3, 4, "biuf"),
+        source.objects: (3, 4, "biuf"),
+    }
+    for name in expected.keys() & arrays.keys():
+        fewest, most, kinds = expected[name]
+        array = arrays[name]
+        if not fewest <= array.ndim <= most or array.dtype.kind not in kinds:
+            axes = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+            what = "texts or numbers" if "U" in kinds else "numbers"
+            raise SettingsError(
+                f"'{path.name}': the array {name} {array.shape} is of type {array.dtype}; expected {what} and {axes} "
+                "axes. Save it again."
+            )
+        if name in (source.frame, source.shape) and not np.isfinite(array).all():
+            raise SettingsError(f"'{path.name}': the array {name} holds numbers that are not finite. Save it again.")
 
 
 def _from_row(row: Mapping[str, Any], source: Source, path: Path, index: int) -> Entry:

@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from ...errors import escaped
 from .state import Control
 
 
@@ -133,7 +134,7 @@ class Paragraph(QLabel):
 
     def say(self, text: str) -> None:
         """Show `text`."""
-        self.setText(text)
+        self.setText(escaped(text, lines=True))
         self.setVisible(bool(text))
 
 

@@ -26,6 +26,7 @@ _NAME = "napari-medseg training"
 POLL_MS = 500
 _NICE = 5
 _TAIL_LINES, _TAIL_BYTES = 6, 4096
+_LARGEST = 1e12  # step or second in a log
 _ACCEPTED, _OUTPUT = "accepted", "output.txt"
 # as of `training.fine_tune` and `training.loop`, which are not imported here because they load PyTorch
 RECIPE, STOP, LAST = "recipe.json", "stop", "last.pt"
@@ -78,17 +79,20 @@ class Run:
     @property
     def base(self) -> str:
         """Name of the model that the training begins with."""
-        return Path(self.settings.get("start", "")).stem
+        return Path(str(self.settings.get("start", ""))).stem
 
     @property
     def classes(self) -> list[str]:
         """Names of the classes."""
-        return [row["name"] for row in self.settings.get("classes", ())]
+        rows = self.settings.get("classes")
+        rows = rows if isinstance(rows, list) else []
+        return [str(row["name"]) for row in rows if isinstance(row, dict) and "name" in row]
 
     @property
     def steps(self) -> int:
         """Steps in all; 0 before they are planned."""
-        return int(self.settings.get("steps", 0)) if self.lines else 0
+        steps = self.settings.get("steps")
+        return steps if self.lines and isinstance(steps, int) else 0
 
     @property
     def step(self) -> int:
@@ -114,7 +118,7 @@ class Run:
     def read(self) -> bool:
         """Read what was added to the log; whether anything was."""
         path = self.folder / "log.jsonl"
-        size = path.stat().st_size if path.exists() else 0
+        size = path.stat().st_size if path.is_file() else 0
         if size < self._read:  # a run that goes on cuts its log back
             self._read, self.lines, self._settings = 0, [], {}
         if size == self._read:
@@ -124,8 +128,10 @@ class Run:
             whole = file.read().rpartition(b"\n")[0]
         self._read += len(whole) + bool(whole)
         for line in whole.splitlines():
-            with suppress(ValueError):
-                self.lines.append(json.loads(line))
+            with suppress(ValueError, RecursionError):
+                found = json.loads(line)
+                if _is_entry(found):
+                    self.lines.append(found)
         return bool(whole)
 
     def seconds_left(self) -> float | None:
@@ -139,7 +145,7 @@ class Run:
     def tail(self) -> str:
         """The last lines that the child wrote."""
         path = self.folder / _OUTPUT
-        if not path.exists():
+        if not path.is_file():
             return ""
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
@@ -321,6 +327,15 @@ def training() -> Training:
     """The one of this program."""
     application = QApplication.instance()
     return application.findChild(Training, _NAME) or Training(application)
+
+
+def _is_entry(found: Any) -> bool:
+    """Whether a line of a log says in numbers what each of them does."""
+    if not isinstance(found, dict) or "loss" not in found:
+        return False
+    places = all(isinstance(found.get(name), int | float) and abs(found[name]) < _LARGEST for name in ("step", "time"))
+    figures = all(isinstance(found.get(name), int | float) for name in ("val", "best"))
+    return places and figures and isinstance(found["loss"], int | float | None)
 
 
 def _json(path: Path) -> Mapping[str, Any]:
