@@ -110,23 +110,26 @@ def _read_member(path: Path, archive: zipfile.ZipFile, name: str) -> np.ndarray:
 
 def _read_array(path: Path, file: IO[bytes], size: int) -> np.ndarray:
     """One array whose header and data are `size` bytes; the header is judged before memory is taken."""
-    shape, dtype = read_header(path, file)
+    shape, dtype, turned = read_header(path, file)
     checks.check_real(path, dtype)
-    checks.check_size(path, shape, dtype.itemsize)
+    copied = turned or not dtype.isnative or dtype == bool or shape[-1:] == (4,)
+    # what is not in the order of this machine and of C, or has to lose its transparency, is copied
+    checks.check_size(path, shape, dtype.itemsize, 2 * dtype.itemsize if copied else 0)
     if math.prod(shape) * dtype.itemsize > size:
         raise FileError(f"'{path.name}' is cut short: it ends before its last voxel. Copy it again from its source.")
     file.seek(0)
     return np.lib.format.read_array(file, allow_pickle=False)
 
 
-def read_header(path: Path, file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+def read_header(path: Path, file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype, bool]:
+    """Shape and type of the array in `file`, and whether it is stored in Fortran order."""
     version = np.lib.format.read_magic(file)
     if version not in _HEADERS:
         raise FileError(
             f"'{path.name}' has the NumPy format {version}; expected (1, 0) or (2, 0). Save it again with numpy."
         )
-    shape, _, dtype = _HEADERS[version](file)
-    return shape, dtype
+    shape, turned, dtype = _HEADERS[version](file)
+    return shape, dtype, turned
 
 
 def _archive_notes(path: Path, archive: zipfile.ZipFile) -> Notes:
@@ -134,7 +137,7 @@ def _archive_notes(path: Path, archive: zipfile.ZipFile) -> Notes:
     if name not in archive.namelist():
         return Notes()
     with archive.open(name) as file:
-        shape, dtype = read_header(path, file)
+        shape, dtype, _ = read_header(path, file)
         if shape != () or dtype.kind != "U" or dtype.itemsize > _MAX_NOTES_BYTES:
             return Notes()
         file.seek(0)

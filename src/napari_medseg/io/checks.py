@@ -48,7 +48,7 @@ def damaged(path: Path, *more: type[Exception]) -> Generator[None]:
         ) from error
 
 
-def check_size(path: Path, shape: Iterable[int], itemsize: int) -> None:
+def check_size(path: Path, shape: Iterable[int], itemsize: int, taken: int = 0) -> None:
     """Refuse an image whose declared size is empty or does not fit.
 
     Parameters
@@ -59,26 +59,34 @@ def check_size(path: Path, shape: Iterable[int], itemsize: int) -> None:
         Declared shape.
     itemsize : int
         Bytes per voxel once read.
+    taken : int
+        Bytes per voxel that reading takes at its peak, copies counted, if that is more.
 
     Raises
     ------
     FileError
         If an axis is not positive, or the image exceeds `LIMIT_BYTES` or the free memory.
     """
-    import psutil
+    from .memory import free_bytes
 
     shape = tuple(int(n) for n in shape)
     size = " x ".join(map(str, shape))
     if not shape or min(shape) <= 0:
         raise FileError(f"'{path.name}' declares an image of ({size}) voxels; every axis needs at least one.")
-    needed = math.prod(shape) * int(itemsize)
-    allowed = min(LIMIT_BYTES, psutil.virtual_memory().available)
-    if needed > allowed:
+    voxels = math.prod(shape)
+    needed = voxels * max(int(itemsize), taken)
+    free = free_bytes()
+    if voxels * int(itemsize) > LIMIT_BYTES or needed > free:
         raise FileError(
-            f"'{path.name}' declares an image of {size} voxels ({needed / 2**30:.3g} GiB), but only "
-            f"{allowed / 2**30:.3g} GiB may be used. If the size is true, free memory or crop the image; "
-            "else the file is damaged."
+            f"'{path.name}' declares an image of {size} voxels, for which reading takes {_gibibytes(needed)} GiB, but "
+            f"only {_gibibytes(min(LIMIT_BYTES, free))} GiB may be used. If the size is true, free memory or crop the "
+            "image; else the file is damaged."
         )
+
+
+def _gibibytes(number: int) -> str:
+    """Bytes in words; of numbers beyond any memory the order of magnitude is enough."""
+    return f"{number / 2**30:.3g}" if number < 2**100 else f"10^{len(str(number >> 30)) - 1}"
 
 
 def check_real(path: Path, dtype: np.dtype) -> None:

@@ -40,6 +40,7 @@ _JPEG_YCBCR = (6, 7)  # TIFF compressions whose decoder turns YCbCr into RGB
 _MOST_LABELS = 32  # a picture with more colours than this is not a label image
 _LARGE_BYTES = 2**32 - 2**26  # beyond this a TIFF needs 64-bit offsets
 _BYTES_PER_PLANE = 64  # what an index entry of an OME-TIFF costs at least
+_PICTURE_BYTES = 5  # per sample: Pillow keeps four for a pixel of three, and turns and converts copies
 _PRIVATE_TAG = re.compile(r"TiffTag \d{5}")
 _ERRORS = (KeyError, IndexError, TypeError, AttributeError, RuntimeError, SyntaxError, ArithmeticError, AssertionError)
 
@@ -213,7 +214,9 @@ def _check_series(path: Path, series: tifffile.TiffPageSeries) -> None:
     """Ask for type, size and completeness before decoding."""
     dtype = series.dtype
     checks.check_real(path, np.dtype(dtype) if dtype is not None else np.dtype("V"))
-    checks.check_size(path, series.shape, dtype.itemsize)
+    # colours are picked, and values counted from white turned over, in a copy
+    copied = "S" in series.axes or series.keyframe.photometric == _WHITE_IS_ZERO
+    checks.check_size(path, series.shape, dtype.itemsize, 2 * dtype.itemsize if copied else 0)
     checks.check_size(path, series.keyframe.chunks, dtype.itemsize)
     segments = math.prod(series.keyframe.chunked)
     for page in series.pages:
@@ -310,7 +313,7 @@ def _read_picture(path: Path, axes: str | None) -> Volume:
         file.seek(0)
         with pillow.open(file) as image:
             bands = len(image.getbands())
-            checks.check_size(path, (image.height, image.width, bands), 4)
+            checks.check_size(path, (image.height, image.width, bands), 1, _PICTURE_BYTES)
             image = ImageOps.exif_transpose(image)
             labels = _is_label_picture(image)
             if not labels and image.mode not in ("1", "L", "I", "F", "I;16", "I;16B", "I;16L"):

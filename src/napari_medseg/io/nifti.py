@@ -12,6 +12,7 @@ import numpy as np
 from nibabel.filebasedimages import FileHolder, ImageFileError
 from nibabel.nifti1 import Nifti1Extension
 from nibabel.spatialimages import HeaderDataError
+from nibabel.volumeutils import apply_read_scaling
 from nibabel.wrapstruct import WrapStructError
 
 from ..errors import FileError, VolumeError
@@ -190,7 +191,7 @@ def _check_header(path: Path, image: nib.Nifti1Image) -> None:
         raise FileError(f"'{path.name}' has {len(shape)} axes {shape}; expected 2 to 5. Extract an image from it.")
     if not {*"RGB"} <= {*(dtype.names or ())}:
         checks.check_real(path, dtype)
-    checks.check_size(path, shape, max(dtype.itemsize, 4))
+    checks.check_size(path, shape, dtype.itemsize, _taken(path, image, len(shape)))
     stored = math.prod(shape) * dtype.itemsize
     room = path.stat().st_size * (_MAX_DEFLATE_RATIO if path.name.lower().endswith(".gz") else 1)
     if stored + int(header["vox_offset"]) > room:
@@ -206,16 +207,40 @@ def _check_header(path: Path, image: nib.Nifti1Image) -> None:
         )
 
 
+def _taken(path: Path, image: nib.Nifti1Image, axes: int) -> int:
+    """Bytes per voxel that reading takes: unpacking holds the voxels twice, and a result of another type is a copy."""
+    stored = image.header.get_data_dtype()
+    unpacking = 2 * stored.itemsize if path.name.lower().endswith(".gz") else stored.itemsize
+    if _is_scaled(image.dataobj):
+        return max(unpacking, stored.itemsize + _scaled_type(stored).itemsize)
+    copied = stored.names or not stored.isnative or axes == 5
+    return max(unpacking, 2 * stored.itemsize if copied else stored.itemsize)
+
+
+def _is_scaled(proxy: Any) -> bool:
+    return (proxy.slope, proxy.inter) != (1, 0)
+
+
+def _scaled_type(stored: np.dtype) -> np.dtype:
+    """Type of scaled values: the smallest that keeps them apart."""
+    exact = stored.itemsize <= 2 or stored == np.float32
+    return np.dtype(np.float32 if exact else np.float64)
+
+
 def _voxels(proxy: Any) -> tuple[np.ndarray, str]:
     """All voxels z-first, scaled as the header says, and the names of the axes."""
     axes = _AXES[len(proxy.shape)]
     if proxy.dtype.names:
         raw = proxy.get_unscaled().T
         return np.stack([raw[name] for name in "RGB"], axis=-1), axes + "c"
-    if (proxy.slope, proxy.inter) == (1, 0):
-        return proxy.get_unscaled().T, axes
-    exact = proxy.dtype.itemsize <= 2 or proxy.dtype == np.float32
-    return proxy.__array__(np.dtype(np.float32 if exact else np.float64)).T, axes
+    raw = proxy.get_unscaled().T
+    if not _is_scaled(proxy):
+        return raw, axes
+    # plane by plane: scaling holds two copies of double precision
+    scaled = np.empty(raw.shape, _scaled_type(proxy.dtype))
+    for plane, values in zip(scaled, raw, strict=True):
+        plane[...] = apply_read_scaling(values, proxy.slope, proxy.inter)
+    return scaled, axes
 
 
 def _time_first(data: np.ndarray, axes: str) -> tuple[np.ndarray, str]:
