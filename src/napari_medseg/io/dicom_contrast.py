@@ -147,14 +147,15 @@ def found_in(header: pydicom.Dataset, level: list[pydicom.Dataset], rows: Sequen
         Functional groups of the image, then those that all images of the file share.
     rows : sequence of Contrast
     """
-    return tuple(_value(header, level, row) for row in rows)
+    groups = {tag >> 16 for tag in header.keys()}  # noqa: SIM118, for a dataset yields elements, which it decodes
+    return tuple(_value(header, level, row, groups) for row in rows)
 
 
-def _value(header: pydicom.Dataset, level: list[pydicom.Dataset], row: Contrast) -> Value:
+def _value(header: pydicom.Dataset, level: list[pydicom.Dataset], row: Contrast, groups: set[int]) -> Value:
     if row.name == "dimension index":
         return _dimensions(header, level)
     public = (_at(dataset, place) for dataset in [*level, header] for place in row.places)
-    private = (_private(header, *place) for place in row.private)
+    private = (_private(header, *place) for place in row.private if place[0] in groups)
     value = next((value for value in (*public, *private) if value), ())
     if row.name == "photometric interpretation":
         # the names of colours follow the compression

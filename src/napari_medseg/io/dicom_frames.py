@@ -6,18 +6,20 @@ import math
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pydicom
+from pydicom.encaps import generate_frames
 from pydicom.errors import BytesLengthException
 from pydicom.pixels import apply_color_lut, apply_modality_lut
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from ..errors import FileError
 from . import checks
+from .codestreams import declared_size
 from .dicom_contrast import AXES, KINDS, Value, found_in
 from .dicom_jpeg import plugins
 
@@ -25,6 +27,9 @@ from .dicom_jpeg import plugins
 _ERRORS = (AttributeError, BytesLengthException, LookupError, RuntimeError, StopIteration, TypeError)
 _NO_IMAGES = {"SEG", "RTDOSE"}  # modalities whose pixels are not grey values
 _TIMES = {0x00181063, 0x00181065}  # FrameTime, FrameTimeVector
+_MOST_FRAMES = 100_000
+_FEWEST_BYTES = 1  # of a compressed frame
+_PLAIN = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
 _AXIAL = np.eye(3)[:2]
 
 
@@ -115,16 +120,37 @@ def frames_of(path: Path) -> list[Frame]:
         _check_layout(path, header, count)
         shape = (int(header.Rows), int(header.Columns), int(header.get("SamplesPerPixel") or 1))
         checks.check_size(path, (count, *shape), max(int(header.BitsAllocated) // 8, 1))
-        if count > path.stat().st_size:
-            raise ValueError(f"it declares {count} frames, more than it has bytes")
+        _check_count(path, header, count)
         shared = list(header.get("SharedFunctionalGroupsSequence") or [])
         frames = list(header.get("PerFrameFunctionalGroupsSequence") or [])
         if count > 1 and not frames and not _in_time(header):
             return []
         if frames and len(frames) != count:
             raise ValueError(f"it declares {count} frames and describes {len(frames)}")
-        levels = [[*frames[i : i + 1], *shared] for i in range(count)]
-        return [_frame(path, header, shape, i, level) for i, level in enumerate(levels)]
+        if not frames:
+            first = _frame(path, header, shape, 0, shared)
+            return [first, *(_later(first, index) for index in range(1, count))]
+        return [_frame(path, header, shape, index, [own, *shared]) for index, own in enumerate(frames)]
+
+
+def _later(first: Frame, index: int) -> Frame:
+    """A further frame of a file that says of all its frames the same."""
+    return replace(first, index=index, order=(*first.order[:-1], index))
+
+
+def _check_count(path: Path, header: pydicom.Dataset, count: int) -> None:
+    """Refuse more frames than the file can hold, and more than can be sorted."""
+    halved = header.get("PhotometricInterpretation") == "YBR_FULL_422"
+    samples = 2 if halved else int(header.get("SamplesPerPixel") or 1)
+    bits = count * int(header.Rows) * int(header.Columns) * samples * int(header.BitsAllocated)
+    if header.file_meta.TransferSyntaxUID not in _PLAIN:
+        bits = 8 * count * _FEWEST_BYTES
+    if bits > 8 * path.stat().st_size:
+        raise ValueError(f"it declares {count} frames, more than it has bytes for")
+    if count > _MOST_FRAMES:
+        raise FileError(
+            f"'{path.name}' holds {count} frames; at most {_MOST_FRAMES} are read. Export it in several parts."
+        )
 
 
 def _check_layout(path: Path, header: pydicom.Dataset, count: int) -> None:
@@ -337,7 +363,22 @@ def _turn_palettes(dataset: pydicom.Dataset) -> None:
             setattr(dataset, f"{colour}PaletteColorLookupTableData", words.tobytes())
 
 
+def _check_declared(dataset: pydicom.Dataset) -> None:
+    """Refuse compressed frames that are larger than the file says: unpacking would take what they declare."""
+    if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        return
+    offsets = None
+    if "ExtendedOffsetTable" in dataset:
+        offsets = dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths
+    count = int(dataset.get("NumberOfFrames") or 1)
+    for frame in generate_frames(dataset.PixelData, number_of_frames=count, extended_offsets=offsets):
+        rows, columns = declared_size(frame) or (0, 0)
+        if rows > dataset.Rows or columns > dataset.Columns:
+            raise ValueError(f"a frame of {rows} x {columns} pixels is said to have {dataset.Rows} x {dataset.Columns}")
+
+
 def _unpacked(path: Path, dataset: pydicom.Dataset) -> np.ndarray:
+    _check_declared(dataset)
     for plugin in plugins(dataset):
         dataset.pixel_array_options(decoding_plugin=plugin)
         with suppress(RuntimeError):

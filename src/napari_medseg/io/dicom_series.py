@@ -65,8 +65,8 @@ def _alike(a: Frame, b: Frame) -> bool:
     return (
         (a.series.uid, a.shape, a.spacing is None, a.position is None)
         == (b.series.uid, b.shape, b.spacing is None, b.position is None)
-        and (a.spacing is None or np.allclose(a.spacing, b.spacing, rtol=1e-4))
-        and np.allclose(a.directions, b.directions, rtol=0, atol=SAME_DIRECTION)
+        and (a.spacing == b.spacing or np.allclose(a.spacing, b.spacing, rtol=1e-4))
+        and (a.directions is b.directions or np.allclose(a.directions, b.directions, rtol=0, atol=SAME_DIRECTION))
     )
 
 

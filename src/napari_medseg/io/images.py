@@ -119,6 +119,7 @@ def _read_tiff(path: Path, axes: str | None) -> Volume:
         tiff_pages.read_others(tif, series)
         _check_pages(path, tif)
         _check_series(path, series)
+        tiff_pages.check_tiles(series)
         data, found = _decode(path, series), series.axes
         photometric = int(series.keyframe.photometric)
         colour = photometric in (_RGB, _YCBCR)

@@ -14,6 +14,7 @@ import tifffile
 
 from .. import files
 from ..errors import FileError
+from .codestreams import declared_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 MOST_PAGES = 100_000
 """More are not read: tifffile takes a minute for a million."""
 
+_SIZED = (7, 33003, 33004, 33005, 34712)  # compressions whose parts declare a size: JPEG, JPEG 2000
+_LONGEST_HEAD = 2**20  # bytes before the size of a part
+_ROOM = 2  # a part may be filled up to whole blocks
+_ROOM_OF_BLOCKS = 2**16  # pixels
 _MICRO_MANAGER = ("Channels", "Slices", "Positions", "Frames")
 _MOST_UNLIKE = 5_000  # pages that differ are compared each with each
 _SMALLEST = 8  # bytes of a header
@@ -140,6 +145,30 @@ def read_others(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None
     """
     if any(page is not None and page.parent is not tif for page in series.pages):
         series.dataoffset = None
+
+
+def check_tiles(series: tifffile.TiffPageSeries) -> None:
+    """Refuse compressed strips and tiles that are larger than the file says: unpacking would take what they declare.
+
+    Raises
+    ------
+    ValueError
+        Through `checks.damaged`.
+    """
+    page = series.keyframe
+    if page.compression not in _SIZED:
+        return
+    rows, columns = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
+    # of one strip with all rows, the number of rows may be that of no image
+    rows = rows if page.is_tiled else min(rows, page.imagelength)
+    most = _ROOM * rows * columns + _ROOM_OF_BLOCKS
+    for part in filter(None, series.pages):
+        with open(part.parent.filehandle.path, "rb") as file:
+            for place, length in zip(part.dataoffsets, part.databytecounts, strict=False):
+                file.seek(place)
+                found = declared_size(file.read(min(length, _LONGEST_HEAD))) if length else (0, 0)
+                if found is None or found[0] * found[1] > most:
+                    raise ValueError(f"a part of {rows} x {columns} pixels declares another size, {found}")
 
 
 def _check_ome(ome: ElementTree.Element, pages: int) -> None:
