@@ -4,7 +4,7 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 
 from napari_medseg import io, samples
-from napari_medseg.io.contributions import layer_tuple
+from napari_medseg.io.contributions import layer_tuple, volume_from_layer_data
 from napari_medseg.segmentation.inference import Part
 from napari_medseg.volume import LabelClass, Volume
 from napari_medseg.widgets.kit import layer_volumes
@@ -87,6 +87,52 @@ def result(viewer, image, axes, labels, classes=CLASSES):
     return made
 
 
+def mirror(layer):
+    layer.scale = layer.scale * [*[1] * (layer.ndim - 1), -1]
+
+
+def turn(layer):
+    layer.rotate = (10, 20, 30)
+
+
+def shear(layer):
+    layer.shear = np.eye(layer.ndim) + np.eye(layer.ndim, k=1) * ([0] * (layer.ndim - 1) + [0.3])
+
+
+def place(layer):
+    matrix = np.eye(layer.ndim + 1)
+    matrix[-4:-1, :][:, -4:] = OBLIQUE[:3]
+    layer.affine = matrix
+
+
+@pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")
+@pytest.mark.parametrize("affine", [None, OBLIQUE])
+@pytest.mark.parametrize("change", [mirror, turn, shear, place])
+@pytest.mark.parametrize(("axes", "shape"), [("zyx", (4, 8, 9)), ("czyx", (2, 4, 8, 9)), ("tczyx", (2, 3, 4, 8, 9))])
+def test_labels_lie_on_a_turned_image_in_the_viewer_and_in_their_file(viewer, axes, shape, change, affine):
+    data, options = np.zeros(shape, np.uint8), {"scale": [1] * (len(axes) - 3) + [8, 3, 2]}
+    if affine is not None:
+        data, options, _ = layer_tuple(Volume(data, axes, affine), "scan")
+    image = viewer.add_image(data, **options)
+    change(image)
+    shape = [n for n, a in zip(shape, axes, strict=True) if a != "c"]
+    made = result(viewer, image, axes, np.zeros(shape, np.uint8)).labels
+    for index in ((0, 0, 0), (3, 7, 8), (3, 0, 0)):
+        on_labels = made.data_to_world((*[0] * (made.ndim - 3), *index))
+        on_image = image.data_to_world((*[0] * (image.ndim - 3), *index))
+        np.testing.assert_allclose(on_labels[-3:], on_image[-3:], atol=1e-9)
+    volume = layer_volumes.to_volume(image, axes)
+    for saved in (layer_volumes.labels_volume(made, None, None), layer_volumes.labels_volume(made, image, axes)):
+        assert saved.axes == axes.replace("c", "")
+        np.testing.assert_allclose(saved.affine, volume.affine, atol=1e-9)
+    np.testing.assert_allclose(volume_from_layer_data(*made.as_layer_data_tuple()[:2]).affine, volume.affine, atol=1e-9)
+    if affine is None:
+        far = made.data_to_world((*[0] * (made.ndim - 3), 3, 7, 8))
+        np.testing.assert_allclose((saved.affine @ [8, 7, 3, 1])[:3], far[:-4:-1], atol=1e-9)
+    made.translate = made.translate + 1
+    assert not np.allclose(layer_volumes.labels_volume(made, image, axes).affine, volume.affine)
+
+
 def refreshed(layer):
     """How often the layer was drawn anew, as a list that grows."""
     drawn = []
@@ -138,6 +184,31 @@ def test_labels_drawn_over_an_image_are_saved_on_its_grid(viewer, fits):
     assert np.array_equal(saved.affine, OBLIQUE) == fits
     drawn.data[:] = 2
     assert (saved.data == 1).all(), "what is painted while the file is written does not change it"
+
+
+@pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")
+@pytest.mark.parametrize("change", [lambda image: None, mirror, turn, shear, place])
+def test_new_labels_of_napari_have_the_place_of_their_image(viewer, change):
+    data, options, _ = layer_tuple(Volume(np.zeros((4, 8, 9), np.uint8), "zyx", OBLIQUE), "scan")
+    image = viewer.add_image(data, **options)
+    change(image)
+    same = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+    drawn = Labels(np.zeros((4, 8, 9), np.uint8), **{name: getattr(image, name) for name in same})
+    volume = layer_volumes.to_volume(image, "zyx")
+    assert layer_volumes.lies_on(drawn, image, "zyx")
+    np.testing.assert_allclose(layer_volumes.labels_volume(drawn, image, "zyx").affine, volume.affine, atol=1e-9)
+    drawn.translate = drawn.translate + (0, 0, 1.4)
+    assert not layer_volumes.lies_on(drawn, image, "zyx")
+    moved = layer_volumes.labels_volume(drawn, image, "zyx").affine
+    step = np.subtract(drawn.data_to_world((0, 0, 0)), image.data_to_world((0, 0, 0)))[::-1]
+    directions = OBLIQUE[:3, :3] / np.linalg.norm(OBLIQUE[:3, :3], axis=0)
+    np.testing.assert_allclose(moved[:3, 3], volume.affine[:3, 3] + directions @ step, atol=1e-9)
+
+
+def test_labels_drawn_on_micrometres_have_micrometres(viewer):
+    image = add(viewer, (8, 9), scale=(0.5, 0.5), units=("um", "um"))
+    saved = layer_volumes.labels_volume(Labels(np.zeros((8, 9), np.uint8), scale=(0.5, 0.5)), image, "yx")
+    assert saved.spacing == pytest.approx((0.0005, 0.0005))
 
 
 @pytest.mark.parametrize(("spacing", "name"), [(True, "scan 1_labels.nii.gz"), (False, "scan 1_labels.tif")])

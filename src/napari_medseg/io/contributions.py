@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import VolumeError, readable
-from ..record import KEY as RECORD
 from ..volume import Volume
-from . import formats, read, write
+from . import formats, places, read, write
 from .kspace import is_kspace
 from .notes import is_labels
+from .places import Place
 
 LayerData = tuple[Any, dict[str, Any], str]
 """Array, arguments of the layer, and ``image`` or ``labels``."""
@@ -24,7 +24,7 @@ LayerData = tuple[Any, dict[str, Any], str]
 KEY = "medseg"
 """Name under which a layer's metadata keep axes, affine, classes and metadata of its volume."""
 
-_AXES = {2: "yx", 3: "zyx", 4: "tzyx", 5: "tczyx"}
+_OF_THE_ARRAY = ("axes", "affine", "classes", "shape")  # notes that are fields of a volume, not its metadata
 _LABEL_NAME = re.compile(r"(^|[^a-z])(labels?|seg|segmentation|mask)$", re.IGNORECASE)
 _LABEL_FOLDER = re.compile(r"(labels?|seg|segmentations?|masks?)($|tr$|ts$)", re.IGNORECASE)
 _UNLISTED = "#9a9a9a"  # a number that is not in the class table
@@ -79,9 +79,9 @@ def write_image(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
 def layer_tuple(volume: Volume, name: str) -> LayerData:
     """The layer that shows a volume.
 
-    The layer is scaled and moved, never turned. It is moved by the position of its first voxel as measured along its
-    own axes, so that layers of one grid coincide, and so do crops or other resolutions of equal orientation. The true
-    affine is in the layer's metadata.
+    The layer is scaled and moved, and turned only if the volume comes from a layer that a person has turned. It is
+    moved by the position of its first voxel as measured along its own axes, so that layers of one grid coincide, and
+    so do crops or other resolutions of equal orientation. The true affine is in the layer's metadata.
 
     Parameters
     ----------
@@ -96,15 +96,13 @@ def layer_tuple(volume: Volume, name: str) -> LayerData:
         As napari's ``Layer.create`` takes it.
     """
     axes = volume.axes.removesuffix("c")
-    lengths = np.linalg.norm(volume.affine[:3, :3], axis=0)
-    start = np.linalg.solve(volume.affine[:3, :3] / lengths, volume.affine[:3, 3])
-    size, place = dict(zip("xyz", lengths, strict=True)), dict(zip("xyz", start, strict=True))
+    place = Place.noted(volume.axes, volume.affine, volume.metadata)
+    notes = {"axes": volume.axes, "affine": volume.affine, "classes": volume.classes, "shape": tuple(volume.data.shape)}
     options: dict[str, Any] = {
         "name": name,
         "axis_labels": list(axes),
-        "scale": [float(size.get(a, 1)) for a in axes],
-        "translate": [float(place.get(a, 0)) for a in axes],
-        "metadata": {KEY: {**volume.metadata, "axes": volume.axes, "affine": volume.affine, "classes": volume.classes}},
+        **place.layer_options(),
+        "metadata": {KEY: {**volume.metadata, **notes}},
     }
     if volume.has_spacing:
         options["units"] = ["mm" if a in "zyx" else "pixel" for a in axes]
@@ -129,16 +127,20 @@ def _contrast_limits(data: np.ndarray) -> tuple[float, float] | None:
     return (float(low), float(high)) if low < high else None
 
 
-def volume_from_layer_data(data: Any, meta: dict[str, Any]) -> Volume:
-    """The volume that a layer shows.
+def volume_from_layer_data(data: Any, meta: Mapping[str, Any], axes: str | None = None) -> Volume:
+    """The volume that a layer shows, which lies in the patient where the layer lies in the viewer.
 
     Parameters
     ----------
     data : array
         Of a layer; of a multiscale layer, the finest level is taken.
-    meta : dict
-        As in a layer tuple. A layer that did not come from `layer_tuple` gets its affine from scale and translate,
-        in mm unless its units are other lengths; with a scale of 1 and no such unit the voxel size counts as unknown.
+    meta : mapping
+        As in a layer tuple. A layer from `layer_tuple` that was not moved has the affine of its volume, exactly; one
+        that a person has moved, scaled, turned, mirrored or cropped has it composed with that. Where the layer says
+        nothing of the patient, the axes of the viewer count as his, in mm unless its units are other lengths; with a
+        scale of 1 and no such unit the voxel size counts as unknown.
+    axes : str, optional
+        One of `axes_choices`, by default the first.
 
     Returns
     -------
@@ -148,34 +150,56 @@ def volume_from_layer_data(data: Any, meta: dict[str, Any]) -> Volume:
     Raises
     ------
     VolumeError
-        If the layer has too many axes.
+        If the layer has too many axes, they are in another order than in a `Volume` or than they were read in, or the
+        layer is turned between space and time.
     """
     data = data[0] if meta.get("multiscale") else data
-    known = dict(meta.get("metadata", {}).get(KEY, {}))
-    axes = known.pop("axes", "")
-    drawn = None if axes else known.get(RECORD)  # labels that a person has drawn have a record and no axes
-    if len(axes) == data.ndim:
-        return Volume(data, axes, known.pop("affine"), known.pop("classes"), known)
-    ndim = data.ndim - bool(meta.get("rgb"))
-    if ndim not in _AXES:
-        raise VolumeError(f"The layer has {ndim} axes; expected 2 to 5. Take a part of it as a layer of its own.")
-    axes = _AXES[ndim]
-    affine, has_spacing = _plain_affine(axes, meta)
-    volume = Volume(data, axes + "c" * bool(meta.get("rgb")), affine, metadata={"has_spacing": has_spacing})
-    return volume.made_by(drawn)
+    notes = _notes(meta)
+    kept = {key: value for key, value in notes.items() if key not in _OF_THE_ARRAY}
+    if axes is None:
+        axes = next(iter(axes_choices(data, meta)), None)
+    if axes is None:
+        raise VolumeError(places.why_no_axes(_ndim(data, meta), meta))
+    _refuse_reordered(data.shape, notes)
+    place = _noted_place(notes).of_layer(axes, meta)
+    volume = Volume(data, axes, place.affine, notes.get("classes", ()), place.metadata(kept))
+    if volume.record is not None and _has_other_slices(volume, notes):
+        return volume.made_by(volume.record.with_reviewed(()))
+    return volume
 
 
-def _plain_affine(axes: str, meta: dict[str, Any]) -> tuple[np.ndarray, bool]:
-    """Affine of a layer without notes, from its scale and translate, and whether that is a measured size."""
-    scale = np.broadcast_to(meta.get("scale", 1.0), len(axes))
-    translate = np.broadcast_to(meta.get("translate", 0.0), len(axes))
-    lengths = [_millimetres(unit) for unit in meta.get("units") or [None] * len(axes)]
-    affine = np.eye(4)
-    for a, size, place, mm in zip(axes, scale, translate, lengths, strict=True):
-        if a in "xyz":
-            k = "xyz".index(a)
-            affine[k, [k, 3]] = np.array([abs(size), place]) * (mm or 1.0)
-    return affine, any(lengths) or not np.allclose(np.diag(affine), 1)
+def axes_choices(data: Any, meta: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the axes of a layer of `data` can mean, the likeliest first; a single one where it says so itself."""
+    return places.axes_choices(_ndim(data, meta), meta, _noted_place(_notes(meta)))
+
+
+def _notes(meta: Mapping[str, Any]) -> Mapping[str, Any]:
+    return (meta.get("metadata") or {}).get(KEY, {})
+
+
+def _noted_place(notes: Mapping[str, Any]) -> Place:
+    # labels that a person has drawn have a record and no place
+    return Place.noted(notes["axes"], notes["affine"], notes) if notes.get("axes") else Place()
+
+
+def _ndim(data: Any, meta: Mapping[str, Any]) -> int:
+    return data.ndim - bool(meta.get("rgb"))
+
+
+def _refuse_reordered(shape: tuple[int, ...], notes: Mapping[str, Any]) -> None:
+    """Refuse an array whose axes were put in another order: which is which is not known any more."""
+    before = tuple(notes.get("shape", shape))
+    if before != tuple(shape) and sorted(before) == sorted(shape):
+        raise VolumeError(
+            f"The layer was made with {before} voxels along its axes and now has {tuple(shape)}: they are in another "
+            "order. Put them back, or open the array as a layer of its own."
+        )
+
+
+def _has_other_slices(volume: Volume, notes: Mapping[str, Any]) -> bool:
+    """Whether the slices of a layer are others than those that its record counts."""
+    before = (notes.get("axes", volume.axes), tuple(notes.get("shape", volume.data.shape))[:-2])
+    return before != (volume.axes, tuple(volume.data.shape)[:-2])
 
 
 def _likeliest_first(folder: Path) -> list[Path]:
@@ -228,9 +252,3 @@ def _class_look(volume: Volume) -> dict[str, Any]:
             "class": ["background", *(row.name for row in volume.classes)],
         },
     }
-
-
-def _millimetres(unit: Any) -> float | None:
-    """How many mm a length unit of napari is; None for pixels and other units that are not lengths."""
-    is_length = hasattr(unit, "is_compatible_with") and unit.is_compatible_with("mm")
-    return float((1 * unit).to("mm").magnitude) if is_length else None

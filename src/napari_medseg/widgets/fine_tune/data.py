@@ -269,15 +269,10 @@ def misfit(layer: Labels, image: Image, axes: str | None) -> str:
     shape = tuple(image.data.shape[: len(plain)])
     if tuple(layer.data.shape) != shape:
         return f"'{layer.name}' has {layer.data.shape} voxels, '{image.name}' has {shape}. Choose labels of this image."
-    if not _same_place(layer, image):
+    try:
+        same_place = layer_volumes.lies_on(layer, image, axes)
+    except VolumeError as error:
+        return str(error)
+    if not same_place:
         return f"'{layer.name}' lies elsewhere than '{image.name}'. Choose labels that were drawn on this image."
     return ""
-
-
-def _same_place(layer: Labels, image: Image) -> bool:
-    mine = noted(layer).get("affine")
-    theirs = noted(image).get("affine")
-    if mine is not None and theirs is not None:
-        return np.allclose(mine, theirs, atol=1e-3)
-    same_scale = np.allclose(layer.scale, image.scale)
-    return same_scale and np.allclose(layer.translate, image.translate)

@@ -15,7 +15,8 @@ from napari.utils.colormaps import Colormap
 from napari.utils.transforms import Affine
 
 from ...errors import VolumeError
-from ...io.contributions import layer_tuple, volume_from_layer_data
+from ...io import contributions, places
+from ...io.contributions import KEY, layer_tuple, volume_from_layer_data
 from ...io.formats import stem
 from ...record import Record, UsedModel
 from ...volume import LabelClass, Volume
@@ -30,8 +31,8 @@ SIGHT = "medseg_sight"
 """Key in the metadata of layers that are only looked at, such as log k-space and error images."""
 
 _REFRESH_SECONDS = 0.25
-_RGB_AXES = {2: ("yxc",), 3: ("zyxc", "tyxc"), 4: ("tzyxc",)}
-_GREY_AXES = {2: ("yx",), 3: ("zyx", "tyx", "cyx"), 4: ("tzyx", "czyx", "tcyx"), 5: ("tczyx",)}
+_SAME_VOXEL = 0.01  # of a voxel: files hold positions in 32 bits
+_PLACE = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 _DOUBT = Colormap([[1, 0.8, 0, 0], [1, 0.8, 0, 1]], name="uncertainty")  # sure is transparent, on any image
 _DOUBT_LOOK = {"colormap": _DOUBT, "contrast_limits": (0, 255), "blending": "translucent"}
 _PACKAGE = Path(__file__).parents[2]
@@ -39,10 +40,7 @@ _PACKAGE = Path(__file__).parents[2]
 
 def axes_choices(layer: Image) -> tuple[str, ...]:
     """What the axes of `layer` can mean; a single choice where its file says or nothing else is possible."""
-    known = noted(layer).get("axes", "")
-    if len(known) == layer.data.ndim:
-        return (known,)
-    return (_RGB_AXES if layer.rgb else _GREY_AXES).get(layer.ndim, ())
+    return contributions.axes_choices(layer.data, _meta(layer))
 
 
 def to_volume(layer: Image, axes: str | None) -> Volume:
@@ -56,7 +54,7 @@ def to_volume(layer: Image, axes: str | None) -> Volume:
     Raises
     ------
     VolumeError
-        If the layer is multiscale or has too many axes.
+        If the layer is multiscale, has too many axes, or lies where no volume can.
     """
     if layer.multiscale:
         raise VolumeError(
@@ -64,17 +62,8 @@ def to_volume(layer: Image, axes: str | None) -> Volume:
             "Open the resolution you want to segment as a layer of its own."
         )
     if axes is None:
-        raise VolumeError(
-            f"The layer '{layer.name}' has {layer.ndim} axes; expected at most five: time, channel, slice, row and "
-            "column. Select one position along the others first."
-        )
-    volume = _volume(layer, layer.data[..., :3] if layer.rgb else layer.data)
-    if axes == volume.axes:
-        return volume
-    affine = volume.affine.copy()
-    if "z" not in axes:  # what looked like slices is time or channels
-        affine[2], affine[:, 2] = np.eye(4)[2], np.eye(4)[2]
-    return replace(volume, axes=axes, affine=affine)
+        raise VolumeError(f"'{layer.name}' cannot be used. {places.why_no_axes(layer.ndim, _meta(layer))}")
+    return volume_from_layer_data(layer.data[..., :3] if layer.rgb else layer.data, _meta(layer), axes)
 
 
 def labels_volume(layer: Labels, image: Image | None, axes: str | None) -> Volume:
@@ -83,21 +72,22 @@ def labels_volume(layer: Labels, image: Image | None, axes: str | None) -> Volum
     Parameters
     ----------
     image : napari.layers.Image or None
-        Lends its grid to labels that were drawn by hand over it: same shape, scale and place.
+        Says where in the patient labels lie that were drawn by hand next to it; on it, they get its grid.
     axes : str or None
         Axes of `image`.
 
     Raises
     ------
     VolumeError
-        If the layer has too many axes.
+        If the layer has too many axes, or lies where no volume can.
     """
-    data = layer.data.copy()  # the person may go on painting
-    if not noted(layer).get("axes") and image is not None and axes is not None and _lies_on(layer, image, axes):
-        volume = to_volume(image, axes).like(data).made_by(record_of(layer))
+    if image is not None and axes is not None and not noted(layer).get("axes"):
+        volume = _drawn(layer, image, axes)
     else:
-        volume = _volume(layer, data)
-    if "c" in volume.axes:  # of length one, see `Grid`
+        volume = volume_from_layer_data(layer.data, _meta(layer))
+    volume = replace(volume, data=np.array(layer.data))  # the person may go on painting
+    where = volume.channel_axis
+    if where is not None and volume.data.shape[where] == 1:  # see `Grid`
         volume = volume.select("c", 0)
     return as_labels(volume)
 
@@ -126,19 +116,40 @@ def beside(source: Path, ending: str) -> Path:
     return folder / f"{source.stem if name == source.name else name}_{ending}"
 
 
-def _volume(layer: Layer, data: Any) -> Volume:
-    meta = {name: getattr(layer, name) for name in ("metadata", "scale", "translate", "units")}
-    return volume_from_layer_data(data, {**meta, "rgb": getattr(layer, "rgb", False)})
+def _drawn(layer: Labels, image: Image, axes: str) -> Volume:
+    """The volume of labels whose place is known from that of an image in the same viewer alone."""
+    volume = to_volume(image, axes)
+    flat = axes.replace("c", "")
+    # napari's own new labels have the channels of their image
+    own = flat if layer.ndim <= len(flat) else axes.removesuffix("c")
+    notes = {**volume.made_by(record_of(layer)).metadata, "axes": own, "affine": volume.affine}
+    meta = {**_meta(layer), "metadata": {KEY: notes}}
+    if not any(unit.is_compatible_with("mm") for unit in layer.units):
+        meta["units"] = image.units[-layer.ndim :]
+    return volume_from_layer_data(layer.data, meta)
 
 
-def _lies_on(layer: Labels, image: Image, axes: str) -> bool:
-    grid = Grid.of(image, axes)
+def lies_on(layer: Labels, image: Image, axes: str) -> bool:
+    """Whether labels lie voxel by voxel on an image, whose axes are `axes`.
+
+    Raises
+    ------
+    VolumeError
+        If one of them has too many axes, or lies where no volume can.
+    """
     shape = [n for n, axis in zip(image.data.shape, axes, strict=True) if axis != "c"]
-    return (
-        list(layer.data.shape) == shape
-        and np.allclose(layer.scale, grid.options["scale"])
-        and np.allclose(layer.translate, grid.options["translate"])
-    )
+    if list(layer.data.shape) != shape:
+        return False
+    theirs = to_volume(image, axes)
+    both = noted(layer).get("axes") and noted(image).get("axes")
+    mine = volume_from_layer_data(layer.data, _meta(layer)) if both else _drawn(layer, image, axes)
+    return np.abs(mine.affine - theirs.affine).max() < _SAME_VOXEL * min(theirs.spacing)
+
+
+def _meta(layer: Layer) -> dict[str, Any]:
+    """What a layer says of its place, its axes and its making, as in its layer tuple."""
+    found = {name: getattr(layer, name) for name in ("metadata", *_PLACE)}
+    return {**found, "rgb": getattr(layer, "rgb", False)}
 
 
 def shown_index(viewer: Viewer, layer: Layer, axes: str) -> dict[str, int]:
@@ -192,18 +203,24 @@ class Grid:
     def of(cls, layer: Image, axes: str) -> Grid:
         """The grid of `layer`, whose axes are `axes`, without its channels."""
         where = axes.removesuffix("c").find("c")
-        if where <= 0:
-            keep = slice(where + 1, None)
-            options = {name: getattr(layer, name)[keep] for name in ("scale", "translate", "units", "axis_labels")}
-            if where < 0:  # the viewer lines up last axes, so only here nothing is cut off a matrix
-                options |= {name: getattr(layer, name) for name in ("rotate", "shear", "affine")}
-            return cls(options)
-        # one long voxel along the channels: the labels belong to all of them
-        count, scale, translate = layer.data.shape[where], layer.scale.copy(), layer.translate.copy()
-        translate[where] += scale[where] * (count - 1) / 2
-        scale[where] *= count
-        place = {"scale": scale, "translate": translate, "units": layer.units, "axis_labels": layer.axis_labels}
-        return cls(place, where)
+        kept = [i for i in range(layer.ndim) if i != where or where > 0]
+        square = np.ix_(kept, kept)
+        scale, translate = layer.scale.copy(), layer.translate.copy()
+        if where > 0:  # one long voxel along the channels: the labels belong to all of them
+            count = layer.data.shape[where]
+            translate[where] += scale[where] * (count - 1) / 2
+            scale[where] *= count
+        # a layer that is turned between channels and space cannot be segmented, see `to_volume`: nothing is cut off
+        options = {
+            "scale": scale[kept],
+            "translate": translate[kept],
+            "rotate": layer.rotate[square],
+            "shear": Affine(scale=np.ones(layer.ndim), shear=layer.shear).linear_matrix[square],
+            "affine": layer.affine.set_slice(kept).affine_matrix,
+            "units": [layer.units[i] for i in kept],
+            "axis_labels": [layer.axis_labels[i] for i in kept],
+        }
+        return cls(options, where if where > 0 else None)
 
     def view(self, array: np.ndarray) -> np.ndarray:
         """`array` (axes of the image without channels) with the axes of the layer; shares its memory."""

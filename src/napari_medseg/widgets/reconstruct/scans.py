@@ -12,6 +12,7 @@ from napari.layers import Image
 
 from ...io.contributions import layer_tuple
 from ...io.kspace import read_kspace
+from ...io.places import WORLD
 from ...kspace import KSpace
 from ...progress import Job, Progress
 from ...recon.contributions import magnitude
@@ -28,6 +29,7 @@ MANY_EMPTY = 0.25
 """Share of empty outer k-space that is worth a warning."""
 
 _ORIGINS = {"file": "mask in the file", "inferred": "mask inferred from its zeros"}
+_GEOMETRY = ("has_spacing", WORLD)  # what the metadata of a volume say of its place
 _PLACE = ("scale", "translate", "axis_labels", "units")
 _EPSILON = 1e-6  # share of the maximum; k-space values themselves may be tiny
 
@@ -82,9 +84,8 @@ class Scan:
     def layer(self, images: np.ndarray, name: str, notes: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
         """Data and arguments of a layer with `images` (slice, y, x), whose memory it shares."""
         data = images.reshape(self.shape)
-        metadata = dict(notes)
-        if "has_spacing" in self.image.metadata:
-            metadata = {"has_spacing": self.image.metadata["has_spacing"], **metadata}
+        metadata = {name: self.image.metadata[name] for name in _GEOMETRY if name in self.image.metadata}
+        metadata |= notes
         volume = replace(self.image, data=data, metadata=metadata)
         _, options, _ = layer_tuple(volume, name)
         return data, {**options, **self.grid.options, "contrast_limits": self.limits}
