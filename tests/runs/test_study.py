@@ -47,6 +47,7 @@ def test_rows_come_one_by_one_and_the_table_has_their_units(study):
     head, *rows = result.table()
     assert len(rows) == 3 and all(len(row) == len(head) for row in rows)
     assert "left-ventricular cavity: drift (%)" in head and result.report["simulated"]
+    assert "left-ventricular cavity: volume (mm2)" in head, "a single image has areas"
 
 
 def test_plot_shows_both_curves_of_every_class(study):

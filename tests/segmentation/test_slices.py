@@ -40,3 +40,11 @@ def test_canvas_counts_what_is_put_on_it():
     canvas.put([2, 0], np.array([[[1, 1, 0, 2], [0, 0, 0, 2]], [[1, 0, 0, 0], [0, 0, 0, 0]]], np.uint8))
     assert canvas.volume().data.sum(axis=(1, 2)).tolist() == [1, 0, 6]
     assert [(row["voxels"], row["volume_mm3"]) for row in canvas.classes()] == [(3, 1.5), (2, 1.0)]
+
+
+@pytest.mark.parametrize(("axes", "key", "size"), [("yx", "area_mm2", 1e-8), ("zyx", "volume_mm3", 1e-12)])
+def test_sizes_of_micrometre_voxels_are_not_rounded_to_nothing(axes, key, size):
+    volume = Volume(np.zeros((1, 2, 4)[-len(axes) :]), axes, np.diag([1e-4, 1e-4, 1e-4, 1]))
+    canvas = Canvas(volume, (LabelClass(1, "nucleus", "#ff0000"),), split=False)
+    canvas.put([0], np.ones((1, 2, 4), np.uint8))
+    assert canvas.classes()[0][key] == pytest.approx(8 * size, rel=1e-12)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import escaped
+from ..quantities import extent, rounded
 
 if TYPE_CHECKING:
     from ..models import ModelCard
@@ -97,8 +98,11 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 def _is_number(cell: str) -> bool:
     if cell in ("-", "", "inf"):
         return True
-    digits = cell.lstrip("-").replace(".", "")
-    return digits.isdecimal()
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def sheet(rows: Mapping[str, str]) -> str:
@@ -116,15 +120,15 @@ def sheet(rows: Mapping[str, str]) -> str:
 
 def outcome(row: Mapping[str, Any]) -> str:
     """What came of one image of a segment run."""
-    found = [f"{entry['name']} {_amount(entry)}" for entry in row["classes"]]
+    found = [f"{entry['name']} {extent(entry)}" for entry in row["classes"]]
     if "objects" in row:
         found.append(count(row["objects"], "object"))
     agreement = row.get("agreement", {})
-    agreed = [f"{name} {dice:.3f}" for name, dice in agreement.items() if dice is not None]
+    agreed = [f"{name} {rounded(dice, 3)}" for name, dice in agreement.items() if dice is not None]
     if agreed:
         found.append(f"agreement (Dice) {', '.join(agreed)}")
     slices = count(row["slices"], "slice")
-    return f"{slices} in {row['seconds']:.1f} s on {row['device']}: {', '.join(found)} -> {row['output']}"
+    return f"{slices} in {rounded(row['seconds'], 1)} s on {row['device']}: {', '.join(found)} -> {row['output']}"
 
 
 def warnings(rows: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -143,14 +147,6 @@ def count(number: int, what: str) -> str:
     if number == 1:
         return f"{number} {what}"
     return f"{number} {what}s"
-
-
-def _amount(entry: Mapping[str, Any]) -> str:
-    if "volume_mm3" in entry:
-        return f"{entry['volume_mm3'] / 1000:.2f} ml"
-    if "area_mm2" in entry:
-        return f"{entry['area_mm2']:.1f} mm2"
-    return count(entry["voxels"], "voxel")
 
 
 def scores(rows: Sequence[Mapping[str, Any]], summary: Sequence[Mapping[str, Any]]) -> str:
@@ -200,8 +196,7 @@ def _cell(key: str, row: Mapping[str, Any]) -> str:
     if row.get("of") == "number" or key.endswith("voxels"):
         return f"{value:.0f}"
     score = score_of(key)
-    decimals = score.decimals if score else 2
-    return f"{value:.{decimals}f}"
+    return rounded(value, score.decimals if score else 2)
 
 
 def models(cards: Iterable[ModelCard]) -> str:
@@ -293,7 +288,8 @@ def facts_in_words(facts: dict[str, Any]) -> dict[str, str]:
         lengths = [f"{axis} {mm:.4g}" for axis, mm in zip(space, spacing, strict=True)]
         words["voxel size"] = f"{' x '.join(lengths)} mm"
     if spacing and len(space) == 3:
-        words["first voxel"] = "{:.2f} right, {:.2f} front, {:.2f} head, in mm".format(*facts["origin_mm"])
+        right, front, head = (rounded(mm, 2) for mm in facts["origin_mm"])
+        words["first voxel"] = f"{right} right, {front} front, {head} head, in mm"
         ways = zip(space, facts["orientation"], strict=True)
         words["direction"] = ", ".join(f"{axis} to {_DIRECTIONS[letter]}" for axis, letter in ways)
     if facts["classes"]:

@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..quantities import rounded
+
 if TYPE_CHECKING:
     from .card import ModelCard
 
 Rows = list[list[str]]
 """The rows of a table; the first one is the heading."""
 
-# key of a figure, heading of its column, how it is printed
+# key of a figure, heading of its column, decimals
 _SCORES = (
-    ("images", "images", "{:d}"),
-    ("cases", "cases", "{:d}"),
-    ("dice", "Dice", "{:.3f}"),
-    ("iou", "IoU", "{:.3f}"),
-    ("hd95_mm", "HD95 (mm)", "{:.1f}"),
-    ("f1", "object F1", "{:.3f}"),
-    ("psnr", "PSNR (dB)", "{:.2f}"),
+    ("images", "images", 0),
+    ("cases", "cases", 0),
+    ("dice", "Dice", 3),
+    ("iou", "IoU", 3),
+    ("hd95_mm", "HD95 (mm)", 1),
+    ("f1", "object F1", 3),
+    ("psnr", "PSNR (dB)", 2),
 )
 _METHODS = (("zero_filled", "zero-filled"), ("tv_dc", "TV + DC"), ("model", "model"))
 _LARGEST = 1e9  # figure that a table has room for
@@ -68,7 +70,7 @@ def _scores(title: str, figures: Any) -> Iterator[list[str]]:
     if not isinstance(figures, Mapping):
         return
     known = {**_mapping(figures.get("objects")), **figures}
-    cells = [_cell(known.get(key), form) for key, _, form in _SCORES]
+    cells = [_cell(known.get(key), decimals) for key, _, decimals in _SCORES]
     if any(cells):
         together = f"{title}, all classes as one" if figures.get("classes") else title
         yield [together, *cells, _range(_mapping(figures.get("case_dice")))]
@@ -90,10 +92,14 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _cell(value: Any, form: str) -> str:
+def _cell(value: Any, decimals: int) -> str:
     if not _is_figure(value):
         return ""
-    return form.format(int(value) if form == "{:d}" else value)
+    return rounded(value, decimals) if decimals else str(int(value))
+
+
+def _share(value: Any) -> str:
+    return f"{value:.0%}" if _is_figure(value) else ""
 
 
 def _is_figure(value: Any) -> bool:
@@ -105,7 +111,7 @@ def _range(by_case: Mapping[str, float]) -> str:
     values = [value for value in by_case.values() if _is_figure(value)]
     if not values:
         return ""
-    return f"{min(values):.2f} to {max(values):.2f}"
+    return f"{rounded(min(values), 2)} to {rounded(max(values), 2)}"
 
 
 def _quality(by_mask: Mapping[str, Any]) -> Iterator[list[str]]:
@@ -121,14 +127,14 @@ def _quality(by_mask: Mapping[str, Any]) -> Iterator[list[str]]:
 def _spots(by_mask: Mapping[str, Mapping[str, float]]) -> Iterator[list[str]]:
     """A row for each mask."""
     for mask, figures in by_mask.items():
-        cells = [_cell(_mapping(figures).get(key), "{:.0%}") for key, _ in _SPOTS]
+        cells = [_share(_mapping(figures).get(key)) for key, _ in _SPOTS]
         yield [mask, *cells]
 
 
 def _pair(figures: Mapping[str, float]) -> str:
     if not (_is_figure(figures.get("psnr")) and _is_figure(figures.get("ssim"))):
         return ""
-    return f"{figures['psnr']:.2f} / {figures['ssim']:.3f}"
+    return f"{rounded(figures['psnr'], 2)} / {rounded(figures['ssim'], 3)}"
 
 
 def _without_empty_columns(rows: Rows) -> Rows:

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from .. import metrics
+from ..quantities import rounded
 
 RESIDUAL = "residual"
 """Key of the data residual, which needs no reference and stands next to the figures."""
@@ -60,7 +61,7 @@ class Figure:
 
     def text(self, value: float | None) -> str:
         """A value for reading."""
-        return "-" if value is None else f"{value:.{self.decimals}f}"
+        return "-" if value is None else rounded(value, self.decimals)
 
 
 def _mae_share(reference: np.ndarray, images: np.ndarray, maximum: float) -> float:

@@ -288,7 +288,7 @@ def describe(mask: np.ndarray, origin: str) -> dict[str, Any]:
         "origin": origin or "none",
         "samples": int(np.count_nonzero(mask)),
         "of": int(mask.size),
-        "effective_acceleration": round(effective_acceleration(mask), 3),
+        "effective_acceleration": effective_acceleration(mask),
         "sha256": hashlib.sha256(np.packbits(mask).tobytes()).hexdigest(),
     }
 

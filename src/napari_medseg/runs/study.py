@@ -40,7 +40,8 @@ class Row:
     dice : dict of str to float
         Per class, against the segmentation of the fully sampled image; NaN where neither finds any.
     volume_ml, drift_percent : dict of str to float
-        Per class: volume (voxels where the voxel size is not known), and its change against the fully sampled one.
+        Per class: volume (mm2 of single images, voxels where the voxel size is not known), and its change against the
+        fully sampled one.
     """
 
     acceleration: float
@@ -164,9 +165,16 @@ def acceleration_job(
 def _figures(volume: Volume, rows: Sequence[Row]) -> dict[str, Any]:
     return {
         "simulated": True,
-        "unit": "ml" if volume.has_spacing else "voxels",
+        "unit": size_unit(volume),
         "rows": [asdict(row) for row in rows],
     }
+
+
+def size_unit(volume: Volume) -> str:
+    """What the sizes of classes are measured in, as `metrics.compare` does."""
+    if not volume.has_spacing:
+        return "voxels"
+    return "ml" if "z" in volume.axes else "mm2"
 
 
 def _image(kspace: Any, volume: Volume, recon: ReconSettings, model: Any, done: int, total: int) -> Job[Volume]:

@@ -139,7 +139,7 @@ class Canvas:
             found = {"id": row.id, "name": row.name, "voxels": voxels}
             if self._volume.has_spacing:
                 size = math.prod(self._volume.spacing)
-                found[unit] = round(voxels * size, 3)
+                found[unit] = voxels * size
             rows.append(found)
         return tuple(rows)
 

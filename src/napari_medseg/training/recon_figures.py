@@ -63,7 +63,7 @@ def _means(reference: np.ndarray, results: Iterable[np.ndarray]) -> dict[str, fl
     for key, figure in FIGURES.items():
         if figure.on_card:
             values = [figure.function(reference, images, maximum) for images in results]
-            means[key] = round(float(np.mean(values)), 4)
+            means[key] = float(np.mean(values))
     return means
 
 
@@ -87,10 +87,7 @@ def spots(model: models.TrainedModel, sources: Iterable[Source], root: Path) -> 
                 rows = found.setdefault(f"{kind} {acceleration}x", [])
                 rows.append(_spot_heights(model, one, spot, mask))
     names = ("kept", "kept_tv", "left")
-    return {
-        name: dict(zip(names, (round(float(v), 3) for v in np.median(rows, axis=0)), strict=True))
-        for name, rows in found.items()
-    }
+    return {name: dict(zip(names, map(float, np.median(rows, axis=0)), strict=True)) for name, rows in found.items()}
 
 
 def _spot(image: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QSizePolicy, QTableWidgetItem, QVBoxLayout, QWidget
 
+from ...quantities import rounded
 from ..kit.jobs import duration
 from ..kit.tables import fit, table
 
@@ -109,7 +110,7 @@ class Verdict(QWidget):
         old = found.before.get(name)
         new = found.after.get(name)
         change = "-" if old is None or new is None else f"{new - old:+.3f}"
-        for column, text in enumerate((name, _figure(old), _figure(new), change)):
+        for column, text in enumerate((name, _shown(old), _shown(new), change)):
             item = QTableWidgetItem(text)
             item.setToolTip(name)
             self.table.setItem(place, column, item)
@@ -167,9 +168,9 @@ def status_text(run: Run, running: bool, stopping: bool) -> str:
         text += ", ending with the best weights"
     elif left is not None:
         text += f", about {duration(left)} left"
-    now = _figure(run.lines[-1]["val"])
-    return f"{text}. Dice on reviewed slices: {now}, best {_figure(run.best)}."
+    now = _shown(run.lines[-1]["val"])
+    return f"{text}. Dice on reviewed slices: {now}, best {_shown(run.best)}."
 
 
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+def _shown(value: float | None) -> str:
+    return "-" if value is None else rounded(value, 3)

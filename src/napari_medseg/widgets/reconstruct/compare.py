@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QFileDialog, QHeaderView
 
 from ...errors import MedsegError
 from ...kspace import KSpace
+from ...quantities import rounded
 from ...recon.comparison import ERROR_SHARE, Row, Source, compare_job, residuals_only, view_job, write_csv
 from ...recon.contributions import FILE
 from ...recon.figures import CONVENTION, directions, headings
@@ -271,4 +272,4 @@ def _text(value: float | None) -> str:
         return "-"
     if math.isinf(value):
         return "∞"
-    return f"{value:.2f}" if value >= 10 else f"{value:.4f}"
+    return rounded(value, 2 if value >= 10 else 4)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QPushButton
 
+from ...quantities import area, rounded, volume
 from ..kit.controls import Page, Paragraph, beside, check, choice, progress_bar
 from ..kit.jobs import duration
 from ..kit.ticks import Ticks
@@ -99,8 +100,10 @@ def result_text(found: Segmentation) -> str:
     for row in report["classes"]:
         size = f"{row['voxels']} voxels"
         if "volume_mm3" in row and "t" not in found.labels.axes:
-            size = f"{row['volume_mm3'] / 1000:.1f} ml"
+            size = volume(row["volume_mm3"], 1)
+        elif "area_mm2" in row and "t" not in found.labels.axes:
+            size = area(row["area_mm2"])
         dice = report.get("agreement", {}).get(row["name"])
-        agreement = "" if dice is None else f", agreement {dice:.2f} (Dice)"
+        agreement = "" if dice is None else f", agreement {rounded(dice, 2)} (Dice)"
         lines.append(f"{row['name']}: {size}{agreement}")
     return "\n".join(lines)

@@ -182,9 +182,9 @@ class StudyWidget(Dock):
             self._failed(str(error))
 
     def _write_table(self, path: Path) -> None:
-        from ...runs.study import Study
+        from ...runs.study import Study, size_unit
 
-        unit = "ml" if self._volume().has_spacing else "voxels"
+        unit = size_unit(self._volume())
         study = self.study or Study(tuple(self._found), Record("study", figures={"unit": unit}))
         save_table(path, study.table())
 

@@ -1,0 +1,47 @@
+"""Numbers with their units for a person to read; what is small is not rounded to nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+_MOST_DECIMALS = 8  # below that an exponent reads better
+_UM2_PER_MM2 = 1e6
+_UM3_PER_MM3 = 1e9
+
+
+def rounded(value: float, decimals: int, digits: int = 2) -> str:
+    """A number with so many decimals, and with more where they would show fewer than `digits` digits of it."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:.{decimals}f}"
+    needed = digits - 1 - math.floor(math.log10(abs(value)))
+    if needed > _MOST_DECIMALS:
+        return f"{value:.{digits - 1}e}"
+    return f"{value:.{max(decimals, needed)}f}"
+
+
+def area(mm2: float, decimals: int = 1) -> str:
+    """An area in the unit that suits it: mm2, or um2 for what a microscope sees."""
+    if mm2 == 0 or mm2 >= 0.1:
+        return f"{rounded(mm2, decimals)} mm2"
+    return f"{rounded(mm2 * _UM2_PER_MM2, decimals)} um2"
+
+
+def volume(mm3: float, decimals: int = 2) -> str:
+    """A volume in the unit that suits it: ml, mm3, or um3 for what a microscope sees."""
+    if mm3 == 0 or mm3 >= 100:
+        return f"{rounded(mm3 / 1000, decimals)} ml"
+    if mm3 >= 1e-3:
+        return f"{rounded(mm3, decimals)} mm3"
+    return f"{rounded(mm3 * _UM3_PER_MM3, decimals)} um3"
+
+
+def extent(row: Mapping[str, Any]) -> str:
+    """Volume or area of a class, as a record has them; its voxels where their size is not known."""
+    if "volume_mm3" in row:
+        return volume(row["volume_mm3"])
+    if "area_mm2" in row:
+        return area(row["area_mm2"])
+    voxels = row["voxels"]
+    return f"{voxels} voxel" if voxels == 1 else f"{voxels} voxels"

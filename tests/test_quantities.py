@@ -1,0 +1,43 @@
+"""Numbers for people: rounded, but never to nothing."""
+
+import math
+
+import pytest
+
+from napari_medseg.quantities import area, extent, rounded, volume
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "text"),
+    [
+        (12.345, 2, "12.35"),
+        (0, 2, "0.00"),
+        (0.0123, 2, "0.012"),
+        (-0.000123, 1, "-0.00012"),
+        (1.4e-12, 2, "1.4e-12"),
+        (math.inf, 2, "inf"),
+        (1e9, 0, "1000000000"),
+    ],
+)
+def test_small_numbers_keep_two_digits(value, decimals, text):
+    assert rounded(value, decimals) == text
+
+
+@pytest.mark.parametrize(
+    ("mm2", "text"), [(0, "0.0 mm2"), (812.34, "812.3 mm2"), (0.0112, "11200.0 um2"), (3e-8, "0.030 um2")]
+)
+def test_areas_in_the_unit_that_suits_them(mm2, text):
+    assert area(mm2) == text
+
+
+@pytest.mark.parametrize(
+    ("mm3", "text"),
+    [(0, "0.00 ml"), (4321, "4.32 ml"), (12.5, "12.50 mm3"), (0.0021, "0.0021 mm3"), (3.3e-6, "3300.00 um3")],
+)
+def test_volumes_in_the_unit_that_suits_them(mm3, text):
+    assert volume(mm3) == text
+
+
+def test_extent_of_a_class_without_a_voxel_size_is_its_voxels():
+    assert extent({"voxels": 1}) == "1 voxel"
+    assert extent({"voxels": 3, "volume_mm3": 3e-9}) == "3.00 um3"
