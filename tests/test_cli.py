@@ -427,6 +427,33 @@ def test_evaluate_folders(workplace, capsys):
     assert {row["of"]: row["dice"] for row in summary} == {"mean": 1, "sd": 0, "number": 2}
 
 
+def test_evaluate_of_nothing_says_so(workplace, capsys):
+    labels(workplace / "p" / "a.nii.gz", np.zeros((2, 6, 6)))
+    labels(workplace / "p" / "b.nii.gz", np.ones((2, 6, 6)))
+    shutil.copytree("p", "r")
+    assert run("evaluate p r --report e.json") == 0
+    told = capsys.readouterr()
+    assert [line.split()[0] for line in told.out.splitlines()[1:3]] == ["a.nii.gz", "b.nii.gz"]
+    assert "a.nii.gz: Neither side holds a label" in told.err
+    report = json.loads((workplace / "e.json").read_text())
+    assert [row["dice"] for row in report["scores"]] == [None, 1] and len(report["warnings"]) == 1
+    assert [row["dice"] for row in report["summary"] if row["of"] == "number"] == [1]
+
+
+def test_evaluate_matches_objects(workplace, capsys):
+    data = np.zeros((1, 20, 20), np.uint8)
+    for number in range(5):
+        data[0, 4 * number : 4 * number + 3] = number + 1
+    io.write(Volume(data, "zyx", OBLIQUE), workplace / "r.nii.gz")
+    io.write(Volume(np.array([0, 2, 3, 4, 5, 1], np.uint8)[data], "zyx", OBLIQUE), workplace / "p.nii.gz")
+    assert run("evaluate p.nii.gz r.nii.gz") == 1
+    assert "--objects" in capsys.readouterr().err
+    assert run("evaluate p.nii.gz r.nii.gz --objects") == 0
+    heading, line = capsys.readouterr().out.splitlines()
+    assert heading.split()[:4] == ["class", "F1", "precision", "recall"]
+    assert line.split() == ["objects", "1.0000", "1.0000", "1.0000", "1.0000", "5", "5", "5"]
+
+
 def test_train_resumes_and_its_model_can_be_imported(workplace, capsys):
     rng = np.random.default_rng(0)
     mask = np.zeros((2, 32, 32), np.uint8)

@@ -4,6 +4,7 @@ import pytest
 from napari_medseg import metrics
 from napari_medseg.cli import terminal
 from napari_medseg.errors import VolumeError
+from napari_medseg.label_values import whole_labels
 from napari_medseg.volume import LabelClass, Volume
 
 
@@ -200,3 +201,121 @@ def test_a_new_score_is_one_row(monkeypatch):
     heading, line = text.splitlines()
     assert "farthest (px)" in heading and "ratio" in heading and "Dice" in heading and "HD95 (px)" in heading
     assert line.split()[2:4] == ["0.6667", "0.5000"] and "3.000" in line.split() and "2.0" in line.split()
+
+
+def squares(numbers, axes="yx", **options) -> Volume:
+    """Five squares in a row with these numbers, on a grid of their own unless `options` give one."""
+    data = np.zeros((20, 5), np.uint16)
+    for place, number in enumerate(numbers):
+        data[4 * place : 4 * place + 3] = number
+    return labels(data, axes, **options)
+
+
+def test_masks_of_other_numbers_are_explained_and_can_be_compared():
+    ours, theirs = squares([255] * 5), squares([1] * 5)
+    with pytest.raises(VolumeError, match=r"holds 255, the reference 1: they have no number in common.*--foreground"):
+        metrics.compare(ours, theirs)
+    assert metrics.compare(ours, theirs, foreground=True)[0]["dice"] == 1
+    assert [row["dice"] for row in metrics.compare(ours, theirs, foreground=False)] == [0, 0]
+    named = squares([2] * 5, classes=(LabelClass(1, "a", "#ff0000"), LabelClass(2, "b", "#00ff00")))
+    assert [row["dice"] for row in metrics.compare(named, theirs)] == [0, 0], "classes with names may differ"
+
+
+def test_objects_with_other_numbers_are_explained_and_matched():
+    ours, theirs = squares([2, 3, 4, 5, 1]), squares([1, 2, 3, 4, 5])
+    with pytest.raises(VolumeError, match=r"1 is 5, 2 is 1, .*--objects"):
+        metrics.compare(ours, theirs)
+    names = tuple(LabelClass(number, f"part {number}", "#ff0000") for number in range(1, 6))
+    named = metrics.comparison(squares([2, 3, 4, 5, 1], classes=names), theirs)
+    assert len(named.rows) == 5 and "other numbers" in named.notes[0]
+    ours.data[:4] = 0
+    (row,) = metrics.comparison(ours, theirs, objects=True).rows
+    assert (row["objects"], row["reference_objects"], row["matched"]) == (4, 5, 4)
+    assert (row["precision"], row["recall"], row["f1"], row["matched_iou"]) == (1, 0.8, pytest.approx(8 / 9), 1)
+
+
+def test_same_numbers_on_the_same_objects_are_compared_as_before():
+    rows = metrics.compare(squares([1, 2, 3, 4, 5]), squares([1, 2, 3, 5, 4]))
+    assert [row["dice"] for row in rows] == [1, 1, 1, 0, 0]
+
+
+def test_objects_of_masks_are_their_connected_regions():
+    found = metrics.comparison(squares([255] * 5), squares([3, 0, 2, 9, 7]), objects=True)
+    assert found.rows[0]["matched"] == 4 and "The prediction holds a single number" in found.notes[0]
+
+
+def test_nothing_on_either_side_is_a_row_without_figures():
+    nothing = squares([0])
+    found = metrics.comparison(nothing, nothing)
+    assert "nothing to score" in found.notes[0]
+    (row,) = found.rows
+    assert (row["id"], row["area_mm2"]) == (0, 0) and np.isnan(row["dice"]) and np.isnan(row["hd95_mm"])
+    (row,) = metrics.comparison(nothing, nothing, objects=True).rows
+    assert np.isnan([row["f1"], row["precision"], row["recall"], row["matched_iou"]]).all()
+
+
+def test_no_case_vanishes_from_a_table():
+    one, nothing = squares([1, 2]), squares([0])
+    tables = metrics.complete([metrics.compare(one, one), metrics.compare(nothing, nothing)])
+    assert [[row["name"] for row in table] for table in tables] == [["class 1", "class 2"]] * 2
+    assert np.isnan(tables[1][0]["dice"]) and tables[1][0]["area_mm2"] == 0
+    summary = metrics.summarise([row for table in tables for row in table])
+    assert [row["dice"] for row in summary if row["id"] == 1] == [1, pytest.approx(np.nan, nan_ok=True), 1]
+
+
+@pytest.mark.parametrize("codes", ["LPS", "RAS", "PIR", "SAL"])
+@pytest.mark.parametrize("axes", ["zyx", "tzyx"])
+def test_the_same_place_stored_otherwise_is_turned(codes, axes):
+    from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, ornt_transform
+
+    data = np.random.default_rng(0).integers(0, 3, (2, 3, 4, 5)[-len(axes) :]).astype(np.uint8)
+    affine = np.array([[1.2, 0.1, 0.3, -7], [-0.1, 1.3, 0.2, 5], [0.2, -0.2, 2.5, 30], [0, 0, 0, 1]])
+    change = ornt_transform(axcodes2ornt("RAS"), axcodes2ornt(codes))
+    stored = labels(apply_orientation(data.T, change).T, axes, affine=affine @ inv_ornt_aff(change, data.T.shape[:3]))
+    found = metrics.comparison(labels(data, axes, affine=affine), stored)
+    assert {row["dice"] for row in found.rows} == {1}
+    assert bool(found.notes) == (codes != "RAS")
+
+
+def test_a_flipped_picture_is_turned_and_one_that_is_not_flipped_in_space_is_not():
+    data = np.zeros((4, 6), np.uint8)
+    data[0, :2] = 1
+    affine = np.diag([-1.0, 1, 1, 1])
+    affine[0, 3] = 5
+    turned = metrics.compare(labels(data, "yx", affine=np.eye(4)), labels(data[:, ::-1], "yx", affine=affine))
+    assert turned[0]["dice"] == 1
+    with pytest.raises(VolumeError, match="mm apart"):
+        metrics.compare(labels(data, "yx", affine=np.eye(4)), labels(data, "yx", affine=np.diag([-1.0, 1, 1, 1])))
+
+
+def test_axes_of_length_one_do_not_matter():
+    data = np.ones((3, 4, 5), np.uint8)
+    rows = metrics.compare(labels(data), labels(data[None], "tzyx"))
+    assert [(row["dice"], row["time"]) for row in rows] == [(1, None)]
+    assert metrics.compare(labels(data[0], "yx"), labels(data[None, :1], "tzyx"))[0]["area_mm2"] == 20
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ([0.02, 0.9], "probabilities"),
+        ([1.5, 2], "interpolated"),
+        ([np.nan, 1], "NaN or infinity in 1 voxel;"),
+        ([-1, 1], "below 0, down to -1"),
+        ([2.0**60, 1], "values up to"),
+        ([1j, 0], "complex128"),
+    ],
+)
+def test_what_is_not_a_label_is_named(values, words):
+    with pytest.raises(VolumeError, match=f"Case 7 is not a label image.*{words}"):
+        whole_labels(np.array(values), "Case 7")
+
+
+def test_jpeg_noise_is_told_from_numbers():
+    rng = np.random.default_rng(0)
+    mask = np.repeat([0, 255], 500)
+    noisy = np.clip(mask + rng.integers(-9, 10, 1000), 0, 255).astype(np.uint8)
+    with pytest.raises(VolumeError, match="JPEG"):
+        whole_labels(noisy)
+    for numbers in (mask, np.arange(256), np.append(np.arange(21), 255), np.arange(230) % 3 * 127):
+        assert whole_labels(numbers.astype(np.uint8)).dtype == np.uint8

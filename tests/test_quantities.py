@@ -12,14 +12,16 @@ from napari_medseg.quantities import area, extent, rounded, volume
     [
         (12.345, 2, "12.35"),
         (0, 2, "0.00"),
-        (0.0123, 2, "0.012"),
+        (0.026, 2, "0.03"),
+        (0.0026, 2, "0.0026"),
         (-0.000123, 1, "-0.00012"),
         (1.4e-12, 2, "1.4e-12"),
         (math.inf, 2, "inf"),
+        (math.nan, 2, "nan"),
         (1e9, 0, "1000000000"),
     ],
 )
-def test_small_numbers_keep_two_digits(value, decimals, text):
+def test_small_numbers_are_not_rounded_to_nothing(value, decimals, text):
     assert rounded(value, decimals) == text
 
 

@@ -11,14 +11,15 @@ _UM2_PER_MM2 = 1e6
 _UM3_PER_MM3 = 1e9
 
 
-def rounded(value: float, decimals: int, digits: int = 2) -> str:
-    """A number with so many decimals, and with more where they would show fewer than `digits` digits of it."""
-    if value == 0 or not math.isfinite(value):
-        return f"{value:.{decimals}f}"
-    needed = digits - 1 - math.floor(math.log10(abs(value)))
+def rounded(value: float, decimals: int) -> str:
+    """A number with so many decimals, or two digits of it where they would show nothing but zeros."""
+    text = f"{value:.{decimals}f}"
+    if value == 0 or float(text) != 0:
+        return text
+    needed = 1 - math.floor(math.log10(abs(value)))
     if needed > _MOST_DECIMALS:
-        return f"{value:.{digits - 1}e}"
-    return f"{value:.{max(decimals, needed)}f}"
+        return f"{value:.1e}"
+    return f"{value:.{needed}f}"
 
 
 def area(mm2: float, decimals: int = 1) -> str:

@@ -158,15 +158,21 @@ def _add_evaluate(parsers: Parsers) -> None:
         "evaluate",
         commands.evaluate,
         "compare labels with a reference",
-        description="Dice, IoU, HD95, mean surface distance and volumes of every class. Two folders are matched by "
-        "file name, whatever the suffix.",
+        description="Dice, IoU, HD95, mean surface distance and volumes of every class, or how many objects are found. "
+        "Two folders are matched by file name, whatever the suffix.",
     )
     parser.add_argument("prediction", type=Path, metavar="PREDICTION", help="label file, or folder of label files")
     parser.add_argument("reference", type=Path, metavar="REFERENCE", help="the same for the reference")
-    parser.add_argument(
+    meaning = parser.add_mutually_exclusive_group()
+    meaning.add_argument(
         "--foreground",
         action=argparse.BooleanOptionalAction,
         help="compare everything but the background as one class; or treat every number as a class",
+    )
+    meaning.add_argument(
+        "--objects",
+        action="store_true",
+        help="match objects by their overlap, whatever their numbers: F1, precision and recall",
     )
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="scores and failures as JSON")
 

@@ -149,7 +149,7 @@ def evaluate(args: Namespace) -> int:
     pairs, failures = find_pairs(args.prediction, args.reference)
     terminal.complain(*left_out([args.prediction, args.reference]))
     refuse_conflicts([path for pair in pairs for path in pair], [args.report] if args.report else [])
-    settings = {"foreground": args.foreground}
+    settings = {"foreground": args.foreground, "objects": args.objects}
     tasks = [Task("evaluate", (str(ours), str(theirs)), settings=settings) for ours, theirs in pairs]
 
     def content(run: Run) -> dict[str, Any]:
@@ -158,9 +158,10 @@ def evaluate(args: Namespace) -> int:
             "version": __version__,
             "prediction": str(args.prediction),
             "reference": str(args.reference),
-            "foreground": args.foreground,
+            **settings,
             "scores": rows,
             "summary": metrics.summarise(rows),
+            "warnings": _noted(run.outcomes),
             "failures": [failure.to_json() for failure in run.failures],
             "interrupted": run.interrupted,
         }
@@ -169,17 +170,30 @@ def evaluate(args: Namespace) -> int:
     code = run.go(here())
     if rows := _scores(run.outcomes):
         terminal.say(terminal.scores(rows, metrics.summarise(rows)))
+    for text in _noted(run.outcomes):
+        terminal.complain(text)
     return code
 
 
 def _scores(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     """A row for each class of each pair."""
+    from .. import metrics
+
+    scored = [(outcome.task.inputs, outcome.record) for outcome in outcomes if outcome.record]
+    tables = metrics.complete([record.figures["scores"] for _, record in scored])
     rows = []
-    for outcome in outcomes:
-        prediction, reference = outcome.task.inputs
-        for score in outcome.record.figures["scores"] if outcome.record else ():
-            rows.append({"prediction": prediction, "reference": reference, **score})
+    for ((prediction, reference), _), table in zip(scored, tables, strict=True):
+        rows += [{"prediction": prediction, "reference": reference, **score} for score in table]
     return rows
+
+
+def _noted(outcomes: Sequence[Outcome]) -> list[str]:
+    """What is to be known of the scores of each pair."""
+    found = []
+    for outcome in outcomes:
+        for text in outcome.record.warnings if outcome.record else ():
+            found.append(f"{outcome.task.source.name}: {text}")
+    return found
 
 
 def train(args: Namespace) -> int:

@@ -170,15 +170,18 @@ def scores(rows: Sequence[Mapping[str, Any]], summary: Sequence[Mapping[str, Any
             lines.append([row["of"], *beyond_first, row["name"], *cells])
     text = table(lines)
     if any(cell in ("-", "inf") for line in lines for cell in line):
-        text += "\n-: the class is on neither side, or not measured; inf: it is on one side only"
+        text += "\n-: it is on neither side, or not measured; inf: it is on one side only"
     return text
 
 
 def _heading(key: str) -> str:
     from ..metrics import SCORES, score_of
+    from ..metrics.objects import RATIOS
 
     if key in SCORES:
         return SCORES[key].title
+    if key in RATIOS:
+        return RATIOS[key]
     score = score_of(key)
     name, _, unit = key.rpartition("_")
     title = score.title if score else name.replace("_", " ")
@@ -189,12 +192,15 @@ def _heading(key: str) -> str:
 
 def _cell(key: str, row: Mapping[str, Any]) -> str:
     from ..metrics import score_of
+    from ..metrics.objects import COUNTS, RATIOS
 
     value = row.get(key, math.nan)
     if math.isnan(value):
         return "-"
-    if row.get("of") == "number" or key.endswith("voxels"):
+    if row.get("of") == "number" or key.endswith("voxels") or key in COUNTS:
         return f"{value:.0f}"
+    if key in RATIOS:
+        return rounded(value, 4)
     score = score_of(key)
     return rounded(value, score.decimals if score else 2)
 

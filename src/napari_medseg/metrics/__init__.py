@@ -1,11 +1,13 @@
-"""Scores against a reference: of a segmentation (`labels`), of images (`images`)."""
+"""Scores against a reference: of masks (`labels`), objects (`objects`), label volumes (`volumes`), images (`images`).
+
+`grid` brings two volumes onto one grid.
+"""
 
 from .images import mae, nmse, psnr, ssim, ssim_map
 from .labels import (
     SCORES,
     Pair,
     Score,
-    compare,
     dice,
     hd95,
     iou,
@@ -14,12 +16,19 @@ from .labels import (
     summarise,
     surface_distances,
 )
+from .objects import ObjectCounts, count_objects
+from .volumes import Comparison, compare, comparison, complete
 
 __all__ = [
     "SCORES",
+    "Comparison",
+    "ObjectCounts",
     "Pair",
     "Score",
     "compare",
+    "comparison",
+    "complete",
+    "count_objects",
     "dice",
     "hd95",
     "iou",

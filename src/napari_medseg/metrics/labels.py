@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,9 +13,6 @@ from scipy import ndimage
 from scipy.spatial import KDTree
 
 from ..errors import VolumeError
-from ..volume import Volume
-
-_MANY_NUMBERS = 10  # more of them without names number objects rather than classes
 
 
 def dice(prediction: np.ndarray, reference: np.ndarray) -> float:
@@ -101,64 +98,6 @@ def surface_distances(
     return np.concatenate([to_theirs, to_ours])
 
 
-def compare(prediction: Volume, reference: Volume, *, foreground: bool | None = None) -> list[dict[str, Any]]:
-    """Score every class of `prediction` against `reference`.
-
-    Parameters
-    ----------
-    prediction, reference : Volume
-        Labels on one grid.
-    foreground : bool, optional
-        True takes everything but the background as one class, False insists that every number is a class; left out,
-        labels that seem to number objects are refused.
-
-    Returns
-    -------
-    list of dict
-        A row per class, and per time point where there are several: ``id``, ``name``, ``time``, ``dice``, ``iou``,
-        ``hd95_mm``, ``mean_surface_distance_mm`` (``_px`` where the voxel size is not known), ``volume_ml`` and
-        ``reference_volume_ml`` (``area_mm2`` for single images, ``voxels`` where the voxel size is not known).
-
-    Raises
-    ------
-    VolumeError
-        If shape or affine differ, a volume does not hold labels, or they seem to number objects.
-    """
-    _check_same_grid(prediction, reference)
-    ours = _label_array(prediction)
-    theirs = _label_array(reference)
-    names = {row.id: row.name for row in (*reference.classes, *prediction.classes)}
-    if foreground:
-        ours = ours > 0
-        theirs = theirs > 0
-        names = {1: "foreground"}
-    found = {*names}
-    found.update(map(int, np.unique(ours)))
-    found.update(map(int, np.unique(theirs)))
-    numbers = sorted(found - {0})
-    if foreground is None and len(numbers) > max(_MANY_NUMBERS, len(names)):
-        raise VolumeError(
-            f"The labels hold {len(numbers)} different numbers without names: they seem to number objects, not "
-            "classes. Compare all of them as one class (foreground), or say that they are classes (no foreground)."
-        )
-    rows = []
-    for time, (our_frame, their_frame) in _frames(prediction.axes, ours, theirs):
-        for number in numbers:
-            score = _score(our_frame == number, their_frame == number, prediction, reference)
-            name = names.get(number, f"class {number}")
-            rows.append({"id": number, "name": name, "time": time, **score})
-    return rows
-
-
-def _frames(
-    axes: str, ours: np.ndarray, theirs: np.ndarray
-) -> Iterable[tuple[int | None, tuple[np.ndarray, np.ndarray]]]:
-    """Time and both label arrays (z) y x, per time point; without a time axis once, with None."""
-    if not axes.startswith("t"):
-        return [(None, (ours, theirs))]
-    return enumerate(zip(ours, theirs, strict=True))
-
-
 def summarise(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Mean, standard deviation and number (``of``) of every score in `rows`, per class.
 
@@ -226,52 +165,6 @@ def _surface(mask: np.ndarray) -> np.ndarray:
     return np.argwhere(mask & ~inner)
 
 
-def _check_same_grid(prediction: Volume, reference: Volume) -> None:
-    if prediction.axes != reference.axes or prediction.data.shape != reference.data.shape:
-        raise VolumeError(
-            f"The prediction has the axes {prediction.axes} {prediction.data.shape} and the reference "
-            f"{reference.axes} {reference.data.shape}. Compare labels that were made for the same image."
-        )
-    if not (prediction.has_spacing and reference.has_spacing):
-        return
-    size = dict(zip(prediction.axes, prediction.data.shape, strict=True))
-    corner = np.array([size["x"] - 1, size["y"] - 1, size.get("z", 1) - 1, 0.0])
-    difference = prediction.affine - reference.affine
-    shift = np.linalg.norm(difference[:3, 3])
-    per_step = np.linalg.norm(difference[:3], axis=0)
-    # how far the farthest voxel may lie apart: the sum over the axes bounds every corner
-    apart = shift + (per_step * corner).sum()
-    if apart > 0.01 * min(prediction.spacing):
-        raise VolumeError(
-            f"Prediction and reference lie up to {apart:.3g} mm apart in space: their affines differ. "
-            "Compare labels that were made for the same image, or resample one onto the grid of the other."
-        )
-
-
-def _label_array(volume: Volume) -> np.ndarray:
-    """The labels as integers, axes (t) (z) y x."""
-    data = np.asarray(volume.data)
-    if "c" in volume.axes or not _whole_numbers(data):
-        raise VolumeError(
-            f"This is not a label image (axes {volume.axes}, {data.dtype}); expected whole numbers from 0 up, "
-            "one per voxel."
-        )
-    if data.dtype.kind == "f":
-        return data.astype(np.int64)
-    return data
-
-
-def _whole_numbers(data: np.ndarray) -> bool:
-    """Whether all values are whole numbers from 0 up, so small that float64 holds each of them."""
-    if data.dtype.kind in "bu":
-        return True
-    if data.dtype.kind not in "if":
-        return False
-    if not 0 <= data.min() <= data.max() < 2**53:
-        return False
-    return np.array_equal(data, np.round(data))
-
-
 @dataclass(frozen=True)
 class Pair:
     """Two masks of one class, the voxel size, and `surface_distances` between them."""
@@ -306,22 +199,3 @@ def score_of(key: str) -> Score | None:
     """The score that a row has under `key`, which may end in a unit; None for a volume or a name."""
     name, _, _unit = key.rpartition("_")
     return SCORES.get(key) or SCORES.get(name)
-
-
-def _score(ours: np.ndarray, theirs: np.ndarray, prediction: Volume, reference: Volume) -> dict[str, float]:
-    known = prediction.has_spacing and reference.has_spacing
-    spacing = prediction.spacing if known else (1.0,) * ours.ndim
-    pair = Pair(ours, theirs, spacing, surface_distances(ours, theirs, spacing))
-    unit = "_mm" if known else "_px"
-    row = {}
-    for key, score in SCORES.items():
-        name = key + unit if score.length else key
-        row[name] = score.function(pair)
-    size = "voxels"
-    if known:
-        size = "volume_ml" if ours.ndim == 3 else "area_mm2"
-    scale = 1e-3 if size == "volume_ml" else 1.0
-    voxel = math.prod(spacing)
-    row[size] = _count(ours) * voxel * scale
-    row[f"reference_{size}"] = _count(theirs) * voxel * scale
-    return row

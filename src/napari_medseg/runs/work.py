@@ -126,11 +126,11 @@ def reconstruct_task_job(task: Task) -> Job[Record]:
 
 
 def evaluate_job(task: Task) -> Job[Record]:
-    """Scores of labels (first input) against a reference (second input). Setting: ``foreground``."""
+    """Scores of labels (first input) against a reference (second input). Settings: ``foreground`` and ``objects``."""
     began = time.monotonic()
     ours = io.read(task.inputs[0])
     theirs = io.read(task.inputs[1])
-    scores = metrics.compare(ours, theirs, foreground=task.settings["foreground"])
+    found = metrics.comparison(ours, theirs, **task.settings)
     yield Progress(1, 1)
     return Record(
         "evaluate",
@@ -139,7 +139,8 @@ def evaluate_job(task: Task) -> Job[Record]:
         inputs=(items.of_volume(ours, "labels"), items.of_volume(theirs, "reference")),
         settings=task.settings,
         seconds=round(time.monotonic() - began, 3),
-        figures={"scores": scores},
+        warnings=found.notes,
+        figures={"scores": found.rows},
     ).sealed()
 
 

@@ -13,27 +13,13 @@ import torch
 
 from .. import metrics, models
 from ..labels import from_logits, split_objects
+from ..metrics import ObjectCounts, count_objects
 from ..preprocess import Preprocess
 from .data.dataset import IGNORE, Sample, load
 from .data.sources import Source
 
 _BATCH = 8
 _FEW = 10  # cases that are named one by one
-
-
-@dataclass(frozen=True)
-class ObjectCounts:
-    """Objects of an image: predicted, true, and pairs of both that overlap by more than half of their union."""
-
-    predicted: int
-    true: int
-    matched: int
-
-    @property
-    def f1(self) -> float:
-        """Share of matched objects, counted on both sides; NaN without objects."""
-        total = self.predicted + self.true
-        return 2 * self.matched / total if total else float("nan")
 
 
 @dataclass(frozen=True)
@@ -162,21 +148,6 @@ def score_image(
         float(found.mean()),
         counts,
     )
-
-
-def count_objects(prediction: np.ndarray, reference: np.ndarray) -> ObjectCounts:
-    """Match objects whose intersection over union exceeds one half, which at most one pair of each can."""
-    predicted, true = _numbered(prediction), _numbered(reference)
-    height, width = true.max() + 1, predicted.max() + 1
-    together = np.bincount(true * width + predicted, minlength=height * width).reshape(height, width)
-    union = together.sum(1, keepdims=True) + together.sum(0, keepdims=True) - together
-    matched = np.count_nonzero(2 * together[1:, 1:] > union[1:, 1:])
-    return ObjectCounts(int(width - 1), int(height - 1), int(matched))
-
-
-def _numbered(labels: np.ndarray) -> np.ndarray:
-    """Flat labels without gaps in their numbers; 0 stays 0 even where it does not occur."""
-    return np.unique(np.append(0, labels), return_inverse=True)[1][1:]
 
 
 def dice_by_class(scores: Iterable[ImageScore]) -> list[float | None]:
