@@ -19,6 +19,7 @@ from napari_medseg.training.evaluate import (
     count_objects,
     evaluate,
     images_of,
+    mean_dice,
     score_image,
     score_images,
     summarise,
@@ -140,3 +141,11 @@ def test_a_model_file_is_evaluated_on_sources(tmp_path):
     assert figures["images"] == 4 and set(figures["groups"]) == {"a", "b"}
     assert figures["empty"]["images"] == 1 and 0 <= figures["objects"]["f1"] <= 1
     json.dumps(figures)
+
+
+def test_figures_that_do_not_exist_are_not_zero():
+    nothing = np.zeros((24, 24), np.uint8)
+    one = score_image(sample(nothing, objects=nothing), nothing, split=lambda mask: mask.astype(int))
+    assert np.isnan(mean_dice([one]))
+    figures = summarise([one], ["thing"])["objects"]
+    assert figures == {"f1": None, "f1_pooled": None, "precision": None, "recall": None}

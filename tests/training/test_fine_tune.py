@@ -266,3 +266,11 @@ def test_settings_are_not_saved_over_the_data_of_others(saved, annotation):
     with pytest.raises(FileError, match="Choose another name"):
         save(saved, [annotation((1,))], SETTINGS)
     assert read(saved).annotated[0].reviewed == (1, 3, 4, 7, 9)
+
+
+def test_what_is_not_a_mask_is_refused(annotation, tmp_path):
+    given = annotation((1,))
+    probabilities = np.asarray(given.labels.data) * 0.9
+    spoilt = replace(given, labels=replace(given.labels, data=probabilities))
+    with pytest.raises(MedsegError, match="as probabilities are"):
+        prepare([spoilt], SETTINGS, tmp_path / "run")

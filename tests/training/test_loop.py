@@ -374,3 +374,26 @@ def test_a_checkpoint_with_something_else_in_it_is_refused(data, settings, tmp_p
         torch.save(state | change, folder / "last.pt")
         with pytest.raises(FileError, match="not a checkpoint of this run"):
             run(train_job(settings, folder, root=data))
+
+
+def test_validation_without_objects_keeps_the_last_weights_and_says_so(data, settings, tmp_path, caplog):
+    image = np.load(data / "val.npz")["image"]
+    np.savez(data / "empty.npz", image=image, label=np.zeros_like(image))
+    caplog.set_level("INFO", logger="napari_medseg.training")
+    short = settings(val=(Source("empty.npz"),), steps=2, validate_every=1, early_stop=1, ema=0.0)
+    card = run(train_job(short, tmp_path / "run", root=data))
+    assert caplog.text.count("the last weights are kept") == 1
+    assert card.metrics["val"] == {"dice": None, "step": 2}
+    last, lines, _ = result(tmp_path / "run")
+    assert [(line["val"], line["best"]) for line in lines] == [(None, None)] * 2
+    kept = models.load(tmp_path / "run" / "discs.safetensors").network.state_dict()
+    assert all(torch.equal(value, last["network"][key]) for key, value in kept.items())
+
+
+@pytest.mark.parametrize("values", [(0.02, 0.9), (0.0, np.nan), (-1.0, 1.0)])
+def test_what_is_not_a_mask_is_refused_before_training(data, settings, tmp_path, values):
+    content = dict(np.load(data / "train.npz"))
+    content["label"] = np.where(content["label"] > 0, values[1], values[0]).astype(np.float32)
+    np.savez(data / "train.npz", **content)
+    with pytest.raises(MedsegError, match="mask of case .* whole numbers from 0 up"):
+        run(train_job(settings(steps=1), tmp_path / "run", root=data))

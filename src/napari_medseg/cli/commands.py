@@ -210,8 +210,7 @@ def train(args: Namespace) -> int:
     def show(step: Progress) -> None:
         meter(step)
         if step.partial:
-            loss = "" if step.partial["loss"] is None else "loss {loss:.4f}, ".format(**step.partial)
-            meter.say("step {step}: {0}{figure} on val {val:.4f}, best {best:.4f}".format(loss, **step.partial))
+            meter.say(terminal.validation(step.partial))
 
     path = _recipe(args.settings)
     # a run of the dock or of torchrun is ended by whoever started it

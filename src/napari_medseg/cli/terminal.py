@@ -131,6 +131,13 @@ def outcome(row: Mapping[str, Any]) -> str:
     return f"{slices} in {rounded(row['seconds'], 1)} s on {row['device']}: {', '.join(found)} -> {row['output']}"
 
 
+def validation(line: Mapping[str, Any]) -> str:
+    """A line of the log of a training; a figure that does not exist is '-'."""
+    shown = {key: "-" if line[key] is None else rounded(line[key], 4) for key in ("loss", "val", "best")}
+    loss = "" if line["loss"] is None else f"loss {shown['loss']}, "
+    return f"step {line['step']}: {loss}{line['figure']} on val {shown['val']}, best {shown['best']}"
+
+
 def warnings(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """What the runs warned of, each once, with the number of images it holds for."""
     rows = list(rows)

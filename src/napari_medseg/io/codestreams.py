@@ -7,7 +7,9 @@ import struct
 _JPEG = b"\xff\xd8"
 _JPEG_2000 = b"\xff\x4f\xff\x51"
 _JPEG_2000_BOX = b"\0\0\0\x0cjP  "
-_SIZES = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})  # JPEG markers with the size; the last is of JPEG-LS
+_SIZES = frozenset(
+    {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
+)  # JPEG markers with the size; the last is of JPEG-LS
 _ALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # JPEG markers without content
 
 

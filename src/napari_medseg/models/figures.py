@@ -62,7 +62,7 @@ def tables(card: ModelCard) -> list[Rows]:
 
 def held_out_dice(card: ModelCard) -> str:
     """The Dice of `card` on the data held out for the test; empty if it has none."""
-    return _cell(_mapping(card.metrics.get("test")).get("dice"), "{:.3f}")
+    return _cell(_mapping(card.metrics.get("test")).get("dice"), 3)
 
 
 def _scores(title: str, figures: Any) -> Iterator[list[str]]:

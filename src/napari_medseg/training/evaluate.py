@@ -157,9 +157,8 @@ def dice_by_class(scores: Iterable[ImageScore]) -> list[float | None]:
 
 
 def mean_dice(scores: Iterable[ImageScore]) -> float:
-    """Dice, the mean over classes of the means over images; 0 where nothing can be scored."""
-    known = [value for value in dice_by_class(scores) if value is not None]
-    return float(np.mean(known)) if known else 0.0
+    """Dice, the mean over classes of the means over images; NaN where nothing can be scored."""
+    return _mean(value for value in dice_by_class(scores) if value is not None)
 
 
 def summarise(scores: list[ImageScore], classes: list[str]) -> dict[str, Any]:
@@ -180,15 +179,15 @@ def summarise(scores: list[ImageScore], classes: list[str]) -> dict[str, Any]:
     cases = _by(scores, lambda score: score.case)
     if len(cases) < len(scores):
         means = {name: _mean([s.dice for s in part]) for name, part in cases.items()}
-        figures |= {"cases": len(cases), "dice_by_case": _round(_mean(means.values()))}
+        figures |= {"cases": len(cases), "dice_by_case": _share(_mean(means.values()))}
         if len(cases) <= _FEW:
-            figures["case_dice"] = {name: _round(value) for name, value in means.items()}
+            figures["case_dice"] = {name: _share(value) for name, value in means.items()}
     groups = _by(scores, lambda score: score.group)
     if len(groups) > 1:
         figures["groups"] = {name: _overlap(part) for name, part in groups.items()}
     if len(classes) > 1:
         figures["classes"] = {
-            name: {"dice": _round(_mean([s.classes[i] for s in scores])), **_distance([s.hd95[i] for s in scores])}
+            name: {"dice": _share(_mean([s.classes[i] for s in scores])), **_distance([s.hd95[i] for s in scores])}
             for i, name in enumerate(classes)
         }
     else:
@@ -198,8 +197,8 @@ def summarise(scores: list[ImageScore], classes: list[str]) -> dict[str, Any]:
     if empty := [s for s in scores if s.empty]:
         figures["empty"] = {
             "images": len(empty),
-            "with_false_pixels": _round(_mean([float(s.predicted > 0) for s in empty])),
-            "false_pixels": _round(_mean([s.predicted for s in empty])),
+            "with_false_pixels": _share(_mean([float(s.predicted > 0) for s in empty])),
+            "false_pixels": _share(_mean([s.predicted for s in empty])),
         }
     return figures
 
@@ -210,9 +209,9 @@ def _overlap(scores: list[ImageScore]) -> dict[str, Any]:
     return {
         "images": len(scores),
         "skipped": len(dice) - len(known),
-        "dice": _round(_mean(dice)),
-        "iou": _round(_mean([s.iou for s in scores])),
-        "dice_std": _round(float(known.std())) if known.size else None,
+        "dice": _share(_mean(dice)),
+        "iou": _share(_mean([s.iou for s in scores])),
+        "dice_std": _share(float(known.std())) if known.size else None,
     }
 
 
@@ -221,16 +220,18 @@ def _distance(values: list[float]) -> dict[str, Any]:
     if not known:
         return {}
     finite = [v for v in known if np.isfinite(v)]
-    return {"hd95_mm": _round(_mean(finite)), "hd95_missing": _round(1 - len(finite) / len(known))}
+    # in millimetres the distances of a microscope are small: not rounded
+    return {"hd95_mm": _mean(finite) if finite else None, "hd95_missing": _share(1 - len(finite) / len(known))}
 
 
 def _object_scores(counts: list[ObjectCounts]) -> dict[str, Any]:
     predicted, true, matched = (sum(getattr(c, name) for c in counts) for name in ("predicted", "true", "matched"))
+    pooled = ObjectCounts(predicted, true, matched)
     return {
-        "f1": _round(_mean(c.f1 for c in counts)),
-        "f1_pooled": _round(ObjectCounts(predicted, true, matched).f1),
-        "precision": _round(matched / max(predicted, 1)),
-        "recall": _round(matched / max(true, 1)),
+        "f1": _share(_mean(c.f1 for c in counts)),
+        "f1_pooled": _share(pooled.f1),
+        "precision": _share(pooled.precision),
+        "recall": _share(pooled.recall),
     }
 
 
@@ -244,6 +245,8 @@ def _mean(values: Iterable[float]) -> float:
     return float(np.mean(known)) if known else float("nan")
 
 
-def _round(value: float) -> float | None:
-    """Four decimals; None, which JSON knows, in place of NaN."""
-    return None if np.isnan(value) else round(value, 4)
+def _share(value: float) -> float | None:
+    """Four decimals, unless they would be zeros; None, which JSON knows, in place of NaN."""
+    if np.isnan(value):
+        return None
+    return round(value, 4) or value

@@ -13,6 +13,7 @@ import torch
 
 from .. import files, io, models
 from ..errors import FileError, SettingsError, VolumeError
+from ..label_values import whole_labels
 from ..models.library import check_new_name
 from ..volume import LabelClass, Volume
 from .augment import AugmentSettings
@@ -290,6 +291,7 @@ def _check(annotation: Annotation, settings: FineTuneSettings) -> None:
         raise SettingsError(
             f"'{annotation.name}' has {count} slices, 0 to {count - 1}; slice {beyond[0]} cannot be reviewed."
         )
+    whole_labels(np.asarray(labels.data), f"The mask of '{annotation.name}'")
     known = {0, settings.ignore, *(row.id for row in settings.classes)}
     if unknown := sorted(set(np.unique(labels.data).tolist()) - known):
         raise VolumeError(

@@ -68,7 +68,7 @@ class Task(Protocol):
         """What is to be done after a step."""
 
     def score(self, network: nn.Module) -> float:
-        """Figure of `network` on `val`; higher is better."""
+        """Figure of `network` on `val`; higher is better. NaN if there is nothing to measure it on."""
 
     def card(self) -> models.ModelCard:
         """Card of the network, without figures."""
@@ -266,21 +266,18 @@ class _Trainer:
     def checkpoint(self) -> dict[str, Any]:
         """Score the averaged weights on `val`, keep them if they are the best so far, write all that a resume needs.
 
-        Returns the line of the log.
+        Where nothing can be scored, the last weights are kept. Returns the line of the log.
         """
         first = processes.rank() == 0
         kept = self._kept()
         value = processes.broadcast(self.task.score(kept) if first else 0.0, self.device)
-        better = value > self.best
-        self.best, self.stale = (value, 0) if better else (self.best, self.stale + 1)
-        if self.plateau is not None:
-            self.plateau.step(value)
+        better = self._judge(value)
         line = {
             "step": self.step,
-            "loss": round(float(np.mean(self.losses)), 5) if self.losses else None,
+            "loss": float(np.mean(self.losses)) if self.losses else None,
             "figure": self.task.figure,
-            "val": round(value, 5),
-            "best": round(self.best, 5),
+            "val": _or_none(value),
+            "best": _or_none(self.best),
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             "time": round(time.time(), 1),
         }
@@ -290,6 +287,23 @@ class _Trainer:
             with _writing(self.run):
                 self._write(line, kept if better else None)
         return line
+
+    def _judge(self, value: float) -> bool:
+        """Whether weights with this figure are to be kept."""
+        if math.isnan(value):
+            if not self.lines:
+                _log.warning(
+                    "Nothing on val can be scored: no object is labelled there. There is no %s, and the last weights "
+                    "are kept instead of the best.",
+                    self.task.figure,
+                )
+            return self.best == -math.inf
+        better = value > self.best
+        self.stale = 0 if better else self.stale + 1
+        self.best = max(self.best, value)
+        if self.plateau is not None:
+            self.plateau.step(value)
+        return better
 
     def _kept(self) -> nn.Module:
         """The averaged weights, drawn towards those that the run began with."""
@@ -303,7 +317,7 @@ class _Trainer:
 
     def _write(self, line: dict[str, Any], best: nn.Module | None) -> None:
         if best is not None:
-            figures = {"val": {self.task.figure: round(self.best, 4), "step": self.step}}
+            figures = {"val": {self.task.figure: _or_none(self.best), "step": self.step}}
             models.save(self.best_path, best, replace(self.task.card(), metrics=figures))
         with (self.run / LOG).open("a", encoding="utf-8") as log:
             log.write(json.dumps(line) + "\n")
@@ -396,6 +410,11 @@ def _check_moments(optimizer: torch.optim.Optimizer) -> None:
         for value in moments.values():
             if isinstance(value, torch.Tensor) and value.shape not in ((), parameter.shape):
                 raise ValueError("the optimizer is that of another network")
+
+
+def _or_none(figure: float) -> float | None:
+    """None, which JSON knows, for a figure that does not exist."""
+    return figure if math.isfinite(figure) else None
 
 
 def _device(name: str) -> torch.device:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import nn
 from .. import models
 from . import processes
 from .augment import NOTHING, Augment, AugmentSettings
-from .data.dataset import Sample, load, on_working_grid
+from .data.dataset import IGNORE, Sample, load, on_working_grid
 from .data.deck import Deck
 from .data.findings import findings
 from .data.sources import Source
@@ -54,6 +55,7 @@ class Segmentation:
         self.train = deck(settings.train)
         self.replay = deck(settings.replay) if settings.replay else self.train
         self.val_samples = read(settings.val)
+        self.can_score = any(_holds_objects(sample) for sample in self.val_samples)
 
     def loss(self, step: int) -> torch.Tensor:
         """Loss of one batch, that of all processes."""
@@ -92,7 +94,9 @@ class Segmentation:
             self.branch.follow(self.network)
 
     def score(self, network: nn.Module) -> float:
-        """Mean Dice on `val`."""
+        """Mean Dice on `val`; NaN if no object is labelled there, for then any false pixel would make it 0."""
+        if not self.can_score:
+            return math.nan
         model = models.TrainedModel(self.card(), network)
         return mean_dice(list(score_images(model, self.val_samples, self.device)))
 
@@ -112,3 +116,8 @@ class Segmentation:
     def held_out(self, path: Path, root: Path) -> dict[str, Any]:
         """Figures on `test`, if there is such data."""
         return {"test": evaluate(path, self.settings.test, root)} if self.settings.test else {}
+
+
+def _holds_objects(sample: Sample) -> bool:
+    labels = sample.labels
+    return bool(((labels > 0) & (labels != IGNORE)).any())

@@ -12,6 +12,7 @@ import numpy as np
 from ...errors import FileError, SettingsError
 from ...io import formats
 from ...io.dicom import series_files
+from ...label_values import whole_labels
 from . import folders, pairs
 from .layouts import LAYOUTS
 from .sources import Case, Entry, Source, npz_arrays, unlabelled
@@ -28,11 +29,13 @@ def entries(source: Source, root: Path) -> Iterator[Entry]:
 
     Raises
     ------
-    FileError, SettingsError
-        If it is missing or damaged, an option does not fit, or image and labels do not.
+    FileError, SettingsError, VolumeError
+        If it is missing or damaged, an option does not fit, image and labels do not, or these are not whole numbers.
     """
     for entry in _found(root / source.path, source):
         _check_fit(entry)
+        if source.label:
+            _check_labels(entry)
         yield entry
 
 
@@ -202,6 +205,14 @@ def _check_fit(entry: Entry) -> None:
         )
     if objects is not None and objects.shape != labels.shape:
         raise SettingsError(f"Case '{entry.case}': labels {labels.shape} and objects {objects.shape} do not fit.")
+
+
+def _check_labels(entry: Entry) -> None:
+    """Refuse what is not a mask: probabilities, NaN, noise. What is ignored may hold anything."""
+    labels = entry.labels
+    if entry.ignore is not None or entry.reviewed is not None:
+        labels = np.where(entry.ignored(), 0, labels)
+    whole_labels(labels, f"The mask of case '{entry.case}'")
 
 
 def _beside(mask: np.ndarray, margin: int) -> tuple[slice, slice]:

@@ -168,6 +168,8 @@ def status_text(run: Run, running: bool, stopping: bool) -> str:
         text += ", ending with the best weights"
     elif left is not None:
         text += f", about {duration(left)} left"
+    if run.lines[-1]["val"] is None:
+        return f"{text}. No label lies on the slices that are held back: there is no Dice, the last weights are kept."
     now = _shown(run.lines[-1]["val"])
     return f"{text}. Dice on reviewed slices: {now}, best {_shown(run.best)}."
 
