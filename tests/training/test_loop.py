@@ -395,5 +395,5 @@ def test_what_is_not_a_mask_is_refused_before_training(data, settings, tmp_path,
     content = dict(np.load(data / "train.npz"))
     content["label"] = np.where(content["label"] > 0, values[1], values[0]).astype(np.float32)
     np.savez(data / "train.npz", **content)
-    with pytest.raises(MedsegError, match="mask of case .* whole numbers from 0 up"):
+    with pytest.raises(MedsegError, match=r"mask of case .* whole numbers from 0 up"):
         run(train_job(settings(steps=1), tmp_path / "run", root=data))
