@@ -14,7 +14,7 @@ GUI = {"PyQt5", "PyQt6", "PySide2", "PySide6", "magicgui", "napari", "qtpy", "su
 
 # From the bottom up; a room imports itself and lower floors, not its neighbours. A new room needs a place here.
 FLOORS = (
-    {"errors", "options", "progress", "quantities", "record", "weights"},
+    {"errors", "image_values", "options", "progress", "quantities", "record", "weights"},
     {"files", "kspace", "label_values", "volume"},
     {"labels", "metrics", "preprocess"},
     {"io"},

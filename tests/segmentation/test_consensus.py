@@ -2,6 +2,7 @@
 
 import json
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -131,3 +132,11 @@ def test_one_model_in_a_list_is_a_single_run(volume):
     assert single.disagreement is None and single.report["model"]["name"] == "a"
     with pytest.raises(SettingsError, match="does not take"):
         segment(volume, MODELS, colour="blue")
+
+
+def test_voxels_without_a_value_get_no_label(volume):
+    data = np.asarray(volume.data, np.float32)
+    data[2, 3] = np.nan
+    found = segment(replace(volume, data=data), [trained("a", 0.0, -1.0), trained("b", 0.0, -1.0)])
+    assert not found.labels.data[2, 3].any() and found.labels.data[2, 4].any()
+    assert "not finite numbers" in found.report["warnings"][-1]

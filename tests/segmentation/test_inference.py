@@ -1,6 +1,7 @@
 import itertools
 import json
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -221,6 +222,56 @@ def test_plan_warns_outside_the_card():
     assert "4 x 4 mm" in far and "CT" in ct
 
 
+@pytest.mark.parametrize(
+    ("data", "axes", "words"),
+    [
+        (np.full((3, 16, 16), 7), "zyx", "has the value 7"),
+        (np.full((3, 16, 16), np.nan), "zyx", "No value .* finite"),
+        (np.arange(3.0).repeat(256).reshape(3, 16, 16), "zyx", "Every slice of the image holds a single value"),
+        (np.ones((1, 1)), "yx", "single pixel"),
+        (np.tile([10, 20, 30], (16, 16, 1)).astype(np.uint8), "yxc", "has the value 10|single value"),
+        (np.arange(256, dtype=np.uint8).reshape(16, 16) // 100, "yx", "values 0, 1, 2: it seems to be a label image"),
+        (np.eye(16, dtype=np.uint8) * 255, "yx", "values 0, 255"),
+    ],
+)
+def test_images_without_anything_to_see_are_named_before_a_run(data, axes, words):
+    volume = Volume(data, axes)
+    assert re.search(words, plan(volume, trained(), InferenceSettings()).warnings[0])
+    warnings = segment(volume, trained()).report["warnings"]
+    assert [bool(re.search(words, warning)) for warning in warnings].count(True) == 1
+
+
+@pytest.mark.parametrize("marks", [{"classes": CLASSES}, {"metadata": {"labels": True}}])
+def test_label_images_are_named_before_a_run(marks):
+    (warning,) = plan(image((8, 8), "yx", **marks), trained(), InferenceSettings()).warnings
+    assert "This is a label image" in warning
+
+
+class Always(torch.nn.Module):
+    """Finds its class everywhere, whatever it sees."""
+
+    def forward(self, x):
+        return torch.full_like(x[:, :1], 9.0)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_voxels_without_a_value_get_no_label(value, monkeypatch):
+    monkeypatch.setattr(engine, "tile_side", lambda model: 160)
+    volume = image((2, 200, 180), "zyx")
+    volume.data[1, 50:60, 70:80] = value
+    found = segment(volume, trained(Always(), preprocess={"multiple": 32}), uncertainty=True, batch=2)
+    np.testing.assert_array_equal(found.labels.data == 0, ~np.isfinite(volume.data))
+    assert (found.uncertainty.data[1, 50:60, 70:80] == 0).all()
+    assert "100 voxels are not finite numbers" in found.report["warnings"][-1]
+    assert found.report["classes"][0]["voxels"] == volume.data.size - 100
+
+
+def test_colours_without_a_value_get_no_label():
+    volume = image((16, 16, 3), "yxc")
+    volume.data[3, 4, 1] = np.nan
+    assert np.argwhere(segment(volume, trained(Always())).labels.data == 0).tolist() == [[3, 4]]
+
+
 def test_impossible_input_gets_a_sentence():
     with pytest.raises(VolumeError, match="complex"):
         segment(Volume(np.zeros((8, 8), np.complex64), "yx"), trained())
@@ -244,8 +295,9 @@ def test_lazy_arrays_are_read_slice_by_slice(stub):
 
     for model in (trained(), stub):
         lazy = Lazy()
-        segment(Volume(lazy, "zyx"), model)
+        found = segment(Volume(lazy, "zyx"), model)
         assert sorted(lazy.read) == [(k,) for k in range(6)]
+        assert "has the value 0" in found.report["warnings"][-1]
 
 
 def stacked(model, volume, along):
@@ -303,6 +355,15 @@ def test_context_in_tiles_and_through_the_memory_ladder(stub, monkeypatch):
     stub.network.limit = 100 * 100
     with pytest.raises(JobError, match="memory does not suffice"):
         segment(volume, stub)
+
+
+def test_voxels_without_a_value_get_no_label_between_neighbours(stub):
+    volume = image((4, 16, 16), "zyx")
+    volume.data[2, 3, 5] = np.nan
+    for start in (0, 3):
+        found = run(segment_job(volume, stub, InferenceSettings(), start=start))
+        assert found.labels.data[2, 3, 5] == 0
+        assert "1 voxel is not a finite number" in found.report["warnings"][-1]
 
 
 def test_context_needs_an_axis_and_warns_without_neighbours(stub):

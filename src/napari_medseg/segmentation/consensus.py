@@ -97,6 +97,7 @@ def consensus_job(
     agreement = _Agreement(len(models), models[0].card.classes)
     earlier: list[np.ndarray] = []
     devices = []
+    warnings = list(what.warnings)
 
     def count_votes(part: Part) -> Part:
         results = [*earlier, planes(part.labels)]
@@ -113,12 +114,13 @@ def consensus_job(
         result = yield from _one_of(job, number, len(models), shown)
         earlier.append(planes(result.labels.data))
         devices.append(result.record.place["device"])
+        warnings += result.record.warnings
     record = describe("consensus", volume, canvas, models, settings)
     record = replace(
         record,
         place={"device": ", ".join(dict.fromkeys(devices)), "batch": what.batch},
         seconds=round(time.monotonic() - began, 3),
-        warnings=what.warnings,
+        warnings=tuple(dict.fromkeys(warnings)),
         figures={**record.figures, "agreement": agreement.table()},
     )
     return Segmentation(canvas.volume().made_by(record), None, volume.like(doubt).made_by(record))

@@ -7,10 +7,12 @@ import math
 import time
 from collections.abc import Iterable
 
+import numpy as np
 import torch
 
 from .. import models
 from ..errors import JobError
+from ..image_values import Glance
 from ..models import TrainedModel
 from ..preprocess import Undo
 from ..progress import Job, Progress
@@ -48,12 +50,19 @@ class Engine:
         grid = source.size, source.spacing
         self._size = model.card.preprocess.padded_size(*grid)
         self._undo = Undo(source.size, model.card.preprocess.working_size(*grid))
+        self._glance = Glance()
+        self._unknown: dict[int, np.ndarray] = {}
+        self._unknown_voxels = 0
 
     def logits(self, indices: list[int], progress: Progress) -> Job[torch.Tensor]:
-        """Logits (n, c, y, x) of slices on their own grid; yields `progress` between passes, to be cancelled there."""
+        """Logits (n, c, y, x) of slices on their own grid; yields `progress` between passes, to be cancelled there.
+
+        Where the image has no finite value no class is possible, whatever the network makes of the gap.
+        """
         while True:
             try:
-                return (yield from self._attempt(indices, progress))
+                found = yield from self._attempt(indices, progress)
+                return self._without_unknown(indices, found)
             except (MemoryError, RuntimeError) as error:
                 if not _out_of_memory(error):
                     raise
@@ -70,8 +79,37 @@ class Engine:
             tile.paste(piece.float().cpu(), whole[images])
         return self._undo(whole)
 
+    def _without_unknown(self, indices: list[int], logits: torch.Tensor) -> torch.Tensor:
+        for place, index in enumerate(indices):
+            unknown = self._unknown.pop(index, None)
+            if unknown is not None:
+                self._unknown_voxels += int(np.count_nonzero(unknown))
+                logits[place, :, torch.from_numpy(unknown)] = -math.inf
+        return logits
+
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know once all slices went through."""
+        found = [self._glance.remark()]
+        number = self._unknown_voxels
+        if number:
+            voxels = "1 voxel is not a finite number" if number == 1 else f"{number} voxels are not finite numbers"
+            found.append(f"{voxels} in the image and got no label.")
+        return tuple(filter(None, found))
+
     def _read(self, indices: list[int]) -> torch.Tensor:
-        return self._model.card.preprocess.apply(self._source.read(indices), self._source.spacing)[0]
+        slices = self._source.read(indices)
+        for plane in slices:
+            self._glance.see(plane)
+        if slices.dtype.kind == "f":
+            self._note_unknown(indices, slices)
+        return self._model.card.preprocess.apply(slices, self._source.spacing)[0]
+
+    def _note_unknown(self, indices: list[int], slices: np.ndarray) -> None:
+        """Remember where slices (n, y, x) or (n, y, x, 3) hold no finite value."""
+        for index, plane in zip(indices, slices, strict=True):
+            unknown = ~np.isfinite(plane)
+            if unknown.any():
+                self._unknown[index] = unknown.any(-1) if unknown.ndim > 2 else unknown
 
     def _empty(self, count: int) -> torch.Tensor:
         return torch.empty(count, len(self._model.card.classes), *self._size)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import labels
+from .. import image_values, labels
 from ..errors import SettingsError, VolumeError
 from ..io import items
 from ..models import TrainedModel
@@ -119,7 +119,10 @@ def plan(volume: Volume, model: TrainedModel, settings: InferenceSettings, *, tr
     seconds = seconds * pixels * source.count if device == "cpu" else math.nan
     memory = engine.memory_needed(model, pixels, batch, kept)
     arrays = source.count * math.prod(source.size) * ((4 if settings.split_objects else 1) + settings.uncertainty)
-    return Plan(source.count, batch, device, seconds, (memory + arrays) / 1e6, _warnings(volume, model, along))
+    # an array that is read when it is asked for is looked at during the run
+    at_hand = trial or isinstance(volume.data, np.ndarray)
+    warnings = (*(_of_values(volume, source) if at_hand else ()), *_warnings(volume, model, along))
+    return Plan(source.count, batch, device, seconds, (memory + arrays) / 1e6, warnings)
 
 
 def segment_job(
@@ -172,7 +175,7 @@ def segment_job(
         record,
         place={"device": runner.device, "batch": runner.batch},
         seconds=round(time.monotonic() - began, 3),
-        warnings=what.warnings,
+        warnings=tuple(dict.fromkeys((*what.warnings, *runner.notes()))),
     )
     uncertainty = None if doubt is None else volume.like(doubt).made_by(record)
     return Segmentation(canvas.volume().made_by(record), uncertainty)
@@ -221,6 +224,14 @@ def _context_axis(volume: Volume, model: TrainedModel, context: str) -> str:
             "Choose another context: auto or none."
         )
     return context
+
+
+def _of_values(volume: Volume, source: Slices) -> tuple[str, ...]:
+    """Why a model can find nothing in the image, if that is so."""
+    if volume.classes or volume.metadata.get("labels"):
+        return (image_values.LABELS,)
+    text = image_values.remark(source.read_one, source.count)
+    return (text,) if text else ()
 
 
 def _warnings(volume: Volume, model: TrainedModel, along: str) -> tuple[str, ...]:

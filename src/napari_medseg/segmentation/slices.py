@@ -52,9 +52,10 @@ class Slices:
 
     def read(self, indices: Sequence[int]) -> np.ndarray:
         """Slices (n, y, x) or (n, y, x, 3)."""
-        return np.stack([self._read_one(index) for index in indices])
+        return np.stack([self.read_one(index) for index in indices])
 
-    def _read_one(self, index: int) -> np.ndarray:
+    def read_one(self, index: int) -> np.ndarray:
+        """One slice (y, x) or (y, x, 3)."""
         place = np.unravel_index(index, self._shape)
         return np.asarray(self._data[tuple(map(int, place))])
 
