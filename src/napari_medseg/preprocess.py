@@ -134,7 +134,7 @@ class Preprocess:
         columns = width * width_mm / self.spacing
         if max(rows, columns) > _LONGEST_SIDE:
             raise VolumeError(
-                f"A slice of {height * height_mm:.4g} x {width * width_mm:.4g} mm is {rows:.4g} x {columns:.4g} pixels "
+                f"A slice of {height * height_mm:.0f} x {width * width_mm:.0f} mm is {rows:.0f} x {columns:.0f} pixels "
                 f"of {self.spacing:g} mm, in which the model works; expected at most {_LONGEST_SIDE} along an axis. "
                 "Check the voxel size, or crop the image."
             )

@@ -275,7 +275,7 @@ def test_colours_without_a_value_get_no_label():
 def test_impossible_input_gets_a_sentence():
     with pytest.raises(VolumeError, match="complex"):
         segment(Volume(np.zeros((8, 8), np.complex64), "yx"), trained())
-    with pytest.raises(VolumeError, match="Crop the image"):
+    with pytest.raises(VolumeError, match="or crop the image"):
         coarse = Volume(np.zeros((900, 900), np.uint8), "yx", np.diag([100, 100, 1, 1]))
         segment(coarse, trained(preprocess={"spacing": 1.0}))
     with pytest.raises(SettingsError, match="not available"):
