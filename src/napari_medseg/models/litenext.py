@@ -11,6 +11,9 @@ from torch.nn import functional as F
 from ..errors import ModelError
 
 
+_BLOCK = 2048  # pixels
+
+
 class ChannelNorm(nn.LayerNorm):
     """Layer normalisation over the channels of each pixel, for (b, c, y, x)."""
 
@@ -71,6 +74,24 @@ class Node(nn.Module):
         """Key of feature map `x`, shape (b, width)."""
         pooled = x.mean((2, 3), keepdim=True) + F.adaptive_max_pool2d(x, 1)
         return self.key(pooled).flatten(1)
+
+    def mixed_value(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """Value map of `x` through a 1x1 convolution: one matrix, (o, width), or one per image, (b, o, width).
+
+        Without gradients a CPU computes it in blocks of pixels: a whole map of `width` channels leaves the cache.
+        """
+        weight = weight.transpose(-1, -2)
+        pixels = x.permute(0, 2, 3, 1).flatten(1, 2)
+        whole = torch.is_grad_enabled() or x.device.type != "cpu"
+        blocks = (pixels,) if whole else pixels.split(_BLOCK, 1)
+        mixed = [self._value_of(block) @ weight for block in blocks]
+        return torch.cat(mixed, 1).unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
+
+    def _value_of(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Values (b, n, width) of pixels (b, n, c)."""
+        conv, norm = self.value.conv, self.value.norm
+        mapped = F.linear(pixels, conv.weight.flatten(1), conv.bias)
+        return F.gelu(F.layer_norm(mapped, norm.normalized_shape, norm.weight, norm.bias, norm.eps))
 
 
 class LiteNeXt(nn.Module):
@@ -160,9 +181,9 @@ class LiteNeXt(nn.Module):
         from_stages, from_decoder = self.reduce.conv.weight.flatten(1).split(width, 1)
         mixed = self.reduce.conv.bias.view(1, -1, 1, 1)
         for index, (node, f) in enumerate(zip(self.nodes, features, strict=True)):
-            part = _mix_channels(node.value(f), from_stages * gates[:, None, index])
+            part = node.mixed_value(f, from_stages * gates[:, None, index])
             if index == len(features) - 1:
-                part = part + _mix_channels(self.query.value(self.bottleneck(f)), from_decoder)
+                part = part + self.query.mixed_value(self.bottleneck(f), from_decoder)
             mixed = mixed + _upsample(part, 2**index)
         logits = self.head(F.gelu(self.reduce.norm(mixed)))
         return _upsample(logits, 2)
@@ -180,12 +201,6 @@ class LiteNeXt(nn.Module):
         fused = (torch.stack(values, 1) * gates[..., None, None]).sum(1)
         fused = torch.cat([fused, _upsample(self.query.value(decoded), 8)], 1)
         return self.head(_upsample(self.reduce(fused), 2))
-
-
-def _mix_channels(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """1x1 convolution of (b, c, y, x) with one weight matrix, (o, c), or one per image, (b, o, c)."""
-    pixels = x.permute(0, 2, 3, 1).flatten(1, 2)
-    return (pixels @ weight.transpose(-1, -2)).unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
 
 
 def _upsample(x: torch.Tensor, scale: int) -> torch.Tensor:
