@@ -139,7 +139,10 @@ class Encoding:
     def __init__(self, maps: np.ndarray, mask: np.ndarray) -> None:
         self._maps = fft.ifftshift(maps, axes=(1, 2))
         self._conjugate = self._maps.conj()
-        self._mask = fft.ifftshift(np.broadcast_to(mask, maps.shape[1:])).astype(maps.dtype)
+        whole = fft.ifftshift(np.broadcast_to(mask, maps.shape[1:]))
+        self._mask = whole.astype(maps.real.dtype)
+        # a transform there and back is nothing along an axis on which the mask does not change
+        self._changing = tuple(axis for axis in (1, 2) if (whole != whole.take([0], axis - 1)).any())
 
     def forward(self, image: np.ndarray) -> np.ndarray:
         """A x: from (y, x) to (coil, y, x)."""
@@ -150,6 +153,15 @@ class Encoding:
     def adjoint(self, samples: np.ndarray) -> np.ndarray:
         """A^H y: from (coil, y, x) to (y, x)."""
         coil_images = fft.ifft2(samples * self._mask, norm="ortho", overwrite_x=True)
+        return self._combined(coil_images)
+
+    def normal(self, image: np.ndarray) -> np.ndarray:
+        """A^H A x: from (y, x) to (y, x), in less time than `forward` and `adjoint` take."""
+        samples = fft.fftn(self._maps * image, axes=self._changing, norm="ortho", overwrite_x=True)
+        samples *= self._mask
+        return self._combined(fft.ifftn(samples, axes=self._changing, norm="ortho", overwrite_x=True))
+
+    def _combined(self, coil_images: np.ndarray) -> np.ndarray:
         coil_images *= self._conjugate
         return coil_images.sum(0)
 
@@ -200,9 +212,10 @@ def sense_steps(
     """
     check_settings(damping, iterations)
     encoding, right, scale = _normal_equation(measured, mask, maps)
-    images = _conjugate_gradients(lambda x: encoding.adjoint(encoding.forward(x)) + damping * x, right)
+    nothing = np.zeros_like(right)
+    steps = _conjugate_gradients(lambda x: encoding.normal(x) + damping * x, right, nothing, nothing)
     for done in range(1, iterations + 1):
-        image = next(images)
+        image, _ = next(steps)
         yield Progress(done, iterations)
     return fft.fftshift(image) * scale
 
@@ -246,12 +259,12 @@ def sense_tv_steps(
         differences = np.zeros((2, *image.shape), image.dtype)
         add_differences(image, differences)
         roughness = adjoint_differences(differences, out=np.empty_like(image))
-        return encoding.adjoint(encoding.forward(image)) + penalty * roughness
+        return encoding.normal(image) + penalty * roughness
 
-    image = np.zeros_like(right)
+    image = turned = np.zeros_like(right)
     for done in range(1, iterations + 1):
         wanted = right + penalty * splitting.advance(image.copy())
-        *_, image = islice(_conjugate_gradients(normal, wanted, image), _INNER)
+        *_, (image, turned) = islice(_conjugate_gradients(normal, wanted, image, turned), _INNER)
         yield Progress(done, iterations)
     return fft.fftshift(image) * scale
 
@@ -271,11 +284,11 @@ def _normal_equation(measured: np.ndarray, mask: np.ndarray, maps: np.ndarray) -
 
 
 def _conjugate_gradients(
-    normal: Callable[[np.ndarray], np.ndarray], right: np.ndarray, start: np.ndarray | None = None
-) -> Iterator[np.ndarray]:
-    """Ever better solutions x of ``normal(x) = right``, Hermitian and not negative; from zeros if there is no start."""
-    solution = np.zeros_like(right) if start is None else start
-    residual = right if start is None else right - normal(start)
+    normal: Callable[[np.ndarray], np.ndarray], right: np.ndarray, start: np.ndarray, start_turned: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Ever better solutions x of ``normal(x) = right``, Hermitian and not negative, each with ``normal(x)``."""
+    solution, solution_turned = start, start_turned
+    residual = right - start_turned
     direction, energy = residual, np.vdot(residual, residual).real
     while True:
         turned = normal(direction)
@@ -283,7 +296,8 @@ def _conjugate_gradients(
         # both are 0 once the solution is exact
         step = energy / curvature if curvature > 0 else 0
         solution = solution + step * direction
+        solution_turned = solution_turned + step * turned
         residual = residual - step * turned
         before, energy = energy, np.vdot(residual, residual).real
         direction = residual + (energy / before if before > 0 else 0) * direction
-        yield solution
+        yield solution, solution_turned
