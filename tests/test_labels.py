@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_medseg import labels
 from napari_medseg.labels import from_logits, split_objects, uncertainty, vote
 
 
@@ -74,3 +75,15 @@ def test_thin_object_beside_a_large_one_is_kept():
 def test_nothing_and_everything(mask):
     assert split_objects(mask).max() == int(mask.any())
     assert split_objects(mask).shape == mask.shape
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_comparing_tops_in_their_piece_alone_changes_no_object(seed, monkeypatch):
+    draw = np.random.default_rng(seed)
+    circles = [(*draw.integers(0, 160, 2), draw.uniform(3, 12)) for _ in range(30)]
+    mask = np.any([np.hypot(*(np.mgrid[:160, :160] - np.reshape(c[:2], (2, 1, 1)))) < c[2] for c in circles], 0)
+    monkeypatch.setattr(labels, "_CALL", 0)
+    alone = split_objects(mask)
+    monkeypatch.setattr(labels, "_CALL", 10**9)
+    np.testing.assert_array_equal(alone, split_objects(mask))
+    assert alone.max() > 10

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+_AROUND = 4  # pixels around a piece that decide with it which of its tops are peaks
+_CALL = 5000  # pixels that could be looked at in the time that it takes to begin
+
 
 def from_logits(logits: torch.Tensor, certainty: float = 0.5) -> np.ndarray:
     """Class numbers of logits of independent classes.
@@ -108,14 +111,13 @@ def split_objects(mask: np.ndarray, *, sigma: float = 1.0, notch: float = 0.05, 
         0 background, 1 to n the objects without gaps.
     """
     from scipy import ndimage
-    from skimage.morphology import h_maxima
     from skimage.segmentation import relabel_sequential, watershed
 
     distance = ndimage.distance_transform_edt(mask)
     depth = np.log1p(ndimage.gaussian_filter(distance, sigma))
     touching = np.ones((3,) * mask.ndim)
-    peaks = mask & (h_maxima(depth, notch) > 0)
     pieces, count = ndimage.label(mask, touching)
+    peaks = _peaks(depth, pieces, notch)
     # next to a larger object a small one has no peak of its own: it stays whole
     peaked = np.zeros(count + 1, bool)
     peaked[pieces[peaks]] = True
@@ -126,3 +128,26 @@ def split_objects(mask: np.ndarray, *, sigma: float = 1.0, notch: float = 0.05, 
     parts[sizes[parts] < smallest] = 0
     numbered, _, _ = relabel_sequential(parts)
     return numbered.astype(np.int32)
+
+
+def _peaks(depth: np.ndarray, pieces: np.ndarray, notch: float) -> np.ndarray:
+    """Peaks that rise by `notch` above the saddles to higher ones in the same piece, or above all around it.
+
+    Only where a piece has several tops they are compared, which takes long, and in its own box.
+    """
+    from scipy import ndimage
+    from skimage.morphology import h_maxima, local_maxima
+
+    peaks = local_maxima(depth) & (pieces > 0)
+    tops, count = ndimage.label(peaks, np.ones((3,) * peaks.ndim))
+    homes = ndimage.maximum(pieces, tops, np.arange(1, count + 1))
+    tops_of = np.bincount(np.asarray(homes, int))
+    several = np.flatnonzero(tops_of > 1)
+    found = ndimage.find_objects(pieces)
+    boxes = [tuple(slice(max(0, side.start - _AROUND), side.stop + _AROUND) for side in found[n - 1]) for n in several]
+    if sum(depth[box].size + _CALL for box in boxes) > depth.size:
+        return (pieces > 0) & (h_maxima(depth, notch) > 0)
+    for piece, box in zip(several, boxes, strict=True):
+        mine = pieces[box] == piece
+        peaks[box][mine] = h_maxima(depth[box], notch)[mine] > 0
+    return peaks

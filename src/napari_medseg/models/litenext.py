@@ -10,7 +10,6 @@ from torch.nn import functional as F
 
 from ..errors import ModelError
 
-
 _BLOCK = 2048  # pixels
 
 
