@@ -16,6 +16,7 @@ from ..errors import SettingsError, VolumeError
 from ..io import items
 from ..models import TrainedModel
 from ..models.devices import choose_device
+from ..models.memory import kept
 from ..progress import Job, Progress
 from ..record import Record, UsedModel, now, software
 from ..volume import Volume
@@ -163,13 +164,14 @@ def segment_job(
     doubt = np.zeros(canvas.array.shape, np.uint8) if settings.uncertainty else None
     order = iter(source.order(start))
     done = 0
-    while indices := list(itertools.islice(order, runner.batch)):
-        logits = yield from runner.logits(indices, Progress(done, source.count))
-        canvas.put(indices, labels.from_logits(logits, model.card.certainty))
-        if doubt is not None:
-            planes(doubt)[indices] = labels.uncertainty(logits)
-        done += len(indices)
-        yield Progress(done, source.count, Part(canvas.array, doubt, indices))
+    with kept():
+        while indices := list(itertools.islice(order, runner.batch)):
+            logits = yield from runner.logits(indices, Progress(done, source.count))
+            canvas.put(indices, labels.from_logits(logits, model.card.certainty))
+            if doubt is not None:
+                planes(doubt)[indices] = labels.uncertainty(logits)
+            done += len(indices)
+            yield Progress(done, source.count, Part(canvas.array, doubt, indices))
     record = describe("segment", volume, canvas, [model], settings)
     record = replace(
         record,

@@ -20,6 +20,7 @@ from torch import nn
 
 from .. import files, models
 from ..errors import FileError, ModelError, SettingsError, reason
+from ..models.memory import kept
 from ..progress import Job, Progress
 from ..record import plain
 from . import processes, start
@@ -111,7 +112,7 @@ def train_job(settings: TrainSettings | ReconTrainSettings, run: Path, *, root: 
     """
     began = time.monotonic()
     device = _device(settings.device)
-    with processes.joined(device):
+    with processes.joined(device), kept():
         settings = _planned(settings, run, root, device)
         with nullcontext() if processes.rank() else files.lock(run):
             trainer = _Trainer(settings, run, root, device)
