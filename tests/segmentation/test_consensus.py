@@ -65,9 +65,9 @@ def test_consensus_is_the_vote_over_single_runs(volume):
 
 
 def test_parts_come_with_the_last_model_from_the_slice_in_view(volume):
-    steps = list(consensus_job(volume, MODELS, InferenceSettings(batch=2), start=3))
-    assert [step.done for step in steps] == [2, 4, 5, 7, 9, 10, 12, 14, 15] and steps[-1].total == 15
-    assert [step.partial and step.partial.indices for step in steps] == [None] * 6 + [[3, 4], [0, 1], [2]]
+    steps = list(consensus_job(volume, MODELS, InferenceSettings(batch=1), start=3))
+    assert [step.done for step in steps] == [*range(1, 16)] and steps[-1].total == 15
+    assert [step.partial and step.partial.indices for step in steps] == [None] * 10 + [[3], [4], [0], [1], [2]]
     assert steps[-1].partial.disagreement.any() and steps[-1].partial.labels.any()
 
 

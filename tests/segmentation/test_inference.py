@@ -126,7 +126,7 @@ def test_resampling_to_the_models_pixel_size_is_undone():
     volume = Volume(square, "zyx", affine)
     model = trained(preprocess={"spacing": 0.5})
     result = segment(volume, model)
-    assert model.network.largest >= 2 * 80 * 128
+    assert model.network.largest >= 80 * 128
     np.testing.assert_array_equal(result.labels.data, square > 0.5)
 
 
@@ -144,7 +144,8 @@ def test_averaging_over_turns_treats_all_orientations_alike():
 
 def test_a_run_begins_with_the_slice_in_view_and_covers_all():
     volume = image((7, 16, 16), "zyx")
-    parts = [step.partial for step in segment_job(volume, trained(), InferenceSettings(batch=2), start=3)]
+    steps = segment_job(volume, trained(), InferenceSettings(batch=2), start=3)
+    parts = [step.partial for step in steps if step.partial]
     finished = [part.indices for part in parts]
     assert finished[0] == [3, 4]
     assert sorted(itertools.chain(*finished)) == list(range(7))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from functools import partial
 
 import numpy as np
 import torch
@@ -23,6 +25,7 @@ _CPU_BUDGET = 160e6  # bytes; a larger batch is not faster on a CPU
 _TILE_BUDGET = 2e9  # bytes that a piece of a slice may take
 _WHOLE_PIXELS = 1024 * 1024  # slices above this are cut into tiles
 _SMALLEST_SIDE = 160
+_BEAT = 0.2  # seconds after which a run looks whether it was cancelled
 _TRIAL = 128  # height and width of the image that times a network
 
 Encoding = list[list[list[torch.Tensor]]]
@@ -31,6 +34,8 @@ Encoding = list[list[list[torch.Tensor]]]
 
 class Engine:
     """Turns slices into logits, and gives way when the memory runs out: smaller batch, smaller tiles, then the CPU.
+
+    On a CPU each thread takes a pass of its own: threads that share one wait for the slowest, and for other programs.
 
     Parameters
     ----------
@@ -45,6 +50,7 @@ class Engine:
     def __init__(self, model: TrainedModel, source: Slices, device: str, batch: int):
         self._model, self._source = model, source
         self.batch = batch
+        self._workers = workers_of(device)
         self._side = tile_side(model)
         self._move(device)
         grid = source.size, source.spacing
@@ -70,13 +76,16 @@ class Engine:
 
     def _attempt(self, indices: list[int], progress: Progress) -> Job[torch.Tensor]:
         tensor, whole = self._read(indices), self._empty(len(indices))
-        batches = [slice(first, first + self.batch) for first in range(0, len(indices), self.batch)]
-        for number, (images, tile) in enumerate(itertools.product(batches, self._tiles())):
-            if number:
-                yield progress
+        step = 1 if self._workers > 1 else self.batch
+        batches = [slice(first, first + step) for first in range(0, len(indices), step)]
+
+        def work(images: slice, tile: Tile) -> None:
             with torch.inference_mode():
                 piece = self._placed.logits(tile.cut(tensor[images]).to(self.device))
             tile.paste(piece.float().cpu(), whole[images])
+
+        passes = [partial(work, images, tile) for images, tile in itertools.product(batches, self._tiles())]
+        yield from side_by_side(passes, min(self._workers, len(passes)), progress)
         return self._undo(whole)
 
     def _without_unknown(self, indices: list[int], logits: torch.Tensor) -> torch.Tensor:
@@ -124,7 +133,9 @@ class Engine:
     def _give_way(self) -> None:
         if self.device == "cuda":
             torch.cuda.empty_cache()
-        if self.batch > 1:
+        if self._workers > 1:
+            self._workers //= 2
+        elif self.batch > 1:
             self.batch //= 2
         elif self._side >= 2 * _SMALLEST_SIDE:
             self._side //= 2
@@ -197,7 +208,8 @@ def plan_batch(model: TrainedModel, device: str, pixels: int, wanted: int = 0) -
     if wanted:
         return wanted
     budget = torch.cuda.mem_get_info()[0] / 2 if device == "cuda" else _CPU_BUDGET
-    return int(min(max(budget // (_bytes_per_pixel(model) * pixels), 1), 32 if device == "cuda" else 4))
+    fitting = min(budget // (_bytes_per_pixel(model) * pixels), 32 if device == "cuda" else 4)
+    return int(max(fitting, workers_of(device)))
 
 
 def memory_needed(model: TrainedModel, pixels: int, batch: int, kept: float) -> float:
@@ -222,6 +234,39 @@ def try_out(model: TrainedModel) -> tuple[float, float]:
         if seconds > 1:
             break
     return seconds / side**2, sum(part.nbytes for code in encoding for part in code) / side**2
+
+
+def workers_of(device: str) -> int:
+    """How many passes are under way at a time: on a CPU one per thread that PyTorch may use."""
+    return torch.get_num_threads() if device == "cpu" else 1
+
+
+def side_by_side(passes: Sequence[Callable[[], None]], workers: int, progress: Progress) -> Job[None]:
+    """Do `passes` in that many threads, each of which computes alone; yields `progress` meanwhile, to be cancelled.
+
+    One worker is this thread, which computes with all threads there are.
+    """
+    if workers == 1:
+        for number, work in enumerate(passes):
+            if number:
+                yield progress
+            work()
+        return
+    threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            waiting = {pool.submit(work) for work in passes}
+            try:
+                while waiting:
+                    done, waiting = wait(waiting, _BEAT, FIRST_COMPLETED)
+                    for future in done:
+                        future.result()
+                    if waiting:
+                        yield progress
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+    finally:
+        torch.set_num_threads(threads)  # the last word of any thread counts for threads to come
 
 
 def tile_side(model: TrainedModel) -> int:
