@@ -213,6 +213,8 @@ def test_what_a_folder_holds_besides_is_counted_and_named(tmp_path):
     inner, others = inputs.left_out([folder, folder / "a.nii.gz"])
     assert inner.startswith(f"'{folder}' holds 1 folder that is not searched: day 2. Name them, or give a quoted glob")
     assert others == f"'{folder}' holds 2 other files that are left out: b.mha, c.nrrd."
+    (others,) = inputs.left_out([str(folder / "*")])
+    assert others == f"'{folder / '*'}' means 2 other files that are left out: b.mha, c.nrrd."
     dicom_slices(tmp_path / "one", pydicom.uid.generate_uid(), ["a.dcm", "b.dcm"])
     touch(tmp_path / "one" / "preview.png", tmp_path / "one" / "._a.dcm", tmp_path / "one" / "README")
     assert inputs.left_out([tmp_path / "one"]) == [

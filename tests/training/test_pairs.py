@@ -80,6 +80,13 @@ def test_folders_of_splits_are_splits(tmp_path, files):
         cases(tmp_path / "set", split="test")
 
 
+def test_several_folders_of_a_split_keep_their_cases_apart(tmp_path):
+    put(tmp_path / "set", *(f"{top}/{part}/a.png" for top in ("train_1", "train_2") for part in ("images", "labels")))
+    assert cases(tmp_path / "set", split="train") == ["train_1/images/a.png", "train_2/images/a.png"]
+    put(tmp_path / "in", *(f"{part}/train_{n}/a.png" for n in (1, 2) for part in ("images", "labels")))
+    assert cases(tmp_path / "in") == ["train_1/a.png", "train_2/a.png"]
+
+
 def test_a_list_of_the_decathlon_is_not_taken_for_ours(tmp_path):
     put(tmp_path / "set", "imagesTr/h_1.nii.gz", "labelsTr/h_1.nii.gz")
     (tmp_path / "set" / "imagesTr" / "._h_1.nii.gz").write_bytes(b"\0\5\x16\7")  # as in the archives

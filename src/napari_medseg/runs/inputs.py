@@ -68,35 +68,49 @@ def find_inputs(patterns: Iterable[str], kind: Kind = image_kind) -> tuple[list[
     return _one_per_series(list(sources.values()), kind), failures
 
 
-def left_out(folders: Iterable[str | Path], kind: Kind = image_kind) -> list[str]:
-    """What lies in folders that are inputs and is not an input, a sentence for each folder and kind.
+def left_out(patterns: Iterable[str | Path], kind: Kind = image_kind) -> list[str]:
+    """What lies in folders that are inputs, or fits a glob, and is not an input: sentences that count and name it.
 
     Documents, hidden files and what systems leave behind are not worth a sentence.
     """
     found = []
-    for folder in map(Path, folders):
-        if not folder.is_dir():
-            continue
-        inside = listing(folder)
-        meant = set(_inside(folder, kind))
-        if not meant:
-            continue  # a failure of its own
-        inner = [path for path in inside if path.is_dir()]
-        others = [path for path in inside if _is_left_out(path, folder in meant, meant, kind)]
-        if inner:
-            advice = f"Name them, or give a quoted glob such as '{folder}/*'."
-            found.append(f"'{folder}' holds {_count(inner, 'folder')} not searched: {names(inner)}. {advice}")
-        if others:
-            found.append(f"'{folder}' holds {_count(others, 'other file')} left out: {names(others)}.")
+    for pattern in map(str, patterns):
+        if os.path.isdir(pattern):
+            found += _left_out_of(Path(pattern), kind)
+        elif glob.has_magic(pattern) and "**" not in pattern and not os.path.exists(pattern):
+            matched = [Path(name) for name in sorted(glob.glob(pattern))]
+            others = [path for path in matched if _is_left_out(path, False, set(), kind)]
+            if others and len(others) < len(matched):
+                found.append(f"'{pattern}' means {_count(others, 'other file')} left out: {names(others)}.")
+            for folder in matched:
+                found += _left_out_of(folder, kind) if folder.is_dir() else []
+    return found
+
+
+def _left_out_of(folder: Path, kind: Kind) -> list[str]:
+    """What lies in a folder and is not an input; nothing if that holds for everything, which is a failure."""
+    meant = set(_inside(folder, kind))
+    if not meant:
+        return []
+    found = []
+    inside = listing(folder)
+    inner = [path for path in inside if path.is_dir()]
+    others = [path for path in inside if _is_left_out(path, folder in meant, meant, kind)]
+    if inner:
+        advice = f"Name them, or give a quoted glob such as '{folder}/*'."
+        found.append(f"'{folder}' holds {_count(inner, 'folder')} not searched: {names(inner)}. {advice}")
+    if others:
+        found.append(f"'{folder}' holds {_count(others, 'other file')} left out: {names(others)}.")
     return found
 
 
 def _is_left_out(path: Path, is_series: bool, meant: set[Path], kind: Kind) -> bool:
-    if path.is_dir() or path in meant or is_document(path):
+    if path.is_dir() or path in meant or is_document(path) or formats.is_hidden(path):
         return False
-    if path.suffix.lower() == ".hdr" and path.with_suffix(".cfl") in meant:
+    if path.suffix.lower() == ".hdr" and path.with_suffix(".cfl").is_file():
         return False
-    return kind(path) != "dicom" if is_series else True
+    found = kind(path)
+    return found != "dicom" if is_series else not found
 
 
 def _count(paths: list[Path], what: str) -> str:

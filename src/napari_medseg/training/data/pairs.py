@@ -78,11 +78,18 @@ def paired(folder: Path, source: Source) -> Iterator[Case]:
     found = parts(folder)
     if not found:
         raise FileError(f"'{folder}' is not a data set; expected {EXPECTED}.")
-    several = len(found) > 1
     elsewhere = _elsewhere(folder, found)
     for part in _chosen(folder, found, source.split):
-        for case in cases(part, prefix=f"{part.split}/" if several else ""):
+        for case in cases(part, prefix=_prefix(folder, part, found)):
             yield replace(case, remarks=(*case.remarks, *elsewhere))
+
+
+def _prefix(folder: Path, part: Part, found: list[Part]) -> str:
+    """What tells cases of a part from those of others: the split, or the folder where several are of one split."""
+    if len(found) == 1:
+        return ""
+    alone = [other.split for other in found].count(part.split) == 1
+    return f"{part.split if alone else part.images.relative_to(folder).as_posix()}/"
 
 
 def parts(folder: Path) -> list[Part]:
@@ -257,9 +264,8 @@ def _inner_splits(part: Part) -> list[Part]:
 def _split_folders(folder: Path) -> dict[str, Path]:
     """The folders of splits in a folder that holds nothing else."""
     inside = [path for path in listing(folder) if path.is_dir() or _is_readable(path)]
-    if not all(path.is_dir() and _split(path) for path in inside):
-        return {}
-    return {_split(path): path for path in inside}
+    found = {_split(path): path for path in inside if path.is_dir()}
+    return found if len(found) == len(inside) and "" not in found else {}
 
 
 def _chosen(folder: Path, found: list[Part], split: str) -> list[Part]:
