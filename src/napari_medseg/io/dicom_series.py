@@ -62,12 +62,15 @@ def fit(a: Frame, b: Frame) -> bool:
 
 def _alike(a: Frame, b: Frame) -> bool:
     """Whether two images are of one series, matrix and orientation."""
-    return (
-        (a.series.uid, a.shape, a.spacing is None, a.position is None)
-        == (b.series.uid, b.shape, b.spacing is None, b.position is None)
-        and (a.spacing == b.spacing or np.allclose(a.spacing, b.spacing, rtol=1e-4))
-        and (a.directions is b.directions or np.allclose(a.directions, b.directions, rtol=0, atol=SAME_DIRECTION))
-    )
+    same_kind = (a.series.uid, a.shape, a.position is None) == (b.series.uid, b.shape, b.position is None)
+    same_direction = np.allclose(a.directions, b.directions, rtol=0, atol=SAME_DIRECTION)
+    return same_kind and same_direction and _same_spacing(a.spacing, b.spacing)
+
+
+def _same_spacing(a: tuple[float, float] | None, b: tuple[float, float] | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return np.allclose(a, b, rtol=1e-4)
 
 
 def listed(groups: list[list[Frame]]) -> str:

@@ -15,9 +15,6 @@ from ...io.arrays import ERRORS
 from ...io.checks import check_size, damaged
 from ...volume import Volume
 
-_BLUR = 32  # grey values by which JPEG changes most pixels of a mask, at most
-_CLEAR = 0.9  # share of the pixels of a mask that are hardly changed
-
 
 @dataclass(frozen=True)
 class Source:
@@ -184,16 +181,12 @@ def read_pair(
     """
     image = reader(image_path)
     spacing = image.spacing if image.has_spacing else None
-    data = np.asarray(image.as_seen())
-    remarks: tuple[str, ...] = ()
+    data, remarks = np.asarray(image.as_seen()), ()
     if label_path is None:
         labels = unlabelled(data.shape[:-1] if image.axes.endswith("c") else data.shape)
     else:
         label = reader(label_path)
-        labels = one_channel(label_path, label)
-        remarks = _grid_remarks(image, label)
-        if _is_jpeg(label_path):
-            remarks += ("labels are JPEG pictures, whose grey values were cut at half of white",)
+        labels, remarks = one_channel(label_path, label), _grid_remarks(image, label)
     return Entry(data, labels, case, name=str(image_path), spacing=spacing, remarks=remarks)
 
 
@@ -203,34 +196,19 @@ def unlabelled(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def one_channel(path: Path, label: Volume) -> np.ndarray:
-    """Labels as one number per voxel; a picture of three equal colours, and what JPEG makes of a mask, become that.
+    """Labels as one number per voxel; a picture of three equal colours becomes that.
 
     Raises
     ------
     FileError
-        If they are coloured, or JPEG has changed numbers that cannot be known any more.
+        If they are coloured.
     """
     data = np.asarray(label.data)
-    if label.axes.endswith("c"):
-        if (data != data[..., :1]).any():
-            raise FileError(f"The labels in '{path.name}' are coloured. Save them as one number per pixel, or as grey.")
-        data = data[..., 0]
-    return _without_noise(path, data) if _is_jpeg(path) else data
-
-
-def _is_jpeg(path: Path) -> bool:
-    return path.suffix.lower() in (".jpg", ".jpeg")
-
-
-def _without_noise(path: Path, data: np.ndarray) -> np.ndarray:
-    """A mask of 0 and 255 whose edges were blurred by JPEG, cut at half of that."""
-    clear = (data <= _BLUR) | (data >= 255 - _BLUR)
-    if clear.mean() < _CLEAR or (data.any() and data.max() < 255 - _BLUR):
-        raise FileError(
-            f"The labels in '{path.name}' are a JPEG picture, whose numbers are changed by the compression. "
-            "Save them as PNG or TIFF from their source."
-        )
-    return np.where(data > 127, np.uint8(255), np.uint8(0))
+    if not label.axes.endswith("c"):
+        return data
+    if (data != data[..., :1]).any():
+        raise FileError(f"The labels in '{path.name}' are coloured. Save them as one number per pixel, or as grey.")
+    return data[..., 0]
 
 
 def _grid_remarks(image: Volume, label: Volume) -> tuple[str, ...]:

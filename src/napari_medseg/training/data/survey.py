@@ -11,6 +11,7 @@ import numpy as np
 
 from ... import files
 from ...errors import FileError
+from ...label_values import whole_labels
 from ...progress import Job, Progress
 from ...volume import LabelClass
 from .folders import NAME, is_listed, read_dataset_file
@@ -82,14 +83,8 @@ def _remarks(cases: list[Case]) -> list[str]:
 
 def _values(path: Path) -> set[int]:
     """The labels in a file, without 0."""
-    present = np.unique(read_labels(path))
-    fractions = present[present != np.round(present)]  # NaN among them
-    if fractions.size:
-        raise FileError(
-            f"'{path.name}' holds {fractions[0]:.4g} among its labels; expected whole numbers. "
-            "Save labels, not probabilities."
-        )
-    return {int(value) for value in present if value}
+    labels = whole_labels(read_labels(path), f"The mask '{path.name}'")
+    return set(np.unique(labels).tolist()) - {0}
 
 
 def _foreign(folder: Path) -> tuple[dict[int, str], int | None]:
