@@ -3,15 +3,21 @@
 import os
 import socket
 import struct
+import zipfile
 
 import h5py
+import imagecodecs
 import numpy as np
+import pydicom
 import pytest
 import tifffile
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless
 
 from napari_medseg.errors import FileError
 from napari_medseg.files import read_json
-from napari_medseg.io import read, tiff_pages
+from napari_medseg.io import dicom_frames, read, tiff_pages
+from napari_medseg.io.codestreams import declared_size
 from napari_medseg.io.contributions import get_reader
 from napari_medseg.io.kspace import is_kspace, read_kspace
 from napari_medseg.models import read_checkpoint
@@ -19,6 +25,7 @@ from napari_medseg.models.card import ModelCard, save_card
 from napari_medseg.models.checkpoint import load
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.recon.sampling import load_mask
+from napari_medseg.training.data.sources import npz_arrays
 
 pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
 
@@ -207,3 +214,80 @@ def test_sockets_and_devices_are_not_read(tmp_path, monkeypatch):
     (tmp_path / "b.json").symlink_to(os.devnull)
     with pytest.raises(FileError, match="device"):
         read_json(tmp_path / "b.json")
+
+
+@pytest.mark.parametrize("count", [2**31, 2**31 - 1, 10**6])
+def test_more_frames_than_a_file_can_hold_are_refused(slice_file, count):
+    path = slice_file("a.dcm", NumberOfFrames=count)
+    with pytest.raises(FileError, match=r"frames|voxels"):
+        read(path)
+
+
+def test_frames_of_one_description_are_read_at_once(slice_file, monkeypatch):
+    """One of many thousand frames takes as long as one of few: what they share is looked up once."""
+    asked = []
+    monkeypatch.setattr(dicom_frames, "found_in", lambda *args: asked.append(args) or ())
+    path = slice_file("a.dcm", NumberOfFrames=50, PixelData=bytes(50 * 4 * 5 * 2))
+    assert len(dicom_frames.frames_of(path)) == 50 and len(asked) == 2
+    assert [frame.order[-1] for frame in dicom_frames.frames_of(path)] == list(range(50))
+
+
+CODES = {"j2k": (JPEG2000Lossless, "jpeg2k_encode"), "jpg": (JPEGBaseline8Bit, "jpeg8_encode")}
+CODES["jls"] = (JPEGLSLossless, "jpegls_encode")
+
+
+def grown(kind, side=60_000):
+    """A compressed picture of 16 x 16 pixels that declares to be larger."""
+    options = {"codecformat": "J2K", "level": 0} if kind == "j2k" else {}
+    data = bytearray(getattr(imagecodecs, CODES[kind][1])(np.zeros((16, 16), np.uint8), **options))
+    if kind == "j2k":
+        struct.pack_into(">II", data, data.index(b"\xff\x51") + 6, side, side)
+        return bytes(data)
+    marker = b"\xff\xc0" if kind == "jpg" else b"\xff\xf7"
+    struct.pack_into(">HH", data, data.index(marker) + 5, side, side)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("kind", CODES)
+def test_frames_larger_than_the_file_says_are_not_unpacked(slice_file, kind):
+    elements = {"Rows": 16, "Columns": 16, "BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}
+    path = slice_file("a.dcm", **elements)
+    dataset = pydicom.dcmread(path)
+    dataset.PixelData = encapsulate([grown(kind)])
+    dataset["PixelData"].VR = "OB"
+    dataset.file_meta.TransferSyntaxUID = CODES[kind][0]
+    dataset.save_as(path)
+    with pytest.raises(FileError, match="60000 x 60000 pixels is said to have 16 x 16"):
+        read(path)
+
+
+@pytest.mark.parametrize("kind", ["jpg", "j2k"])
+def test_tiles_larger_than_the_file_says_are_not_unpacked(tmp_path, kind):
+    path = tmp_path / "a.tif"
+    compression = {"jpg": 7, "j2k": 34712}[kind]
+    tile = grown(kind)
+    tifffile.imwrite(
+        path, iter([tile]), shape=(16, 16), dtype=np.uint8, tile=(16, 16), compression=compression, metadata=None
+    )
+    with pytest.raises(FileError, match="declares another size"):
+        read(path)
+
+
+@pytest.mark.parametrize("kind", CODES)
+def test_sizes_of_compressed_pictures_are_found(kind):
+    assert declared_size(grown(kind, 300)) == (300, 300)
+    assert declared_size(grown(kind)[:20]) is None and declared_size(b"") is None and declared_size(b"\xff\xd8") is None
+
+
+def test_arrays_larger_than_their_file_are_refused(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, kspace=np.zeros((2, 2, 2), np.complex64))
+    with zipfile.ZipFile(path) as archive:
+        content = archive.read("kspace.npy")
+    header = b"{'descr': '<c8', 'fortran_order': False, 'shape': (99999,), }".ljust(117) + b"\n"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("kspace.npy", content[:10] + header + content[128:])
+    with pytest.raises(FileError, match="cut short"):
+        read_kspace(path)
+    with pytest.raises(FileError, match="cut short"):
+        npz_arrays(path, {"kspace"})

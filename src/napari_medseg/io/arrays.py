@@ -103,6 +103,18 @@ def _choose(path: Path, archive: zipfile.ZipFile) -> str:
     return image
 
 
+def read_array_of(path: Path, archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    """The array `name` of an archive, texts and complex numbers too; its header is judged before memory is taken."""
+    with archive.open(f"{name}.npy") as file:
+        shape, dtype, _ = read_header(path, file)
+        if 0 not in shape:
+            checks.check_size(path, shape or (1,), dtype.itemsize)
+        if math.prod(shape) * dtype.itemsize > archive.getinfo(f"{name}.npy").file_size:
+            raise FileError(f"'{name}' in '{path.name}' is cut short: it ends before its last value. Copy it again.")
+        file.seek(0)
+        return np.lib.format.read_array(file, allow_pickle=False)
+
+
 def _read_member(path: Path, archive: zipfile.ZipFile, name: str) -> np.ndarray:
     with archive.open(f"{name}.npy") as file:
         return _read_array(path, file, archive.getinfo(f"{name}.npy").file_size)
@@ -112,7 +124,7 @@ def _read_array(path: Path, file: IO[bytes], size: int) -> np.ndarray:
     """One array whose header and data are `size` bytes; the header is judged before memory is taken."""
     shape, dtype, turned = read_header(path, file)
     checks.check_real(path, dtype)
-    copied = turned or not dtype.isnative or dtype == bool or shape[-1:] == (4,)
+    copied = turned or not dtype.isnative or dtype.kind == "b" or shape[-1:] == (4,)
     # what is not in the order of this machine and of C, or has to lose its transparency, is copied
     checks.check_size(path, shape, dtype.itemsize, 2 * dtype.itemsize if copied else 0)
     if math.prod(shape) * dtype.itemsize > size:

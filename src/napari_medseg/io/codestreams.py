@@ -1,4 +1,4 @@
-"""The size that a compressed frame or tile declares itself: decoders take memory and time for that, whatever is meant."""
+"""The size that a compressed frame or tile declares itself: decoders take memory and time for that."""
 
 from __future__ import annotations
 

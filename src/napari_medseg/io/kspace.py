@@ -287,9 +287,9 @@ def _read_numpy(path: Path, axes: str | None) -> KSpace:
     if path.suffix.lower() == ".npz":
         with checks.damaged(path, *arrays.ERRORS), zipfile.ZipFile(path) as archive:
             name = _kspace_member(path, archive)
-            data = _read_member(path, archive, name)
+            data = arrays.read_array_of(path, archive, name)
             if name != "mask" and "mask.npy" in archive.namelist():
-                mask = _read_member(path, archive, "mask")
+                mask = arrays.read_array_of(path, archive, "mask")
     else:
         with checks.damaged(path, *arrays.ERRORS):
             data = np.lib.format.open_memmap(path, "r")
@@ -314,16 +314,6 @@ def _kspace_member(path: Path, archive: zipfile.ZipFile) -> str:
         f"'{path.name}' holds the arrays {', '.join(names) or '(none)'}; none of them is clearly k-space. Name it "
         "'kspace'."
     )
-
-
-def _read_member(path: Path, archive: zipfile.ZipFile, name: str) -> np.ndarray:
-    with archive.open(f"{name}.npy") as file:
-        shape, dtype, _ = arrays.read_header(path, file)
-        # pairs of other numbers than these become a copy of single precision
-        paired = dtype.kind in "iu" or dtype == np.float16
-        checks.check_size(path, shape, dtype.itemsize, dtype.itemsize + 4 if paired else 0)
-        file.seek(0)
-        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def _as_complex(path: Path, data: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import FileError, SettingsError
 from ...io import read
-from ...io.arrays import ERRORS
+from ...io.arrays import ERRORS, read_array_of
 from ...io.checks import check_size, damaged
 from ...volume import Volume
 
@@ -231,14 +231,12 @@ def npz_arrays(path: Path, names: set[str]) -> dict[str, np.ndarray]:
     FileError, SettingsError
         If the file is damaged or too large, or lacks one of them.
     """
-    with damaged(path, *ERRORS):
-        with zipfile.ZipFile(path) as archive:
-            size = sum(part.file_size for part in archive.infolist() if part.filename.removesuffix(".npy") in names)
-            check_size(path, (max(size, 1),), 1)
-        with np.load(path, allow_pickle=False) as file:
-            missing = sorted(names - set(file))
-            arrays = {name: file[name] for name in names if name in file}
-            present = ", ".join(file)
+    with damaged(path, *ERRORS), zipfile.ZipFile(path) as archive:
+        size = sum(part.file_size for part in archive.infolist() if part.filename.removesuffix(".npy") in names)
+        check_size(path, (max(size, 1),), 1)
+        there = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+        arrays = {name: read_array_of(path, archive, name) for name in there if name in names}
+    missing = sorted(names - set(there))
     if missing:
-        raise SettingsError(f"'{path.name}' has no array {', '.join(missing)}; it holds {present}.")
+        raise SettingsError(f"'{path.name}' has no array {', '.join(missing)}; it holds {', '.join(there)}.")
     return arrays
