@@ -106,6 +106,42 @@ def test_what_the_system_or_a_library_raises_is_named_by_its_kind(run, qtbot, er
     assert heard == [1, f"Test failed. {sentence}", "end"]
 
 
+class Panic(BaseException):
+    """As libraries in Rust raise it; not an `Exception`."""
+
+
+@pytest.mark.parametrize("error", [Panic("the drive is gone"), SystemExit("the drive is gone")])
+def test_whatever_a_job_raises_becomes_a_sentence(run, qtbot, error):
+    heard, _ = run(counting(1, error))
+    qtbot.waitUntil(lambda: "end" in heard)
+    assert "the drive is gone" in heard[1]
+
+
+def test_a_form_that_cannot_show_a_step_hears_why_and_no_more(owner, qtbot):
+    heard = []
+
+    def show(step):
+        raise KeyError("no such layer")
+
+    options = {"on_step": show, "on_error": heard.append, "on_done": heard.append}
+    jobs.start(counting(100), owner=owner, title="Test", on_end=lambda: heard.append("end"), **options)
+    qtbot.waitUntil(lambda: "end" in heard)
+    assert len(heard) == 2 and heard[0].startswith("Test failed. KeyError: no such layer.")
+
+
+def test_a_wish_that_cannot_begin_is_named_and_the_next_one_goes_on(owner, qtbot):
+    heard = []
+    queue = jobs.Queue(owner, ("plan", "run"), lambda: None, heard.append)
+
+    def fail():
+        raise OSError(5, "Input/output error")
+
+    queue.want("plan", fail)
+    queue.want("run", lambda: heard.append("run"))
+    qtbot.waitUntil(lambda: "run" in heard)
+    assert "Input/output error" in heard[0]
+
+
 @pytest.mark.parametrize("error", [KeyError("odd"), NotImplementedError("odd"), TypeError("odd")])
 def test_bug_is_said_in_a_sentence_and_its_traceback_is_logged(run, qtbot, caplog, error):
     heard, _ = run(counting(1, error))

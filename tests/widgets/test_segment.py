@@ -85,6 +85,25 @@ def test_dask_image(dock):
     assert (d.run().data == 1).all()
 
 
+@pytest.mark.parametrize("ndisplay", [2, 3])
+def test_lazy_image_whose_drive_goes_away(dock, ndisplay):
+    """Whoever asks for its voxels gets an error: the job, and napari when it draws or lists a layer."""
+    gone = []
+
+    def load(block):
+        if gone:
+            raise OSError(5, "Input/output error")
+        return block
+
+    d = dock(da.from_array(noise(SLICES, 40, 48), chunks=(1, 40, 48)).map_blocks(load, dtype=np.uint8))
+    d.viewer.dims.ndisplay = ndisplay
+    gone.append(True)
+    d.form.run.click()
+    d.settle()
+    assert "OSError: [Errno 5] Input/output error" in d.form.status.text()
+    assert d.form.run.isEnabled() and [layer.name for layer in d.viewer.layers] == ["scan"]
+
+
 @pytest.mark.parametrize(
     ("data", "options", "words"),
     [
@@ -108,6 +127,53 @@ def test_run_begins_with_the_slice_in_view_and_goes_on_live(dock, gate):
     gate.set()
     d.settle()
     assert labels.data is shared and shared.all()
+
+
+def test_run_takes_the_form_as_it_was_at_the_click(dock):
+    d = dock(noise(SLICES, 40, 48))
+    other = d.viewer.add_image(noise(5, 5), name="other")
+    d.form.image.setCurrentIndex(d.form.image.findText("scan"))
+    d.settle()
+    d.form.run.click()
+    d.widget.choose(other)
+    d.settle()
+    assert d.widget.labels.name == "scan all" and d.widget.labels.data.shape == (SLICES, 40, 48)
+
+
+def test_run_in_a_rendering_that_napari_stumbles_over(dock, gate):
+    """As with the pointer on the canvas: the layer is listed, and then something raises."""
+    d = dock(noise(SLICES, 40, 48))
+    d.viewer.dims.ndisplay = 3
+
+    def stumble(event):
+        raise ValueError("nothing lies under the pointer")
+
+    events = d.viewer.layers.events
+    for event in (events.inserted, events.removed):
+        event.connect(stumble, position="last")
+    d.start()
+    d.form.cancel.click()
+    gate.set()
+    d.settle()
+    cancelled = [layer.name for layer in d.viewer.layers]
+    d.run()
+    for event in (events.inserted, events.removed):
+        event.disconnect(stumble)
+    assert cancelled == ["scan"]
+    assert list(d.viewer.layers) == [d.viewer.layers["scan"], d.widget.labels] and d.widget.labels.data.all()
+
+
+def test_run_ends_with_a_sentence_where_its_labels_cannot_be_shown(dock, monkeypatch):
+    d = dock(noise(SLICES, 40, 48))
+
+    def refuse(viewer, layer):
+        raise ValueError("no room")
+
+    monkeypatch.setattr(type(d.viewer), "add_layer", refuse)
+    d.form.run.click()
+    d.settle()
+    assert "no room" in d.form.status.text() and d.form.run.isEnabled()
+    assert [layer.name for layer in d.viewer.layers] == ["scan"]
 
 
 def test_run_twice_makes_two_layers(dock):

@@ -51,7 +51,7 @@ class Dock(QWidget):
         self._viewer = unwrapped(napari_viewer)
         self._shelf = shelf_of(self._viewer)
         self._painting = painting_of(self._viewer)
-        self._queue = Queue(self, ("models", *kinds), self._job_changed)
+        self._queue = Queue(self, ("models", *kinds), self._job_changed, self._failed)
         self._lasting = lasting
         self._status = Paragraph()
         self._heard: list[tuple[Any, Callable[..., Any]]] = []

@@ -33,7 +33,7 @@ def _nothing() -> None:
     pass
 
 
-def failure(title: str, error: Exception) -> str:
+def failure(title: str, error: BaseException) -> str:
     """What to say of a job that failed for a reason that it does not word itself.
 
     What the system and libraries raise is named by its kind: a full disk, too little memory, an error of PyTorch. The
@@ -49,7 +49,11 @@ def failure(title: str, error: Exception) -> str:
     return text
 
 
-def _is_bug(error: Exception) -> bool:
+def _sentence(title: str, error: Exception) -> str:
+    return str(error) if isinstance(error, MedsegError) else failure(title, error)
+
+
+def _is_bug(error: BaseException) -> bool:
     kind = type(error)
     outside = isinstance(error, OSError | MemoryError) or kind is RuntimeError
     return kind.__module__ == "builtins" and not outside
@@ -93,11 +97,11 @@ def start(
     def drive() -> Job[T]:
         try:
             return (yield from job)
-        except MedsegError:
+        except (MedsegError, GeneratorExit):
             raise
-        except Exception as error:
+        except BaseException as error:
             _log.exception("%s failed", title)
-            # napari's generator worker would drop a RuntimeError without a word and never finish
+            # a RuntimeError, or what is no `Exception` (a panic in Rust, an exit), would end the thread without a word
             raise JobError(failure(title, error)) from error
 
     drive.__qualname__ = title  # napari shows it when a window with running work is closed
@@ -113,13 +117,21 @@ def start(
             worker.quit()
         return not worker.abort_requested
 
+    def hand_over(receive: Callable[[Any], None], given: Any) -> None:
+        try:
+            receive(given)
+        except Exception as error:  # napari draws and lists what it is handed, and may fail at it
+            _log.exception("%s failed in the window", title)
+            worker.quit()
+            on_error(_sentence(title, error))
+
     def step(progress: Progress) -> None:
         if wanted():
-            on_step(progress)
+            hand_over(on_step, progress)
 
     def done(result: T) -> None:
         if wanted():
-            on_done(result)
+            hand_over(on_done, result)
 
     def tell(error: Exception) -> None:
         if wanted():
@@ -158,13 +170,22 @@ class Queue:
         Kinds of jobs, the most urgent first; a later wish of a kind replaces an earlier one.
     on_change : callable
         Called when a job has started or ended.
+    on_error : callable
+        Called with why a job could not be started, in a sentence.
     """
 
-    def __init__(self, owner: QWidget, kinds: tuple[str, ...], on_change: Callable[[], None]):
+    def __init__(
+        self,
+        owner: QWidget,
+        kinds: tuple[str, ...],
+        on_change: Callable[[], None],
+        on_error: Callable[[str], None] = show_error,
+    ):
         self.kind = ""
         self._owner = owner
         self._kinds = kinds
         self._on_change = on_change
+        self._on_error = on_error
         self._wanted: dict[str, Callable[[], None]] = {}
         self._worker: GeneratorWorker | None = None
         self._timer = QTimer(owner)  # gathers the wishes of several changes in a row
@@ -208,8 +229,16 @@ class Queue:
     def _go(self) -> None:
         kind = next((kind for kind in self._kinds if kind in self._wanted), None)
         if kind is not None and self._worker is None:
-            self._wanted.pop(kind)()
+            self._begin(kind, self._wanted.pop(kind))
             self._timer.start()
+
+    def _begin(self, kind: str, begin: Callable[[], None]) -> None:
+        try:
+            begin()
+        except Exception as error:
+            _log.exception("%s could not be started", kind)
+            self._on_error(_sentence(f"Starting {kind}", error))
+            self._on_change()
 
     def _ended(self) -> None:
         self._worker, self.kind = None, ""

@@ -20,6 +20,7 @@ from ...io.contributions import KEY, layer_tuple, volume_from_layer_data
 from ...io.formats import stem
 from ...record import Record, UsedModel
 from ...volume import LabelClass, Volume
+from .listing import add_layer, remove_layer
 from .records import noted, put_record, record_of
 
 if TYPE_CHECKING:
@@ -310,7 +311,7 @@ class Result:
     def discard(self) -> None:
         """Leave the viewer as it was before the run."""
         for layer in self.layers:
-            self._viewer.layers.remove(layer)
+            remove_layer(self._viewer, layer)
         self._selection.restore()
 
     def _add(self, part: Part) -> None:
@@ -320,7 +321,7 @@ class Result:
         unfinished = Record("segment", models=(UsedModel(self._model),))
         labels = self._layer_volume(part.labels, self._classes).made_by(unfinished)
         data, options, _ = layer_tuple(as_labels(labels), name)
-        self.labels = self._viewer.add_labels(data, **{**options, **self._grid.options})
+        self.labels = add_layer(self._viewer, Labels(data, **{**options, **self._grid.options}))
         self.labels.editable = False  # strokes made while slices arrive would be overwritten
         if part.disagreement is not None:
             # above the labels, or their colours would hide where most models but not all found them
@@ -329,7 +330,8 @@ class Result:
 
     def _add_doubt(self, array: np.ndarray, name: str, **look: float) -> None:
         data, options, _ = layer_tuple(self._layer_volume(array), name)
-        self._doubts.append(self._viewer.add_image(data, **{**options, **self._grid.options, **_DOUBT_LOOK, **look}))
+        doubt = Image(data, **{**options, **self._grid.options, **_DOUBT_LOOK, **look})
+        self._doubts.append(add_layer(self._viewer, doubt))
 
     def _layer_volume(self, array: np.ndarray, classes: tuple[LabelClass, ...] = ()) -> Volume:
         volume = self._volume.like(array, classes)
@@ -349,7 +351,8 @@ def add_router_map(viewer: Viewer, place: Mapping[str, Any], name: str, gates: V
     """Show the gates of one slice, axes ``yx``, at the `place` that `Grid.at` says; what is selected stays so."""
     data = gates.data.reshape((1,) * (len(place["scale"]) - 2) + gates.data.shape)
     chosen = set(viewer.layers.selection)
-    viewer.add_image(data, **place, name=f"{name} router map", colormap="inferno", blending="additive", opacity=0.7)
+    look = {"colormap": "inferno", "blending": "additive", "opacity": 0.7}
+    add_layer(viewer, Image(data, **place, name=f"{name} router map", **look))
     viewer.layers.selection = chosen
 
 
@@ -373,13 +376,13 @@ class Preview:
             self.clear()
             chosen = set(self._viewer.layers.selection)
             _, options, _ = layer_tuple(as_labels(labels), "preview (not saved)")
-            self.layer = self._viewer.add_labels(data, **{**options, **place, "metadata": {SIGHT: True}})
+            preview = Labels(data, **{**options, **place, "metadata": {SIGHT: True}})
+            self.layer = add_layer(self._viewer, preview)
             self._viewer.layers.selection = chosen
             self._look = look
         self.layer.editable = False
 
     def clear(self) -> None:
         """Remove the layer."""
-        if self.layer in self._viewer.layers:
-            self._viewer.layers.remove(self.layer)
+        remove_layer(self._viewer, self.layer)
         self.layer = None

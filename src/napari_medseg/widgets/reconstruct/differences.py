@@ -11,6 +11,7 @@ from napari.utils.colormaps import Colormap
 
 from ...recon.comparison import VIEWS, view_limits
 from ..kit.layer_volumes import SIGHT
+from ..kit.listing import add_layer, remove_layer
 from .scans import Scan
 
 if TYPE_CHECKING:
@@ -52,14 +53,14 @@ class Differences:
                 layer = self._add(view, data, options)
             self._layers[view][name] = layer
         for layer in before.values():
-            self._viewer.layers.remove(layer)
+            remove_layer(self._viewer, layer)
         # one scale for all: the errors of a bad and of a good method must not look alike
         self._viewer.layers.link_layers(self._layers[view].values(), ("contrast_limits",))
         self.intensify(self._times)
 
     def _add(self, view: str, data: np.ndarray, options: Mapping[str, Any]) -> Image:
         look = {"contrast_limits": self._limits(view), "colormap": _MAPS[view], "metadata": {SIGHT: True}}
-        return self._viewer.add_image(data, **{**options, **look})
+        return add_layer(self._viewer, Image(data, **{**options, **look}))
 
     def intensify(self, times: float) -> None:
         """Show errors and differences so many times stronger, those in the viewer and those to come."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -229,11 +230,14 @@ class ReconstructWidget(Dock):
     # ---- run ----
 
     def run(self) -> None:
-        """Reconstruct all slices; a preview ends."""
-        self.form.preview.setChecked(False)
-        if self._queue.kind not in ("models", "open", "mask"):
-            self._queue.stop()
-        self._queue.want("run", self._start_run)
+        """Reconstruct all slices as the form says now; a preview ends."""
+        with jobs.errors_shown():
+            pending = self._data.scan is None or self._mask.kspace is None or self._mask.pending
+            given = None if pending else self._input()
+            self.form.preview.setChecked(False)
+            if self._queue.kind not in ("models", "open", "mask"):
+                self._queue.stop()
+            self._queue.want("run", partial(self._start_run, given))
 
     def _give_up(self) -> None:
         running = self._running
@@ -241,9 +245,10 @@ class ReconstructWidget(Dock):
         if running is not None:
             running.discard()
 
-    def _start_run(self) -> None:
+    def _start_run(self, given: Input | None) -> None:
+        """Begin with what the form said at the click, or says now that the mask it asked for is drawn."""
         with jobs.errors_shown():
-            given = self._input()
+            given = given or self._input()
             self._running = Result(self._viewer, given.scan, given.settings.method, given.card is not None)
             self._clock = jobs.Clock()
             self.form.bar.setRange(0, 0)

@@ -10,6 +10,7 @@ from napari.layers import Image, Labels
 
 from ...recon.sampling import direction
 from ..kit.layer_volumes import SIGHT
+from ..kit.listing import add_layer, remove_layer
 from .scans import Picture, Scan
 
 if TYPE_CHECKING:
@@ -46,14 +47,13 @@ class SliceImage:
         self.clear()
         chosen = set(self._viewer.layers.selection)
         look = {"contrast_limits": limits, "colormap": self._colormap, "metadata": {SIGHT: True}}
-        self.layer = self._viewer.add_image(data, **place, name=name, **look)
+        self.layer = add_layer(self._viewer, Image(data, **place, name=name, **look))
         self._viewer.layers.selection = chosen
 
     def clear(self) -> None:
         """Remove the layer."""
         layer, self.layer = self.layer, None
-        if layer in self._viewer.layers:
-            self._viewer.layers.remove(layer)
+        remove_layer(self._viewer, layer)
 
 
 class KSpaceView:
@@ -99,8 +99,7 @@ class KSpaceView:
     def clear(self) -> None:
         """Remove the layers."""
         mask, self.mask = self.mask, None
-        if mask in self._viewer.layers:
-            self._viewer.layers.remove(mask)
+        remove_layer(self._viewer, mask)
         self._kspace.clear()
         self._zero_filled.clear()
 
@@ -117,7 +116,7 @@ class KSpaceView:
         chosen = set(self._viewer.layers.selection)
         name = f"{scan.name} sampling mask"
         look = {"opacity": 0.35, "colormap": _MASK_COLOURS, "metadata": {SIGHT: True}}
-        self.mask = self._viewer.add_labels(data.copy(), **place, name=name, **look)
+        self.mask = add_layer(self._viewer, Labels(data.copy(), **place, name=name, **look))
         self._viewer.layers.selection = chosen
 
     def read(self, layer: Labels) -> None:

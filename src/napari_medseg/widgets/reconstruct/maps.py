@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from napari.layers import Image
 from napari.utils.notifications import show_error
 
 from ...progress import Job, Progress
@@ -13,6 +14,7 @@ from ...recon.suggest import Hint
 from ...volume import Volume
 from ..kit import jobs
 from ..kit.layer_volumes import SIGHT, add_router_map
+from ..kit.listing import add_layer
 from .view import Input
 
 if TYPE_CHECKING:
@@ -116,7 +118,7 @@ class SliceMaps:
         image = found.sensitivity.data[0]
         data = image.reshape((1,) * (len(place["scale"]) - 2) + image.shape)
         chosen = set(self._viewer.layers.selection)
-        self._viewer.add_image(
+        layer = Image(
             data,
             **place,
             name=f"{given.scan.name} {given.settings.method} {NAME}",
@@ -124,6 +126,7 @@ class SliceMaps:
             colormap="inferno",
             metadata={SIGHT: True, "probe": found.report},
         )
+        add_layer(self._viewer, layer)
         self._viewer.layers.selection = chosen
         self._form.status.say(
             f"Sensitivity of slice {number}: the image moves by {found.report['share']:.2%} of its maximum (root mean "

@@ -11,6 +11,7 @@ from ...recon.reconstruct import Part, Reconstruction
 from ...record import KEY as RECORD
 from ...record import Record, now, software
 from ..kit.layer_volumes import Selection, shown_slice, shows_slices
+from ..kit.listing import add_layer, remove_layer
 from ..kit.records import is_opened, put_record, record_of
 from .scans import Scan
 
@@ -63,7 +64,7 @@ class Result:
         if self.layer is None:
             notes = {"simulated": self._scan.kspace.simulated, RECORD: self._unfinished()}
             data, options = self._scan.layer(self._images, self._name, notes)
-            self.layer = self._viewer.add_image(data, **options)
+            self.layer = add_layer(self._viewer, Image(data, **options))
             self.layer.editable = False
         elif self.layer in self._viewer.layers and self._in_view(part.index):
             self.layer.refresh(extent=False, highlight=False, thumbnail=False)
@@ -77,8 +78,7 @@ class Result:
 
     def discard(self) -> None:
         """Leave the viewer as it was before the run."""
-        if self.layer in self._viewer.layers:
-            self._viewer.layers.remove(self.layer)
+        remove_layer(self._viewer, self.layer)
         self._selection.restore()
 
     def _unfinished(self) -> Record:

@@ -86,7 +86,7 @@ class SegmentWidget(Dock):
             box.toggled.connect(self._changed)
         form.preview.toggled.connect(self._preview_toggled)
         form.card.clicked.connect(self._show_card)
-        form.routers.clicked.connect(lambda: self._queue.want("routers", self._start_routers))
+        form.routers.clicked.connect(self._want_routers)
         form.run.clicked.connect(self.run)
         form.cancel.clicked.connect(self.cancel)
         form.save.clicked.connect(self._ask_where_to_save)
@@ -239,11 +239,14 @@ class SegmentWidget(Dock):
         job = self._shelf.job(given.cards, lambda models: slice_job(given.volume, models, given.settings, index))
         self._queue.start("preview", job, title="Preview", quiet=True, on_done=show, on_error=self._cannot)
 
-    def _start_routers(self) -> None:
+    def _want_routers(self) -> None:
+        with jobs.errors_shown():
+            self._queue.want("routers", partial(self._start_routers, self._input()))
+
+    def _start_routers(self, given: _Input) -> None:
         from .work import router_job
 
         with jobs.errors_shown():
-            given = self._input()
             index = layer_volumes.shown_index(self._viewer, given.image, given.volume.axes)
             place = layer_volumes.Grid.of(given.image, given.volume.axes).at(tuple(index.values()))
             show = partial(
@@ -255,22 +258,23 @@ class SegmentWidget(Dock):
     # ---- run ----
 
     def run(self) -> None:
-        """Segment the chosen image; a preview ends, and a plan in the making is dropped."""
-        self.form.preview.setChecked(False)
-        if self._queue.kind != "models":
-            self._queue.stop()
-        self._queue.want("run", self._start_run)
+        """Segment what the form says now; a preview ends, and a plan in the making is dropped."""
+        with jobs.errors_shown():
+            given = self._input()
+            self.form.preview.setChecked(False)
+            if self._queue.kind != "models":
+                self._queue.stop()
+            self._queue.want("run", partial(self._start_run, given))
 
     def _give_up(self) -> None:
         result, self._result = self._result, None
         if result is not None:
             result.discard()
 
-    def _start_run(self) -> None:
+    def _start_run(self, given: _Input) -> None:
         from .work import run_job
 
         with jobs.errors_shown():
-            given = self._input()
             classes = () if given.settings.split_objects else given.cards[0].classes
             name = given.cards[0].name if len(given.cards) == 1 else "consensus"
             start = layer_volumes.shown_slice(self._viewer, given.image, given.volume.axes)

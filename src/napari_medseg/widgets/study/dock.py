@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from .state import Facts, parse_accelerations, state, why_not
 if TYPE_CHECKING:
     from napari import Viewer
 
+    from ...models import ModelCard
     from ...runs.study import Row, Study, StudySettings
 
 
@@ -59,7 +61,7 @@ class StudyWidget(Dock):
         for box in (form.image, form.model, form.method):
             box.currentIndexChanged.connect(self._update)
         form.accelerations.editingFinished.connect(self._update)
-        form.run.clicked.connect(lambda: self._queue.want("run", self._start))
+        form.run.clicked.connect(self._want_run)
         form.cancel.clicked.connect(self.cancel)
         form.save_table.clicked.connect(lambda: self._save("table", "CSV (*.csv)", ".csv", self._write_table))
         form.save_plot.clicked.connect(lambda: self._save("plot", "PNG (*.png)", ".png", self._write_plot))
@@ -131,7 +133,8 @@ class StudyWidget(Dock):
         count = len(self._found)
         self.form.status.say(f"Cancelled after {count} {'acceleration' if count == 1 else 'accelerations'}.")
 
-    def _start(self) -> None:
+    def _want_run(self) -> None:
+        """Take down what the form says now; the run begins when it is its turn."""
         with jobs.errors_shown():
             if reason := why_not(self._facts()):
                 raise SettingsError(reason)
@@ -139,13 +142,18 @@ class StudyWidget(Dock):
             cards = [self._shelf.cards[self.form.model.currentData()]]
             if method in self._shelf.reconstructors:
                 cards.append(self._shelf.reconstructors[method])
-            self._title = f"{self.form.image.currentText()}: {cards[0].name} after {method}"
+            title = f"{self.form.image.currentText()}: {cards[0].name} after {method}"
+            work = partial(_work, self._volume(), self._settings(), ReconSettings(method))
+            self._queue.want("run", partial(self._start, title, cards, work))
+
+    def _start(self, title: str, cards: list[ModelCard], work: Callable[[list[Any]], Job[Study]]) -> None:
+        with jobs.errors_shown():
+            self._title = title
             self._found = []
             self.study = None
             self._clock = jobs.Clock()
             self.form.bar.setRange(0, 0)
             self.form.status.say("Simulating the measurement…")
-            work = partial(_work, self._volume(), self._settings(), ReconSettings(method))
             self._queue.start(
                 "run",
                 self._shelf.job(cards, work),

@@ -1,0 +1,42 @@
+"""Layers enter and leave the viewer, whatever napari stumbles over on the way.
+
+Listing a layer makes napari draw it, select it and ask the layers what lies under the pointer. Any of that may fail, in
+a rendering for example, or where another layer cannot be read any more, and the error is raised after the layer is
+listed: whoever takes it for a failure loses sight of the layer, and adds it again.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, TypeVar
+
+from napari.layers import Layer
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+_log = logging.getLogger(__name__)
+
+L = TypeVar("L", bound=Layer)
+
+
+def add_layer(viewer: Viewer, layer: L) -> L:
+    """Add a layer and return it; errors are raised only if it is not in the viewer."""
+    try:
+        viewer.add_layer(layer)
+    except Exception:
+        if layer not in viewer.layers:
+            raise
+        _log.exception("napari has listed '%s' and failed afterwards", layer.name)
+    return layer
+
+
+def remove_layer(viewer: Viewer, layer: Layer | None) -> None:
+    """Remove a layer if it is there; errors are raised only if it is still in the viewer."""
+    try:
+        if layer in viewer.layers:
+            viewer.layers.remove(layer)
+    except Exception:
+        if layer in viewer.layers:
+            raise
+        _log.exception("napari has removed '%s' and failed afterwards", layer)
