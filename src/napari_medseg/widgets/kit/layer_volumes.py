@@ -35,7 +35,7 @@ _REFRESH_SECONDS = 0.25
 _SAME_VOXEL = 0.01  # of a voxel: files hold positions in 32 bits
 _PLACE = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 _DOUBT = Colormap([[1, 0.8, 0, 0], [1, 0.8, 0, 1]], name="uncertainty")  # sure is transparent, on any image
-_DOUBT_LOOK = {"colormap": _DOUBT, "contrast_limits": (0, 255), "blending": "translucent"}
+_DOUBT_LOOK: dict[str, Any] = {"colormap": _DOUBT, "contrast_limits": (0, 255), "blending": "translucent"}
 _PACKAGE = Path(__file__).parents[2]
 
 
@@ -328,10 +328,10 @@ class Result:
             self._add_doubt(part.disagreement, f"{name} disagreement", opacity=0.7)
             self._viewer.layers.selection.active = self.labels
 
-    def _add_doubt(self, array: np.ndarray, name: str, **look: float) -> None:
+    def _add_doubt(self, array: np.ndarray, name: str, **look: Any) -> None:
         data, options, _ = layer_tuple(self._layer_volume(array), name)
-        doubt = Image(data, **{**options, **self._grid.options, **_DOUBT_LOOK, **look})
-        self._doubts.append(add_layer(self._viewer, doubt))
+        options = {**options, **self._grid.options, **_DOUBT_LOOK, **look}
+        self._doubts.append(add_layer(self._viewer, Image(data, **options)))
 
     def _layer_volume(self, array: np.ndarray, classes: tuple[LabelClass, ...] = ()) -> Volume:
         volume = self._volume.like(array, classes)
@@ -351,8 +351,8 @@ def add_router_map(viewer: Viewer, place: Mapping[str, Any], name: str, gates: V
     """Show the gates of one slice, axes ``yx``, at the `place` that `Grid.at` says; what is selected stays so."""
     data = gates.data.reshape((1,) * (len(place["scale"]) - 2) + gates.data.shape)
     chosen = set(viewer.layers.selection)
-    look = {"colormap": "inferno", "blending": "additive", "opacity": 0.7}
-    add_layer(viewer, Image(data, **place, name=f"{name} router map", **look))
+    image = Image(data, **place, name=f"{name} router map", colormap="inferno", blending="additive", opacity=0.7)
+    add_layer(viewer, image)
     viewer.layers.selection = chosen
 
 

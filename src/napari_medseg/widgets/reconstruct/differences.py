@@ -59,8 +59,9 @@ class Differences:
         self.intensify(self._times)
 
     def _add(self, view: str, data: np.ndarray, options: Mapping[str, Any]) -> Image:
-        look = {"contrast_limits": self._limits(view), "colormap": _MAPS[view], "metadata": {SIGHT: True}}
-        return add_layer(self._viewer, Image(data, **{**options, **look}))
+        look: dict[str, Any] = {"contrast_limits": self._limits(view), "colormap": _MAPS[view]}
+        look = {**options, **look, "metadata": {SIGHT: True}}
+        return add_layer(self._viewer, Image(data, **look))
 
     def intensify(self, times: float) -> None:
         """Show errors and differences so many times stronger, those in the viewer and those to come."""

@@ -46,7 +46,7 @@ class SliceImage:
             return
         self.clear()
         chosen = set(self._viewer.layers.selection)
-        look = {"contrast_limits": limits, "colormap": self._colormap, "metadata": {SIGHT: True}}
+        look: dict[str, Any] = {"contrast_limits": limits, "colormap": self._colormap, "metadata": {SIGHT: True}}
         self.layer = add_layer(self._viewer, Image(data, **place, name=name, **look))
         self._viewer.layers.selection = chosen
 
@@ -115,7 +115,7 @@ class KSpaceView:
             return
         chosen = set(self._viewer.layers.selection)
         name = f"{scan.name} sampling mask"
-        look = {"opacity": 0.35, "colormap": _MASK_COLOURS, "metadata": {SIGHT: True}}
+        look: dict[str, Any] = {"opacity": 0.35, "colormap": _MASK_COLOURS, "metadata": {SIGHT: True}}
         self.mask = add_layer(self._viewer, Labels(data.copy(), **place, name=name, **look))
         self._viewer.layers.selection = chosen
 
