@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import re
@@ -42,6 +43,7 @@ _LARGE_BYTES = 2**32 - 2**26  # beyond this a TIFF needs 64-bit offsets
 _BYTES_PER_PLANE = 64  # what an index entry of an OME-TIFF costs at least
 _PICTURE_BYTES = 5  # per sample: Pillow keeps four for a pixel of three, and turns and converts copies
 _PRIVATE_TAG = re.compile(r"TiffTag \d{5}")
+_logger = logging.getLogger(__name__)
 _ERRORS = (KeyError, IndexError, TypeError, AttributeError, RuntimeError, SyntaxError, ArithmeticError, AssertionError)
 
 
@@ -103,15 +105,24 @@ def save(volume: Volume, path: Path) -> None:
     )
 
 
-def _read_tiff(path: Path, axes: str | None) -> Volume:
+def _read_tiff(path: Path, axes: str | None, *, described: bool = True) -> Volume:
+    """Read a TIFF; without what its description says if it is not `described`."""
     import tifffile
 
     from . import tiff_pages
 
+    flags = {} if described else {"is_shaped": False, "is_ome": False}
     with checks.damaged(path, *_ERRORS):
         pages = tiff_pages.count(path)
-    with checks.damaged(path, *_ERRORS), _strict(path), tifffile.TiffFile(path) as tif:
+    with checks.damaged(path, *_ERRORS), _strict(path), tifffile.TiffFile(path, **flags) as tif:
         ome = ElementTree.fromstring(tif.ome_metadata) if tif.is_ome else None
+        if described and _was_changed(tif, ome, pages):
+            _logger.warning(
+                "'%s' has another size than when napari-medseg wrote it: another program has changed it since. What is "
+                "noted in it (voxel size, position, classes) is ignored.",
+                path.name,
+            )
+            return _read_tiff(path, axes, described=False)
         if ome is not None:
             _check_ome(path, ome)
         tiff_pages.check(path, tif, ome, pages)
@@ -126,13 +137,40 @@ def _read_tiff(path: Path, axes: str | None) -> Volume:
         _check_colours(path, series)
         _check_orientation(path, series)
         stored = _tiff_notes(tif, ome)
-        sizes = _voxel_size(tif, ome)
+        sizes = _voxel_size(tif, ome) if described else {}
     if photometric == _WHITE_IS_ZERO:
         data = _turned_over(path, data)
     data, found = (data, axes) if axes else _arrange(path, data, found, colour)
     if stored and not axes:
         data, found = restore_axes(data, found, stored.axes)
     return _volume(data, found, stored or Notes(), sizes)
+
+
+def _was_changed(tif: tifffile.TiffFile, ome: ElementTree.Element | None, pages: int) -> bool:
+    """Whether the pages of a file with our notes are others than those that its description counts."""
+    page = tif.pages.first
+    if ome is not None:
+        if _tiff_notes(tif, ome) is None:
+            return False
+        pixels = ome.find(".//{*}Pixels")
+        sizes = {a: int(pixels.get(f"Size{a}", 1)) for a in "XYZCT"} if pixels is not None else {}
+    else:
+        said = _shaped(page.description)
+        if KEY not in said:
+            return False
+        sizes = dict(zip(said.get("axes", ""), said.get("shape", ()), strict=False))
+    if (sizes.get("Y"), sizes.get("X")) != (page.imagelength, page.imagewidth):
+        return True
+    return math.prod(sizes.values()) != pages * math.prod(page.shape)
+
+
+def _shaped(description: str) -> Mapping[str, Any]:
+    """What tifffile has written into the description of a page."""
+    try:
+        said = json.loads(description)
+    except (ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def _check_pages(path: Path, tif: tifffile.TiffFile) -> None:
