@@ -12,6 +12,7 @@ from PIL import Image
 
 from napari_medseg import io
 from napari_medseg.errors import FileError, VolumeError
+from napari_medseg.volume import Volume
 
 NOISE = np.random.default_rng(0).integers(0, 60000, (2, 3, 4, 5, 6), np.uint16)
 
@@ -169,6 +170,34 @@ def test_other_programs_see_our_axes_and_voxel_size(tmp_path, volume, name):
         count, length = tif.pages.first.tags.valueof("XResolution")
         assert 10 * length / count == pytest.approx(volume.spacing[-1])
         np.testing.assert_array_equal(tif.series[0].asarray(), volume.data)
+
+
+def described(path):
+    with tifffile.TiffFile(path) as tif:
+        return tif.pages.first.description
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.ome.tif"])
+@pytest.mark.parametrize("shape", [(4, 10, 12), (4, 20, 30), (2, 20, 24), (8, 10, 24), (4, 24, 20)])
+def test_what_is_noted_does_not_hold_once_another_program_has_changed_the_image(tmp_path, caplog, name, shape):
+    """Resized, cropped or cut into other pages, with the description that was there: no page is lost, either."""
+    io.write(Volume(np.ones((4, 20, 24), np.uint8), "zyx", np.diag([0.5, 0.5, 3, 1])), tmp_path / name)
+    data = np.random.default_rng(0).integers(0, 255, shape, np.uint8)
+    text = described(tmp_path / name).encode()
+    options = {"metadata": None, "photometric": "minisblack", "resolution": (20, 20), "resolutionunit": 3}
+    tifffile.imwrite(tmp_path / f"b{name}", data, description=text, **options)
+    volume = io.read(tmp_path / f"b{name}")
+    assert not volume.has_spacing and volume.spacing == (1, 1, 1)
+    np.testing.assert_array_equal(volume.data, data)
+    assert "another program has changed it" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.ome.tif"])
+def test_what_is_noted_holds_for_a_copy(tmp_path, name):
+    io.write(Volume(np.ones((4, 20, 24), np.uint8), "zyx", np.diag([0.5, 0.5, 3, 1])), tmp_path / name)
+    options = {"metadata": None, "photometric": "minisblack", "description": described(tmp_path / name).encode()}
+    tifffile.imwrite(tmp_path / f"b{name}", np.zeros((4, 20, 24), np.uint8), **options)
+    assert io.read(tmp_path / f"b{name}").spacing == (3, 0.5, 0.5)
 
 
 def test_more_axes_than_we_know_are_told(tmp_path):

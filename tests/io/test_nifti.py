@@ -112,6 +112,26 @@ def test_affine_is_in_millimetres(tmp_path, code, factor):
     assert io.read(path).spacing == pytest.approx((4 * factor, 3 * factor, 2 * factor))
 
 
+@pytest.mark.parametrize(
+    ("sform", "shape", "sizes", "known"),
+    [
+        (0, (2, 3, 4), (0.5, 0.5, 0), False),
+        (0, (2, 3, 4), (0, 0.5, 2), False),
+        (0, (2, 3, 1), (0.5, 0.5, 0), True),
+        (0, (2, 3), (0.5, 0.5, 0), True),
+        (0, (2, 3, 4), (0.5, 0.5, 2), True),
+        (1, (2, 3, 4), (0.5, 0.5, 0), True),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_a_size_of_nothing_is_not_known(tmp_path, sform, shape, sizes, known, suffix):
+    path = save(tmp_path / f"a{suffix}", np.zeros(shape, np.uint8))
+    pixdim = np.ones(8, np.float32)
+    pixdim[1:4] = sizes
+    patched(patched(path, "pixdim", pixdim), "sform_code", sform)
+    assert io.read(path).has_spacing == known
+
+
 @pytest.mark.parametrize("codes", [(1, 0), (0, 1), (0, 0), (2, 1)])
 def test_affine_is_the_one_nibabel_picks(tmp_path, codes):
     image = nib.Nifti1Image(np.zeros((3, 4, 5), np.uint8), quaternion_affine())

@@ -70,6 +70,7 @@ def read(path: Path, axes: str | None = None) -> Volume:
         affine = np.array(image.affine, dtype=np.float64)
         header = image.header
         stored = _stored_notes(header)
+        sized = _is_sized(stream, header)
     affine[:3] *= _MILLIMETRES.get(int(header["xyzt_units"]) & 7, 1.0)
     data, found = _time_first(data, found)
     if stored:
@@ -83,6 +84,8 @@ def read(path: Path, axes: str | None = None) -> Volume:
     metadata = {"space_code": int(header["sform_code"]) or int(header["qform_code"]), **notes.metadata}
     if labels or (integers and notes.classes):
         metadata["labels"] = True
+    if not sized:
+        metadata["has_spacing"] = False
     exact = stored.affine if stored and _rounds_to(stored.affine, affine) else affine
     metadata["nifti"] = _geometry(header, affine)
     return Volume(checks.native(data), axes or found, exact, notes.classes if integers else (), metadata)
@@ -110,6 +113,18 @@ def save(volume: Volume, path: Path) -> None:
         image.header["intent_code"] = _LABEL_INTENT
     image.header.extensions.append(Nifti1Extension(_COMMENT, Notes.of(volume).to_text().encode()))
     image.to_filename(path)
+
+
+def _is_sized(stream: IO[bytes], header: nib.Nifti1Header) -> bool:
+    """Whether the affine is of sizes that the header states: nibabel takes a size of 0 for 1."""
+    if header["sform_code"] > 0:
+        return True
+    stream.seek(0)
+    raw = type(header).from_fileobj(stream, check=False)
+    lengths = np.array(raw.get_data_shape()[:3])
+    sizes = raw["pixdim"][1 : 1 + len(lengths)]
+    # the thickness of a single slice does not matter
+    return bool((sizes[lengths > 1] != 0).all())
 
 
 def _geometry(header: nib.Nifti1Header, affine: np.ndarray) -> dict[str, Any]:
