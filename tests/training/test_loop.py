@@ -180,9 +180,10 @@ def test_a_run_does_not_go_on_with_other_data(data, settings, tmp_path):
     state = torch.load(folder / "last.pt", weights_only=True)
     torch.save({key: value for key, value in state.items() if key != "data"}, folder / "last.pt")
     run(train_job(settings(), folder, root=data))  # of an earlier release
-    torch.save(state | {"data": {"files": 3}}, folder / "last.pt")
-    with pytest.raises(FileError, match="not a checkpoint of this run"):
-        run(train_job(settings(), folder, root=data))
+    for noted in ({"files": 3}, torch.zeros(1)):
+        torch.save(state | {"data": noted}, folder / "last.pt")
+        with pytest.raises(FileError, match="not a checkpoint of this run"):
+            run(train_job(settings(), folder, root=data))
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint"])

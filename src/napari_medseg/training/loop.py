@@ -366,7 +366,7 @@ class _Trainer:
         try:
             noted = models.read_checkpoint(self.last).get("data")
             before = self.data if noted is None else files.typed(changed.DataFiles, noted, LAST)
-        except (ModelError, SettingsError) as error:
+        except (ModelError, TypeError, ValueError, RecursionError) as error:
             raise self._unusable() from error
         changed.refuse_changes(self.run, before, self.data)
 
