@@ -156,7 +156,7 @@ def test_series_are_listed_so_that_a_person_can_choose(slice_file, tmp_path):
         "'scan 3' (4",
     )
     assert said.index(first) < said.index(second) < said.index("'short axis' (1 of 4 x 5 pixels, series 45, for ")
-    assert said.endswith("Open one file of the series you want.")
+    assert said.endswith("Open one file of the series you want, or move its files to a folder of their own.")
 
 
 def test_rescale_gives_output_values(slice_file):

@@ -150,7 +150,10 @@ def _series_in(folder: Path) -> list[Frame]:
             f"The folder '{folder.name}' holds no DICOM images.{hint} Choose the folder that holds the files."
         )
     if len(groups) > 1:
-        raise FileError(f"The folder '{folder.name}' holds {listed(groups)}. Open one file of the series you want.")
+        raise FileError(
+            f"The folder '{folder.name}' holds {listed(groups)}. "
+            "Open one file of the series you want, or move its files to a folder of their own."
+        )
     if groups[0][0].position is None and len({frame.path for frame in groups[0]}) > 1:
         raise FileError(
             f"The {len(groups[0])} images in '{folder.name}' have no position in space and cannot be stacked. "
