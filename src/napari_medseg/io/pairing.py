@@ -22,7 +22,7 @@ _LABEL = (
     r"contours?|manual|lesions?|roi"
 )
 _IMAGE = r"images?|imaging|img|im|scan|volume|vol|orig(?:inal)?|raw|input|data|training|test"
-_CHANNEL = r"t[12](?:ce|c|n|w|f|gd)?|flair|adc|dwi|swi|pdw?|ct|mri?|pet|\d{4}"  # BraTS, BIDS, nnU-Net
+_CHANNEL = r"t[12](?:ce|c|n|w|f|gd)?|flair|adc|dwi|swi|pdw?|ct|mri?|pet|0000"  # BraTS, BIDS, nnU-Net
 
 _LABEL_END = re.compile(rf"(?:^|[ _.\-]+)(?:{_LABEL})$|[ _.\-]+(?:{_LABEL})[ _.\-]?\d$")
 _LABEL_START = re.compile(rf"^(?:{_LABEL})(?:[ _.\-]+|(?=\d))")
