@@ -7,7 +7,7 @@ from napari_medseg import io, samples
 from napari_medseg.io.contributions import layer_tuple, volume_from_layer_data
 from napari_medseg.segmentation.inference import Part
 from napari_medseg.volume import LabelClass, Volume
-from napari_medseg.widgets.kit import layer_volumes
+from napari_medseg.widgets.kit import layer_volumes, saving
 
 pytestmark = pytest.mark.smoke
 
@@ -203,6 +203,22 @@ def test_new_labels_of_napari_have_the_place_of_their_image(viewer, change):
     step = np.subtract(drawn.data_to_world((0, 0, 0)), image.data_to_world((0, 0, 0)))[::-1]
     directions = OBLIQUE[:3, :3] / np.linalg.norm(OBLIQUE[:3, :3], axis=0)
     np.testing.assert_allclose(moved[:3, 3], volume.affine[:3, 3] + directions @ step, atol=1e-9)
+
+
+def test_labels_belong_to_the_image_that_they_lie_on(viewer):
+    def scan(affine, z):
+        data, options, _ = layer_tuple(Volume(np.zeros((z, 8, 9), np.uint8), "zyx", affine), "scan")
+        return viewer.add_image(data, **options)
+
+    oblique, upright = scan(OBLIQUE, 4), scan(np.diag([1.0, 2, 3, 1]), 5)
+    on_oblique = Labels(np.zeros((4, 8, 9), np.uint8), scale=oblique.scale, translate=oblique.translate)
+    assert saving.image_of(viewer, on_oblique) == (oblique, "zyx")
+    assert saving.image_of(viewer, on_oblique, (upright, "zyx")) == (oblique, "zyx")
+    elsewhere = Labels(np.zeros((2, 3, 3), np.uint8))
+    assert saving.image_of(viewer, elsewhere, (upright, "zyx")) == (upright, "zyx")
+    assert saving.image_of(viewer, elsewhere) is None, "two scans turned differently"
+    viewer.layers.remove(upright)
+    assert saving.image_of(viewer, elsewhere) == (oblique, "zyx")
 
 
 def test_labels_drawn_on_micrometres_have_micrometres(viewer):

@@ -62,6 +62,16 @@ def test_napari_opens_and_saves_with_geometry_and_classes(make_napari_viewer, tm
     assert again.classes == labels.classes
 
 
+def test_napari_saves_labels_drawn_by_hand_where_their_image_lies(make_napari_viewer, tmp_path):
+    affine = np.array([[1.2, -0.3, 0.5, -40], [0.4, 1.1, -0.2, 12], [-0.5, 0.3, 7.9, 33], [0, 0, 0, 1]])
+    viewer = make_napari_viewer()
+    path = io.write(Volume(np.ones((3, 8, 9), np.uint8), "zyx", affine), tmp_path / "a.nii.gz")
+    (image,) = viewer.open(str(path), plugin="napari-medseg")
+    drawn = viewer.add_labels(np.ones((3, 8, 9), np.uint8), scale=image.scale, translate=image.translate)
+    (saved,) = drawn.save(str(tmp_path / "b.nii.gz"), plugin="napari-medseg")
+    np.testing.assert_allclose(io.read(saved).affine, affine, atol=1e-6)
+
+
 def test_napari_opens_a_dicom_folder(make_napari_viewer):
     viewer = make_napari_viewer()
     (layer,) = viewer.open(str(samples.path("sunnybrook_sax_ED")), plugin="napari-medseg")

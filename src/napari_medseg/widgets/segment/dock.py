@@ -19,6 +19,7 @@ from ..kit.card import CardDialog
 from ..kit.controls import apply
 from ..kit.dock import Dock
 from ..kit.preferences import preferences
+from ..kit.saving import image_of
 from .form import SegmentForm, plan_text, result_text
 from .rows import ImageRows, ModelRows
 from .state import Facts, state
@@ -317,7 +318,9 @@ class SegmentWidget(Dock):
     def _ask_where_to_save(self) -> None:
         layer = self._save_target()
         with jobs.errors_shown():
-            volume = layer_volumes.labels_volume(layer, self.form.image.currentData(), self.form.axes.currentData())
+            image, axes = self.form.image.currentData(), self.form.axes.currentData()
+            pair = image_of(self._viewer, layer, (image, axes) if image is not None and axes else None)
+            volume = layer_volumes.labels_volume(layer, *(pair or (None, None)))
             suggested = str(layer_volumes.suggested_path(volume, layer.name))
             path, _ = QFileDialog.getSaveFileName(self, "Save labels", suggested, _FILTERS)
             if path:

@@ -1,0 +1,94 @@
+"""Save of napari for labels: what was drawn by hand lies in the patient where its image does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import napari
+import numpy as np
+from napari.layers import Image, Labels, Layer
+
+from ... import io
+from ...errors import VolumeError
+from ...io import contributions
+from ...io.places import Place
+from . import layer_volumes
+from .records import noted
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+Pair = tuple[Image, str]
+"""An image and its axes."""
+
+
+def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
+    """Save a labels layer with its geometry and classes, for napari.
+
+    Labels from napari's own *New labels* say nothing of the patient; the image that they were drawn on does.
+
+    Raises
+    ------
+    MedsegError
+        If it cannot be saved; an earlier file is then unchanged.
+    """
+    viewer = napari.current_viewer()
+    layer = next((layer for layer in viewer.layers if layer.data is data), None) if viewer else None
+    if viewer is None or not isinstance(layer, Labels):
+        return contributions.write_labels(path, data, meta)
+    pair = image_of(viewer, layer)
+    if pair is None:
+        return contributions.write_labels(path, data, meta)
+    return [str(io.write(layer_volumes.labels_volume(layer, *pair), path))]
+
+
+def image_of(viewer: ViewerModel, layer: Labels, chosen: Pair | None = None) -> Pair | None:
+    """The image that says where in the patient labels lie, with its axes.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+    layer : napari.layers.Labels
+    chosen : (napari.layers.Image, str), optional
+        Is preferred to others.
+
+    Returns
+    -------
+    (napari.layers.Image, str) or None
+        `chosen` or another image on which the labels lie voxel by voxel; else `chosen` or, if the images of the viewer
+        agree about its axes, one of them.
+    """
+    pairs = [chosen] if chosen else []
+    pairs += [found for found in map(_pair, viewer.layers) if found]
+    for pair in pairs:
+        if _lies_on(layer, *pair):
+            return pair
+    if chosen or not pairs:
+        return chosen
+    worlds = [_world(*pair) for pair in pairs]
+    agreed = all(np.allclose(worlds[0], world, atol=1e-4) for world in worlds)
+    return pairs[0] if agreed else None
+
+
+def _pair(layer: Layer) -> Pair | None:
+    """A layer and its axes, if it is an image that says something of the patient."""
+    if not isinstance(layer, Image) or layer.multiscale or not noted(layer).get("axes"):
+        return None
+    axes = next(iter(layer_volumes.axes_choices(layer)), None)
+    try:
+        layer_volumes.to_volume(layer, axes)
+    except VolumeError:
+        return None
+    return None if axes is None else (layer, axes)
+
+
+def _lies_on(layer: Labels, image: Image, axes: str) -> bool:
+    try:
+        return layer_volumes.lies_on(layer, image, axes)
+    except VolumeError:
+        return False
+
+
+def _world(image: Image, axes: str) -> np.ndarray:
+    volume = layer_volumes.to_volume(image, axes)
+    return Place.noted(volume.axes, volume.affine, volume.metadata).world
