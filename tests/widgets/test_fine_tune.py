@@ -459,6 +459,17 @@ def test_scrolling_on_does_not_keep_a_training_from_beginning(dock, prepared):
     d.finish(training().run)
 
 
+def test_training_takes_the_form_as_it_was_at_the_click(dock, prepared):
+    d = dock()
+    d.labels(z3=1)
+    name = d.form.name.text()
+    d.form.start.click()
+    d.form.name.setText("another")
+    d.wait(lambda: training().run is not None)
+    assert training().run.name == prepared[0][1].name == name
+    d.finish(training().run)
+
+
 def test_painting_and_deleting_layers_goes_on_meanwhile(dock, prepared):
     d = dock()
     layer = d.labels(z3=1)

@@ -71,7 +71,7 @@ class FineTuneWidget(Dock):
         form.browse.clicked.connect(self._browse)
         form.start.clicked.connect(self.start)
         form.stop.clicked.connect(self.stop)
-        form.resume.clicked.connect(lambda: self._begin(self._training.run))
+        form.resume.clicked.connect(lambda: self._begin(self._training.run, tied=self._tied()))
         form.difference.clicked.connect(lambda: self._queue.want("difference", self._start_difference))
         form.accept.clicked.connect(self._ask_to_accept)
         form.discard.clicked.connect(self._ask_to_discard)
@@ -207,15 +207,12 @@ class FineTuneWidget(Dock):
     # ---- train ----
 
     def start(self) -> None:
-        """Write the data of the run, then start the child."""
-        self._queue.want("prepare", self._start_prepare)
-
-    def _start_prepare(self) -> None:
+        """Take down what the form says now; write the data of the run, then start the child."""
         from . import work
 
         if self._sources.stale():  # scrolled or painted since; the look comes first
             self._queue.want("look", self._start_look)
-            self.start()
+            self._queue.want("prepare", self.start)
             return
         with jobs.errors_shown():
             if self._training.run is not None:
@@ -224,18 +221,22 @@ class FineTuneWidget(Dock):
             folder = runs_folder() / settings.name
             marked, source = self._sources.take(self._card())
             job = work.prepare_job(marked, source, settings, folder)
-            self.form.bar.setRange(0, 0)
-            self.form.status.say("Writing the data to learn from…")
+            begin = partial(self._begin, Run(folder), tied=self._tied())
+            self._queue.want("prepare", partial(self._start_prepare, job, begin))
 
-            def done(_: None) -> None:
-                self._begin(Run(folder))
+    def _start_prepare(self, job: Job[None], begin: Callable[[], None]) -> None:
+        self.form.bar.setRange(0, 0)
+        self.form.status.say("Writing the data to learn from…")
+        start = {"title": "Prepare", "on_done": lambda _: begin(), "on_error": self._failed}
+        self._queue.start("prepare", job, **start)
 
-            self._queue.start("prepare", job, title="Prepare", on_done=done, on_error=self._failed)
+    def _tied(self) -> bool:
+        return not self.form.go_on.isChecked()
 
-    def _begin(self, run: Run) -> None:
+    def _begin(self, run: Run, *, tied: bool) -> None:
         with jobs.errors_shown():
             self.comparison = None
-            self._training.begin(run, tied=not self.form.go_on.isChecked())
+            self._training.begin(run, tied=tied)
 
     def stop(self) -> None:
         """End the training with the best weights, or give up what is being written for it."""
