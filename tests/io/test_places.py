@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from napari.layers import Image, Labels, Layer
-from napari.layers.utils.stack_utils import stack_to_images
+from napari.layers.utils.stack_utils import images_to_stack, stack_to_images
 
 from napari_medseg import io
 from napari_medseg.errors import VolumeError
@@ -197,6 +197,11 @@ def test_a_size_set_by_hand_is_believed():
     assert of_layer(layer).spacing == pytest.approx((0.004, 0.0005, 0.0005))
     layer.scale = 1, 1, 1
     assert of_layer(layer).has_spacing and of_layer(layer).spacing == pytest.approx((0.001, 0.001, 0.001))
+
+
+def test_a_stack_of_split_slices_has_no_known_distance_any_more():
+    volume = of_layer(images_to_stack(stack_to_images(shown("zyx"), 0)))
+    assert volume.axes == "zyx" and volume.spacing[0] == pytest.approx(1) and not volume.has_spacing
 
 
 def test_units_of_one_axis_alone_say_no_size():

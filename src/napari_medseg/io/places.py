@@ -114,8 +114,11 @@ class Place:
         found[:3] = self.world @ found[:3]
         moved = np.abs(found - self.affine).max() > _TOLERANCE * self.sizes.min()
         place = replace(self, axes=axes, affine=found if moved else self.affine)
-        if known is None:  # a size that a person sets is believed
-            known = self.has_spacing or not np.allclose(place.sizes, self.sizes, rtol=_TOLERANCE)
+        if known is None:
+            resized = ~np.isclose(place.sizes, self.sizes, rtol=_TOLERANCE)
+            # a size that a person sets is believed; one of 1 without a unit is what napari puts in place of a lost one
+            lost = resized & np.isclose(place.sizes, 1, rtol=_TOLERANCE)
+            known = not lost.any() if self.has_spacing else bool(resized.any())
         return replace(place, has_spacing=known)
 
 
@@ -156,7 +159,7 @@ def why_no_axes(ndim: int, meta: Mapping[str, Any]) -> str:
     units = ", ".join(map(str, meta.get("units") or ()))
     return (
         f"The axes of the layer are labelled {labels} in units of {units}; expected the order time, channel, slice, "
-        "row, column (t, c, z, y, x). Reorder the axes of its array and open that as a layer of its own."
+        "row, column (t, c, z, y, x). Correct its labels and units, or reorder its array."
     )
 
 
