@@ -8,6 +8,7 @@ from napari.layers import Image
 
 from napari_medseg.errors import MedsegError
 from napari_medseg.progress import run
+from napari_medseg.widgets.kit.layer_volumes import to_volume
 from napari_medseg.widgets.reconstruct.scans import facts, layer_job, mask_job, mask_text, open_job
 
 MRI = Path(__file__).parents[1] / "reference" / "mri"
@@ -59,3 +60,13 @@ def test_image_is_simulated_whole():
     assert mask_text(whole) == "All 32 columns measured"
     half = run(mask_job(scan, None, np.arange(32) % 2 == 0))
     assert mask_text(half).startswith("16 of 32 columns") and mask_text(half).endswith("effective acceleration 2.00x")
+
+
+@pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")
+@pytest.mark.parametrize("place", [{"scale": (4, 1, -1)}, {"rotate": (10, 20, 30)}, {"shear": (0, 0.1, 0.2)}])
+def test_images_of_a_turned_layer_lie_on_it(place):
+    image = Image(np.ones((2, 20, 24), np.float32), name="scan", **place)
+    data, options = run(layer_job(image)).layer(np.zeros((2, 20, 24), np.float32), "result", {"simulated": True})
+    made = Image(data, **options)
+    np.testing.assert_allclose(made.data_to_world((1, 5, 6)), image.data_to_world((1, 5, 6)))
+    np.testing.assert_allclose(to_volume(made, "zyx").affine, to_volume(image, "zyx").affine, atol=1e-12)
