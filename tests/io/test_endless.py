@@ -12,11 +12,11 @@ import pydicom
 import pytest
 import tifffile
 from pydicom.encaps import encapsulate
-from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless
+from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless
 
 from napari_medseg.errors import FileError
 from napari_medseg.files import read_json
-from napari_medseg.io import dicom_frames, read, tiff_pages
+from napari_medseg.io import dicom_declared, dicom_frames, read, tiff_pages
 from napari_medseg.io.codestreams import declared_size
 from napari_medseg.io.contributions import get_reader
 from napari_medseg.io.kspace import is_kspace, read_kspace
@@ -291,3 +291,14 @@ def test_arrays_larger_than_their_file_are_refused(tmp_path):
         read_kspace(path)
     with pytest.raises(FileError, match="cut short"):
         npz_arrays(path, {"kspace"})
+
+
+def test_a_deflated_file_is_unpacked_only_if_there_is_room(slice_file, monkeypatch):
+    path = slice_file("a.dcm", Rows=64, Columns=64, PixelData=bytes(2 * 64 * 64))
+    dataset = pydicom.dcmread(path)
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    dataset.save_as(path)
+    assert path.stat().st_size < 4096 and read(path).data.shape == (64, 64)
+    monkeypatch.setattr(dicom_declared, "free_bytes", lambda: 8192)
+    with pytest.raises(FileError, match="would unpack to more"):
+        read(path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterable
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -17,6 +19,7 @@ from .dicom_frames import Frame, decode, frames_of, scaled, without_image
 from .dicom_series import SAME_DIRECTION, fit, groups_of, listed
 from .pairing import listing, names
 
+_RESULT_BYTES, _STORED_BYTES = 4, 2  # per value
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _SAME_POSITION = 0.01  # of a pixel
 _ROUNDED_TO = (0.1, 0.01, 0.001)  # mm
@@ -316,7 +319,10 @@ def _pixels(path: Path, stack: list[list[Frame]]) -> np.ndarray:
     """Output values of all frames, shape (t, z, y, x) or (t, z, y, x, 3)."""
     places = {id(frame): (t, z) for t, slices in enumerate(stack) for z, frame in enumerate(slices)}
     frames = sorted((frame for slices in stack for frame in slices), key=lambda frame: (frame.path, frame.index))
-    checks.check_size(path, (len(stack), len(stack[0]), *frames[0].shape), 4)
+    # besides the result there are the stored values of one file
+    most = max(Counter(frame.path for frame in frames).values())
+    taken = _RESULT_BYTES + math.ceil(_STORED_BYTES * most / len(frames))
+    checks.check_size(path, (len(stack), len(stack[0]), *frames[0].shape), 1, taken)
     out: np.ndarray | None = None
     for file, group in groupby(frames, key=lambda frame: frame.path):
         images = decode(file, frames[0].shape)

@@ -12,24 +12,25 @@ from typing import Any
 
 import numpy as np
 import pydicom
-from pydicom.encaps import generate_frames
 from pydicom.errors import BytesLengthException
 from pydicom.pixels import apply_color_lut, apply_modality_lut
-from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from ..errors import FileError
 from . import checks
-from .codestreams import declared_size
 from .dicom_contrast import AXES, KINDS, Value, found_in
+from .dicom_declared import check_compressed, check_count, check_deflated, check_layout
 from .dicom_jpeg import plugins
 
 # what pydicom raises on damaged files, found by damaging some
 _ERRORS = (AttributeError, BytesLengthException, LookupError, RuntimeError, StopIteration, TypeError)
 _NO_IMAGES = {"SEG", "RTDOSE"}  # modalities whose pixels are not grey values
 _TIMES = {0x00181063, 0x00181065}  # FrameTime, FrameTimeVector
-_MOST_FRAMES = 100_000
-_FEWEST_BYTES = 1  # of a compressed frame
-_PLAIN = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
 _AXIAL = np.eye(3)[:2]
 
 
@@ -117,10 +118,10 @@ def frames_of(path: Path) -> list[Frame]:
                 raise ValueError("it ends before its image")
             return []
         count = int(header.get("NumberOfFrames") or 1)
-        _check_layout(path, header, count)
+        check_layout(path, header, count)
         shape = (int(header.Rows), int(header.Columns), int(header.get("SamplesPerPixel") or 1))
         checks.check_size(path, (count, *shape), max(int(header.BitsAllocated) // 8, 1))
-        _check_count(path, header, count)
+        check_count(path, header, count)
         shared = list(header.get("SharedFunctionalGroupsSequence") or [])
         frames = list(header.get("PerFrameFunctionalGroupsSequence") or [])
         if count > 1 and not frames and not _in_time(header):
@@ -138,47 +139,9 @@ def _later(first: Frame, index: int) -> Frame:
     return replace(first, index=index, order=(*first.order[:-1], index))
 
 
-def _check_count(path: Path, header: pydicom.Dataset, count: int) -> None:
-    """Refuse more frames than the file can hold, and more than can be sorted."""
-    halved = header.get("PhotometricInterpretation") == "YBR_FULL_422"
-    samples = 2 if halved else int(header.get("SamplesPerPixel") or 1)
-    bits = count * int(header.Rows) * int(header.Columns) * samples * int(header.BitsAllocated)
-    if header.file_meta.TransferSyntaxUID not in _PLAIN:
-        bits = 8 * count * _FEWEST_BYTES
-    if bits > 8 * path.stat().st_size:
-        raise ValueError(f"it declares {count} frames, more than it has bytes for")
-    if count > _MOST_FRAMES:
-        raise FileError(
-            f"'{path.name}' holds {count} frames; at most {_MOST_FRAMES} are read. Export it in several parts."
-        )
-
-
-def _check_layout(path: Path, header: pydicom.Dataset, count: int) -> None:
-    """Refuse frames that are parts of a picture, and pictures that are made of slices."""
-    if "MOSAIC" in (header.get("ImageType") or []):
-        raise FileError(
-            f"'{path.name}' is a Siemens mosaic: one picture with all slices of a volume next to each other. "
-            "Convert it with dcm2niix and open the NIfTI file."
-        )
-    whole = header.get("TotalPixelMatrixRows"), header.get("TotalPixelMatrixColumns")
-    if any(whole) and (count > 1 or whole != (header.Rows, header.Columns)):
-        raise FileError(
-            f"'{path.name}' is a slide in {count} tiles of {header.Rows} x {header.Columns} pixels, not a series of "
-            "slices. Export the part that you want as TIFF, for example with QuPath."
-        )
-    groups = [
-        *(header.get("PerFrameFunctionalGroupsSequence") or [])[:1],
-        *(header.get("SharedFunctionalGroupsSequence") or []),
-    ]
-    if count > 1 and any("PlanePositionVolumeSequence" in group for group in groups):
-        raise FileError(
-            f"'{path.name}' is an ultrasound volume with places relative to the probe, which are not supported. "
-            "Export it as NIfTI or as a classic DICOM series."
-        )
-
-
 def _opened(path: Path, stop_before_pixels: bool = False) -> pydicom.Dataset:
     """A file, also one without the preamble, which does not say how it is encoded."""
+    check_deflated(path)
     dataset = pydicom.dcmread(path, stop_before_pixels=stop_before_pixels, force=True)
     if "TransferSyntaxUID" not in dataset.file_meta:
         implicit, little = dataset.original_encoding
@@ -363,22 +326,8 @@ def _turn_palettes(dataset: pydicom.Dataset) -> None:
             setattr(dataset, f"{colour}PaletteColorLookupTableData", words.tobytes())
 
 
-def _check_declared(dataset: pydicom.Dataset) -> None:
-    """Refuse compressed frames that are larger than the file says: unpacking would take what they declare."""
-    if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
-        return
-    offsets = None
-    if "ExtendedOffsetTable" in dataset:
-        offsets = dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths
-    count = int(dataset.get("NumberOfFrames") or 1)
-    for frame in generate_frames(dataset.PixelData, number_of_frames=count, extended_offsets=offsets):
-        rows, columns = declared_size(frame) or (0, 0)
-        if rows > dataset.Rows or columns > dataset.Columns:
-            raise ValueError(f"a frame of {rows} x {columns} pixels is said to have {dataset.Rows} x {dataset.Columns}")
-
-
 def _unpacked(path: Path, dataset: pydicom.Dataset) -> np.ndarray:
-    _check_declared(dataset)
+    check_compressed(dataset)
     for plugin in plugins(dataset):
         dataset.pixel_array_options(decoding_plugin=plugin)
         with suppress(RuntimeError):

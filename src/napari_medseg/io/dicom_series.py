@@ -63,7 +63,9 @@ def fit(a: Frame, b: Frame) -> bool:
 def _alike(a: Frame, b: Frame) -> bool:
     """Whether two images are of one series, matrix and orientation."""
     same_kind = (a.series.uid, a.shape, a.position is None) == (b.series.uid, b.shape, b.position is None)
-    same_direction = np.allclose(a.directions, b.directions, rtol=0, atol=SAME_DIRECTION)
+    # frames of one description share it
+    one = a.directions is b.directions
+    same_direction = one or np.allclose(a.directions, b.directions, rtol=0, atol=SAME_DIRECTION)
     return same_kind and same_direction and _same_spacing(a.spacing, b.spacing)
 
 
