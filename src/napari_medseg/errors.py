@@ -8,8 +8,8 @@ import unicodedata
 
 _UNSEEN = ("Cc", "Cs", "Zl", "Zp")  # control characters, halves of letters, ends of lines and paragraphs
 _TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
-_LONGEST = 2000  # characters of a sentence
-_END = 300  # characters at the end of a sentence that say what to do
+_LONGEST = 900  # characters of a sentence
+_END = 200  # characters at the end of a sentence that say what to do
 
 
 class MedsegError(Exception):
