@@ -4,7 +4,7 @@ import pytest
 from napari_medseg import metrics
 from napari_medseg.cli import terminal
 from napari_medseg.errors import VolumeError
-from napari_medseg.label_values import whole_labels
+from napari_medseg.label_values import number_objects, whole_labels
 from napari_medseg.volume import LabelClass, Volume
 
 
@@ -319,3 +319,12 @@ def test_jpeg_noise_is_told_from_numbers():
         whole_labels(noisy)
     for numbers in (mask, np.arange(256), np.append(np.arange(21), 255), np.arange(230) % 3 * 127):
         assert whole_labels(numbers.astype(np.uint8)).dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [([1, 2, 3, 4, 5], True), ([7, 3, 1, 9, 6], True), ([1, 2, 1, 2, 2], False), ([1, 1, 1, 1, 255], False)],
+)
+def test_numbers_of_objects_are_told_from_classes(numbers, expected):
+    assert number_objects(squares(numbers).data) is expected
+    assert number_objects(np.stack([squares(numbers).data] * 2)) is expected

@@ -78,12 +78,17 @@ def _varies(plane: np.ndarray) -> bool:
     return bool(len(colours)) and bool((colours != colours[0]).any())
 
 
-def _as_labels(plane: np.ndarray) -> str:
-    """A sentence on a slice whose few whole numbers are those of a mask or of classes."""
-    if plane.ndim > 2 or plane.dtype.kind not in "biu":
-        return ""
+def like_labels(plane: np.ndarray) -> bool:
+    """Whether the values of a slice (y, x) are few whole numbers, those of a mask or of classes."""
+    if plane.dtype.kind not in "biu":
+        return False
     values = np.unique(plane).tolist()
     in_a_row = values == list(range(len(values))) and len(values) <= _FEW
-    if not in_a_row and values != [0, 255]:
+    return len(values) > 1 and (in_a_row or values == [0, 255])
+
+
+def _as_labels(plane: np.ndarray) -> str:
+    if plane.ndim > 2 or not like_labels(plane):
         return ""
+    values = np.unique(plane).tolist()
     return f"The image holds only the values {', '.join(map(str, values))}: it seems to be a label image, not a scan."

@@ -1,4 +1,4 @@
-"""What counts as labels: whole numbers from 0 up; asked of every mask that is compared or learnt from."""
+"""What counts as labels, and whether they number objects; asked of every mask that is compared or learnt from."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ _LARGEST = 2**53  # float64 holds every whole number up to here
 _NEAR = 32  # how far the noise of a JPEG takes values from 0 and 255
 _NOISY = 0.8  # share of the values other than 0 that lie near 0 or 255
 _BRIGHT = 0.1  # share of them that is the mask itself
+_SEVERAL = 3  # numbers, to be those of objects
+_GAPS = 2  # times as many numbers as there are objects: some were erased
+_STROKES = 2  # regions that a person may have painted with a number that was there
+_STRAY = 0.1  # share of regions that fell apart
 _FEW = 8  # values that a mask with further classes may hold
 
 
@@ -44,6 +48,35 @@ def whole_labels(data: np.ndarray, name: str = "This") -> np.ndarray:
     if data.dtype.kind == "f":
         return data.astype(np.int64)
     return data
+
+
+def count_regions(plane: np.ndarray) -> int:
+    """Number of connected regions of equal labels other than 0 in a slice (y, x); corners connect."""
+    from skimage.measure import label
+
+    return int(label(plane, background=0, connectivity=2).max(initial=0))
+
+
+def are_whole(numbers: int, regions: int) -> bool:
+    """Whether so many numbers in so many connected regions can count objects: each is one region, but for strokes."""
+    return regions <= numbers + max(_STROKES, _STRAY * numbers)
+
+
+def number_objects(labels: np.ndarray) -> bool:
+    """Whether labels (..., y, x) seem to count objects one by one rather than to name classes.
+
+    They do if there are several, hardly any number is left out, and each is one connected region of a slice.
+    """
+    found = np.unique(labels)
+    found = found[found > 0]
+    if len(found) < _SEVERAL or found[-1] > _GAPS * len(found):
+        return False
+    numbers = 0
+    regions = 0
+    for plane in labels.reshape(-1, *labels.shape[-2:]):
+        numbers += int(np.count_nonzero(np.unique(plane)))
+        regions += count_regions(plane)
+    return are_whole(numbers, regions)
 
 
 def _problem(data: np.ndarray) -> tuple[str, str] | None:

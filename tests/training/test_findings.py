@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from napari_medseg import io
+from napari_medseg.errors import SettingsError
 from napari_medseg.preprocess import Preprocess
+from napari_medseg.training.data.dataset import class_numbers
 from napari_medseg.training.data.findings import findings, inspect, report
 from napari_medseg.training.data.reading import entries
 from napari_medseg.training.data.sources import Entry, Source
@@ -115,3 +117,20 @@ def test_a_data_set_is_read_once_and_grids_are_compared(tmp_path):
 def test_images_without_classes_are_only_counted():
     counts, warnings = said([entry()], classes=())
     assert (counts, warnings) == (["train: 1 case, 3 slices."], [])
+
+
+def test_numbered_objects_of_one_class_are_said_and_no_warning():
+    numbers = np.zeros((1, 24, 24), np.uint16)
+    for number in range(9):
+        y, x = divmod(number, 3)
+        numbers[0, 8 * y : 8 * y + 5, 8 * x : 8 * x + 5] = number + 1
+    counts, warnings = said([entry(shape=(1, 24, 24), labels=numbers)], classes=ONE)
+    assert not warnings and "all count as 'liver': they number objects one by one." in counts[-1]
+    with pytest.raises(SettingsError, match="name a single class"):
+        class_numbers(entry(shape=(1, 24, 24), labels=numbers), classes=2)
+
+
+def test_label_images_in_place_of_scans_are_named():
+    image = np.arange(64).reshape(1, 8, 8) % 3
+    _, warnings = said([entry(shape=(1, 8, 8), image=image.astype(np.uint8))])
+    assert any("Values of a label image, not of a scan, in 1 slice of train" in text for text in warnings)

@@ -274,3 +274,15 @@ def test_what_is_not_a_mask_is_refused(annotation, tmp_path):
     spoilt = replace(given, labels=replace(given.labels, data=probabilities))
     with pytest.raises(MedsegError, match="as probabilities are"):
         prepare([spoilt], SETTINGS, tmp_path / "run")
+
+
+def test_numbered_objects_are_the_only_class(annotation, tmp_path):
+    given = annotation((0, 1))
+    numbers = np.zeros_like(given.labels.data, np.uint16)
+    for number in range(40):
+        y, x = divmod(number, 8)
+        numbers[:2, 6 * y : 6 * y + 4, 4 * x : 4 * x + 3] = number + 1
+    recipe = prepare([replace(given, labels=replace(given.labels, data=numbers))], SETTINGS, tmp_path / "run")
+    learnt = slices(recipe, recipe.val, tmp_path / "run")
+    assert {value for sample in learnt for value in sample.labels.unique().tolist()} <= {0, 1, 255}
+    np.testing.assert_array_equal(learnt[0].labels.numpy() == 1, numbers[0] > 0)

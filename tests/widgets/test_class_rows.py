@@ -11,9 +11,13 @@ from napari_medseg.widgets.fine_tune.class_rows import (
     ClassRow,
     Painted,
     class_rows,
+    count_objects,
     dataset_rows,
     final_classes,
     folder_classes,
+    labels_text,
+    numbered_text,
+    object_name,
     plan_text,
 )
 from napari_medseg.widgets.fine_tune.slices import parse_slices, slices_text
@@ -107,3 +111,40 @@ def test_classes_of_a_folder_without_names_are_those_of_the_model():
     assert folder_classes(Survey((one, two), named=False), nuclei) == nuclei.classes, "numbers of objects"
     assert folder_classes(Survey((one,)), heart) == (one,), "a name is kept"
     assert folder_classes(Survey((one,), named=False), None) == (one,) and folder_classes(None, heart) == ()
+
+
+NUCLEI = SimpleNamespace(classes=(LabelClass(1, "nucleus", "#e64b35"),), objects=True)
+HEART = SimpleNamespace(classes=(LabelClass(1, "cavity", "#e64b35"), LabelClass(2, "wall", "#00a087")), objects=False)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "regions", "card", "expected"),
+    [
+        (5, 5, NUCLEI, True),
+        (5, 6, NUCLEI, True),  # painted upon
+        (2, 2, NUCLEI, False),  # the class of the model and a new one
+        (3, 40, NUCLEI, False),
+        (5, 5, HEART, False),
+        (300, 310, HEART, True),
+        (300, 310, None, True),
+        (14, 90, None, False),
+    ],
+)
+def test_numbers_of_objects_are_told_from_classes(numbers, regions, card, expected):
+    assert count_objects(numbers, numbers, regions, card) == expected
+
+
+def test_numbered_objects_are_one_row_with_a_short_text():
+    (row,) = class_rows([Painted(1, object_name(NUCLEI), "#1", tuple(range(2, 3001)))], NUCLEI, {}, ())
+    assert row.name == "nucleus" and row.known and len(row.labels) == 3000
+    assert labels_text(row.labels) == "1-3000" and labels_text(range(1, 99, 2)) == "49 numbers"
+    assert object_name(HEART) == object_name(None) == "object"
+    note = numbered_text("drawn", 3000, "nucleus")
+    assert "3000 labels of 'drawn' number objects" in plan_text([row], 2, (), (), [note]) and "Untick" in note
+
+
+def test_more_classes_than_a_model_can_learn_are_refused():
+    many = [Painted(number, f"class {number}", "#111111") for number in range(1, 256)]
+    with pytest.raises(SettingsError, match="at most 254 classes"):
+        final_classes(class_rows(many, None, {}, ()))
+    assert len(final_classes(class_rows(many[1:], None, {}, ()))) == 254

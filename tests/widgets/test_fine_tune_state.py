@@ -39,6 +39,13 @@ def decided(job="", **changes):
 # ---- before a training ----
 
 
+def test_numbered_objects_can_be_classes_if_there_are_any():
+    assert not state(READY).one_class
+    numbered = LayerFacts(numbered=True)
+    assert state(replace(READY, layers=numbered)).one_class
+    assert not state(replace(READY, layers=numbered, folder=FolderFacts())).one_class
+
+
 def test_training_can_be_started():
     found = state(READY)
     assert usable(found) == {"card", "reviewed", "start", "save"} and not found.hint and not why_not(READY)

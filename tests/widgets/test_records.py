@@ -10,12 +10,20 @@ from napari.layers import Layer
 from napari.layers._source import layer_source
 
 from napari_medseg import io
-from napari_medseg.io.contributions import get_reader, layer_tuple
+from napari_medseg.io.contributions import KEY, get_reader, layer_tuple
 from napari_medseg.progress import run
 from napari_medseg.record import Record, UsedModel
 from napari_medseg.segmentation.inference import Part
 from napari_medseg.volume import LabelClass, Volume
-from napari_medseg.widgets.fine_tune.data import Reviews, look_job
+from napari_medseg.widgets.fine_tune.data import (
+    Remarks,
+    Reviews,
+    are_objects,
+    layers_job,
+    look_job,
+    mark,
+    painted_labels,
+)
 from napari_medseg.widgets.kit import layer_volumes
 from napari_medseg.widgets.kit.painting import painting_of
 from napari_medseg.widgets.kit.records import is_made_by_model, put_record, record_of, say_reviewed
@@ -145,3 +153,58 @@ def test_every_viewer_has_one_listener_which_ends_with_it():
     del viewer
     gc.collect()
     assert same and seen() is None
+
+
+# ---- labels that number objects ----
+
+
+def dots(count, size=48):
+    """So many squares, numbered one by one."""
+    data = np.zeros((size, size), np.uint32)
+    for number in range(count):
+        y, x = divmod(number, size // 4)
+        data[4 * y : 4 * y + 3, 4 * x : 4 * x + 3] = number + 1
+    return data
+
+
+def looked_at(layer):
+    reviews = Reviews()
+    reviews.saw(layer, run(look_job(layer.data, reviews.look(layer))))
+    return reviews
+
+
+def test_numbered_objects_are_one_class_and_become_its_number(viewer):
+    layer = viewer.add_labels(dots(100))
+    reviews = looked_at(layer)
+    assert are_objects(layer, reviews, None)
+    (painted,) = painted_labels([layer], reviews, None, [layer])
+    assert painted.name == "object" and painted.label == 1 and painted.more == tuple(range(2, 101))
+    image = viewer.add_image(np.random.default_rng(0).random((48, 48)))
+    marked = mark(layer, image, "yx", reviews, dict.fromkeys(range(1, 101), 1))
+    np.testing.assert_array_equal(marked.translated(), layer.data > 0)
+
+
+def test_labels_with_names_or_several_regions_are_classes(viewer):
+    named = viewer.add_labels(dots(20), metadata={KEY: {"classes": CLASSES}})
+    assert not are_objects(named, looked_at(named), None)
+    scattered = viewer.add_labels(dots(100) % 20)
+    assert not are_objects(scattered, looked_at(scattered), None)
+    assert len(painted_labels([scattered], looked_at(scattered), None)) == 19
+
+
+def test_split_objects_of_a_run_are_objects_however_few(viewer):
+    layer = viewer.add_labels(dots(2))
+    put_record(layer, Record("segment", settings={"split_objects": True}, reviewed=(0,)))
+    assert are_objects(layer, looked_at(layer), None)
+
+
+def test_images_without_anything_to_see_are_named_before_fine_tuning(viewer):
+    image = viewer.add_image(np.full((3, 8, 8), np.nan), name="scan")
+    remarks = Remarks()
+    assert remarks.is_stale(image) and remarks.of(image) == ""
+    remarks.saw(run(layers_job([], [(image, image.data)])).remarks)
+    assert not remarks.is_stale(image) and "⚠ scan: No value of the image" in remarks.of(image)
+    image.data = np.random.default_rng(0).random((3, 8, 8))
+    assert remarks.is_stale(image)
+    remarks.saw(run(layers_job([], [(image, image.data)])).remarks)
+    assert remarks.of(image) == ""

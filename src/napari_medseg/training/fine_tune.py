@@ -13,7 +13,7 @@ import torch
 
 from .. import files, io, models
 from ..errors import FileError, SettingsError, VolumeError
-from ..label_values import whole_labels
+from ..label_values import number_objects, whole_labels
 from ..models.library import check_new_name
 from ..volume import LabelClass, Volume
 from .augment import AugmentSettings
@@ -207,8 +207,7 @@ def prepare(annotations: Sequence[Annotation], settings: FineTuneSettings, folde
     if not any(annotation.reviewed for annotation in annotations):
         raise SettingsError("No slice is marked as reviewed, so there is nothing to learn from. Mark the right ones.")
     recipe = _recipe(settings)
-    for annotation in annotations:
-        _check(annotation, settings)
+    annotations = [_checked(annotation, settings) for annotation in annotations]
     places = [(number, z) for number, annotation in enumerate(annotations) for z in sorted(set(annotation.reviewed))]
     apart = set(places[_EVERY // 2 :: _EVERY] or places[1:2])
     images = [
@@ -285,20 +284,25 @@ def _written(recipe: TrainSettings, folder: Path) -> TrainSettings:
     return recipe
 
 
-def _check(annotation: Annotation, settings: FineTuneSettings) -> None:
-    labels, count = annotation.labels, 1 if annotation.labels.axes == "yx" else len(annotation.labels.data)
+def _checked(annotation: Annotation, settings: FineTuneSettings) -> Annotation:
+    """The annotation, in which numbered objects have become the class to learn if there is only one."""
+    name, labels = annotation.name, annotation.labels
+    count = 1 if labels.axes == "yx" else len(labels.data)
     if beyond := [z for z in annotation.reviewed if not 0 <= z < count]:
-        raise SettingsError(
-            f"'{annotation.name}' has {count} slices, 0 to {count - 1}; slice {beyond[0]} cannot be reviewed."
-        )
-    whole_labels(np.asarray(labels.data), f"The mask of '{annotation.name}'")
+        raise SettingsError(f"'{name}' has {count} slices, 0 to {count - 1}; slice {beyond[0]} cannot be reviewed.")
+    data = whole_labels(np.asarray(labels.data), f"The mask of '{name}'")
+    ignored = data == settings.ignore
+    if len(settings.classes) == 1 and number_objects(np.where(ignored, 0, data)):
+        _log.info("The labels of '%s' number objects: all are '%s'.", name, settings.classes[0].name)
+        data = np.where(ignored, data, data > 0)
+        labels = replace(labels, data=data)
     known = {0, settings.ignore, *(row.id for row in settings.classes)}
-    if unknown := sorted(set(np.unique(labels.data).tolist()) - known):
+    if unknown := sorted(set(np.unique(data).tolist()) - known):
         raise VolumeError(
-            f"'{annotation.name}' holds the labels {', '.join(map(str, unknown[:5]))}, which do not belong to any "
-            "class. "
+            f"'{name}' holds the labels {', '.join(map(str, unknown[:5]))}, which do not belong to any class. "
             "Add them to the classes, or erase them."
         )
+    return replace(annotation, labels=labels)
 
 
 def _recipe(settings: FineTuneSettings) -> TrainSettings:

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from ...errors import SettingsError
 from ...io.checks import check_size
+from ...label_values import number_objects
 from ...preprocess import Preprocess, neighbours
 from .reading import entries
 from .sources import Entry, Source
@@ -169,12 +170,15 @@ def class_numbers(entry: Entry, classes: int) -> np.ndarray:
         If there are several classes and a label belongs to none of them.
     """
     ignored = entry.ignored()
-    if classes > 1 and (unknown := np.setdiff1d(entry.labels[~ignored], np.arange(classes + 1))).size:
+    labels = np.where(ignored, 0, entry.labels)
+    if classes > 1 and (unknown := np.setdiff1d(labels, np.arange(classes + 1))).size:
+        advice = "Renumber the labels, add the classes to the settings, or name the label to ignore."
+        if number_objects(labels):
+            advice = "They seem to number objects one by one: name a single class, and all of them count as it."
         raise SettingsError(
             f"Case '{entry.case}' has the labels {', '.join(map(str, unknown[:5]))}, but the classes are 0 to "
-            f"{classes}. Renumber the labels, add the classes to the settings, or name the label to ignore."
+            f"{classes}. {advice}"
         )
-    labels = np.where(ignored, 0, entry.labels)
     numbers = (labels > 0 if classes == 1 else labels).astype(np.uint8)
     numbers[ignored] = IGNORE
     return numbers

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ...image_values import like_labels
+from ...label_values import number_objects
 from ...preprocess import Preprocess
 from ...volume import LabelClass
 from .reading import entries
@@ -17,6 +19,13 @@ from .sources import Entry, Source
 
 _NAMED = 4  # cases that are named one by one
 _APART = 2.0  # voxel sizes that differ more are worth a sentence
+
+
+_STRANGE = (
+    ("not_finite", "Values that are not finite"),
+    ("constant", "A single grey value"),
+    ("label_like", "Values of a label image, not of a scan,"),
+)
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,10 @@ class Facts:
     remarks : tuple of str
     divided : bool
         See `Entry`.
+    objects : bool
+        Whether the labels seem to number objects one by one.
+    label_like : int
+        Slices that hold a few whole numbers only, as label images do.
     """
 
     split: str
@@ -72,6 +85,8 @@ class Facts:
     digest: bytes
     remarks: tuple[str, ...]
     divided: bool
+    objects: bool = False
+    label_like: int = 0
 
 
 def inspect(entry: Entry, split: str) -> Facts:
@@ -101,6 +116,8 @@ def inspect(entry: Entry, split: str) -> Facts:
         digest=b"" if constant == len(slices) else digest,
         remarks=entry.remarks,
         divided=entry.divided,
+        objects=number_objects(np.where(ignored, 0, labels)),
+        label_like=0 if colours else sum(map(like_labels, slices)),
     )
 
 
@@ -175,7 +192,7 @@ def _content(split: str, facts: list[Facts], labelled: bool) -> str:
 
 def _images(split: str, facts: list[Facts]) -> list[Finding]:
     found = []
-    for name, meaning in (("not_finite", "Values that are not finite"), ("constant", "A single grey value")):
+    for name, meaning in _STRANGE:
         if part := [f for f in facts if getattr(f, name)]:
             count = sum(getattr(f, name) for f in part)
             found.append(f"{meaning} in {_count(count, 'slice')} of {split} ({_cases(part)}).")
@@ -191,9 +208,11 @@ def _labels(split: str, facts: list[Facts], classes: Sequence[LabelClass]) -> li
     values = frozenset().union(*(f.values for f in facts if not f.numbered))
     if len(classes) == 1:
         found = [] if any(f.values for f in facts) else [_never(split, classes[0])]
-        if len(values) > 1:
-            text = f"The labels {_listed(values)} of {split} all count as '{classes[0].name}'. "
-            found.append(Finding(f"{text}If one of them means 'not known', name it in 'ignore'.", warning=True))
+        text = f"The labels {_listed(values)} of {split} all count as '{classes[0].name}'"
+        if len(values) > 1 and all(f.objects for f in facts if len(f.values) > 1):
+            found.append(Finding(f"{text}: they number objects one by one."))
+        elif len(values) > 1:
+            found.append(Finding(f"{text}. If one of them means 'not known', name it in 'ignore'.", warning=True))
         return found
     found = [_never(split, row) for row in classes if row.id not in values]
     known = {row.id for row in classes}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ...errors import SettingsError
+from ...label_values import are_whole
 from ...volume import LabelClass
 from .slices import slices_text
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from ...training.data.survey import Survey
 
 _EVERY = 5  # reviewed slice is held back
+_MANY_NUMBERS = 10  # more of them without names count objects
+_OBJECTS = 2  # more of them do, where the model finds objects of one class
+_LONG = 24  # characters that a cell may take
+_MOST = 254  # classes that fit into 8 bits next to the background and what is ignored
 
 
 @dataclass(frozen=True)
@@ -49,11 +54,39 @@ class ClassRow:
 
 @dataclass(frozen=True)
 class Painted:
-    """A label on reviewed slices of a layer, and the name and colour that it has there."""
+    """A label on reviewed slices of a layer, and the name and colour that it has there.
+
+    Labels that number objects are one class: those after the first are in `more`.
+    """
 
     label: int
     name: str
     colour: str
+    more: tuple[int, ...] = ()
+
+
+def count_objects(numbers: int, shown: int, regions: int, card: ModelCard | None) -> bool:
+    """Whether labels without names count objects one by one, which are all of one class.
+
+    Parameters
+    ----------
+    numbers : int
+        Different labels on reviewed slices.
+    shown, regions : int
+        Labels, and connected regions of equal labels, slice by slice.
+    card : ModelCard, optional
+        Of the model to begin with.
+    """
+    known = len(card.classes) if card else 0
+    fewest = _OBJECTS if card is not None and card.objects and known == 1 else _MANY_NUMBERS
+    return numbers > max(fewest, known) and are_whole(shown, regions)
+
+
+def object_name(card: ModelCard | None) -> str:
+    """What objects are called that are numbered one by one."""
+    if card is not None and len(card.classes) == 1:
+        return card.classes[0].name
+    return "object"
 
 
 def class_rows(
@@ -79,7 +112,7 @@ def class_rows(
     rows: dict[str, ClassRow] = {}
     for mine in painted:
         name = renamed.get(mine.name, mine.name)
-        labels = {mine.label}
+        labels = {mine.label, *mine.more}
         if mine.name in rows:
             labels.update(rows[mine.name].labels)
         colour = theirs.get(name) or mine.colour
@@ -132,10 +165,37 @@ def final_classes(rows: Sequence[ClassRow]) -> tuple[LabelClass, ...]:
         raise SettingsError("There is no class to learn. Paint some labels, name them, and tick what to learn.")
     colours = {row.name: row.colour for row in reversed(learnt)}
     names = list(dict.fromkeys(row.name for row in learnt))
+    if len(names) > _MOST:
+        raise SettingsError(
+            f"The labels hold more than {_MOST} numbers, and a model can learn at most {_MOST} classes. If they number "
+            "objects, tick that all of them are one class; else erase some."
+        )
     return tuple(LabelClass(number, name, colours[name]) for number, name in enumerate(names, start=1))
 
 
-def plan_text(rows: Sequence[ClassRow], reviewed: int, empty: Sequence[int], left_out: Sequence[int]) -> str:
+def labels_text(labels: Sequence[int]) -> str:
+    """The numbers of a class, short."""
+    text = slices_text(labels)
+    return text if len(text) <= _LONG else f"{len(labels)} numbers"
+
+
+def numbered_text(layer: str, count: int, name: str) -> str:
+    """What is made of the numbers of objects; `name` is that of their class, empty if they are learnt one by one."""
+    if not name:
+        return f"⚠ The {count} labels of '{layer}' seem to number objects; each would be learnt as a class of its own."
+    return (
+        f"The {count} labels of '{layer}' number objects one by one: all of them are learnt as {name}. Untick "
+        "'Numbered objects are one class' if they are classes."
+    )
+
+
+def plan_text(
+    rows: Sequence[ClassRow],
+    reviewed: int,
+    empty: Sequence[int],
+    left_out: Sequence[int],
+    notes: Sequence[str] = (),
+) -> str:
     """What is going to be learnt, and what to be warned of.
 
     Parameters
@@ -145,10 +205,12 @@ def plan_text(rows: Sequence[ClassRow], reviewed: int, empty: Sequence[int], lef
         Number of reviewed slices in all layers.
     empty, left_out : sequence of int
         Slices of the chosen layer that are reviewed and hold no label, and that hold labels and are not reviewed.
+    notes : sequence of str
+        What else is to be known of labels and images.
     """
     if not reviewed:
         return ""
-    lines = [_held_text(reviewed)]
+    lines = [_held_text(reviewed), *filter(None, notes)]
     if empty:
         lines.append(f"No label on {slices_text(empty)}: the model learns that nothing is there.")
     if left_out:

@@ -9,7 +9,7 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QAbstractItemView, QTableWidgetItem
 
 from ..kit.tables import fit, table
-from .class_rows import ClassRow
+from .class_rows import ClassRow, labels_text
 
 _HEAD = ("Learn", "Label", "Model")
 _TOOLTIP = (
@@ -67,7 +67,7 @@ class ClassTable(QObject):
         fit(self.widget)
 
     def _show_row(self, place: int, row: ClassRow, model: str, fixed: bool) -> None:
-        labels = ", ".join(map(str, row.labels)) or "-"
+        labels = labels_text(row.labels) or "-"
         name = _item(row.name, f"{row.name}\n{_TOOLTIP}")
         name.setData(Qt.ItemDataRole.DecorationRole, QColor(row.colour))
         if not fixed:

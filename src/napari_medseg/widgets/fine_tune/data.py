@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -12,44 +12,102 @@ import numpy as np
 from napari.layers import Image, Labels
 
 from ...errors import MedsegError, VolumeError
+from ...image_values import remark
+from ...label_values import count_regions
 from ...progress import Job, Progress
 from ...volume import Volume
 from ..kit import layer_volumes
 from ..kit.records import is_judged, noted, record_of, say_reviewed
-from .class_rows import Painted
+from .class_rows import Painted, count_objects, object_name
 
 if TYPE_CHECKING:
     from ...models import ModelCard
     from ...training.data.survey import Survey
 
+_SHOWN = 255  # labels of a layer that are listed as classes, one more than can be learnt
 
-def look_job(data: Any, slices: Sequence[int]) -> Job[dict[int, frozenset[int]]]:
+
+@dataclass(frozen=True)
+class SliceLabels:
+    """The labels on a slice, without 0, and the number of connected regions of equal labels."""
+
+    numbers: frozenset[int]
+    regions: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The labels on `reviewed` slices, rising; of all these slices, labels `shown` and connected `regions`."""
+
+    reviewed: tuple[int, ...] = ()
+    numbers: tuple[int, ...] = ()
+    shown: int = 0
+    regions: int = 0
+
+
+def look_job(data: Any, slices: Sequence[int]) -> Job[dict[int, SliceLabels]]:
     """The labels on each of the `slices` of an array (z, y, x), or (y, x) with the single slice 0."""
     found = {}
     for done, number in enumerate(slices):
         yield Progress(done, len(slices))
-        plane = data[number] if data.ndim == 3 else data
-        present = np.unique(np.asarray(plane))
-        found[number] = frozenset(present.tolist())
+        plane = np.asarray(data[number] if data.ndim == 3 else data)
+        present = np.unique(plane).tolist()
+        found[number] = SliceLabels(frozenset(present) - {0}, count_regions(plane))
     return found
 
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What a look found: labels by layer and slice, or what a folder holds and what is wrong with it."""
+    """What a look found: labels by layer and slice, remarks on images; or what a folder holds and what is wrong."""
 
-    labels: dict[Labels, dict[int, frozenset[int]]]
+    labels: dict[Labels, dict[int, SliceLabels]]
+    remarks: Mapping[Image, str] = field(default_factory=dict)
     path: str = ""
     data: Survey | None = None
     problem: str = ""
 
 
-def layers_job(stale: Sequence[tuple[Labels, Any, Sequence[int]]]) -> Job[Seen]:
-    """Look at slices of the arrays of layers, see `look_job`."""
+def layers_job(
+    stale: Sequence[tuple[Labels, Any, Sequence[int]]], images: Sequence[tuple[Image, Any]] = ()
+) -> Job[Seen]:
+    """Look at slices of the arrays of labels, see `look_job`, and at the arrays of images."""
     found = {}
     for layer, data, slices in stale:
         found[layer] = yield from look_job(data, slices)
-    return Seen(found)
+    remarks = {}
+    for image, data in images:
+        yield Progress(0, 1)
+        remarks[image] = _remark(data, image.rgb)
+    return Seen(found, remarks)
+
+
+def _remark(data: Any, rgb: bool) -> str:
+    """Why nothing can be learnt from an array (z, y, x) or (y, x), perhaps with colours; empty if something can."""
+    if data.ndim - rgb == 2:
+        return remark(lambda _: data, 1)
+    return remark(lambda number: data[number], len(data))
+
+
+class Remarks:
+    """What was found of the images, as long as their arrays are the same."""
+
+    def __init__(self) -> None:
+        self._found: WeakKeyDictionary[Image, tuple[int, str]] = WeakKeyDictionary()
+
+    def is_stale(self, image: Image) -> bool:
+        """Whether an image is to be looked at."""
+        array, _ = self._found.get(image, (0, ""))
+        return array != id(image.data)
+
+    def saw(self, found: Mapping[Image, str]) -> None:
+        """Take down what `layers_job` found."""
+        for image, text in found.items():
+            self._found[image] = (id(image.data), text)
+
+    def of(self, image: Image) -> str:
+        """What there is to say of an image; empty if nothing."""
+        _, text = self._found.get(image, (0, ""))
+        return f"⚠ {image.name}: {text}" if text else ""
 
 
 def folder_job(path: str) -> Job[Seen]:
@@ -59,16 +117,17 @@ def folder_job(path: str) -> Job[Seen]:
     try:
         found = yield from survey_job(Path(path))
     except MedsegError as error:
-        return Seen({}, path, None, str(error))
-    return Seen({}, path, found)
+        return Seen({}, path=path, problem=str(error))
+    return Seen({}, path=path, data=found)
 
 
 @dataclass(eq=False)
 class _Look:
     """Labels by slice as last seen, None before the first look; and the slices that have changed since, None: all."""
 
-    labels: dict[int, frozenset[int]] | None = None
+    labels: dict[int, SliceLabels] | None = None
     stale: set[int] | None = None
+    summary: Summary | None = None
 
 
 class Reviews:
@@ -98,10 +157,11 @@ class Reviews:
         self._look(layer).stale = set()
         return slices
 
-    def saw(self, layer: Labels, found: Mapping[int, frozenset[int]]) -> None:
+    def saw(self, layer: Labels, found: Mapping[int, SliceLabels]) -> None:
         """Take down what `look_job` found."""
         look = self._look(layer)
         look.labels = {**(look.labels or {}), **found}
+        look.summary = None
 
     def known(self, layer: Labels) -> bool:
         """Whether a look has found what there is."""
@@ -111,7 +171,7 @@ class Reviews:
         """Some or all slices may have changed."""
         look = self._look(layer)
         if slices is None:
-            look.labels, look.stale = None, None
+            look.labels, look.stale, look.summary = None, None, None
         elif look.stale is not None:
             look.stale |= set(slices)
 
@@ -126,16 +186,25 @@ class Reviews:
 
     def filled(self, layer: Labels) -> tuple[int, ...]:
         """The slices that hold labels, as far as they were looked at."""
-        holding = [number for number, labels in self._seen(layer).items() if labels - {0}]
+        holding = [number for number, labels in self._seen(layer).items() if labels.numbers]
         return tuple(sorted(holding))
 
-    def labels(self, layer: Labels) -> list[int]:
+    def labels(self, layer: Labels) -> tuple[int, ...]:
         """The labels on reviewed slices, without 0."""
-        seen = self._seen(layer)
-        found: set[int] = set()
-        for number in self.reviewed(layer):
-            found |= seen.get(number, frozenset())
-        return sorted(found - {0})
+        return self.summary(layer).numbers
+
+    def summary(self, layer: Labels) -> Summary:
+        """What is on reviewed slices; kept, since there may be thousands of labels."""
+        reviewed = self.reviewed(layer)
+        look = self._look(layer)
+        if look.summary is None or look.summary.reviewed != reviewed:
+            seen = self._seen(layer)
+            parts = [seen[number] for number in reviewed if number in seen]
+            numbers = frozenset[int]().union(*(part.numbers for part in parts))
+            shown = sum(len(part.numbers) for part in parts)
+            regions = sum(part.regions for part in parts)
+            look.summary = Summary(reviewed, tuple(sorted(numbers)), shown, regions)
+        return look.summary
 
     def say(self, layer: Labels, slices: Iterable[int]) -> None:
         """Note in the layer which slices were reviewed."""
@@ -148,7 +217,7 @@ class Reviews:
         if said:  # else the first look finds them, and what was painted before
             self.say(layer, {*self.reviewed(layer), *slices})
 
-    def _seen(self, layer: Labels) -> Mapping[int, frozenset[int]]:
+    def _seen(self, layer: Labels) -> Mapping[int, SliceLabels]:
         return self._look(layer).labels or {}
 
     def _look(self, layer: Labels) -> _Look:
@@ -162,16 +231,38 @@ def class_names(layer: Labels, card: ModelCard | None) -> dict[int, str]:
     return {row.id: row.name for row in mine or theirs}
 
 
-def painted_labels(layers: Sequence[Labels], reviews: Reviews, card: ModelCard | None) -> list[Painted]:
-    """The labels on the reviewed slices of all layers."""
+def are_objects(layer: Labels, reviews: Reviews, card: ModelCard | None) -> bool:
+    """Whether the labels of a layer have no names and number objects one by one."""
+    if noted(layer).get("classes"):
+        return False
+    found = reviews.summary(layer)
+    record = record_of(layer)
+    if record is not None and record.settings.get("split_objects") and len(found.numbers) > 1:
+        return True
+    return count_objects(len(found.numbers), found.shown, found.regions, card)
+
+
+def painted_labels(
+    layers: Sequence[Labels], reviews: Reviews, card: ModelCard | None, objects: Collection[Labels] = ()
+) -> list[Painted]:
+    """The labels on the reviewed slices of all layers; those of `objects` number objects of one class."""
     found = []
     for layer in layers:
-        names = class_names(layer, card)
-        for label in reviews.labels(layer):
-            name = names.get(label) or f"class {label}"
-            colour = _colour(layer, label)
-            found.append(Painted(label, name, colour))
+        labels = reviews.labels(layer)
+        if layer in objects:
+            first, *more = labels
+            found.append(Painted(first, object_name(card), _colour(layer, first), tuple(more)))
+            continue
+        names = label_names(layer, labels, card)
+        for label in labels[:_SHOWN]:
+            found.append(Painted(label, names[label], _colour(layer, label)))
     return found
+
+
+def label_names(layer: Labels, labels: Sequence[int], card: ModelCard | None) -> dict[int, str]:
+    """A name for each of the `labels`, its number if it has none."""
+    names = class_names(layer, card)
+    return {label: names.get(label) or f"class {label}" for label in labels}
 
 
 def _colour(layer: Labels, label: int) -> str:
@@ -179,6 +270,15 @@ def _colour(layer: Labels, label: int) -> str:
     shares = (0.5, 0.5, 0.5) if colour is None else colour[:3]
     parts = [round(255 * float(share)) for share in shares]
     return "#{:02x}{:02x}{:02x}".format(*parts)
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Labels, and the image they were drawn on."""
+
+    labels: Labels
+    image: Image
+    axes: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,8 +314,8 @@ class Marked:
         planes = found.reshape(-1, *found.shape[-2:])
         old = self.labels.reshape(planes.shape)
         for number in self.reviewed:
-            present = set(np.unique(old[number]).tolist())
-            unknown = present - self.table.keys() - {0}
+            present, places = np.unique(old[number], return_inverse=True)
+            unknown = set(present.tolist()) - self.table.keys() - {0}
             if unknown:
                 numbers = ", ".join(map(str, sorted(unknown)))
                 labels = f"Labels {numbers} were" if len(unknown) > 1 else f"Label {numbers} was"
@@ -223,8 +323,8 @@ class Marked:
                     f"{labels} painted on slice {number} of '{self.name}' after you pressed Start. "
                     "Check the class table and press Start again."
                 )
-            for before, after in self.table.items():
-                planes[number][old[number] == before] = after
+            after = [self.table.get(before, 0) for before in present.tolist()]
+            planes[number] = np.array(after, np.uint8)[places].reshape(planes[number].shape)
         return found
 
 
@@ -276,3 +376,9 @@ def misfit(layer: Labels, image: Image, axes: str | None) -> str:
     if not same_place:
         return f"'{layer.name}' lies elsewhere than '{image.name}'. Choose labels that were drawn on this image."
     return ""
+
+
+def is_annotation(layer: Any) -> bool:
+    """Whether a layer holds labels that can be learnt from."""
+    fits = isinstance(layer, Labels) and not layer.multiscale and layer.ndim in (2, 3)
+    return fits and not layer.metadata.get(layer_volumes.SIGHT)

@@ -58,6 +58,12 @@ class FineTuneForm(Page):
             "Ignore voxels without a label, for scribbles. Some background must then be painted too, as a "
             "class called background.",
         )
+        self.one_class = check(
+            "Numbered objects are one class",
+            "The labels seem to number objects one by one: all of them are learnt as one class. Untick it if each "
+            "number is a class of its own.",
+        )
+        self.one_class.setChecked(True)
         self.time = choice("How long to train, about.")
         fill(self.time, list(_TIMES.items()), 60.0)
         self.device = choice("Where to train. Automatic takes a CUDA device where there is one.")
@@ -107,6 +113,7 @@ class FineTuneForm(Page):
         column = QVBoxLayout(self.options)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.classes.widget)
+        column.addWidget(self.one_class)
         column.addWidget(self.painted_only)
         column.addLayout(options)
         column.addWidget(self.go_on)

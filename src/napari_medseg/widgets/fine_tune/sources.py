@@ -5,7 +5,6 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +18,31 @@ from ..kit import layer_volumes
 from ..kit.controls import apply, fill, switch_off
 from ..kit.offers import axes_text, offer_images
 from ..kit.records import is_judged, is_made_by_model
-from .class_rows import ClassRow, class_rows, dataset_rows, final_classes, folder_classes, plan_text
-from .data import Marked, Reviews, Seen, class_names, folder_job, layers_job, mark, misfit, painted_labels
+from .class_rows import (
+    ClassRow,
+    class_rows,
+    dataset_rows,
+    final_classes,
+    folder_classes,
+    numbered_text,
+    object_name,
+    plan_text,
+)
+from .data import (
+    Marked,
+    Pair,
+    Remarks,
+    Reviews,
+    Seen,
+    are_objects,
+    folder_job,
+    is_annotation,
+    label_names,
+    layers_job,
+    mark,
+    misfit,
+    painted_labels,
+)
 from .form import FOLDER, FineTuneForm
 from .slices import parse_slices, slices_text
 from .state import FolderFacts, LayerFacts, slice_state
@@ -29,15 +51,6 @@ if TYPE_CHECKING:
     from napari import Viewer
 
     from ...models import ModelCard
-
-
-@dataclass(frozen=True, eq=False)
-class Pair:
-    """Labels, and the image they were drawn on."""
-
-    labels: Labels
-    image: Image
-    axes: str
 
 
 class Sources:
@@ -58,6 +71,8 @@ class Sources:
         self._changed = changed
         self._images: weakref.WeakKeyDictionary[Labels, tuple[weakref.ref, str]] = weakref.WeakKeyDictionary()
         self._rows: list[ClassRow] = []
+        self._numbered: list[Labels] = []
+        self._remarks = Remarks()
         self._folder = Seen({})
         self._folder_classes: tuple[LabelClass, ...] = ()
         self._connect()
@@ -73,7 +88,8 @@ class Sources:
         form.reviewed.textEdited.connect(self._typed)
         form.add.clicked.connect(self._add_or_remove)
         form.classes.changed.connect(self._changed)
-        form.painted_only.toggled.connect(self._changed)
+        for box in (form.painted_only, form.one_class):
+            box.toggled.connect(self._changed)
 
     # ---- layers ----
 
@@ -94,7 +110,7 @@ class Sources:
         """List the labels; those that cannot belong to the image say why."""
         box = self._form.labels
         image, axes = self.image()
-        layers = [layer for layer in self._viewer.layers if _is_annotation(layer)]
+        layers = [layer for layer in self._viewer.layers if is_annotation(layer)]
         unfit = {layer: misfit(layer, image, axes) if image else "" for layer in layers}
         fitting = [layer for layer in layers if not unfit[layer]]
         fill(box, [(layer.name, layer) for layer in layers], self._likeliest(fitting, wanted))
@@ -162,14 +178,17 @@ class Sources:
         """Whether there is something to look at before `classes` is right."""
         if self._from_folder():
             return self._folder.path != self._form.path.text()
-        return any(self.reviews.stale(pair.labels) for pair in self.pairs())
+        pairs = self.pairs()
+        return any(self.reviews.stale(pair.labels) or self._remarks.is_stale(pair.image) for pair in pairs)
 
     def look_job(self) -> Job[Seen]:
         """Look at it."""
         if self._from_folder():
             return folder_job(self._form.path.text())
-        layers = [pair.labels for pair in self.pairs()]
-        return layers_job([(layer, layer.data, self.reviews.look(layer)) for layer in layers])
+        pairs = self.pairs()
+        images = [(pair.image, pair.image.data) for pair in pairs if self._remarks.is_stale(pair.image)]
+        labels = [(pair.labels, pair.labels.data, self.reviews.look(pair.labels)) for pair in pairs]
+        return layers_job(labels, images)
 
     def saw(self, found: Seen) -> None:
         """Take down what the job found."""
@@ -177,6 +196,7 @@ class Sources:
             self._folder = found
         for layer, labels in found.labels.items():
             self.reviews.saw(layer, labels)
+        self._remarks.saw(found.remarks)
         self._chosen()
 
     def show_classes(self, card: ModelCard | None) -> None:
@@ -190,15 +210,27 @@ class Sources:
             self._form.plan.say(self._folder.data.words if self._folder.data else "")
             return
         layers = [pair.labels for pair in self.pairs()]
-        painted = painted_labels(layers, self.reviews, card)
+        self._numbered = [layer for layer in layers if are_objects(layer, self.reviews, card)]
+        painted = painted_labels(layers, self.reviews, card, self._objects())
         self._rows = class_rows(painted, card, table.renamed, table.dropped)
         table.show(self._rows, model, fixed=False)
         self._form.plan.say(self._plan_text())
 
+    def _objects(self) -> list[Labels]:
+        """The layers whose labels number objects, as long as the person does not say that they are classes."""
+        return self._numbered if self._form.one_class.isChecked() else []
+
+    def _notes(self) -> list[str]:
+        """What is to be known of the images, and of numbered objects."""
+        found = [self._remarks.of(image) for image in dict.fromkeys(pair.image for pair in self.pairs())]
+        for layer in self._numbered:
+            count = len(self.reviews.labels(layer))
+            name = next((row.name for row in self._rows if len(row.labels) >= count), "")
+            found.append(numbered_text(layer.name, count, name))
+        return found
+
     def _plan_text(self) -> str:
-        count = 0
-        for pair in self.pairs():
-            count += len(self.reviews.reviewed(pair.labels))
+        count = sum(len(self.reviews.reviewed(pair.labels)) for pair in self.pairs())
         pair = self._pair()
         if pair is None:
             return plan_text(self._rows, count, (), ())
@@ -206,7 +238,7 @@ class Sources:
         filled = set(self.reviews.filled(pair.labels))
         empty = sorted(mine - filled)
         left_out = [] if is_made_by_model(pair.labels) else sorted(filled - mine)
-        return plan_text(self._rows, count, empty, left_out)
+        return plan_text(self._rows, count, empty, left_out, self._notes())
 
     def layer_facts(self) -> LayerFacts:
         """What is chosen of the layers."""
@@ -222,6 +254,7 @@ class Sources:
             slices_problem="" if labels is None else self._slices_problem(labels),
             seen=all(map(self.reviews.known, layers)),
             has_reviewed=any(map(self.reviews.reviewed, layers)),
+            numbered=bool(self._numbered),
             many_axes=form.axes.count() > 1,
             many_layers=bool(form.others.menu().actions()),
         )
@@ -286,11 +319,12 @@ class Sources:
         return {row.first: numbers[row.name] if row.learn else ignore for row in painted}
 
     def _take_pair(self, pair: Pair, card: ModelCard | None, final: Mapping[str, int | None]) -> Marked:
-        names = class_names(pair.labels, card)
-        table = {}
-        for label in self.reviews.labels(pair.labels):
-            name = names.get(label) or f"class {label}"
-            table[label] = final[name]
+        labels = self.reviews.labels(pair.labels)
+        if pair.labels in self._objects():
+            table = dict.fromkeys(labels, final[object_name(card)])
+        else:
+            names = label_names(pair.labels, labels, card)
+            table = {label: final[names[label]] for label in labels}
         if self._form.painted_only.isChecked():
             _, table[0] = self.classes()
         self.reviews.say(pair.labels, self.reviews.reviewed(pair.labels))
@@ -353,7 +387,7 @@ class Sources:
 
     def painted(self, layer: Labels, slices: set[int]) -> None:
         """A person has painted: these slices may be learnt from."""
-        if _is_annotation(layer):
+        if is_annotation(layer):
             self.reviews.paint(layer, slices)
             current = self._form.labels.currentData()
             if current is None or (current is not layer and not self.reviews.reviewed(current)):
@@ -367,12 +401,7 @@ class Sources:
 
     def redrawn(self, layer: Labels) -> None:
         """Another slice is shown, or an undo has changed this one."""
-        if _is_annotation(layer) and layer in self._viewer.layers:
+        if is_annotation(layer) and layer in self._viewer.layers:
             self.reviews.change(layer, {self._shown(layer)})
             if any(pair.labels is layer for pair in self.pairs()):
                 self._changed()
-
-
-def _is_annotation(layer: Any) -> bool:
-    fits = isinstance(layer, Labels) and not layer.multiscale and layer.ndim in (2, 3)
-    return fits and not layer.metadata.get(layer_volumes.SIGHT)

@@ -40,6 +40,8 @@ class LayerFacts:
         Whether it is known what is on all layers.
     has_reviewed : bool
         Whether a slice of them is reviewed.
+    numbered : bool
+        Whether the labels of one of them number objects one by one.
     many_axes, many_layers : bool
         Whether the axes can mean several things, and further layers can be learnt.
     """
@@ -50,6 +52,7 @@ class LayerFacts:
     slices_problem: str = ""
     seen: bool = True
     has_reviewed: bool = True
+    numbered: bool = False
     many_axes: bool = False
     many_layers: bool = False
 
@@ -155,6 +158,7 @@ class State:
     labels: bool
     others: bool
     reviewed: Control
+    one_class: bool
     painted_only: bool
     options: bool
     plan: bool
@@ -223,6 +227,7 @@ def state(facts: Facts) -> State:
         labels=from_layers,
         others=from_layers and layers.many_layers,
         reviewed=Control(_REVIEWED, unless(layers.has_labels, "Choose labels first."), visible=from_layers),
+        one_class=from_layers and layers.numbered,
         painted_only=from_layers,
         options=planning,
         plan=run is None and facts.has_plan,
