@@ -45,6 +45,12 @@ def test_very_many_labels_are_objects_of_one_class(labelled):
     assert len(found.classes) == 1 and "59 different labels are taken for the numbers of objects" in found.words
 
 
+def test_fewer_labels_are_objects_where_each_is_one_region(labelled):
+    squares = np.kron(np.arange(16).reshape(4, 4), np.ones((2, 2), int))
+    assert len(survey(labelled(squares.ravel())).classes) == 1
+    assert len(survey(labelled(np.arange(16))).classes) == 15
+
+
 def test_names_of_the_decathlon_and_of_nnunet_are_taken(labelled):
     folder = labelled([0, 1, 2])
     names = {"0": "background", "1": "head", "2": "body"}

@@ -11,7 +11,7 @@ import numpy as np
 
 from ... import files
 from ...errors import FileError
-from ...label_values import whole_labels
+from ...label_values import number_objects, whole_labels
 from ...progress import Job, Progress
 from ...volume import LabelClass
 from .folders import NAME, is_listed, read_dataset_file
@@ -19,6 +19,7 @@ from .pairs import paired, read_labels
 from .sources import Case, Source
 
 _MOST = 32  # more labels than this are numbers of objects
+_FEW = 10  # more than this are, where each is one connected region
 _COLOURS = ("#4dbbd5", "#e64b35", "#00a087", "#f39b7f", "#3c5488", "#8491b4", "#91d1c2", "#b09c85")
 
 
@@ -60,17 +61,24 @@ def survey_job(folder: Path) -> Job[Survey]:
         return Survey(found.classes, found.ignore)
     cases = list(paired(folder, Source("")))
     values: set[int] = set()
+    numbered: list[bool] = []
     for done, case in enumerate(cases):
         yield Progress(done, len(cases))
-        values |= _values(case.files[1])
+        labels = _labels_in(case.files[1])
+        found = set(np.unique(labels).tolist()) - {0}
+        values |= found
+        if len(found) > 1:
+            numbered.append(number_objects(labels))
     words = [f"{len(cases)} labelled image{'' if len(cases) == 1 else 's'}."]
     words += [f"Left out: {remark}." for remark in _remarks(cases)]
     names, ignore = _foreign(folder)
     if names:
         return Survey(_named(folder, names, values - {ignore}), ignore, words="\n".join(words))
-    if len(values) > _MOST:
+    # few numbers may be those of classes, each of them in one piece
+    objects = len(values) > _MOST or (len(values) > _FEW and bool(numbered) and all(numbered))
+    if objects:
         words.append(f"The {len(values)} different labels are taken for the numbers of objects of one class.")
-    return Survey(_unnamed(folder, values), named=False, words="\n".join(words))
+    return Survey(_unnamed(folder, values, objects), named=False, words="\n".join(words))
 
 
 def _remarks(cases: list[Case]) -> list[str]:
@@ -81,10 +89,8 @@ def _remarks(cases: list[Case]) -> list[str]:
     return list(found)
 
 
-def _values(path: Path) -> set[int]:
-    """The labels in a file, without 0."""
-    labels = whole_labels(read_labels(path), f"The mask '{path.name}'")
-    return set(np.unique(labels).tolist()) - {0}
+def _labels_in(path: Path) -> np.ndarray:
+    return whole_labels(read_labels(path), f"The mask '{path.name}'")
 
 
 def _foreign(folder: Path) -> tuple[dict[int, str], int | None]:
@@ -116,11 +122,11 @@ def _named(folder: Path, names: Mapping[int, str], values: set[int]) -> tuple[La
     return tuple(LabelClass(number, names[number], _colour(number)) for number in sorted(names))
 
 
-def _unnamed(folder: Path, values: set[int]) -> tuple[LabelClass, ...]:
-    """One class if there is one label, or very many; else as many as there are labels."""
+def _unnamed(folder: Path, values: set[int], objects: bool) -> tuple[LabelClass, ...]:
+    """One class if there is one label, or if they number objects; else as many as there are labels."""
     if not values:
         raise FileError(f"The labels in '{folder}' are empty: there is no class to learn. Label some images first.")
-    count = len(values) if 1 < len(values) <= _MOST else 1
+    count = 1 if objects else len(values)
     if count > 1 and values != set(range(1, count + 1)):
         raise FileError(
             f"The labels in '{folder}' are {_listed(values)}; expected 1, 2, ... without gaps, or a single one. "
