@@ -328,3 +328,18 @@ def test_jpeg_noise_is_told_from_numbers():
 def test_numbers_of_objects_are_told_from_classes(numbers, expected):
     assert number_objects(squares(numbers).data) is expected
     assert number_objects(np.stack([squares(numbers).data] * 2)) is expected
+
+
+def test_scores_of_micrometre_data_are_shown_in_micrometres():
+    mask = labels(np.ones((4, 5), np.uint8), "yx", affine=np.diag([1e-4, 1e-4, 1e-4, 1]))
+    other = labels(np.arange(20).reshape(4, 5) // 18, "yx", affine=mask.affine)
+    (row,) = metrics.compare(mask, other)
+    heading, line = terminal.scores([{"prediction": "a", "reference": "b", **row}], []).splitlines()
+    assert "HD95 (um)" in heading and "area (um2)" in heading
+    assert line.split()[-2:] == ["0.20", "0.02"]
+
+
+def test_a_validation_without_a_figure_is_shown_as_such():
+    line = {"step": 4, "loss": 0.25, "figure": "dice", "val": None, "best": None}
+    assert terminal.validation(line) == "step 4: loss 0.2500, dice on val -, best -"
+    assert terminal.validation({**line, "loss": None, "val": 0.5, "best": 0.75}).startswith("step 4: dice on val 0.5")

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from napari_medseg.quantities import area, extent, rounded, volume
+from napari_medseg.quantities import area, extent, rounded, suited, volume
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,18 @@ def test_volumes_in_the_unit_that_suits_them(mm3, text):
 def test_extent_of_a_class_without_a_voxel_size_is_its_voxels():
     assert extent({"voxels": 1}) == "1 voxel"
     assert extent({"voxels": 3, "volume_mm3": 3e-9}) == "3.00 um3"
+
+
+@pytest.mark.parametrize(
+    ("unit", "values", "shown"),
+    [
+        ("ml", [4, 0.02, math.nan], ("ml", 1)),
+        ("ml", [0, 0], ("ml", 1)),
+        ("ml", [6.4e-14], ("um3", 1e12)),
+        ("mm2", [1.1e-5, math.inf], ("um2", 1e6)),
+        ("mm", [1e-4, 0], ("um", 1e3)),
+        ("px", [1e-9], ("px", 1)),
+    ],
+)
+def test_columns_have_the_unit_that_suits_their_largest_value(unit, values, shown):
+    assert suited(unit, values) == shown

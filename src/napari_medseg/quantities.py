@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 _MOST_DECIMALS = 8  # below that an exponent reads better
+_READABLE = 0.005  # two decimals show it
 _UM2_PER_MM2 = 1e6
 _UM3_PER_MM3 = 1e9
+_UNITS = {
+    "mm": (("mm", 1.0), ("um", 1e3)),
+    "mm2": (("mm2", 1.0), ("um2", _UM2_PER_MM2)),
+    "ml": (("ml", 1.0), ("mm3", 1e3), ("um3", 1e3 * _UM3_PER_MM3)),
+}
 
 
 def rounded(value: float, decimals: int) -> str:
@@ -20,6 +26,17 @@ def rounded(value: float, decimals: int) -> str:
     if needed > _MOST_DECIMALS:
         return f"{value:.1e}"
     return f"{value:.{needed}f}"
+
+
+def suited(unit: str, values: Iterable[float]) -> tuple[str, float]:
+    """The unit in which a column of values can be read, and the factor to it: a smaller one where all are tiny."""
+    known = [abs(value) for value in values if math.isfinite(value)]
+    largest = max(known, default=0.0)
+    choices = _UNITS.get(unit, ((unit, 1.0),))
+    if largest == 0:
+        return choices[0]
+    readable = [choice for choice in choices if largest * choice[1] >= _READABLE]
+    return readable[0] if readable else choices[-1]
 
 
 def area(mm2: float, decimals: int = 1) -> str:

@@ -149,3 +149,12 @@ def test_figures_that_do_not_exist_are_not_zero():
     assert np.isnan(mean_dice([one]))
     figures = summarise([one], ["thing"])["objects"]
     assert figures == {"f1": None, "f1_pooled": None, "precision": None, "recall": None}
+
+
+def test_mean_of_a_class_says_how_many_images_do_not_have_it():
+    both, first = square((0, 0)) + square((12, 12), value=2), square((0, 0))
+    scores = [score_image(sample(labels, str(i)), labels, 2) for i, labels in enumerate((both, first, first))]
+    assert summarise(scores, ["first", "second"])["classes"] == {
+        "first": {"dice": 1.0},
+        "second": {"dice": 1.0, "skipped": 2},
+    }

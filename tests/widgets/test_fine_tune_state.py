@@ -1,6 +1,7 @@
 """What is possible in the Fine-tune dock, and why the rest is not."""
 
 from dataclasses import fields, replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +14,7 @@ from napari_medseg.widgets.fine_tune.state import (
     state,
     why_not,
 )
+from napari_medseg.widgets.fine_tune.view import status_text
 from napari_medseg.widgets.kit.state import Control
 
 READY = Facts(name="heart-tuned")
@@ -237,3 +239,10 @@ def test_model_that_a_training_began_with_stays():
     run = replace(ENDED, name="next", begins_with_chosen=True)
     found = state(replace(READY, was_tuned=True, run=run))
     assert found.roll_back.why_not == "next begins with it; decide about that first."
+
+
+def test_a_training_without_a_figure_says_so():
+    run = SimpleNamespace(lines=[{"val": None}], step=3, steps=9, best=None)
+    assert status_text(run, running=False, stopping=False) == (
+        "Step 3 of 9. No label lies on the slices that are held back: there is no Dice, the last weights are kept."
+    )

@@ -9,11 +9,12 @@ import textwrap
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import escaped
-from ..quantities import extent, rounded
+from ..quantities import extent, rounded, suited
 
 if TYPE_CHECKING:
     from ..models import ModelCard
@@ -166,14 +167,15 @@ def scores(rows: Sequence[Mapping[str, Any]], summary: Sequence[Mapping[str, Any
     }
     # a column that says the same in every line says nothing; without both there is nothing to average
     places = {name: column for name, column in places.items() if len(set(column)) > 1}
-    lines = [[*places, "class", *map(_heading, keys)]]
+    columns = [_Column.of(key, rows) for key in keys]
+    lines = [[*places, "class", *(column.heading for column in columns)]]
     for row, *where in zip(rows, *places.values(), strict=True):
-        cells = [_cell(key, row) for key in keys]
+        cells = [column.cell(row) for column in columns]
         lines.append([*where, row["name"], *cells])
     if places:
         beyond_first = [""] * (len(places) - 1)
         for row in summary:
-            cells = [_cell(key, row) for key in keys]
+            cells = [column.cell(row) for column in columns]
             lines.append([row["of"], *beyond_first, row["name"], *cells])
     text = table(lines)
     if any(cell in ("-", "inf") for line in lines for cell in line):
@@ -181,35 +183,45 @@ def scores(rows: Sequence[Mapping[str, Any]], summary: Sequence[Mapping[str, Any
     return text
 
 
-def _heading(key: str) -> str:
-    from ..metrics import SCORES, score_of
-    from ..metrics.objects import RATIOS
+@dataclass(frozen=True)
+class _Column:
+    """A column of scores: its key in the rows, and the unit in which it is shown."""
 
-    if key in SCORES:
-        return SCORES[key].title
-    if key in RATIOS:
-        return RATIOS[key]
-    score = score_of(key)
-    name, _, unit = key.rpartition("_")
-    title = score.title if score else name.replace("_", " ")
-    if unit in ("mm", "mm2", "ml", "px"):
-        return f"{title} ({unit})"
-    return f"{title} {unit}".strip()
+    key: str
+    heading: str
+    factor: float = 1.0
 
+    @classmethod
+    def of(cls, key: str, rows: Sequence[Mapping[str, Any]]) -> _Column:
+        from ..metrics import SCORES, score_of
+        from ..metrics.objects import RATIOS
 
-def _cell(key: str, row: Mapping[str, Any]) -> str:
-    from ..metrics import score_of
-    from ..metrics.objects import COUNTS, RATIOS
+        if key in SCORES:
+            return cls(key, SCORES[key].title)
+        if key in RATIOS:
+            return cls(key, RATIOS[key])
+        score = score_of(key)
+        name, _, unit = key.rpartition("_")
+        title = score.title if score else name.replace("_", " ")
+        if unit not in ("mm", "mm2", "ml", "px"):
+            return cls(key, f"{title} {unit}".strip())
+        shown, factor = suited(unit, (row.get(key, math.nan) for row in rows))
+        return cls(key, f"{title} ({shown})", factor)
 
-    value = row.get(key, math.nan)
-    if math.isnan(value):
-        return "-"
-    if row.get("of") == "number" or key.endswith("voxels") or key in COUNTS:
-        return f"{value:.0f}"
-    if key in RATIOS:
-        return rounded(value, 4)
-    score = score_of(key)
-    return rounded(value, score.decimals if score else 2)
+    def cell(self, row: Mapping[str, Any]) -> str:
+        from ..metrics import score_of
+        from ..metrics.objects import COUNTS, RATIOS
+
+        value = row.get(self.key, math.nan)
+        if math.isnan(value):
+            return "-"
+        if row.get("of") == "number" or self.key.endswith("voxels") or self.key in COUNTS:
+            return f"{value:.0f}"
+        score = score_of(self.key)
+        decimals = score.decimals if score else 2
+        if self.key in RATIOS:
+            decimals = 4
+        return rounded(value * self.factor, decimals)
 
 
 def models(cards: Iterable[ModelCard]) -> str:
@@ -288,15 +300,13 @@ def facts_in_words(facts: dict[str, Any]) -> dict[str, str]:
         "read as": facts["read_as"],
         "format": facts["metadata"].get("format", ""),
         "axes": " x ".join(f"{axis} {number}" for axis, number in sizes),
-        "values": f"{facts['dtype']}, {facts['minimum']} to {facts['maximum']}",
+        "values": _values(facts),
         "voxel size": "not known",
     }
     if facts["metadata"].get("photometric") == LOW_IS_BRIGHT:
         words["values"] += f", low values are bright ({LOW_IS_BRIGHT})"
     if facts["metadata"].get("t_axis"):
         words["axes"] += f"; t is {facts['metadata']['t_axis']}"
-    if facts["not_finite"]:
-        words["values"] += f", {facts['not_finite']} of them not finite"
     if spacing:
         lengths = [f"{axis} {mm:.4g}" for axis, mm in zip(space, spacing, strict=True)]
         words["voxel size"] = f"{' x '.join(lengths)} mm"
@@ -310,6 +320,13 @@ def facts_in_words(facts: dict[str, Any]) -> dict[str, str]:
     if facts["metadata"].get("record"):
         words |= _making(facts["metadata"]["record"])
     return words
+
+
+def _values(facts: Mapping[str, Any]) -> str:
+    if facts["minimum"] is None:
+        return f"{facts['dtype']}, none of them finite"
+    text = f"{facts['dtype']}, {facts['minimum']} to {facts['maximum']}"
+    return f"{text}, {facts['not_finite']} of them not finite" if facts["not_finite"] else text
 
 
 def _making(record: Record) -> dict[str, str]:

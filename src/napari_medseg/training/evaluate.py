@@ -171,8 +171,9 @@ def summarise(scores: list[ImageScore], classes: list[str]) -> dict[str, Any]:
         ``dice_std`` over images; ``hd95_mm``, the mean over images where both sides have the class, and
         ``hd95_missing``, the share of images that have it on one side only; where a case has several images ``cases``
         and ``dice_by_case``, the mean over cases of their means, and of few cases ``case_dice``, each one's mean;
-        ``groups``; ``classes``, Dice and HD95 by class if there are several; ``objects``: ``f1`` is the mean over
-        images, the other figures count all objects together; ``empty``: of the images that hold no object, the share
+        ``groups``; ``classes``, Dice and HD95 by class if there are several, and how many images were ``skipped``
+        that have the class on neither side; ``objects``: ``f1`` is the mean over images, the other figures count all
+        objects together; ``empty``: of the images that hold no object, the share
         with any false pixel and the mean share of false pixels.
     """
     figures = _overlap(scores)
@@ -187,7 +188,7 @@ def summarise(scores: list[ImageScore], classes: list[str]) -> dict[str, Any]:
         figures["groups"] = {name: _overlap(part) for name, part in groups.items()}
     if len(classes) > 1:
         figures["classes"] = {
-            name: {"dice": _share(_mean([s.classes[i] for s in scores])), **_distance([s.hd95[i] for s in scores])}
+            name: _class_figures([s.classes[i] for s in scores], [s.hd95[i] for s in scores])
             for i, name in enumerate(classes)
         }
     else:
@@ -213,6 +214,13 @@ def _overlap(scores: list[ImageScore]) -> dict[str, Any]:
         "iou": _share(_mean([s.iou for s in scores])),
         "dice_std": _share(float(known.std())) if known.size else None,
     }
+
+
+def _class_figures(dice: list[float], hd95: list[float]) -> dict[str, Any]:
+    found = {"dice": _share(_mean(dice)), **_distance(hd95)}
+    if skipped := int(np.isnan(dice).sum()):
+        found["skipped"] = skipped
+    return found
 
 
 def _distance(values: list[float]) -> dict[str, Any]:
