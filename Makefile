@@ -2,6 +2,7 @@
 # make test   run every test, in real windows where it needs one, then a choice of the window tests on PyQt6
 # make test COVERAGE=--cov   the same, and print which lines no test reaches: a third slower
 # make lint   check the code: ruff's rules and layout, types
+# make fuzz   read 3,000 damaged files of every kind; each must give a value or a sentence, in time (half an hour)
 #
 # The first call makes the environment in .venv; later calls need no network.
 
@@ -17,7 +18,7 @@ PACKAGES := $(shell $(PYTHON) -c "import ensurepip" 2>/dev/null || echo python3-
 	libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libxcb-xkb1 libxkbcommon-x11-0 \
 	xvfb xauth libgl1-mesa-dri
 
-.PHONY: demo test lint packages
+.PHONY: demo test lint fuzz packages
 
 demo: packages $(VENV)/installed
 ifeq ($(DISPLAY)$(WAYLAND_DISPLAY),)
@@ -34,6 +35,9 @@ lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/python tools/check_types.py
+
+fuzz: $(VENV)/installed
+	OMP_NUM_THREADS=1 $(VENV)/bin/python tools/fuzz.py
 
 packages:
 	@sh tools/apt_packages.sh $(PACKAGES)

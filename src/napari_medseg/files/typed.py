@@ -104,7 +104,9 @@ def typed(kind: type[T], content: Any, name: str = "") -> T:
     # a name that is unknown is often the one that is missing, written wrongly
     unknown = [fault for fault in faults if fault["type"] == "unexpected_keyword_argument"]
     fault = (unknown or faults)[0]
-    raise SettingsError(_where(name) + _sentence(kind, fault)) from fault.get("ctx", {}).get("error")
+    cause = fault.get("ctx", {}).get("error")
+    # where the JSON itself is refused, this is a text
+    raise SettingsError(_where(name) + _sentence(kind, fault)) from cause if isinstance(cause, Exception) else None
 
 
 def is_deep(content: Any, levels: int = _MOST_DEEP) -> bool:

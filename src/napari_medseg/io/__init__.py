@@ -48,7 +48,9 @@ def read(path: str | Path, *, axes: str | None = None) -> Volume:
     if not path.is_dir():
         format_ = formats.recognise(path)
         format_name, module = format_.name, format_.module
-    volume = import_module(f".{module}", __name__).read(path, axes)
+    reader = import_module(f".{module}", __name__)
+    with checks.damaged(path):
+        volume = reader.read(path, axes)
     return replace(volume, metadata={"source": str(path), "format": format_name, **volume.metadata})
 
 

@@ -81,20 +81,8 @@ def read_kspace(
     path = Path(path)
     if axes is not None and (set(axes) - set(AXES) or len(set(axes)) < len(axes) or not {"y", "x"} <= set(axes)):
         raise SettingsError(f"axes='{axes}' is not possible; expected y and x, and s and c at most once each.")
-    head = _first_bytes(path)
-    suffix = path.suffix.lower()
-    if suffix in _BART:
-        data, axes, metadata = bart.read(path, axes, first or {})
-        kspace = KSpace(arranged(data, axes), metadata={"format": "BART", **metadata})
-    elif suffix in (".npy", ".npz"):
-        kspace = _read_numpy(path, axes)
-    elif head == SIGNATURE:
-        kspace = _read_hdf5(path, axes, first or {})
-    else:
-        raise FileError(
-            f"'{path.name}' cannot be read as raw data. Expected an HDF5 file of fastMRI or "
-            "ISMRMRD, .cfl, .hdr, .ra, .npy or .npz; convert a scanner's own format to ISMRMRD first."
-        )
+    with checks.damaged(path):
+        kspace = _opened(path, axes, first or {})
     checks.check_size(path, kspace.data.shape[1:], np.dtype(np.complex64).itemsize)
     mask, origin = kspace.mask, kspace.mask_origin
     # the readouts of ISMRMRD themselves say what was measured
@@ -107,6 +95,23 @@ def read_kspace(
         mask=mask,
         mask_origin=origin,
         metadata={"source": str(path), **kspace.metadata},
+    )
+
+
+def _opened(path: Path, axes: str | None, first: Mapping[str, int]) -> KSpace:
+    """Raw data as the module for the format of the file reads them."""
+    head = _first_bytes(path)
+    suffix = path.suffix.lower()
+    if suffix in _BART:
+        data, axes, metadata = bart.read(path, axes, first)
+        return KSpace(arranged(data, axes), metadata={"format": "BART", **metadata})
+    if suffix in (".npy", ".npz"):
+        return _read_numpy(path, axes)
+    if head == SIGNATURE:
+        return _read_hdf5(path, axes, first)
+    raise FileError(
+        f"'{path.name}' cannot be read as raw data. Expected an HDF5 file of fastMRI or "
+        "ISMRMRD, .cfl, .hdr, .ra, .npy or .npz; convert a scanner's own format to ISMRMRD first."
     )
 
 

@@ -238,7 +238,7 @@ def load_mask(path: Path) -> np.ndarray:
     files.refuse_special(path)
     try:
         mask = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # what NumPy raises on a damaged header is not foreseen
         raise FileError(f"The mask '{path.name}' cannot be read. Choose a .npy file of 0 and 1.") from error
     if getattr(mask, "ndim", 0) not in (1, 2) or mask.dtype.kind not in "biuf":
         raise SettingsError(f"'{path.name}' is not a mask; expected an array (x,) or (y, x) of 0 and 1.")

@@ -27,6 +27,7 @@ RECIPES = Path(__file__).parent / "recipes"
 _FROM_RUN = {"name", "architecture", "preprocess", "classes", "options", "design", "masks"}
 _FROM_RUN |= {"metrics", "recipe", "sha256"}
 _CARD_TEXTS = [f.name for f in fields(ModelCard) if f.name not in _FROM_RUN]
+_LONGEST_LIKE = 100  # characters of the name of a recipe
 _TAKEN = ("settings", "recipe", "process", "record")  # names of other files in the folder of a run
 
 
@@ -373,8 +374,9 @@ def _options(path: Path, before: tuple[str, ...] = ()) -> dict[str, Any]:
     if "like" not in content:
         return content
     like = content.pop("like")
-    if not isinstance(like, str) or Path(like).name != like:
-        raise SettingsError(f"'{path.name}': like is {like!r}; expected the name of a recipe, without '.json'.")
+    if not isinstance(like, str) or Path(like).name != like or len(like) > _LONGEST_LIKE:
+        shown = repr(like)[:_LONGEST_LIKE]
+        raise SettingsError(f"'{path.name}': like is {shown}; expected the name of a recipe, without '.json'.")
     chain = (*before, path.stem)
     if like in chain:
         raise SettingsError(f"The recipes {', '.join(chain)} are like each other. Give one of them all its options.")
