@@ -16,7 +16,6 @@ import json
 import logging
 import os
 import queue
-import resource
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ import warnings
 import zlib
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
@@ -40,9 +40,10 @@ SECONDS = 10.0
 GROWTH = 64 * 2**20
 """A case may take so many bytes more than the process had; the sound files are below 10 kB."""
 
-ADDRESSES = 4 * 2**30
-"""Bytes of addresses that a child may have beyond those it starts with: memory that is asked for and not used."""
+MEMORY = 2 * 2**30
+"""A child that has more bytes of memory is ended: the machine has other work to do."""
 
+_LOOK = 0.1  # seconds between two looks at the memory of a child
 _LONGEST = 1000  # characters of a sentence
 
 
@@ -110,21 +111,9 @@ def attempt(reader: Any, path: Path) -> dict[str, Any]:
 
 def _judged(error: Exception) -> dict[str, Any]:
     """Whether a sentence of ours is one that can be read, and stands for a fault of the file."""
-    cause = _out_of_memory(error)
-    if cause is not None:
-        return _fault("growth", cause)
     if not str(error).isprintable() or not 20 < len(str(error)) < _LONGEST:
         return _fault("sentence", error)
     return {"outcome": "refused", "text": str(error)}
-
-
-def _out_of_memory(error: BaseException | None) -> MemoryError | None:
-    """What a sentence stands for: memory that could not be had. Without the limit it would have been taken."""
-    while error is not None:
-        if isinstance(error, MemoryError):
-            return error
-        error = error.__cause__ or error.__context__
-    return None
 
 
 def _fault(kind: str, error: BaseException) -> dict[str, Any]:
@@ -135,12 +124,13 @@ def _fault(kind: str, error: BaseException) -> dict[str, Any]:
     return {"outcome": kind, "place": f"{type(error).__name__} at {' and '.join(places)}", "text": str(error)[:200]}
 
 
-def _memory(name: str) -> int:
-    """Bytes of memory of this process, from the system's table."""
-    for line in Path("/proc/self/status").read_text("ascii").splitlines():
-        if line.startswith(name + ":"):
-            return int(line.split()[1]) * 1024
-    raise KeyError(name)
+def _memory(name: str, process: int | str = "self") -> int:
+    """Bytes of memory of a process, from the system's table; 0 once it has ended."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{process}/status").read_text("utf-8").splitlines():
+            if line.startswith(name + ":"):
+                return int(line.split()[1]) * 1024
+    return 0
 
 
 def _forget_peak() -> None:
@@ -162,8 +152,6 @@ def serve(reader: str, first: int, cases: int, seed: int) -> None:
     logging.disable(logging.CRITICAL - 1)
     with tempfile.TemporaryDirectory() as name:
         seeds = _sound(READERS[reader], Path(name))
-        size = _memory("VmSize") + ADDRESSES
-        resource.setrlimit(resource.RLIMIT_AS, (size, size))
         for case in range(first, cases):
             say(case=case, outcome="begun")
             path = _laid_out(files_of(reader, seeds, case, seed), Path(name) / str(case))
@@ -211,11 +199,19 @@ class Child:
 
         Raises
         ------
-        queue.Empty
+        TimeoutError
             If it says nothing for so long.
+        MemoryError
+            If it takes too much memory meanwhile.
         """
-        line = self._lines.get(timeout=seconds)
-        return json.loads(line) if line.endswith(b"\n") else None
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            with suppress(queue.Empty):
+                line = self._lines.get(timeout=_LOOK)
+                return json.loads(line) if line.endswith(b"\n") else None
+            if self._process.poll() is None and _memory("VmRSS", self._process.pid) > MEMORY:
+                raise MemoryError
+        raise TimeoutError
 
     def end(self) -> int:
         """End the process; what it returned."""
@@ -235,9 +231,13 @@ def run(reader: str, cases: int, seed: int) -> Tally:
             try:
                 # before the first case the child makes the sound files
                 answer = child.next(SECONDS if begun > last else 300)
-            except queue.Empty:
+            except TimeoutError:
                 child.end()
                 tally.add({"case": begun, "outcome": "hang", "place": f"longer than {SECONDS:g} s"})
+                break
+            except MemoryError:
+                child.end()
+                tally.add({"case": begun, "outcome": "growth", "place": f"more than {MEMORY >> 30} GiB"})
                 break
             if answer is None:
                 code = child.returned()

@@ -95,9 +95,9 @@ def replace_all(*changes: Change) -> None:
             os.replace(current.temporary, current.target)
             done.append(current)
     except (OSError, FileError) as error:
-        # numpy reports a full disk without the system's words
-        words = getattr(error, "strerror", None) or short(error)
-        raise FileError(f"'{current.path.name}' could not be saved ({words}). {_state(current, done)}") from error
+        raise FileError(
+            f"'{current.path.name}' could not be saved ({_words(error)}). {_state(current, done)}"
+        ) from error
     finally:
         for change in changes:
             with suppress(OSError):
@@ -116,10 +116,16 @@ def move(path: Path, target: Path) -> None:
 
     Raises
     ------
-    OSError
+    FileError
         If the system refuses; nothing has changed then.
     """
-    os.replace(path, target)
+    try:
+        os.replace(path, target)
+    except OSError as error:
+        raise FileError(
+            f"'{path.name}' could not be renamed to '{target.name}' ({_words(error)}). Close the programs that use it "
+            "and try again."
+        ) from error
     _names_to_disk(target.parent)
 
 
@@ -149,6 +155,12 @@ def abandon(path: Path) -> None:
         if re.fullmatch(rf"\.medseg-[0-9a-f]{{16}}-{name}", other.name):
             with suppress(OSError):
                 other.unlink()
+
+
+def _words(error: Exception) -> str:
+    """Why the system refused; NumPy reports a full disk without its words, HDF5 with many others."""
+    number = getattr(error, "errno", None)
+    return os.strerror(number) if number else short(error)
 
 
 def _state(failed: Change, done: Sequence[Change]) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import FileError, VolumeError
 from ..volume import Volume
-from . import checks
+from . import checks, png
 from .notes import KEY, Notes, is_labels, restore_axes
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _read_tiff(path: Path, axes: str | None, *, described: bool = True) -> Volum
     with checks.damaged(path, *_ERRORS):
         pages = tiff_pages.count(path)
     with checks.damaged(path, *_ERRORS), _strict(path), tifffile.TiffFile(path, **flags) as tif:
-        ome = ElementTree.fromstring(tif.ome_metadata) if tif.is_ome else None
+        ome = _parsed(tif.ome_metadata) if tif.is_ome else None
         if described and _was_changed(tif, ome, pages):
             _logger.warning(
                 "'%s' has another size than when napari-medseg wrote it: another program has changed it since. What is "
@@ -237,6 +237,14 @@ def _strict(path: Path) -> Generator[None]:
         raise ValueError(errors[0])
 
 
+def _parsed(text: str) -> ElementTree.Element:
+    """OME-XML; the error goes through `checks.damaged`."""
+    # entities can blow a few bytes up to gigabytes
+    if "<!DOCTYPE" in text:
+        raise ValueError("its description declares a document type")
+    return ElementTree.fromstring(text)
+
+
 def _check_ome(path: Path, ome: ElementTree.Element) -> None:
     """Refuse declared sizes that tifffile would make an index for."""
     for pixels in ome.iterfind(".//{*}Pixels"):
@@ -353,6 +361,10 @@ def _read_picture(path: Path, axes: str | None) -> Volume:
         with pillow.open(file) as image:
             bands = len(image.getbands())
             checks.check_size(path, (image.height, image.width, bands), 1, _PICTURE_BYTES)
+            if image.format == "PNG":
+                place = file.tell()
+                png.check_rows(file)
+                file.seek(place)
             image = ImageOps.exif_transpose(image)
             labels = _is_label_picture(image)
             if not labels and image.mode not in ("1", "L", "I", "F", "I;16", "I;16B", "I;16L"):

@@ -9,7 +9,7 @@ from pathlib import Path
 from platformdirs import user_data_dir
 
 from .. import files
-from ..errors import FileError, ModelError, SettingsError
+from ..errors import FileError, ModelError, SettingsError, reason
 from .card import card_file
 
 LONGEST_NAME = 200
@@ -88,6 +88,6 @@ def remove(name: str) -> Path:
         target.parent.mkdir(exist_ok=True)
         files.move(card_file(weights), target.with_suffix(".json"))
         files.move(weights, target)
-    except OSError as error:
-        raise FileError(f"'{weights}' cannot be moved ({error.strerror}). Close the programs that use it.") from error
+    except (OSError, FileError) as error:
+        raise FileError(f"'{weights}' cannot be moved ({reason(error)}). Close the programs that use it.") from error
     return target

@@ -27,6 +27,7 @@ RECIPES = Path(__file__).parent / "recipes"
 _FROM_RUN = {"name", "architecture", "preprocess", "classes", "options", "design", "masks"}
 _FROM_RUN |= {"metrics", "recipe", "sha256"}
 _CARD_TEXTS = [f.name for f in fields(ModelCard) if f.name not in _FROM_RUN]
+_LARGEST = 2**62  # of seeds and counts: PyTorch takes 64 bits
 _LONGEST_LIKE = 100  # characters of the name of a recipe
 _TAKEN = ("settings", "recipe", "process", "record")  # names of other files in the folder of a run
 
@@ -185,6 +186,7 @@ class RunSettings:
             f"a name of letters, digits, '-', '_' and '.', of up to {LONGEST_NAME} bytes, other than "
             f"{', '.join(_TAKEN)} and names of devices": bool(named),
             "a seed, threads and warmup_steps of 0 or more": min(self.seed, self.threads, self.warmup_steps) >= 0,
+            f"whole numbers below {_LARGEST}": max(self.seed, self.steps, self.threads, self.warmup_steps) < _LARGEST,
             "steps and validate_every of at least 1": min(self.steps, self.validate_every) >= 1,
             "a positive learning_rate": self.learning_rate > 0,
             "a clip, weight_decay and early_stop of 0 or more": min(self.clip, self.weight_decay, self.early_stop) >= 0,
@@ -361,7 +363,8 @@ def read_settings(path: Path) -> TrainSettings | ReconTrainSettings:
     content = _options(path)
     kind = content.get("kind", "segmentation")
     if not isinstance(kind, str) or kind not in _KINDS:
-        raise SettingsError(f"The settings '{path.name}' are of the kind {kind!r}; choose one of {', '.join(_KINDS)}.")
+        shown = repr(kind)[:_LONGEST_LIKE]
+        raise SettingsError(f"The settings '{path.name}' are of the kind {shown}; choose one of {', '.join(_KINDS)}.")
     return files.typed(_KINDS[kind], content, path.name)
 
 
