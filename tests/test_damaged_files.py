@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_medseg.errors import MedsegError
+from napari_medseg.errors import MedsegError, escaped
 
 HERE = Path(__file__).parent
 INDEX = json.loads((HERE / "damaged" / "index.json").read_text("utf-8"))
@@ -58,7 +58,7 @@ def outcome(reader, path, says):
             reader.read(path)
         except MedsegError as error:
             sentence = str(error)
-            fits = says in sentence and sentence.isprintable() and 20 < len(sentence) < 1000
+            fits = says in sentence and escaped(sentence) == sentence and 20 < len(sentence) < 1000
             return "refused" if fits else sentence
     return "value"
 

@@ -111,7 +111,9 @@ def attempt(reader: Any, path: Path) -> dict[str, Any]:
 
 def _judged(error: Exception) -> dict[str, Any]:
     """Whether a sentence of ours is one that can be read, and stands for a fault of the file."""
-    if not str(error).isprintable() or not 20 < len(str(error)) < _LONGEST:
+    from napari_medseg.errors import escaped
+
+    if escaped(str(error)) != str(error) or not 20 < len(str(error)) < _LONGEST:
         return _fault("sentence", error)
     return {"outcome": "refused", "text": str(error)}
 
