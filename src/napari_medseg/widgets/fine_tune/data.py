@@ -259,8 +259,10 @@ def painted_labels(
     return found
 
 
-def label_names(layer: Labels, labels: Sequence[int], card: ModelCard | None) -> dict[int, str]:
-    """A name for each of the `labels`, its number if it has none."""
+def label_names(layer: Labels, labels: Sequence[int], card: ModelCard | None, objects: bool = False) -> dict[int, str]:
+    """A name for each of the `labels`, its number if it has none; one for all where they number objects."""
+    if objects:
+        return dict.fromkeys(labels, object_name(card))
     names = class_names(layer, card)
     return {label: names.get(label) or f"class {label}" for label in labels}
 

@@ -18,16 +18,7 @@ from ..kit import layer_volumes
 from ..kit.controls import apply, fill, switch_off
 from ..kit.offers import axes_text, offer_images
 from ..kit.records import is_judged, is_made_by_model
-from .class_rows import (
-    ClassRow,
-    class_rows,
-    dataset_rows,
-    final_classes,
-    folder_classes,
-    numbered_text,
-    object_name,
-    plan_text,
-)
+from .class_rows import ClassRow, class_rows, dataset_rows, final_classes, folder_classes, numbered_text, plan_text
 from .data import (
     Marked,
     Pair,
@@ -320,11 +311,8 @@ class Sources:
 
     def _take_pair(self, pair: Pair, card: ModelCard | None, final: Mapping[str, int | None]) -> Marked:
         labels = self.reviews.labels(pair.labels)
-        if pair.labels in self._objects():
-            table = dict.fromkeys(labels, final[object_name(card)])
-        else:
-            names = label_names(pair.labels, labels, card)
-            table = {label: final[names[label]] for label in labels}
+        names = label_names(pair.labels, labels, card, objects=pair.labels in self._objects())
+        table = {label: final[name] for label, name in names.items()}
         if self._form.painted_only.isChecked():
             _, table[0] = self.classes()
         self.reviews.say(pair.labels, self.reviews.reviewed(pair.labels))
