@@ -279,6 +279,21 @@ def test_classes_can_be_named_and_left_out(dock, prepared):
     np.testing.assert_array_equal(annotation.labels.affine, annotation.image.affine)
 
 
+def test_numbered_objects_are_one_class_unless_the_person_unticks_it(dock):
+    d = dock()
+    data = np.zeros((SLICES, 40, 48), np.uint16)
+    for number in range(20):
+        y, x = divmod(number, 5)
+        data[3, 8 * y : 8 * y + 6, 8 * x : 8 * x + 6] = number + 1
+    d.viewer.add_labels(data, name="numbered")
+    d.settle()
+    assert d.rows() == [["everything", "1-20", "known"]]
+    assert "20 labels of 'numbered' number objects" in d.form.plan.text() and not d.form.one_class.isHidden()
+    d.form.one_class.setChecked(False)
+    d.settle()
+    assert len(d.rows()) == 20 and "a class of its own" in d.form.plan.text()
+
+
 def test_scribbles_with_a_background(dock, prepared):
     d = dock()
     layer = d.labels(z3=1)
