@@ -99,6 +99,7 @@ def inspect(entry: Entry, split: str) -> Facts:
     known = ~ignored.reshape(-1, *labels.shape[-2:])
     objects = (labels.reshape(known.shape) != 0) & known
     labelled = known.any((1, 2))
+    values = frozenset(np.unique(labels.reshape(known.shape)[objects]).tolist())
     digest = hashlib.blake2b(np.ascontiguousarray(image), digest_size=16).digest()
     return Facts(
         split,
@@ -106,7 +107,7 @@ def inspect(entry: Entry, split: str) -> Facts:
         slices=len(slices),
         labelled=int(labelled.sum()),
         empty=int((labelled & ~objects.any((1, 2))).sum()),
-        values=frozenset(np.unique(labels.reshape(known.shape)[objects]).tolist()),
+        values=values,
         numbered=entry.objects is not None and np.array_equal(entry.objects, labels),
         ignored=int(ignored.sum()),
         voxels=ignored.size,
@@ -116,7 +117,7 @@ def inspect(entry: Entry, split: str) -> Facts:
         digest=b"" if constant == len(slices) else digest,
         remarks=entry.remarks,
         divided=entry.divided,
-        objects=number_objects(np.where(ignored, 0, labels)),
+        objects=len(values) > 1 and number_objects(np.where(ignored, 0, labels)),
         label_like=0 if colours else sum(map(like_labels, slices)),
     )
 
