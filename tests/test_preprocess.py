@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_medseg.errors import SettingsError
+from napari_medseg.errors import SettingsError, VolumeError
 from napari_medseg.preprocess import Preprocess
 
 
@@ -109,3 +109,10 @@ def test_tiny_images_survive_strong_shrinking():
 def test_impossible_percentiles_are_refused(percentiles):
     with pytest.raises(SettingsError, match="rising"):
         Preprocess(percentiles=percentiles)
+
+
+def test_slices_become_no_larger_than_a_network_can_see():
+    with pytest.raises(VolumeError, match="10000000 x 10000000 pixels of 1e-06 mm"):
+        Preprocess(spacing=1e-6).working_size((10, 10), (1.0, 1.0))
+    with pytest.raises(SettingsError, match="at most 32768"):
+        Preprocess(size=(64, 10**6))

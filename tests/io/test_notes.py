@@ -42,3 +42,23 @@ def test_axes_of_one_voxel_are_restored():
     assert restore_axes(data, "zyx", "tzyx")[0].shape == (1, 1, 4, 5)
     assert restore_axes(np.zeros((2, 4, 5)), "zyx", "yx")[1] == "zyx"
     assert restore_axes(data, "zyx", "")[1] == "zyx"
+
+
+def nested(levels):
+    value = 1
+    for _ in range(levels):
+        value = {"a": [value]}
+    return value
+
+
+@pytest.mark.parametrize("levels", [25, 300])
+def test_deep_notes_are_ignored(levels):
+    notes = Notes.from_text(json.dumps({KEY: {"axes": "yx", "record": {"what": "x", "settings": nested(levels)}}}))
+    assert notes is None or (notes.axes, notes.metadata) == ("", {})
+
+
+@pytest.mark.parametrize("number", [-1, True, 2**32, 10**400, 1.5, None, "1"])
+def test_numbers_that_no_label_array_holds_leave_the_class_table(number):
+    rows = [{"id": number, "name": "a", "colour": "#ffffff"}, {"id": 2, "name": "b\x1b[2J", "colour": "#ffffff"}]
+    notes = Notes.from_text(json.dumps({KEY: {"classes": rows}}))
+    assert [(row.id, row.name) for row in notes.classes] == [(2, "b\\u001b[2J")]

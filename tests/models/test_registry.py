@@ -185,3 +185,15 @@ def test_a_new_network_is_a_module_and_a_row(tmp_path, monkeypatch):
     assert torch.equal(loaded.network.layer.bias, weights["theirs.bias"])
     with pytest.raises(ModelError, match="looks like tiny-net"):
         models.import_checkpoint(tmp_path / "theirs.pth", "second", models.ImportSettings("litenext"))
+
+
+@pytest.mark.parametrize("value", [10**400, 10**6, -(10**6), float("inf"), float("nan")])
+def test_options_that_no_network_has_are_refused(value):
+    with pytest.raises(ModelError, match="The option width of 'litenext'"):
+        models.build("litenext", width=value)
+
+
+@pytest.mark.parametrize("value", [True, 0.5, 0, "1"])
+def test_a_dilation_is_a_whole_number(value):
+    with pytest.raises(ModelError, match="dilation"):
+        models.build("litenext", dilation=value)

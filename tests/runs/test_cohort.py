@@ -2,14 +2,16 @@ import itertools
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pydicom
 import pytest
 
-from napari_medseg import cli
+from napari_medseg import cli, io
 from napari_medseg.cli.commands import inference_settings
 from napari_medseg.errors import FileError, SettingsError
 from napari_medseg.runs import cohort, inputs, outputs
 from napari_medseg.segmentation.inference import InferenceSettings
+from napari_medseg.volume import Volume
 
 NAMES = ("scan.nii.gz", 'a b\'s "scan" $HOME;*.png', "-x.tif", "--output", "naïve\n[1].npy")
 
@@ -84,6 +86,18 @@ def test_links_to_folders_are_followed_once(tmp_path):
     found, failures = inputs.find_inputs([str(tmp_path / "in" / "**" / "*.tif"), str(tmp_path / "in" / "**")])
     assert sorted(path.name for path in found) == ["b.tif", "c.tif", "d.tif"] and not failures
     assert [path.name for path in inputs.find_inputs([f"{tmp_path}/**/**/far/**/d.tif"])[0]] == ["d.tif"]
+
+
+def test_links_that_lead_back_to_themselves_are_named(tmp_path):
+    (tmp_path / "a.nii").symlink_to("a.nii")
+    (tmp_path / "b").symlink_to("b")
+    for pattern in (tmp_path, tmp_path / "*", tmp_path / "a.nii"):
+        found, failures = inputs.find_inputs([str(pattern)])
+        assert [path.name for path in found] == ["a.nii"] or len(failures) == 1
+    with pytest.raises(FileError, match="cannot be opened"):
+        io.read(tmp_path / "a.nii")
+    io.write(Volume(np.zeros((2, 2), np.uint8), "yx"), tmp_path / "a.nii")
+    assert not (tmp_path / "a.nii").is_symlink()
 
 
 def dicom_slices(folder: Path, series: str, names: list[str]) -> None:

@@ -714,3 +714,17 @@ def test_adding_a_class_to_the_heart_model(viewer, qtbot, answer, one_program):
     segment.form.run.click()
     qtbot.waitUntil(lambda: not segment.busy, timeout=30000)
     assert list(segment.labels.features["class"]) == ["background", "left-ventricular cavity", "myocardium"]
+
+
+def test_a_run_folder_with_something_else_in_it_is_read(tmp_path):
+    good = {"step": 3, "val": 0.5, "best": 0.5, "loss": None, "time": 1.0}
+    odd = [[], None, 5, "x", {}, {**good, "step": "3"}, {**good, "best": None}, {**good, "time": 1e300}]
+    odd += [{**good, "loss": "x"}, {**good, "step": 10**400}]
+    lines = [json.dumps(line) for line in (*odd, good)]
+    (tmp_path / "log.jsonl").write_text("\n".join(["[" * 5000, "{", *lines]) + "\n")
+    for settings in ({"start": 5, "classes": 3, "steps": "x"}, {"classes": [1, {"name": None}], "steps": None}, [1]):
+        (tmp_path / "settings.json").write_text(json.dumps(settings))
+        run = Run(tmp_path)
+        assert run.read() and run.lines == [good]
+        assert (run.step, run.steps, run.best, run.seconds_left()) == (3, 0, 0.5, None)
+        assert isinstance(run.base, str) and all(isinstance(name, str) for name in run.classes)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ..errors import FileError, short
 from .names import refuse_name
+from .special import real
 
 _DAY = 24 * 60 * 60
 _NAME_CHARACTERS = 40  # of the target in a temporary name: a file system allows 255 in all
@@ -41,7 +42,7 @@ class Change:
 
     @cached_property
     def target(self) -> Path:
-        return self.path.resolve()
+        return real(self.path)
 
     @cached_property
     def temporary(self) -> Path:
@@ -149,7 +150,7 @@ def sweep(folder: Path) -> list[Path]:
 
 def abandon(path: Path) -> None:
     """Remove what a process that has ended left half-written next to `path`, its target."""
-    target = path.resolve()
+    target = real(path)
     name = re.escape(target.name[-_NAME_CHARACTERS:])
     for other in target.parent.glob(".medseg-*"):
         if re.fullmatch(rf"\.medseg-[0-9a-f]{{16}}-{name}", other.name):

@@ -1,7 +1,8 @@
-"""Places that look like files and never end: named pipes, sockets, devices."""
+"""Places that look like files and never end: named pipes, sockets, devices, links that lead back to themselves."""
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,11 @@ _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
+
+
+def real(path: Path) -> Path:
+    """The absolute path that `path` leads to; a link that leads back to itself stays as it is."""
+    return Path(os.path.realpath(path))
 
 
 def refuse_special(path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import mmap
-import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -201,12 +200,12 @@ def _check_files(path: Path, tif: tifffile.TiffFile, ome: ElementTree.Element | 
     """
     names = {element.get("FileName", "") for element in ome.iterfind(".//{*}UUID")} if ome is not None else set()
     if tif.is_ndtiff:
-        index = path.resolve().with_name("NDTiff.index")
+        index = files.real(path).with_name("NDTiff.index")
         files.refuse_special(index)
         names |= {entry[1] for entry in tifffile.read_ndtiff_index(index)}
-    folder = path.resolve().parent
-    for name in sorted(names - {"", path.resolve().name}):
-        other = Path(os.path.realpath(folder / name))
+    folder = files.real(path).parent
+    for name in sorted(names - {"", files.real(path).name}):
+        other = files.real(folder / name)
         if not other.is_relative_to(folder):
             raise FileError(
                 f"'{path.name}' points outside its own folder ('{name}'). It is not opened; "

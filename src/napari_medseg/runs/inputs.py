@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from ..errors import FileError, SettingsError
+from ..files import real
 from ..io import formats
 from ..io.pairing import is_document, listing, names, pair
 from .tasks import Failure
@@ -64,7 +65,7 @@ def find_inputs(patterns: Iterable[str], kind: Kind = image_kind) -> tuple[list[
         if not paths:
             failures.append(Failure(pattern, _nothing_meant(pattern)))
         for path in paths:
-            sources.setdefault(path.resolve(), path)
+            sources.setdefault(real(path), path)
     return _one_per_series(list(sources.values()), kind), failures
 
 
@@ -143,7 +144,7 @@ def find_pairs(prediction: Path, reference: Path) -> tuple[list[tuple[Path, Path
 def stem(path: Path) -> str:
     """File name without suffix, ``.ome.tif`` being one; a folder's whole name."""
     if path.is_dir():
-        return path.resolve().name
+        return real(path).name
     if path.suffix.lower() in RAW:
         return path.stem
     return formats.stem(path).removesuffix(".ome")

@@ -172,5 +172,5 @@ def _identity(path: Path) -> tuple[int, int] | str:
     try:
         status = path.stat()
     except OSError:
-        return os.path.normcase(path.resolve())
+        return os.path.normcase(files.real(path))
     return (status.st_dev, status.st_ino)

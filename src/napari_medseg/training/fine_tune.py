@@ -252,13 +252,13 @@ def _listed(source: Path, settings: FineTuneSettings) -> tuple[Source, Source]:
             f"'{source.name}' has nothing to validate on. Give some of its cases the split val, or list slices as "
             "held_back."
         )
-    path = str(source.resolve())
+    path = str(files.real(source))
     return Source(path, split="train"), Source(path, split="val")
 
 
 def _unlisted(source: Path, settings: FineTuneSettings) -> tuple[Source, Source]:
     """What is to train and to validate on in a folder of images and labels."""
-    whole = Source(str(source.resolve()), ignore=settings.ignore)
+    whole = Source(str(files.real(source)), ignore=settings.ignore)
     splits = {part.split for part in parts(source)}
     if {"train", "val"} <= splits:
         return replace(whole, split="train"), replace(whole, split="val")
@@ -354,7 +354,7 @@ def _replay(settings: FineTuneSettings, path: Path, same: bool) -> tuple[Source,
     recipe = RECIPES / Path(card.recipe).name
     if not card.recipe or not recipe.is_file():
         raise SettingsError(f"Neither the recipe nor the data of '{card.name}' are known. Leave out the replay folder.")
-    folder = Path(settings.replay).resolve()
+    folder = files.real(Path(settings.replay))
     return tuple(replace(source, path=str(folder / source.path)) for source in read_settings(recipe).train)
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from .. import models
+from .. import files, models
 from ..errors import SettingsError
 from .settings import RunSettings
 
 
 def find(start: str, run: Path) -> Path:
     """The file that `start` names: seen from the folder of the run, or that of a model."""
-    path = (run / start).resolve()
+    path = files.real(run / start)
     named = start in models.available()  # whose names may hold a dot
     return path if path.is_file() or (path.suffix and not named) else models.find(start)
 

@@ -259,8 +259,8 @@ def _read_case(folder: Path, case: DatasetCase, ignore: int | None, split: str) 
 
 
 def _inside(folder: Path, name: str) -> None:
-    path = (folder / name).resolve()
-    _require(path.is_relative_to(folder.resolve()), f"'{name}' lies outside the folder")
+    path = files.real(folder / name)
+    _require(path.is_relative_to(files.real(folder)), f"'{name}' lies outside the folder")
     _require(path.exists(), f"the file '{name}' is missing")
 
 
