@@ -262,3 +262,12 @@ def test_a_json_file_that_is_not_there_is_refused(tmp_path):
 def test_what_json_does_not_know_is_written_as_null_or_text(tmp_path):
     files.dump(tmp_path / "a.json", {"a": math.nan, "b": Path("c"), "d": np.arange(2)})
     assert files.read_json(tmp_path / "a.json") == {"a": None, "b": "c", "d": [0, 1]}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="all names are text there")
+def test_names_of_files_that_are_no_text_are_kept_in_json(tmp_path):
+    name = os.fsdecode(b"a\xff.nii")
+    files.dump(tmp_path / "a.json", {"file": name})
+    assert files.read_json(tmp_path / "a.json") == {"file": name}
+    files.replace_bytes(tmp_path / name, b"x")
+    assert (tmp_path / name).read_bytes() == b"x"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .. import files
 from ..errors import FileError, SettingsError, escaped
 from ..progress import Progress, run
 from ..runs.cohort import Step, cohort_job
@@ -67,6 +68,8 @@ class Run:
     _found: list[Outcome] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        if self.report is not None:
+            files.refuse_name(self.report)
         self.total = len(self.tasks) + len(self.failures)
         self._numbers = {task.inputs: number for number, task in enumerate(self.tasks)}
 

@@ -31,7 +31,7 @@ def misfit(name: str, longest: int = _LONGEST) -> str:
     if escaped(shown) != shown:
         return f"The name '{escaped(name)}' holds control characters; expected letters that can be seen."
     if _DEVICES.match(name):
-        return f"'{name}' is the name of a device on Windows."
+        return f"The name '{name}' is that of a device on Windows."
     if name[-1] in " .":
         return f"The name '{name}' ends with a dot or a space, which Windows drops."
     return ""

@@ -31,7 +31,9 @@ _WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true o
 
 def to_json(value: Any) -> str:
     """Indented JSON of dataclasses, arrays and plain values; what is not finite becomes null, a path its text."""
-    return json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n"
+    text = json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False, default=str)
+    # names of files that are not text in UTF-8 are written out, as JSON can
+    return text.encode("utf-8", "backslashreplace").decode() + "\n"
 
 
 def dump(path: Path, value: Any) -> None:

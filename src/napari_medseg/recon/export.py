@@ -25,7 +25,7 @@ def save_table(path: Path, rows: Sequence[Sequence[Any]]) -> None:
     """
     text = io.StringIO(newline="")
     csv.writer(text).writerows(rows)
-    _replace(path, text.getvalue().encode())
+    _replace(path, text.getvalue().encode("utf-8", "backslashreplace"))
 
 
 def save_plot(path: Path, figure: Figure) -> None:
