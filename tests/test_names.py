@@ -1,14 +1,20 @@
 """Names that a person gives, or that come from a file, before a file or folder is called so."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from napari_medseg import files
+from napari_medseg import cli, files
 from napari_medseg.errors import FileError, SettingsError
-from napari_medseg.io import write
+from napari_medseg.io import read, write
+from napari_medseg.io.kspace import read_kspace
 from napari_medseg.models.library import check_new_name
+from napari_medseg.runs.inputs import find_inputs, find_pairs
 from napari_medseg.runs.outputs import make_folder
-from napari_medseg.training.data.folders import LabelledImage, write_dataset
+from napari_medseg.training.data.folders import LabelledImage, read_dataset_file, write_dataset
+from napari_medseg.training.data.reading import entries
+from napari_medseg.training.data.sources import Source
 from napari_medseg.volume import LabelClass, Volume
 
 BAD = {
@@ -82,7 +88,6 @@ def test_cases_called_so_get_another_file(tmp_path):
 @pytest.fixture
 def settings_of():
     """Training settings that are right but for what is given."""
-    from napari_medseg.training.data.sources import Source
     from napari_medseg.training.settings import Phase, TrainSettings
 
     source = (Source("a.npz"),)
@@ -94,3 +99,40 @@ def settings_of():
         )
 
     return make
+
+
+LONG = "x" * 300
+
+
+def _of_cohort(name):
+    failures = find_inputs([name])[1]
+    raise FileError(failures[0].error)
+
+
+QUESTIONS = {
+    "image": read,
+    "folder or glob": _of_cohort,
+    "glob": lambda name: _of_cohort(f"{name}/**/*.nii"),
+    "pair": lambda name: find_pairs(Path(name), Path(name)),
+    "k-space": read_kspace,
+    "settings": lambda name: files.read_json(Path(name)),
+    "data set": lambda name: read_dataset_file(Path(name)),
+    "training data": lambda name: list(entries(Source(name), Path())),
+    "output": lambda name: write(Volume(np.zeros((2, 2), np.uint8), "yx"), Path(name) / "a.nii"),
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+@pytest.mark.parametrize(
+    "name", [LONG, f"{LONG}.nii.gz", f"{LONG}/a.h5", "a\0b"], ids=["long", "file", "folder", "null"]
+)
+def test_names_that_no_file_can_have_are_told(question, name):
+    with pytest.raises((FileError, SettingsError)) as found:
+        QUESTIONS[question](name)
+    assert str(found.value).isprintable()
+
+
+def test_the_command_line_tells_them_too(capsys):
+    for words in (["info", LONG], ["convert", LONG, "a.nii"], ["train", LONG], ["evaluate", LONG, LONG]):
+        assert cli.main(words) in (1, 2)
+    assert "Traceback" not in capsys.readouterr().err

@@ -245,13 +245,14 @@ def _say_why() -> None:
 
 def _recipe(name: str) -> Path:
     """A settings file, or the recipe of that name in the package."""
+    from ..files import is_file
     from ..training.settings import RECIPES
 
     own = Path(name)
     shipped = RECIPES / f"{name}.json"
-    if own.is_file() or own.suffix == ".json":
+    if is_file(own) or own.suffix == ".json":
         return own
-    if not shipped.is_file():
+    if not is_file(shipped):
         known = ", ".join(sorted(path.stem for path in RECIPES.glob("*.json")))
         raise SettingsError(f"'{name}' is neither a settings file nor a bundled recipe; the recipes are {known}.")
     return shipped

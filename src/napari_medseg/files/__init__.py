@@ -8,7 +8,7 @@ process left.
 from .locking import HOLDER, LOCK, Holder, holder, lock, note
 from .names import misfit, refuse_name
 from .replacing import Change, abandon, move, replace, replace_all, replace_bytes, sweep
-from .special import real, refuse_special
+from .special import is_file, is_folder, real, refuse_special
 from .typed import MAX_JSON_BYTES, dump, is_deep, load, read_json, to_json, typed
 
 __all__ = [
@@ -21,6 +21,8 @@ __all__ = [
     "dump",
     "holder",
     "is_deep",
+    "is_file",
+    "is_folder",
     "load",
     "lock",
     "misfit",

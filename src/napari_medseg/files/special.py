@@ -17,6 +17,16 @@ _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
 )
 
 
+def is_file(path: Path) -> bool:
+    """Whether a regular file is there; of names that no system can keep, `Path.is_file` raises an error."""
+    return os.path.isfile(path)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there, whatever the name."""
+    return os.path.isdir(path)
+
+
 def real(path: Path) -> Path:
     """The absolute path that `path` leads to; a link that leads back to itself stays as it is."""
     return Path(os.path.realpath(path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
@@ -49,7 +50,7 @@ def read_json(path: Path) -> Any:
     FileError
         If there is none that can be read, or it is too large.
     """
-    if not path.exists():
+    if not os.path.exists(path):
         raise FileError(f"'{path}' does not exist. Check the path.")
     refuse_special(path)
     try:

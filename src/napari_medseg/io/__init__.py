@@ -45,7 +45,7 @@ def read(path: str | Path, *, axes: str | None = None) -> Volume:
     """
     path = Path(path)
     format_name, module = "DICOM", "dicom"
-    if not path.is_dir():
+    if not files.is_folder(path):
         format_ = formats.recognise(path)
         format_name, module = format_.name, format_.module
     reader = import_module(f".{module}", __name__)
@@ -81,7 +81,7 @@ def write(volume: Volume, path: str | Path) -> Path:
     """
     path = Path(path)
     format_ = formats.writable(path)
-    if not path.parent.is_dir():
+    if not files.is_folder(path.parent):
         raise FileError(f"The folder '{path.parent}' does not exist. Create it first, or save elsewhere.")
     module = import_module(f".{format_.module}", __name__)
     volume = replace(volume, data=_storable(volume))

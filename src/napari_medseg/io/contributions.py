@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import VolumeError, readable
+from ..files import is_folder
 from ..volume import Volume
 from . import formats, places, read, write
 from .kspace import is_kspace
@@ -44,7 +45,7 @@ def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | 
         Turns the path into layers; None if this package reads no such files.
     """
     first, alone = _first(path), isinstance(path, str) or len(path) == 1
-    if first.is_dir():
+    if is_folder(first):
         known = any(map(formats.is_dicom, _likeliest_first(first)))
     else:
         # raw data have a reader of their own

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import files
-from ..errors import FileError, short
+from ..errors import FileError, reason
 
 _FIRST_GROUPS = (b"\x02\0", b"\x08\0")
 _FIRST_TYPES = (b"UL", b"UI", b"OB", b"CS", b"SH", b"LO", b"DA", b"TM", b"DT", b"IS", b"PN")
@@ -127,8 +127,8 @@ def recognise(path: Path) -> Format:
     try:
         with path.open("rb") as file:
             head = file.read(512)
-    except OSError as error:
-        raise FileError(f"'{path}' cannot be opened ({error.strerror or short(error)}). Check the path.") from error
+    except (OSError, ValueError) as error:
+        raise FileError(f"'{path}' cannot be opened ({reason(error)}). Check the path.") from error
     if not head:
         raise FileError(f"'{path.name}' is empty (0 bytes). Copy it again from its source.")
     promised = named(path)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import files
-from ..errors import FileError, SettingsError, VolumeError
+from ..errors import FileError, SettingsError, VolumeError, reason
 from ..kspace import KSpace
 from . import arrays, bart, checks, ismrmrd, kspace_hdf5
 from .hdf5_heaps import SIGNATURE
@@ -188,9 +188,8 @@ def _first_bytes(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             return file.read(8)
-    except OSError as error:
-        reason = error.strerror or checks.short(error)
-        raise FileError(f"'{path}' cannot be opened ({reason}). Check the path.") from error
+    except (OSError, ValueError) as error:
+        raise FileError(f"'{path}' cannot be opened ({reason(error)}). Check the path.") from error
 
 
 def _named(path: Path, shape: tuple[int, ...], axes: str | None) -> str:

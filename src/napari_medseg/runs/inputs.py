@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from ..errors import FileError, SettingsError
-from ..files import real
+from ..files import is_file, is_folder, real
 from ..io import formats
 from ..io.pairing import is_document, listing, names, pair
 from .tasks import Failure
@@ -84,7 +84,7 @@ def left_out(patterns: Iterable[str | Path], kind: Kind = image_kind) -> list[st
             if others and len(others) < len(matched):
                 found.append(f"'{pattern}' means {_count(others, 'other file')} left out: {names(others)}.")
             for folder in matched:
-                found += _left_out_of(folder, kind) if folder.is_dir() else []
+                found += _left_out_of(folder, kind) if is_folder(folder) else []
     return found
 
 
@@ -143,7 +143,7 @@ def find_pairs(prediction: Path, reference: Path) -> tuple[list[tuple[Path, Path
 
 def stem(path: Path) -> str:
     """File name without suffix, ``.ome.tif`` being one; a folder's whole name."""
-    if path.is_dir():
+    if is_folder(path):
         return real(path).name
     if path.suffix.lower() in RAW:
         return path.stem
@@ -170,9 +170,9 @@ def _nothing_meant(pattern: str) -> str:
 
 def _meant(pattern: str, kind: Kind) -> list[Path]:
     path = Path(pattern)
-    if path.is_file():
+    if is_file(path):
         return [path]
-    if path.is_dir():
+    if is_folder(path):
         return _inside(path, kind)
     found: list[Path] = []
     for name in sorted(_matches(pattern)):
@@ -249,9 +249,9 @@ def _one_per_series(files: list[Path], kind: Kind) -> list[Path]:
 
 def _by_name(folder: Path) -> dict[str, Path] | None:
     """Readable files of a folder by their stems; None for a file or a DICOM series."""
-    if not folder.exists():
+    if not os.path.exists(folder):
         raise FileError(f"'{folder}' does not exist. Check the path.")
-    files = _inside(folder) if folder.is_dir() else [folder]
+    files = _inside(folder) if is_folder(folder) else [folder]
     if files == [folder]:
         return None
     named = {stem(path).casefold(): path for path in files}

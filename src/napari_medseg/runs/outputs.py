@@ -74,7 +74,7 @@ def place(
 
 def is_folder(output: Path) -> bool:
     """Whether a person who names `output` means a folder."""
-    return output.is_dir() or not output.suffix
+    return files.is_folder(output) or not output.suffix
 
 
 def refuse_conflicts(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
@@ -86,7 +86,7 @@ def refuse_conflicts(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
         Naming the file.
     """
     taken = {_identity(path): path for path in inputs}
-    folders = {identity for identity, path in taken.items() if path.is_dir()}
+    folders = {identity for identity, path in taken.items() if files.is_folder(path)}
     for path in outputs:
         identity = _identity(path)
         if identity in taken:

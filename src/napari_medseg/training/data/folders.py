@@ -126,7 +126,7 @@ class LabelledImage:
 def is_listed(folder: Path) -> bool:
     """Whether a folder has a ``dataset.json`` of this package; those of Decathlon and nnU-Net list no classes so."""
     path = folder / NAME
-    if not path.exists():
+    if not files.is_file(path):
         return False
     content = files.read_json(path)
     foreign = isinstance(content, dict) and "labels" in content and not content.keys() & {"classes", "cases"}

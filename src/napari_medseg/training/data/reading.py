@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import FileError, SettingsError
+from ...files import is_file, is_folder
 from ...io import formats
 from ...io.dicom import series_files
 from ...label_values import whole_labels
@@ -76,9 +77,9 @@ def _is_folder(path: Path, source: Source) -> bool:
     """
     if source.layout and source.layout not in LAYOUTS:
         raise SettingsError(f"The layout '{source.layout}' does not exist; choose one of {', '.join(LAYOUTS)}.")
-    if path.is_dir():
+    if is_folder(path):
         return True
-    if path.suffix.lower() != ".npz" or not path.is_file() or source.layout:
+    if path.suffix.lower() != ".npz" or not is_file(path) or source.layout:
         needed = "a folder" if source.layout else "an .npz file or a folder with images/ and labels/"
         raise FileError(f"'{path}' is not a data set; expected {needed}.")
     if source.split:
