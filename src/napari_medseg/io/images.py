@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import re
@@ -18,7 +17,7 @@ import numpy as np
 from ..errors import FileError, VolumeError
 from ..volume import Volume
 from . import checks, png
-from .notes import KEY, Notes, is_labels, restore_axes
+from .notes import KEY, Notes, content_with_notes, is_labels, restore_axes
 
 if TYPE_CHECKING:
     import tifffile
@@ -155,22 +154,13 @@ def _was_changed(tif: tifffile.TiffFile, ome: ElementTree.Element | None, pages:
         pixels = ome.find(".//{*}Pixels")
         sizes = {a: int(pixels.get(f"Size{a}", 1)) for a in "XYZCT"} if pixels is not None else {}
     else:
-        said = _shaped(page.description)
-        if KEY not in said:
+        said = content_with_notes(page.description)
+        if said is None:
             return False
         sizes = dict(zip(said.get("axes", ""), said.get("shape", ()), strict=False))
     if (sizes.get("Y"), sizes.get("X")) != (page.imagelength, page.imagewidth):
         return True
     return math.prod(sizes.values()) != pages * math.prod(page.shape)
-
-
-def _shaped(description: str) -> Mapping[str, Any]:
-    """What tifffile has written into the description of a page."""
-    try:
-        said = json.loads(description)
-    except (ValueError, RecursionError):
-        return {}
-    return said if isinstance(said, dict) else {}
 
 
 def _check_pages(path: Path, tif: tifffile.TiffFile) -> None:

@@ -100,11 +100,17 @@ class Notes:
     @classmethod
     def from_text(cls, text: str | bytes) -> Notes | None:
         """From a JSON text; None if it is not one of ours."""
-        try:
-            content = json.loads(text)
-        except (ValueError, RecursionError):
-            return None
-        return cls.from_json(content[KEY]) if isinstance(content, dict) and KEY in content else None
+        content = content_with_notes(text)
+        return cls.from_json(content[KEY]) if content else None
+
+
+def content_with_notes(text: str | bytes) -> Mapping[str, Any] | None:
+    """The object in a JSON text that holds our notes; None if there is none."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) and KEY in content else None
 
 
 def _metadata(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def start(
             raise
         except BaseException as error:
             _log.exception("%s failed", title)
-            # a RuntimeError, or what is no `Exception` (a panic in Rust, an exit), would end the thread without a word
+            # a RuntimeError, or what is not an `Exception` (a panic in Rust), would end the thread without a word
             raise JobError(failure(title, error)) from error
 
     drive.__qualname__ = title  # napari shows it when a window with running work is closed
