@@ -326,6 +326,8 @@ def checkpoint(folder: Path) -> Iterator[Row]:
     yield "code in a plain pickle", {"a.pt": pickle.dumps(Code(), 2)}
     torch.save([torch.ones(2)], folder / "list.pt")
     yield "list in place of weights", {"a.pt": (folder / "list.pt").read_bytes()}
+    _, old = fuzz_seeds.checkpoint(folder)
+    yield "type of a number is damaged", {"b.pt": old.files["b.pt"].replace(b"NNNJ", b"N\x80NJ", 1)}
     yield "safetensors without an end", {"a.pt": _weights({"a": {}})[:-30]}
     yield "a picture", {"a.pt": b"\x89PNG\r\n\x1a\n" + b"\0" * 40}
 

@@ -307,6 +307,7 @@ def png(folder: Path) -> Iterator[Row]:
     yield "fewer pixels than declared", _png((40, 40, 8, 0, 0, 0, 0))
     yield "table of colours is missing", _png((4, 4, 8, 3, 0, 0, 0))
     yield "16-bit colours", _png((2, 2, 16, 2, 0, 0, 0))
+    yield "last rows are missing", _png((4, 2**23, 8, 0, 0, 0, 0), zlib.compress(b"\0" * 20))
     yield "pixels are not packed", _png((4, 4, 8, 0, 0, 0, 0), b"\0" * 20)
     yield "text of 2 MB", _png((4, 4, 8, 0, 0, 0, 0), zlib.compress(b"\0" * 40), _chunk(b"zTXt", _bomb()))
     palette = _chunk(b"PLTE", bytes((0, 0, 0, 255, 0, 0)))
