@@ -14,7 +14,7 @@ SOURCE = Path(napari_medseg.__file__).parent
 MODULES = sorted(SOURCE.rglob("*.py"))
 TEXTS = sorted(
     [
-        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")),
         *(ROOT / "docs").glob("*.md"),
         *SOURCE.rglob("*.md"),
         *SOURCE.rglob("*.yaml"),
