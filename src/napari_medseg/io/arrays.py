@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tokenize
 import zipfile
 from pathlib import Path
 from typing import IO
@@ -17,7 +16,6 @@ from .notes import KEY, Notes, read_side
 
 _IMAGES = ("data", "image", "volume", "img", "arr_0")
 _LABELS = ("labels", "label", "seg", "mask")
-ERRORS = (zipfile.BadZipFile, NotImplementedError, RuntimeError, KeyError, SyntaxError, TypeError, tokenize.TokenError)
 _MAX_NOTES_BYTES = 2**24
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
@@ -43,11 +41,11 @@ def read(path: Path, axes: str | None = None) -> Volume:
         If the axes of the array cannot be determined.
     """
     if path.suffix.lower() == ".npz":
-        with checks.damaged(path, *ERRORS), zipfile.ZipFile(path) as archive:
+        with checks.damaged(path), zipfile.ZipFile(path) as archive:
             data = _read_member(path, archive, _choose(path, archive))
             notes = _archive_notes(path, archive)
     else:
-        with checks.damaged(path, *ERRORS), path.open("rb") as file:
+        with checks.damaged(path), path.open("rb") as file:
             data = _read_array(path, file, path.stat().st_size)
         notes = read_side(path, data) or Notes()
     return _volume(path, data, notes, axes)
@@ -66,7 +64,7 @@ def read_labels(path: Path) -> Volume | None:
     FileError
         If the file is damaged or too large.
     """
-    with checks.damaged(path, *ERRORS), zipfile.ZipFile(path) as archive:
+    with checks.damaged(path), zipfile.ZipFile(path) as archive:
         arrays = _members(archive)
         label = next((name for name in _LABELS if name in arrays), None)
         if label is None or label == _choose(path, archive):

@@ -17,7 +17,7 @@ LIMIT_BYTES = 64 * 2**30
 
 
 @contextmanager
-def damaged(path: Path, *more: type[Exception]) -> Generator[None]:
+def damaged(path: Path) -> Generator[None]:
     """Turn whatever is raised on damaged input into one sentence; pipes and devices are not opened.
 
     Which exceptions file libraries raise then is not foreseen: of 3,000 damaged files some raise a new one.
@@ -26,8 +26,6 @@ def damaged(path: Path, *more: type[Exception]) -> Generator[None]:
     ----------
     path : pathlib.Path
         The file being read, for the message.
-    *more : exception types
-        Every exception counts, so they need not be named.
 
     Raises
     ------

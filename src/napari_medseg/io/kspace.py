@@ -289,13 +289,13 @@ def _mask(path: Path, stored: np.ndarray | h5py.Dataset, matrix: tuple[int, int]
 def _read_numpy(path: Path, axes: str | None) -> KSpace:
     mask = None
     if path.suffix.lower() == ".npz":
-        with checks.damaged(path, *arrays.ERRORS), zipfile.ZipFile(path) as archive:
+        with checks.damaged(path), zipfile.ZipFile(path) as archive:
             name = _kspace_member(path, archive)
             data = arrays.read_array_of(path, archive, name)
             if name != "mask" and "mask.npy" in archive.namelist():
                 mask = arrays.read_array_of(path, archive, "mask")
     else:
-        with checks.damaged(path, *arrays.ERRORS):
+        with checks.damaged(path):
             data = np.lib.format.open_memmap(path, "r")
     data = _as_complex(path, data)
     if axes is None and data.ndim == 3:
@@ -336,7 +336,7 @@ def _as_complex(path: Path, data: np.ndarray) -> np.ndarray:
 
 def _is_complex(path: Path) -> bool:
     """Whether the header of a NumPy file announces complex numbers, or of pairs that are named k-space."""
-    with checks.damaged(path, *arrays.ERRORS):
+    with checks.damaged(path):
         if path.suffix.lower() == ".npy":
             with path.open("rb") as file:
                 return arrays.read_header(path, file)[1].kind == "c"

@@ -26,7 +26,6 @@ LENGTH = np.dtype("<u4")
 """How the length of a field of variable length is stored: its first bytes."""
 
 _VARIABLE_BYTES = 16  # of a field of variable length: length, address, number
-_ERRORS = (KeyError, RuntimeError, TypeError)
 _MAX_RATIO = 2000  # deflate, the strongest filter that h5py brings, ends at about 1030
 
 
@@ -41,7 +40,7 @@ def opened(path: Path) -> Generator[h5py.File]:
     """
     import h5py
 
-    with checks.damaged(path, *_ERRORS), WatchedFile(path) as content, h5py.File(content, "r") as file:
+    with checks.damaged(path), WatchedFile(path) as content, h5py.File(content, "r") as file:
         yield file
 
 

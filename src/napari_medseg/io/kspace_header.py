@@ -82,7 +82,7 @@ def parse_header(path: Path, text: str) -> Header:
     FileError
         If it is not such XML.
     """
-    with checks.damaged(path, SyntaxError):
+    with checks.damaged(path):
         # entities can blow a few bytes up to gigabytes
         if "<!DOCTYPE" in text:
             raise ValueError("its header declares a document type")

@@ -9,11 +9,9 @@ from typing import IO, Any
 
 import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import FileHolder, ImageFileError
+from nibabel.filebasedimages import FileHolder
 from nibabel.nifti1 import Nifti1Extension
-from nibabel.spatialimages import HeaderDataError
 from nibabel.volumeutils import apply_read_scaling
-from nibabel.wrapstruct import WrapStructError
 
 from ..errors import FileError, VolumeError
 from ..volume import LabelClass, Volume
@@ -42,7 +40,6 @@ _GEOMETRY = (
 )
 _QFORM_TOLERANCE = 1e-3  # mm
 _SIZES = slice(0, 4)  # of pixdim: the handedness of the quaternion and the voxel size
-_ERRORS = (ImageFileError, HeaderDataError, WrapStructError, KeyError, TypeError, RuntimeError)
 
 
 def read(path: Path, axes: str | None = None) -> Volume:
@@ -62,7 +59,7 @@ def read(path: Path, axes: str | None = None) -> Volume:
     FileError
         If the file is damaged, too large or of an unsupported kind.
     """
-    with checks.damaged(path, *_ERRORS), _open(path) as stream:
+    with checks.damaged(path), _open(path) as stream:
         image = _open_image(path, stream)
         _check_header(path, image)
         data, found = _voxels(image.dataobj)
