@@ -14,15 +14,14 @@ from napari_medseg.training.data.dataset import load, on_working_grid
 from napari_medseg.training.fine_tune import (
     HELD_BACK,
     Annotation,
-    Comparison,
     FineTuneSettings,
-    before_and_after,
     begin,
     prepare,
     prepare_folder,
     read,
     save,
 )
+from napari_medseg.training.gain import Comparison, before_and_after
 from napari_medseg.training.loop import train_job
 from napari_medseg.training.settings import read_settings
 from napari_medseg.volume import LabelClass, Volume

@@ -18,7 +18,7 @@ from napari_medseg import io, models, samples
 from napari_medseg.errors import SettingsError, VolumeError
 from napari_medseg.io.contributions import layer_tuple
 from napari_medseg.record import Record, UsedModel
-from napari_medseg.training import fine_tune
+from napari_medseg.training import fine_tune, gain
 from napari_medseg.training.data.folders import LabelledImage, write_dataset
 from napari_medseg.volume import LabelClass, Volume
 from napari_medseg.widgets.fine_tune import work
@@ -144,8 +144,8 @@ def prepared(monkeypatch):
 @pytest.fixture
 def figures(monkeypatch):
     """What the comparison says: Dice before and after."""
-    found = fine_tune.Comparison({"everything": 0.7}, {"everything": 0.9}, 2)
-    monkeypatch.setattr(fine_tune, "before_and_after", lambda folder: found)
+    found = gain.Comparison({"everything": 0.7}, {"everything": 0.9}, 2)
+    monkeypatch.setattr(gain, "before_and_after", lambda folder: found)
     return found
 
 
@@ -422,7 +422,7 @@ def test_curves_status_and_verdict(dock):
 
 
 def test_verdict_where_nothing_could_be_measured():
-    found = fine_tune.Comparison({"everything": None}, {"everything": None}, 1)
+    found = gain.Comparison({"everything": None}, {"everything": None}, 1)
     text = verdict_text(found, SimpleNamespace(base="all"))
     assert text.startswith("Nothing that both models know could be measured on 1 held-out slice") and doubtful(found)
 
@@ -450,16 +450,16 @@ def test_verdict_where_nothing_could_be_measured():
     ],
 )
 def test_verdict_holds_the_new_model_against_the_one_before(before, after, slices, text):
-    assert verdict_text(fine_tune.Comparison(before, after, slices), SimpleNamespace(base="all")) == text
+    assert verdict_text(gain.Comparison(before, after, slices), SimpleNamespace(base="all")) == text
 
 
 def test_verdict_on_the_slice_that_was_learnt_says_little():
-    found = fine_tune.Comparison({"a": 0.5}, {"a": 0.6}, 1, held_back=False)
+    found = gain.Comparison({"a": 0.5}, {"a": 0.6}, 1, held_back=False)
     assert verdict_text(found, SimpleNamespace(base="all")).startswith("A single reviewed slice was learnt")
 
 
 def test_verdict_names_a_class_that_is_hardly_found():
-    found = fine_tune.Comparison({}, {"everything": 0.05}, 2)
+    found = gain.Comparison({}, {"everything": 0.05}, 2)
     assert verdict_text(found, SimpleNamespace(base="all")).endswith("It hardly finds everything: train longer.")
     assert doubtful(found)
 

@@ -6,9 +6,8 @@ import copy
 import json
 import logging
 import math
-import os
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -20,10 +19,10 @@ from torch import nn
 
 from .. import files, models
 from ..errors import FileError, ModelError, SettingsError, reason
-from ..models.memory import kept
+from ..models import memory
 from ..progress import Job, Progress
 from ..record import plain
-from . import processes, start
+from . import processes, start, stored
 from .data import changed
 from .planning import plan
 from .reconstruction import Reconstruction
@@ -111,8 +110,8 @@ def train_job(settings: TrainSettings | ReconTrainSettings, run: Path, *, root: 
         written to, another process is at work in it, or the loss is not finite any more.
     """
     began = time.monotonic()
-    device = _device(settings.device)
-    with processes.joined(device), kept():
+    device = processes.device_of(settings.device)
+    with processes.joined(device), memory.kept():
         settings = _planned(settings, run, root, device)
         with nullcontext() if processes.rank() else files.lock(run):
             trainer = _Trainer(settings, run, root, device)
@@ -248,8 +247,7 @@ class _Trainer:
         if not math.isfinite(self.losses[-1]):
             raise SettingsError(
                 f"Training diverged at step {self.step} (the loss is NaN or infinite). The best weights so far are "
-                "saved; "
-                "lower learning_rate or set clip."
+                "saved; lower learning_rate or set clip."
             )
         self._follow()
 
@@ -350,12 +348,12 @@ class _Trainer:
         try:
             state = models.read_checkpoint(self.last)
             for name, kind in _NUMBERS.items():
-                setattr(self, name, _number(state[name], kind))
+                setattr(self, name, stored.number(state[name], kind))
             if self.plateau is not None:
-                _check_alike(state["plateau"], self.plateau.state_dict())
+                stored.check_alike(state["plateau"], self.plateau.state_dict())
             for name, part in self._parts().items():
                 part.load_state_dict(state[name])
-            _check_moments(self.optimizer)
+            stored.check_moments(self.optimizer)
         except (ModelError, LookupError, ValueError, RuntimeError, TypeError, AttributeError) as error:
             raise self._unusable() from error
 
@@ -390,38 +388,6 @@ class _Trainer:
         return card
 
 
-def _number(value: Any, kind: type) -> Any:
-    """A number out of a checkpoint; counts are not negative."""
-    impossible = not isinstance(value, kind) or isinstance(value, bool) or math.isnan(value)
-    if impossible or (kind is int and value < 0):
-        raise ValueError(f"{value!r} is not such a number")
-    return value
-
-
-def _check_alike(stored: Mapping[str, Any], own: Mapping[str, Any]) -> None:
-    """Make sure that a stored state, which replaces the own one unseen, has its names and types."""
-    kinds = {name: type(value) for name, value in stored.items()}
-    if kinds != {name: type(value) for name, value in own.items()}:
-        raise ValueError("another kind of state")
-
-
-def _check_moments(optimizer: torch.optim.Optimizer) -> None:
-    """Make sure that what an optimizer remembers of its parameters has their shapes: it does not look itself."""
-    for parameter, moments in optimizer.state.items():
-        for value in moments.values():
-            if isinstance(value, torch.Tensor) and value.shape not in ((), parameter.shape):
-                raise ValueError("the optimizer is that of another network")
-
-
 def _or_none(figure: float) -> float | None:
     """None, which JSON knows, for a figure that does not exist."""
     return figure if math.isfinite(figure) else None
-
-
-def _device(name: str) -> torch.device:
-    present = torch.cuda.is_available()
-    if name not in ("auto", "cpu", "cuda") or (name == "cuda" and not present):
-        raise SettingsError(f"The device '{name}' is not available; choose auto, cpu{' or cuda' if present else ''}.")
-    if name == "cpu" or not present:
-        return torch.device("cpu")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))  # torchrun gives each process a GPU

@@ -106,3 +106,19 @@ class _SharedBatchNorm(nn.BatchNorm2d):
             self.num_batches_tracked += 1
         scale = (variance + self.eps).rsqrt() * self.weight[:, None, None]
         return (features - mean) * scale + self.bias[:, None, None]
+
+
+def device_of(name: str) -> torch.device:
+    """Where this process trains.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such device.
+    """
+    present = torch.cuda.is_available()
+    if name not in ("auto", "cpu", "cuda") or (name == "cuda" and not present):
+        raise SettingsError(f"The device '{name}' is not available; choose auto, cpu{' or cuda' if present else ''}.")
+    if name == "cpu" or not present:
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))  # torchrun gives each process a GPU

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from napari import Viewer
 
     from ...models import ModelCard
-    from ...training.fine_tune import Comparison, FineTuneSettings
+    from ...training.fine_tune import FineTuneSettings
+    from ...training.gain import Comparison
 
 # PyTorch is imported by the first job, in its thread; what needs it is imported where it is used.
 
@@ -273,7 +274,7 @@ class FineTuneWidget(Dock):
     # ---- decide ----
 
     def _start_compare(self) -> None:
-        from ...training.fine_tune import before_and_after
+        from ...training.gain import before_and_after
 
         run = self._training.run
         if not self._can_compare():

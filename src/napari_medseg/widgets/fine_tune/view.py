@@ -12,7 +12,7 @@ from ..kit.jobs import duration
 from ..kit.tables import fit, table
 
 if TYPE_CHECKING:
-    from ...training.fine_tune import Comparison
+    from ...training.gain import Comparison
     from ..kit.tuning import Run
 
 _DICE, _LOSS = "#1f77b4", "#9a9a9a"
