@@ -343,3 +343,18 @@ def test_a_validation_without_a_figure_is_shown_as_such():
     line = {"step": 4, "loss": 0.25, "figure": "dice", "val": None, "best": None}
     assert terminal.validation(line) == "step 4: loss 0.2500, dice on val -, best -"
     assert terminal.validation({**line, "loss": None, "val": 0.5, "best": 0.75}).startswith("step 4: dice on val 0.5")
+
+
+def test_distances_and_volumes_on_a_tilted_grid_are_those_of_the_positions():
+    affine = np.diag([1.0, 1.5, 4.0, 1.0])
+    affine[1, 2] = 2.0
+    ours = np.zeros((4, 12, 12), np.uint8)
+    theirs = ours.copy()
+    ours[1, 3:6, 3:6] = theirs[2, 3:6, 3:6] = 1
+    (row,) = metrics.compare(Volume(ours, "zyx", affine), Volume(theirs, "zyx", affine))
+    assert row["volume_ml"] == pytest.approx(9 * 6e-3)
+    places = [np.argwhere(mask)[:, ::-1] @ affine[:3, :3].T for mask in (ours, theirs)]
+    apart = np.linalg.norm(places[0][:, None] - places[1][None], axis=2)
+    nearest = np.concatenate([apart.min(0), apart.min(1)])
+    assert row["hd95_mm"] == pytest.approx(np.percentile(nearest, 95))
+    assert row["mean_surface_distance_mm"] == pytest.approx(nearest.mean())

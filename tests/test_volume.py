@@ -109,3 +109,20 @@ def test_reviewed_slices_follow_a_selection(axes, shape, axis, index, reviewed):
     record = Record("segment", reviewed=(2, 5))
     volume = Volume(np.zeros(shape), axes, metadata={"record": record})
     assert volume.select(axis, index).record.reviewed == reviewed
+
+
+def test_size_of_a_voxel_on_tilted_and_turned_grids():
+    tilted = np.diag([1.0, 1.5, 4.0, 1.0])
+    tilted[1, 2] = 2.0  # each slice lies 2 mm further along y: a gantry tilt
+    volume = Volume(np.zeros((3, 4, 5)), "zyx", tilted)
+    assert volume.voxel_size == pytest.approx(6.0) and np.prod(volume.spacing) > 6.7
+    np.testing.assert_allclose(volume.steps, [[0, 2, 4], [0, 1.5, 0], [1, 0, 0]])
+    turn = np.array([[0.8, -0.6, 0], [0.6, 0.8, 0], [0, 0, 1]])
+    turned = np.eye(4)
+    turned[:3, :3] = turn @ np.diag([1.0, -1.5, 4.0])
+    volume = Volume(np.zeros((3, 4, 5)), "zyx", turned)
+    np.testing.assert_allclose(volume.steps, np.diag([4.0, 1.5, 1.0]))
+    assert volume.voxel_size == pytest.approx(6.0)
+    sheared = np.eye(4)
+    sheared[0, 1] = 1.0
+    assert Volume(np.zeros((4, 5)), "yx", sheared).voxel_size == pytest.approx(1.0)

@@ -18,6 +18,7 @@ LOW_IS_BRIGHT = "MONOCHROME1"
 """What ``photometric`` in the metadata of a volume says where low values are meant to be seen bright."""
 
 _LONGEST_NAME = 200  # characters of a class
+_RIGHT_ANGLED = 1e-4  # cosine of an angle that is taken for a right one
 _AXES = re.compile(r"t?(c?z?yx|z?yxc)")
 
 
@@ -95,6 +96,26 @@ class Volume:
         """Voxel size in mm, one per spatial axis, in array order."""
         sizes = dict(zip("xyz", np.linalg.norm(self.affine[:3, :3], axis=0), strict=True))
         return tuple(float(sizes[a]) for a in self.spatial_axes)
+
+    @property
+    def steps(self) -> np.ndarray:
+        """What one voxel is along each spatial axis, in array order, in mm: shape (axes, 3).
+
+        Where the axes are at right angles, (axes, axes) with the voxel size on the diagonal.
+        """
+        columns = ["xyz".index(a) for a in self.spatial_axes]
+        steps = self.affine[:3, columns].T
+        sizes = np.diag(self.spacing)
+        right_angled = np.allclose(steps @ steps.T, sizes**2, rtol=0, atol=_RIGHT_ANGLED * sizes.max() ** 2)
+        return sizes if right_angled else steps
+
+    @property
+    def voxel_size(self) -> float:
+        """Volume of a voxel in mm3, or area of a pixel in mm2; of a sheared grid less than the product of its sides."""
+        steps = self.steps
+        if steps.shape[0] == steps.shape[1]:
+            return float(abs(np.linalg.det(steps)))
+        return float(np.linalg.norm(np.cross(*steps)))
 
     @property
     def origin(self) -> tuple[float, float, float]:

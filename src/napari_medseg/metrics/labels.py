@@ -35,14 +35,18 @@ def _count(mask: np.ndarray) -> int:
     return int(np.count_nonzero(mask))
 
 
-def hd95(prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float] | None = None) -> float:
+Spacing = Sequence[float] | np.ndarray
+"""Voxel size in mm, one per axis in array order; or, of a sheared grid, `Volume.steps`, shape (axes, 2 or 3)."""
+
+
+def hd95(prediction: np.ndarray, reference: np.ndarray, spacing: Spacing | None = None) -> float:
     """95th percentile of the Hausdorff distance between the surfaces of two masks.
 
     Parameters
     ----------
     prediction, reference : numpy.ndarray, shape (y, x) or (z, y, x), bool
-    spacing : sequence of float, optional
-        Voxel size in mm, one per axis in array order; 1 where it is left out.
+    spacing : Spacing, optional
+        Voxel size in mm; 1 where it is left out.
 
     Returns
     -------
@@ -62,16 +66,12 @@ def hd95(prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float]
     return _hd95(surface_distances(prediction, reference, spacing))
 
 
-def mean_surface_distance(
-    prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float] | None = None
-) -> float:
+def mean_surface_distance(prediction: np.ndarray, reference: np.ndarray, spacing: Spacing | None = None) -> float:
     """Mean distance between the surfaces of two masks, both directions together; otherwise as `hd95`."""
     return _mean(surface_distances(prediction, reference, spacing))
 
 
-def surface_distances(
-    prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float] | None = None
-) -> np.ndarray:
+def surface_distances(prediction: np.ndarray, reference: np.ndarray, spacing: Spacing | None = None) -> np.ndarray:
     """Distance of every surface voxel of either mask to the surface of the other; see `hd95`.
 
     Returns
@@ -79,17 +79,18 @@ def surface_distances(
     numpy.ndarray, shape (n,), float64
         Empty if both masks are empty, infinite if one of them is.
     """
-    spacing = (1.0,) * prediction.ndim if spacing is None else tuple(spacing)
-    if prediction.shape != reference.shape or len(spacing) != prediction.ndim or min(spacing, default=0) <= 0:
+    steps = np.atleast_1d(np.ones(prediction.ndim) if spacing is None else np.asarray(spacing, np.float64))
+    positive = (steps > 0).all() if steps.ndim == 1 else steps.any(axis=1).all()
+    if prediction.shape != reference.shape or len(steps) != prediction.ndim or not positive:
         raise VolumeError(
             f"The masks have the shapes {prediction.shape} and {reference.shape} and the voxel size {spacing}; "
             "expected equal shapes and one positive size per axis."
         )
+    steps = np.diag(steps) if steps.ndim == 1 else steps
     # a single slice is a plane: along an axis of length one every voxel would be surface
     axes = [axis for axis, n in enumerate(prediction.shape) if n > 1] or [0]
     flat = tuple(slice(None) if axis in axes else 0 for axis in range(prediction.ndim))
-    flat_spacing = [spacing[axis] for axis in axes]
-    ours, theirs = _surfaces(prediction[flat], reference[flat], flat_spacing)
+    ours, theirs = _surfaces(prediction[flat], reference[flat], steps[axes])
     if not len(ours) or not len(theirs):
         return np.full(len(ours) + len(theirs), np.inf)
     # a tree over surface points is exact and, unlike a distance map, needs no memory of the size of the volume
@@ -152,11 +153,11 @@ def _deviation(numbers: Sequence[float]) -> float:
     return statistics.stdev(numbers)
 
 
-def _surfaces(prediction: np.ndarray, reference: np.ndarray, spacing: list[float]) -> list[np.ndarray]:
-    """Positions (n, axes) in mm of the surface voxels of both masks."""
+def _surfaces(prediction: np.ndarray, reference: np.ndarray, steps: np.ndarray) -> list[np.ndarray]:
+    """Positions in mm of the surface voxels of both masks, shape (n, 2 or 3)."""
     boxes = ndimage.find_objects((prediction | reference).view(np.uint8))
     box = boxes[0] if boxes else (slice(0, 1),) * prediction.ndim
-    return [_surface(mask[box]) * spacing for mask in (prediction, reference)]
+    return [_surface(mask[box]) @ steps for mask in (prediction, reference)]
 
 
 def _surface(mask: np.ndarray) -> np.ndarray:
@@ -167,11 +168,10 @@ def _surface(mask: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two masks of one class, the voxel size, and `surface_distances` between them."""
+    """Two masks of one class, and `surface_distances` between them."""
 
     ours: np.ndarray
     theirs: np.ndarray
-    spacing: tuple[float, ...]
     distances: np.ndarray
 
 

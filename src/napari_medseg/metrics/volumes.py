@@ -148,30 +148,31 @@ def _numbers(labels: np.ndarray) -> set[int]:
 
 def _class_rows(prediction: Volume, reference: Volume, names: Mapping[int, str]) -> list[dict[str, Any]]:
     """A row for each class of `names` and each further number; without any a row of NaN."""
-    spacing = prediction.spacing if prediction.has_spacing and reference.has_spacing else None
+    grid = prediction if prediction.has_spacing and reference.has_spacing else None
     found = names.keys() | _numbers(prediction.data) | _numbers(reference.data)
     rows = []
     for time, ours, theirs in _frames(prediction, reference):
         for number in sorted(found - {0}):
             name = names.get(number, f"class {number}")
-            score = _score(ours == number, theirs == number, spacing)
+            score = _score(ours == number, theirs == number, grid)
             rows.append({"id": number, "name": name, "time": time, **score})
         if not found:
-            rows.append({"id": 0, "name": _NOTHING, "time": time, **_score(ours > 0, theirs > 0, spacing)})
+            rows.append({"id": 0, "name": _NOTHING, "time": time, **_score(ours > 0, theirs > 0, grid)})
     return rows
 
 
-def _score(ours: np.ndarray, theirs: np.ndarray, spacing: tuple[float, ...] | None) -> dict[str, float]:
-    """Scores of a class, and its size on both sides; lengths in pixels where the voxel size is not known."""
+def _score(ours: np.ndarray, theirs: np.ndarray, grid: Volume | None) -> dict[str, float]:
+    """Scores of a class, and its size on both sides; lengths in pixels where there is no grid with a voxel size."""
     size = "voxels"
     unit = "_px"
     scale = 1.0
-    if spacing is not None:
+    steps = np.eye(ours.ndim)
+    if grid is not None:
         size = "volume_ml" if ours.ndim == 3 else "area_mm2"
         unit = "_mm"
-        scale = math.prod(spacing) * (1e-3 if ours.ndim == 3 else 1.0)
-    steps = spacing or (1.0,) * ours.ndim
-    pair = Pair(ours, theirs, steps, surface_distances(ours, theirs, steps))
+        scale = grid.voxel_size * (1e-3 if ours.ndim == 3 else 1.0)
+        steps = grid.steps
+    pair = Pair(ours, theirs, surface_distances(ours, theirs, steps))
     row = {}
     for key, score in SCORES.items():
         name = key + unit if score.length else key

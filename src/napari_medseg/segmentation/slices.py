@@ -139,8 +139,7 @@ class Canvas:
             voxels = int(self._voxels[row.id])
             found = {"id": row.id, "name": row.name, "voxels": voxels}
             if self._volume.has_spacing:
-                size = math.prod(self._volume.spacing)
-                found[unit] = voxels * size
+                found[unit] = voxels * self._volume.voxel_size
             rows.append(found)
         return tuple(rows)
 

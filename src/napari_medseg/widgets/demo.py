@@ -6,7 +6,6 @@ With ``--output FOLDER`` the window closes by itself and leaves ``labels.nii.gz`
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 import time
 from collections.abc import Callable
@@ -48,7 +47,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def table(labels: Volume) -> str:
     """Voxels and millilitres of every class of `labels`, as lines of text."""
-    voxel_ml = math.prod(labels.spacing) / 1000
+    voxel_ml = labels.voxel_size / 1000
     lines = [f"{'class':<28}{'voxels':>10}{'volume (ml)':>14}"]
     for row in labels.classes:
         voxels = int(np.count_nonzero(labels.data == row.id))

@@ -334,7 +334,7 @@ def _is_entry(found: Any) -> bool:
     if not isinstance(found, dict) or "loss" not in found:
         return False
     places = all(isinstance(found.get(name), int | float) and abs(found[name]) < _LARGEST for name in ("step", "time"))
-    figures = all(isinstance(found.get(name), int | float) for name in ("val", "best"))
+    figures = all(isinstance(found.get(name), int | float | None) for name in ("val", "best"))
     return places and figures and isinstance(found["loss"], int | float | None)
 
 
