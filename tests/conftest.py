@@ -8,6 +8,7 @@ import sys
 import pytest
 
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+CHOSEN = "OMP_NUM_THREADS" in os.environ
 # before PyTorch is imported: workers that each take all cores wait for one another
 os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // WORKERS)))
 
@@ -20,6 +21,8 @@ def has_display() -> bool:
 @pytest.hookimpl(trylast=True)  # pytest-xvfb starts its display first
 def pytest_configure(config):
     hands_out = config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput")
+    if hands_out and not CHOSEN:  # the workers would inherit it, and take it for the choice of a person
+        del os.environ["OMP_NUM_THREADS"]
     if not hands_out and not has_display():  # without a platform Qt would end the process
         os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 

@@ -154,6 +154,7 @@ def test_a_run_begins_with_the_slice_in_view_and_covers_all():
 
 def test_large_slices_are_tiled_without_seams(monkeypatch):
     monkeypatch.setattr(engine, "_WHOLE_PIXELS", 200 * 200)
+    monkeypatch.setattr(engine, "workers_of", lambda device: 1)
     volume = image((517, 333), "yx")
     model = trained()
     steps = []

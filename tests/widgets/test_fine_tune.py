@@ -718,7 +718,7 @@ def test_adding_a_class_to_the_heart_model(viewer, qtbot, answer, one_program):
 
 def test_a_run_folder_with_something_else_in_it_is_read(tmp_path):
     good = {"step": 3, "val": 0.5, "best": 0.5, "loss": None, "time": 1.0}
-    odd = [[], None, 5, "x", {}, {**good, "step": "3"}, {**good, "best": None}, {**good, "time": 1e300}]
+    odd = [[], None, 5, "x", {}, {**good, "step": "3"}, {**good, "best": "x"}, {**good, "time": 1e300}]
     odd += [{**good, "loss": "x"}, {**good, "step": 10**400}]
     lines = [json.dumps(line) for line in (*odd, good)]
     (tmp_path / "log.jsonl").write_text("\n".join(["[" * 5000, "{", *lines]) + "\n")
