@@ -14,8 +14,10 @@ import torch
 from napari_medseg import cli, io, models
 from napari_medseg.cli import commands
 from napari_medseg.cli.report import write_json
+from napari_medseg.io import kspace_out
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.progress import Progress
+from napari_medseg.record import Record
 from napari_medseg.runs import child
 from napari_medseg.segmentation import inference
 from napari_medseg.segmentation.consensus import segment
@@ -577,3 +579,21 @@ def test_a_tied_process_whose_input_is_closed_says_why_it_ends(monkeypatch, caps
     monkeypatch.setattr(os, "_exit", codes.append)
     child.follow_input(lambda _: None, commands._say_why)
     assert codes == [1] and "--tied" in capsys.readouterr().err
+
+
+def test_info_of_raw_data_and_of_a_reconstruction(workplace, capsys):
+    kspace = np.ones((2, 3, 8, 6), np.complex64)
+    kspace[..., ::2] = 0
+    np.save("raw.npy", kspace)
+    assert run("info raw.npy") == 0
+    words = " ".join(capsys.readouterr().out.split())
+    assert "raw MR data: 2 slices, 3 coils, 8 rows (readout), 6 columns" in words
+    assert "3 of 6 columns, as its zeros show" in words and "not known" in words
+    assert run("info raw.npy --json") == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["shape"] == [2, 3, 8, 6] and content["measured_share"] == 0.5
+    made = Record("reconstruct", time="2026-11-28T00:00:00Z", settings={"method": "sense"})
+    kspace_out.write_reconstruction("made.h5", np.ones((2, 4, 5), np.float32), {}, made)
+    assert run("info made.h5") == 0
+    words = " ".join(capsys.readouterr().out.split())
+    assert "2 slices, 4 rows, 5 columns" in words and "reconstruct, sense, 2026-11-28" in words

@@ -3,7 +3,7 @@
 import pytest
 
 from napari_medseg import models
-from napari_medseg.models.figures import tables
+from napari_medseg.models.figures import held_out_dice, tables
 from napari_medseg.preprocess import Preprocess
 
 BUNDLED = sorted(name for name in models.available() if not name.startswith("my-"))
@@ -70,3 +70,10 @@ def test_reconstruction_is_compared_by_mask_and_subject():
 def test_bundled_cards_show_their_figures(name):
     found = tables(models.load_card(models.find(name)))
     assert found and all(len(row) == len(rows[0]) for rows in found for row in rows)
+
+
+def test_held_out_dice_is_given_class_by_class():
+    for name, dice in (("lstm-sa-hippocampus", "0.828 / 0.797"), ("litenext-heart", "0.818")):
+        assert held_out_dice(models.load_card(models.find(name))) == dice
+    assert held_out_dice(card({"test": {"dice": 0.5, "classes": [1]}})) == "0.500"
+    assert held_out_dice(card({})) == ""

@@ -219,7 +219,9 @@ def _add_import(parsers: Parsers) -> None:
 
 def _add_info(parsers: Parsers) -> None:
     parser = _add(parsers, "info", commands.info, "say what a file holds and how it is read")
-    parser.add_argument("file", type=Path, metavar="FILE", help="image or label file, or DICOM folder")
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="image, labels, raw MR data or reconstruction; file or DICOM folder"
+    )
     _add_axes(parser)
     parser.add_argument("--json", action="store_true", help="as JSON")
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from ..record import UsedModel
     from ..runs.tasks import Outcome
     from ..training.settings import ReconTrainSettings, TrainSettings
-    from ..volume import Volume
     from .running import Run
 
 
@@ -322,37 +321,13 @@ def import_model(args: Namespace) -> int:
 
 def info(args: Namespace) -> int:
     """``napari-medseg info``."""
-    from .. import io
     from ..files import to_json
+    from . import facts
 
-    facts = _facts(args.file, io.read(args.file, axes=args.axes))
-    words = f"{escaped(str(args.file))}\n{terminal.sheet(terminal.facts_in_words(facts))}"
-    terminal.say(to_json(facts).rstrip() if args.json else words)
+    found = facts.of(args.file, args.axes)
+    words = f"{escaped(str(args.file))}\n{terminal.sheet(found.words)}"
+    terminal.say(to_json(found.content).rstrip() if args.json else words)
     return 0
-
-
-def _facts(path: Path, volume: Volume) -> dict[str, Any]:
-    """What is known of a file, for JSON."""
-    import numpy as np
-
-    finite = np.asarray(volume.data)
-    finite = finite[np.isfinite(finite)] if finite.dtype.kind == "f" else finite
-    return {
-        "file": str(path),
-        "read_as": terminal.kind(volume),
-        "axes": volume.axes,
-        "shape": list(volume.data.shape),
-        "dtype": str(volume.data.dtype),
-        "minimum": finite.min() if finite.size else None,
-        "maximum": finite.max() if finite.size else None,
-        "not_finite": volume.data.size - finite.size,
-        "spacing_mm": list(volume.spacing) if volume.has_spacing else None,
-        "origin_mm": list(volume.origin),
-        "orientation": volume.orientation,
-        "affine": volume.affine,
-        "classes": [asdict(row) for row in volume.classes],
-        "metadata": volume.metadata,
-    }
 
 
 def convert(args: Namespace) -> int:

@@ -19,11 +19,8 @@ from ..quantities import extent, rounded, suited
 if TYPE_CHECKING:
     from ..models import ModelCard
     from ..progress import Progress
-    from ..record import Record
-    from ..volume import Volume
 
 _SECONDS_BETWEEN_LINES = 10
-_DIRECTIONS = {"R": "right", "L": "left", "A": "front", "P": "back", "S": "head", "I": "feet"}
 _BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {unit} [{elapsed}<{remaining}]"
 
 
@@ -231,7 +228,7 @@ def models(cards: Iterable[ModelCard]) -> str:
     lines = [["model", "finds", "Dice", "in"]]
     for card in cards:
         lines.append([card.name, finds(card), figures.held_out_dice(card) or "-", card.modality])
-    return table(lines) + "\nDice: mean on held-out test images, from the model card"
+    return table(lines) + "\nDice: mean on held-out test images, class by class, from the model card"
 
 
 def finds(card: ModelCard) -> str:
@@ -270,76 +267,3 @@ def card_text(card: ModelCard) -> str:
         parts.append(textwrap.indent(table(measured), "  "))
     parts.append("Not a medical device.")
     return "\n\n".join(parts)
-
-
-def kind(volume: Volume) -> str:
-    """What a volume is, in words: ``time series of grey images: 20 time points, 256 rows, 256 columns``."""
-    labels = volume.classes or volume.metadata.get("labels")
-    colour = volume.axes.endswith("c")
-    what = "grey image"
-    if labels:
-        what = "label image"
-    elif colour:
-        what = "colour image"
-    names = {"t": "time point", "c": "channel", "z": "slice", "y": "row", "x": "column"}
-    if colour:
-        del names["c"]
-    sizes = zip(volume.axes, volume.data.shape, strict=True)
-    counted = [count(number, names[axis]) for axis, number in sizes if axis in names]
-    return f"{what}: {', '.join(counted)}"
-
-
-def facts_in_words(facts: dict[str, Any]) -> dict[str, str]:
-    """The facts for reading."""
-    from ..volume import LOW_IS_BRIGHT
-
-    spacing = facts["spacing_mm"]
-    space = [axis for axis in facts["axes"] if axis in "zyx"]
-    sizes = zip(facts["axes"], facts["shape"], strict=True)
-    words = {
-        "read as": facts["read_as"],
-        "format": facts["metadata"].get("format", ""),
-        "axes": " x ".join(f"{axis} {number}" for axis, number in sizes),
-        "values": _values(facts),
-        "voxel size": "not known",
-    }
-    if facts["metadata"].get("photometric") == LOW_IS_BRIGHT:
-        words["values"] += f", low values are bright ({LOW_IS_BRIGHT})"
-    if facts["metadata"].get("t_axis"):
-        words["axes"] += f"; t is {facts['metadata']['t_axis']}"
-    if spacing:
-        lengths = [f"{axis} {mm:.4g}" for axis, mm in zip(space, spacing, strict=True)]
-        words["voxel size"] = f"{' x '.join(lengths)} mm"
-    if spacing and len(space) == 3:
-        right, front, head = (rounded(mm, 2) for mm in facts["origin_mm"])
-        words["first voxel"] = f"{right} right, {front} front, {head} head, in mm"
-        ways = zip(space, facts["orientation"], strict=True)
-        words["direction"] = ", ".join(f"{axis} to {_DIRECTIONS[letter]}" for axis, letter in ways)
-    if facts["classes"]:
-        words["classes"] = ", ".join(f"{row['id']} {row['name']}" for row in facts["classes"])
-    if facts["metadata"].get("record"):
-        words |= _making(facts["metadata"]["record"])
-    return words
-
-
-def _values(facts: Mapping[str, Any]) -> str:
-    if facts["minimum"] is None:
-        return f"{facts['dtype']}, none of them finite"
-    text = f"{facts['dtype']}, {facts['minimum']} to {facts['maximum']}"
-    return f"{text}, {facts['not_finite']} of them not finite" if facts["not_finite"] else text
-
-
-def _making(record: Record) -> dict[str, str]:
-    """How a file came to be, for reading."""
-    models = [model.name for model in record.models]
-    method = [] if models else [str(record.settings.get("method", ""))]
-    parts = [record.what, *method, *models, record.time[:10]]
-    text = ", ".join(part for part in parts if part)
-    made = {}
-    if text:
-        made["made by"] = text
-    if record.warnings:
-        made["warnings"] = " ".join(record.warnings)
-    if record.reviewed:
-        made["reviewed"] = count(len(record.reviewed), "slice")
-    return made

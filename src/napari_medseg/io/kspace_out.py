@@ -77,6 +77,17 @@ def _to_json(metrics: Mapping[str, Any]) -> str:
     return json.dumps(json.loads(text, parse_constant=lambda _: None), allow_nan=False)
 
 
+def is_reconstruction(path: Path) -> bool:
+    """Whether a file looks like one of `write_reconstruction`."""
+    if path.suffix.lower() not in _SUFFIXES:
+        return False
+    try:
+        with kspace_hdf5.opened(path) as file:
+            return kspace_hdf5.has(file, _NAME)
+    except FileError:
+        return False
+
+
 def read_reconstruction(path: Path) -> tuple[np.ndarray, Record | None]:
     """Images (slice, y, x) that `write_reconstruction` saved, and their record if it was saved too.
 

@@ -61,8 +61,11 @@ def tables(card: ModelCard) -> list[Rows]:
 
 
 def held_out_dice(card: ModelCard) -> str:
-    """The Dice of `card` on the data held out for the test; empty if it has none."""
-    return _cell(_mapping(card.metrics.get("test")).get("dice"), 3)
+    """The Dice of `card` on the data held out for the test, class by class; empty if it has none."""
+    figures = _mapping(card.metrics.get("test"))
+    by_class = _mapping(figures.get("classes")).values()
+    cells = [_cell(_mapping(row).get("dice"), 3) for row in by_class]
+    return " / ".join(filter(None, cells)) or _cell(figures.get("dice"), 3)
 
 
 def _scores(title: str, figures: Any) -> Iterator[list[str]]:

@@ -1,0 +1,186 @@
+"""What a file holds and how it is read, for ``info``: images, labels, raw MR data, reconstructions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import io
+from ..io import kspace_out
+from ..io.kspace import is_kspace, read_kspace
+from ..kspace import KSpace
+from ..quantities import rounded
+from ..record import Record
+from ..volume import LOW_IS_BRIGHT, Volume
+from . import terminal
+
+_DIRECTIONS = {"R": "right", "L": "left", "A": "front", "P": "back", "S": "head", "I": "feet"}
+_MASK_FROM = {
+    "file": "as the file says",
+    "inferred": "as its zeros show",
+    "generated": "by a mask that was drawn",
+    "": "as its mask says",
+}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a file: for JSON, and for reading."""
+
+    content: dict[str, Any]
+    words: dict[str, str]
+
+
+def of(path: Path, axes: str | None) -> Facts:
+    """What is known of a file.
+
+    Raises
+    ------
+    MedsegError
+        If it cannot be read.
+    """
+    if is_kspace(path):
+        return _of_kspace(path, read_kspace(path, axes=axes))
+    if kspace_out.is_reconstruction(path):
+        image, record = kspace_out.read_reconstruction(path)
+        # the file does not say where the images lie
+        volume = Volume(image, "zyx", metadata={"format": "HDF5", "has_spacing": False})
+        return _of_volume(path, volume.made_by(record))
+    return _of_volume(path, io.read(path, axes=axes))
+
+
+def _of_kspace(path: Path, kspace: KSpace) -> Facts:
+    rows, columns = kspace.matrix
+    counted = [terminal.count(kspace.slices, "slice"), terminal.count(kspace.coils, "coil")]
+    measured = 1.0 if kspace.mask is None else float(kspace.mask.mean())
+    content = {
+        "file": str(path),
+        "read_as": f"raw MR data: {', '.join(counted)}, {rows} rows (readout), {columns} columns (phase encoding)",
+        "axes": "scyx",
+        "shape": list(kspace.data.shape),
+        "dtype": str(kspace.data.dtype),
+        "measured_share": measured,
+        "mask_from": kspace.mask_origin or None,
+        "image_size": list(kspace.crop or kspace.matrix),
+        "spacing_mm": kspace.spacing,
+        "simulated": kspace.simulated,
+        "metadata": kspace.metadata,
+    }
+    words = {
+        "read as": content["read_as"],
+        "format": str(kspace.metadata.get("format", "")),
+        "measured": _measured(kspace),
+        "image": "{} x {} pixels".format(*content["image_size"]),
+        "voxel size": _size("zyx", kspace.spacing),
+    }
+    return Facts(content, words)
+
+
+def _measured(kspace: KSpace) -> str:
+    """How much of k-space was measured, and how that is known."""
+    mask = kspace.mask
+    if mask is None:
+        return "no sampling mask in the file, and none to be inferred"
+    what = "columns" if mask.ndim == 1 else "positions"
+    return f"{np.count_nonzero(mask)} of {mask.size} {what}, {_MASK_FROM[kspace.mask_origin]}"
+
+
+def _of_volume(path: Path, volume: Volume) -> Facts:
+    finite = np.asarray(volume.data)
+    finite = finite[np.isfinite(finite)] if finite.dtype.kind == "f" else finite
+    content = {
+        "file": str(path),
+        "read_as": _kind(volume),
+        "axes": volume.axes,
+        "shape": list(volume.data.shape),
+        "dtype": str(volume.data.dtype),
+        "minimum": finite.min() if finite.size else None,
+        "maximum": finite.max() if finite.size else None,
+        "not_finite": volume.data.size - finite.size,
+        "spacing_mm": list(volume.spacing) if volume.has_spacing else None,
+        "origin_mm": list(volume.origin),
+        "orientation": volume.orientation,
+        "affine": volume.affine,
+        "classes": [asdict(row) for row in volume.classes],
+        "metadata": volume.metadata,
+    }
+    return Facts(content, _in_words(content))
+
+
+def _size(axes: str, spacing: Any) -> str:
+    if not spacing:
+        return "not known"
+    lengths = [f"{axis} {mm:.4g}" for axis, mm in zip(axes, spacing, strict=True)]
+    return f"{' x '.join(lengths)} mm"
+
+
+def _kind(volume: Volume) -> str:
+    """What a volume is, in words: ``time series of grey images: 20 time points, 256 rows, 256 columns``."""
+    labels = volume.classes or volume.metadata.get("labels")
+    colour = volume.axes.endswith("c")
+    what = "grey image"
+    if labels:
+        what = "label image"
+    elif colour:
+        what = "colour image"
+    names = {"t": "time point", "c": "channel", "z": "slice", "y": "row", "x": "column"}
+    if colour:
+        del names["c"]
+    sizes = zip(volume.axes, volume.data.shape, strict=True)
+    counted = [terminal.count(number, names[axis]) for axis, number in sizes if axis in names]
+    return f"{what}: {', '.join(counted)}"
+
+
+def _in_words(facts: dict[str, Any]) -> dict[str, str]:
+    """The facts for reading."""
+    spacing = facts["spacing_mm"]
+    space = [axis for axis in facts["axes"] if axis in "zyx"]
+    sizes = zip(facts["axes"], facts["shape"], strict=True)
+    words = {
+        "read as": facts["read_as"],
+        "format": facts["metadata"].get("format", ""),
+        "axes": " x ".join(f"{axis} {number}" for axis, number in sizes),
+        "values": _values(facts),
+    }
+    if facts["metadata"].get("photometric") == LOW_IS_BRIGHT:
+        words["values"] += f", low values are bright ({LOW_IS_BRIGHT})"
+    if facts["metadata"].get("t_axis"):
+        words["axes"] += f"; t is {facts['metadata']['t_axis']}"
+    words["voxel size"] = _size("".join(space), spacing)
+    if spacing and len(space) == 3:
+        right, front, head = (rounded(mm, 2) for mm in facts["origin_mm"])
+        words["first voxel"] = f"{right} right, {front} front, {head} head, in mm"
+        ways = zip(space, facts["orientation"], strict=True)
+        words["direction"] = ", ".join(f"{axis} to {_DIRECTIONS[letter]}" for axis, letter in ways)
+    if facts["classes"]:
+        words["classes"] = ", ".join(f"{row['id']} {row['name']}" for row in facts["classes"])
+    if facts["metadata"].get("record"):
+        words |= _making(facts["metadata"]["record"])
+    return words
+
+
+def _values(facts: Mapping[str, Any]) -> str:
+    if facts["minimum"] is None:
+        return f"{facts['dtype']}, none of them finite"
+    text = f"{facts['dtype']}, {facts['minimum']:.6g} to {facts['maximum']:.6g}"
+    return f"{text}, {facts['not_finite']} of them not finite" if facts["not_finite"] else text
+
+
+def _making(record: Record) -> dict[str, str]:
+    """How a file came to be, for reading."""
+    models = [model.name for model in record.models]
+    method = [] if models else [str(record.settings.get("method", ""))]
+    parts = [record.what, *method, *models, record.time[:10]]
+    text = ", ".join(part for part in parts if part)
+    made = {}
+    if text:
+        made["made by"] = text
+    if record.warnings:
+        made["warnings"] = " ".join(record.warnings)
+    if record.reviewed:
+        made["reviewed"] = terminal.count(len(record.reviewed), "slice")
+    return made
