@@ -116,3 +116,24 @@ def test_slices_become_no_larger_than_a_network_can_see():
         Preprocess(spacing=1e-6).working_size((10, 10), (1.0, 1.0))
     with pytest.raises(SettingsError, match="at most 32768"):
         Preprocess(size=(64, 10**6))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda image: image.astype(np.uint32) + np.uint32(2**31),
+        lambda image: image.astype(np.int64) + 2**53,
+        lambda image: image.astype(np.int64) - 2**62,
+        lambda image: image.astype(np.float64) + 1e12,
+        lambda image: image.astype(np.float64) * 1e300,
+        lambda image: image.astype(np.float64) * 1e-300,
+        lambda image: image.astype(np.float32) * np.float32(1e-30),
+        lambda image: image.astype(">i4") + 7,
+    ],
+)
+def test_offset_and_unit_of_the_values_do_not_matter(change):
+    image = np.random.default_rng(0).integers(0, 255, (16, 16)).astype(np.int16)
+    found = Preprocess().normalise(change(image))
+    np.testing.assert_allclose(found, Preprocess().normalise(image), atol=1e-5)
+    assert found.dtype == np.float32 and found.max() == 1
+    assert Preprocess().normalise(np.full((4, 4), 1e12)).max() == 0

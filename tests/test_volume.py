@@ -126,3 +126,9 @@ def test_size_of_a_voxel_on_tilted_and_turned_grids():
     sheared = np.eye(4)
     sheared[0, 1] = 1.0
     assert Volume(np.zeros((4, 5)), "yx", sheared).voxel_size == pytest.approx(1.0)
+    sheared[0, 1] = 0.04
+    sheared[2, 2] = 50.0  # a long axis hides no shear of the others
+    sheared[1, 1] = sheared[0, 0] = 0.05
+    volume = Volume(np.zeros((2, 4, 5)), "zyx", sheared)
+    assert volume.voxel_size == pytest.approx(0.05 * 0.05 * 50) and volume.steps.any(axis=0).all()
+    assert np.count_nonzero(volume.steps) == 4

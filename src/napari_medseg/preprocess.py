@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     # imported where it is used: model cards hold a `Preprocess`, and are listed without PyTorch
     import torch
 
+_NO_RANGE = 1e-12  # share of the values themselves: a range below it is rounding
 _LONGEST_SIDE = 2**15  # pixels of a slice that a network sees
 
 
@@ -74,7 +75,7 @@ class Preprocess:
 
         Values that are not finite become the lower limit.
         """
-        values = np.asarray(image, dtype=np.float32)
+        values = _as_floats(image)
         finite = np.isfinite(values)
         everywhere = finite.all()
         known = values if everywhere else values[finite]
@@ -82,9 +83,12 @@ class Preprocess:
         span = high - low
         if image.dtype == np.uint8:
             span = max(span, self.min_range * 255)
+        kind = values.dtype.type
         if not everywhere:
-            values = np.where(finite, values, np.float32(low))
-        scaled = np.clip((values - np.float32(low)) / np.float32(max(span, 1e-12)), 0, 1)
+            values = np.where(finite, values, kind(low))
+        if span <= _NO_RANGE * max(abs(low), abs(high)):
+            span = 1.0
+        scaled = np.clip((values - kind(low)) / kind(span), 0, 1).astype(np.float32, copy=False)
         if self.output != (0.0, 1.0):
             scaled = scaled * np.float32(self.output[1] - self.output[0]) + np.float32(self.output[0])
         if scaled.ndim == 2:
@@ -188,3 +192,12 @@ class Undo:
         if self.inner == self.size:
             return logits
         return F.interpolate(logits, self.size, mode="bilinear", align_corners=False)
+
+
+def _as_floats(image: np.ndarray) -> np.ndarray:
+    """The values of an image as numbers that keep them apart; whole numbers may be moved by a constant."""
+    if image.dtype.kind in "iu" and image.dtype.itemsize > 2:
+        # differences of the type itself overflow, and are right as numbers without a sign
+        above = (image - image.min()).view(f"u{image.dtype.itemsize}")
+        return above.astype(np.float64)
+    return np.asarray(image, np.float64 if image.dtype.itemsize > 4 else np.float32)

@@ -105,9 +105,9 @@ class Volume:
         """
         columns = ["xyz".index(a) for a in self.spatial_axes]
         steps = self.affine[:3, columns].T
-        sizes = np.diag(self.spacing)
-        right_angled = np.allclose(steps @ steps.T, sizes**2, rtol=0, atol=_RIGHT_ANGLED * sizes.max() ** 2)
-        return sizes if right_angled else steps
+        directions = steps / np.linalg.norm(steps, axis=1, keepdims=True)
+        cosines = directions @ directions.T - np.eye(len(columns))
+        return np.diag(self.spacing) if np.abs(cosines).max() < _RIGHT_ANGLED else steps
 
     @property
     def voxel_size(self) -> float:

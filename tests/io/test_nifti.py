@@ -278,3 +278,17 @@ def test_images_that_nifti_cannot_hold_are_refused(tmp_path):
     with pytest.raises(VolumeError, match="32767"):
         io.write(Volume(np.zeros((1, 40000), np.uint8), "yx"), tmp_path / "a.nii")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_step_of_a_time_series_is_kept(tmp_path):
+    image = nib.Nifti1Image(np.zeros((4, 5, 3, 6), np.int16), np.eye(4))
+    image.header.set_zooms((1, 1, 1, 2.5))
+    image.header.set_xyzt_units("mm", "sec")
+    image.header["toffset"] = 7
+    nib.save(image, tmp_path / "a.nii.gz")
+    io.write(io.read(tmp_path / "a.nii.gz"), tmp_path / "b.nii.gz")
+    header = nib.load(tmp_path / "b.nii.gz").header
+    assert header.get_zooms() == (1, 1, 1, 2.5) and header.get_xyzt_units() == ("mm", "sec") and header["toffset"] == 7
+    moved = replace(io.read(tmp_path / "a.nii.gz"), affine=np.diag([2.0, 2, 2, 1]))
+    io.write(moved, tmp_path / "c.nii.gz")
+    assert nib.load(tmp_path / "c.nii.gz").header.get_xyzt_units() == ("mm", "unknown")

@@ -1,4 +1,5 @@
 import itertools
+import os
 import shlex
 from pathlib import Path
 
@@ -243,3 +244,15 @@ def test_what_the_shell_unfolds_holds_no_clutter(tmp_path):
     unfolded = [str(path) for path in sorted(tmp_path.iterdir())]
     assert inputs.find_inputs(unfolded) == ([tmp_path / "a.png"], [])
     assert inputs.find_inputs([str(tmp_path / "Thumbs.db")])[0], "a file that was named is tried"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_links_and_pipes_among_the_inputs_are_named(tmp_path):
+    touch(tmp_path / "a.png")
+    (tmp_path / "b.png").symlink_to(tmp_path / "a.png")
+    os.mkfifo(tmp_path / "c.png")
+    named = [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
+    twice = "'b.png' is the same file as 'a.png' and is taken once."
+    assert inputs.find_inputs(named) == ([tmp_path / "a.png"], []) and inputs.left_out(named) == [twice]
+    assert inputs.left_out([tmp_path]) == [f"'{tmp_path}' holds 1 other file that is left out: c.png.", twice]
+    assert inputs.left_out([tmp_path / "a.png", tmp_path / "a.png"]) == []

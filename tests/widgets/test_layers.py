@@ -237,3 +237,20 @@ def test_labels_are_not_suggested_inside_the_package():
     source = samples.path("sunnybrook_SC-HF-I-01_ED.nii.gz")
     path = layer_volumes.suggested_path(io.read(source), "x")
     assert path.name == "sunnybrook_SC-HF-I-01_ED_labels.nii.gz" and not path.is_relative_to(source.parent)
+
+
+@pytest.mark.parametrize("change", [mirror, turn, shear, place])
+def test_a_person_hears_that_an_image_was_moved_since_it_was_opened(viewer, change):
+    volume = Volume(np.zeros((3, 8, 9), np.uint8), "zyx", np.diag([1.5, 1.5, 8, 1]))
+    data, options, _ = layer_tuple(volume, "scan")
+    image = viewer.add_image(data, **options)
+    assert not layer_volumes.was_moved(image, "zyx") and saving.moved_text(image, "zyx") == ""
+    image.data = data[1:]
+    image.translate = (8, 0, 0)
+    assert not layer_volumes.was_moved(image, "zyx"), "a crop is where it was"
+    change(image)
+    assert "'scan' was moved or turned" in saving.moved_text(image, "zyx")
+
+
+def test_labels_of_nobodys_image_are_not_called_moved(viewer):
+    assert not layer_volumes.was_moved(add(viewer, (3, 8, 9), rotate=(0, 0, 20)), "zyx")

@@ -129,7 +129,11 @@ def _geometry(header: nib.Nifti1Header, affine: np.ndarray) -> dict[str, Any]:
     fields = {name: header[name].tolist() for name in _GEOMETRY}
     sizes = header["pixdim"][_SIZES].tolist()
     shape = list(header.get_data_shape()[:3])
-    return {"fields": fields, "pixdim": sizes, "shape": shape, "affine": affine.tolist()}
+    found = {"fields": fields, "pixdim": sizes, "shape": shape, "affine": affine.tolist()}
+    time = [float(header["pixdim"][4]), float(header["toffset"])]
+    if len(header.get_data_shape()) > 3 and np.isfinite(time).all():
+        found["time"] = time
+    return found
 
 
 def _copy_geometry(volume: Volume, header: nib.Nifti1Header) -> bool:
@@ -142,6 +146,8 @@ def _copy_geometry(volume: Volume, header: nib.Nifti1Header) -> bool:
     for name, value in source["fields"].items():
         header[name] = value
     header["pixdim"][_SIZES] = source["pixdim"]
+    if len(header.get_data_shape()) > 3 and source.get("time"):
+        header["pixdim"][4], header["toffset"] = source["time"]
     return True
 
 

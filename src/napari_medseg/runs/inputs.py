@@ -85,6 +85,17 @@ def left_out(patterns: Iterable[str | Path], kind: Kind = image_kind) -> list[st
                 found.append(f"'{pattern}' means {_count(others, 'other file')} left out: {names(others)}.")
             for folder in matched:
                 found += _left_out_of(folder, kind) if is_folder(folder) else []
+    return [*found, *_taken_once(patterns, kind)]
+
+
+def _taken_once(patterns: Iterable[str | Path], kind: Kind) -> list[str]:
+    """Links to files that are inputs already, a sentence for each."""
+    found = []
+    first: dict[Path, Path] = {}
+    for path in (path for pattern in map(str, patterns) for path in _meant(pattern, kind)):
+        known = first.setdefault(real(path), path)
+        if known.name != path.name:
+            found.append(f"'{path.name}' is the same file as '{known.name}' and is taken once.")
     return found
 
 
@@ -110,7 +121,7 @@ def _is_left_out(path: Path, is_series: bool, meant: set[Path], kind: Kind) -> b
         return False
     if path.suffix.lower() == ".hdr" and path.with_suffix(".cfl").is_file():
         return False
-    found = kind(path)
+    found = kind(path) if _is_plain(path) else ""
     return found != "dicom" if is_series else not found
 
 

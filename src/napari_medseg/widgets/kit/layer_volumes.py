@@ -93,6 +93,16 @@ def labels_volume(layer: Labels, image: Image | None, axes: str | None) -> Volum
     return as_labels(volume)
 
 
+def was_moved(image: Image, axes: str | None) -> bool:
+    """Whether an image was turned, mirrored, scaled or moved since its file was opened; a cropped one was not."""
+    notes = noted(image)
+    if not notes.get("axes"):
+        return False
+    change = np.abs(to_volume(image, axes).affine - notes["affine"]) > _SAME_VOXEL * min(to_volume(image, axes).spacing)
+    whole = tuple(notes.get("shape", ())) == tuple(image.data.shape)
+    return bool(change[:3, :3].any() or (whole and change.any()))
+
+
 def as_labels(volume: Volume) -> Volume:
     """The same volume, marked as one that holds class or object numbers."""
     return replace(volume, metadata={**volume.metadata, "labels": True})

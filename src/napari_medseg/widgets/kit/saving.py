@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import napari
 import numpy as np
 from napari.layers import Image, Labels, Layer
+from napari.utils.notifications import show_warning
 
 from ... import io
 from ...errors import VolumeError
@@ -39,7 +40,20 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     pair = image_of(viewer, layer)
     if pair is None:
         return contributions.write_labels(path, data, meta)
-    return [str(io.write(layer_volumes.labels_volume(layer, *pair), path))]
+    written = io.write(layer_volumes.labels_volume(layer, *pair), path)
+    if text := moved_text(*pair):
+        show_warning(text)
+    return [str(written)]
+
+
+def moved_text(image: Image, axes: str | None) -> str:
+    """What to know of saved labels whose image was moved in the viewer; empty if it was not."""
+    if not layer_volumes.was_moved(image, axes):
+        return ""
+    return (
+        f"'{image.name}' was moved or turned in the viewer: the labels lie where it is shown now, not where its file "
+        "lies. Save the image too, or reset its place and save again."
+    )
 
 
 def image_of(viewer: ViewerModel, layer: Labels, chosen: Pair | None = None) -> Pair | None:

@@ -19,7 +19,7 @@ from ..kit.card import CardDialog
 from ..kit.controls import apply
 from ..kit.dock import Dock
 from ..kit.preferences import preferences
-from ..kit.saving import image_of
+from ..kit.saving import image_of, moved_text
 from .form import SegmentForm, plan_text, result_text
 from .rows import ImageRows, ModelRows
 from .state import Facts, state
@@ -304,7 +304,7 @@ class SegmentWidget(Dock):
         result, self._result = self._result, None
         result.finish(found.labels.record)
         self.labels = result.labels
-        self.form.status.say(result_text(found))
+        self.form.status.say(f"{result_text(found)} Layer: {result.labels.name}.")
 
     # ---- save and copy ----
 
@@ -323,12 +323,13 @@ class SegmentWidget(Dock):
             volume = layer_volumes.labels_volume(layer, *(pair or (None, None)))
             suggested = str(layer_volumes.suggested_path(volume, layer.name))
             path, _ = QFileDialog.getSaveFileName(self, "Save labels", suggested, _FILTERS)
+            note = moved_text(*pair) if pair else ""
             if path:
-                self._queue.want("save", partial(self._start_save, volume, Path(path)))
+                self._queue.want("save", partial(self._start_save, volume, Path(path), note))
 
-    def _start_save(self, volume: Volume, path: Path) -> None:
+    def _start_save(self, volume: Volume, path: Path, note: str) -> None:
         def done(written: Path) -> None:
-            self.form.status.say(f"Saved {written.name}; read back and compared voxel by voxel.")
+            self.form.status.say(f"Saved {written.name}; read back and compared voxel by voxel. {note}".rstrip())
 
         self.form.bar.setRange(0, 0)
         job = jobs.once(io.write, volume, path)
@@ -343,7 +344,11 @@ class SegmentWidget(Dock):
             output = layer_volumes.suggested_path(given.volume, source.name)
             axes = given.volume.axes if self.form.axes.count() > 1 else None  # else the file names them
             names = [card.name for card in given.cards]
-            self._copy(command(given.settings, names, [source], output, axes=axes))
+            moved = layer_volumes.was_moved(given.image, given.volume.axes)
+            words = "The command is on the clipboard."
+            if moved:
+                words += f" It takes the file as it lies, not as '{given.image.name}' was moved in the viewer."
+            self._copy(command(given.settings, names, [source], output, axes=axes), words)
 
     # ---- what happens around the form ----
 
