@@ -2,6 +2,7 @@
 # make test   run every test, in real windows where it needs one, then a choice of the window tests on PyQt6
 # make test COVERAGE=--cov   the same, and print which lines no test reaches: a third slower
 # make lint   check the code: ruff's rules and layout, types
+# make bench  time the networks and methods, each in a process of its own, into benchmarks/RESULTS.md
 # make fuzz   read 3,000 damaged files of every kind; each must give a value or a sentence, in time (half an hour)
 #
 # The first call makes the environment in .venv; later calls need no network.
@@ -18,7 +19,7 @@ PACKAGES := $(shell $(PYTHON) -c "import ensurepip" 2>/dev/null || echo python3-
 	libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libxcb-xkb1 libxkbcommon-x11-0 \
 	xvfb xauth libgl1-mesa-dri
 
-.PHONY: demo test lint fuzz packages
+.PHONY: bench demo test lint fuzz packages
 
 demo: packages $(VENV)/installed
 ifeq ($(DISPLAY)$(WAYLAND_DISPLAY),)
@@ -35,6 +36,9 @@ lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/python tools/check_types.py
+
+bench: $(VENV)/installed
+	$(VENV)/bin/python benchmarks/bench.py
 
 fuzz: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(VENV)/bin/python tools/fuzz.py

@@ -94,3 +94,15 @@ def test_what_systems_leave_in_folders_is_passed_over(tmp_path):
     with pytest.raises(FileError, match="cannot be opened"):
         listing(tmp_path / "absent")
     assert names(map(Path, "abcdef")) == "a, b, c, d and 2 more"
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [
+        (("a.png", "a_t1.png"), ("a.png", "a_mask.png")),
+        (("image_1.png", "1_image.png"), ("1.png", "label_1.png")),
+    ],
+)
+def test_what_fits_a_pair_that_was_found_before_is_refused(images, labels):
+    with pytest.raises(FileError, match="files fit"):
+        pair(*([Path(name) for name in names] for names in (images, labels)), Path(), Path())

@@ -80,8 +80,11 @@ def pair(images: Sequence[Path], labels: Sequence[Path], image_top: Path, label_
     for image_marks, label_marks in _STEPS:
         by_image = _by_key(left_images, image_top, image_marks)
         by_label = _by_key(left_labels, label_top, label_marks)
+        # those that have found each other by their names fit too
+        all_images = _by_key(images, image_top, image_marks)
+        all_labels = _by_key(labels, label_top, label_marks)
         for key in by_image.keys() & by_label.keys():
-            _refuse_several(by_image[key], by_label[key])
+            _refuse_several(all_images[key], all_labels[key])
             found[by_image[key][0]] = by_label[key][0]
         taken = set(found.values())
         left_images = [path for path in left_images if path not in found]
