@@ -304,7 +304,7 @@ class SegmentWidget(Dock):
         result, self._result = self._result, None
         result.finish(found.labels.record)
         self.labels = result.labels
-        self.form.status.say(f"{result_text(found)} Layer: {result.labels.name}.")
+        self.form.status.say(f"{result_text(found)}\nLayer: {result.labels.name}")
 
     # ---- save and copy ----
 
