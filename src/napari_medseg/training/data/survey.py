@@ -77,7 +77,10 @@ def survey_job(folder: Path) -> Job[Survey]:
     # few numbers may be those of classes, each of them in one piece
     objects = len(values) > _MOST or (len(values) > _FEW and bool(numbered) and all(numbered))
     if objects:
-        words.append(f"The {len(values)} different labels are taken for the numbers of objects of one class.")
+        words.append(
+            f"The {len(values)} different labels are taken for the numbers of objects of one class. If they are "
+            "classes, list them in a dataset.json in the folder."
+        )
     return Survey(_unnamed(folder, values, objects), named=False, words="\n".join(words))
 
 

@@ -226,7 +226,9 @@ def plan_text(
 
 def _held_text(reviewed: int) -> str:
     if reviewed == 1:
-        return "1 slice: none can be held back to measure what the model is worth. Review a second one."
+        return (
+            "1 slice: none can be held back to measure what the model is worth. Review a second one, or another image."
+        )
     held = len(range(_EVERY // 2, reviewed, _EVERY)) or 1
     verb = "is" if held == 1 else "are"
     return f"{reviewed} reviewed slices; {held} of them {verb} held back to measure."
