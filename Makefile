@@ -3,7 +3,7 @@
 # make test COVERAGE=--cov   the same, and print which lines no test reaches: a third slower
 # make lint   check the code: ruff's rules and layout, types
 # make bench  time the networks and methods, each in a process of its own, into benchmarks/RESULTS.md
-# make fuzz   read 3,000 damaged files of every kind; each must give a value or a sentence, in time (half an hour)
+# make fuzz   read 3,000 damaged files of every kind; each must give a value or a sentence, in time (five minutes on two cores)
 #
 # The first call makes the environment in .venv; later calls need no network.
 
