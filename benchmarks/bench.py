@@ -86,7 +86,7 @@ def cpu_name() -> str:
 
 def rows(content: dict[str, Any]) -> Iterator[str]:
     """The table in Markdown."""
-    yield "| | CPU time (ms) | beside it (ms) | times faster (range) | page faults | peak memory (MiB) |"
+    yield "| | CPU time (ms) | compared with (ms) | times faster (range) | page faults | peak memory (MiB) |"
     yield "|---|---:|---:|---:|---:|---:|"
     for title, other, form in PAIRS:
         if title not in content["pairs"]:
