@@ -253,6 +253,7 @@ def test_links_and_pipes_among_the_inputs_are_named(tmp_path):
     os.mkfifo(tmp_path / "c.png")
     named = [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
     twice = "'b.png' is the same file as 'a.png' and is taken once."
-    assert inputs.find_inputs(named) == ([tmp_path / "a.png"], []) and inputs.left_out(named) == [twice]
-    assert inputs.left_out([tmp_path]) == [f"'{tmp_path}' holds 1 other file that is left out: c.png.", twice]
-    assert inputs.left_out([tmp_path / "a.png", tmp_path / "a.png"]) == []
+    assert inputs.find_inputs(named) == ([tmp_path / "a.png"], []) and inputs.taken_once(named) == [twice]
+    assert inputs.taken_once([str(tmp_path)]) == [twice] and inputs.taken_once([named[0], named[0]]) == []
+    assert inputs.left_out([tmp_path]) == [f"'{tmp_path}' holds 1 other file that is left out: c.png."]
+    assert inputs.left_out(named) == [], "evaluate compares a link with what it leads to"

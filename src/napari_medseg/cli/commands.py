@@ -35,7 +35,7 @@ def inference_settings(args: Namespace) -> InferenceSettings:
 def segment(args: Namespace) -> int:
     """``napari-medseg segment``."""
     from ..runs import cohort, work
-    from ..runs.inputs import find_inputs, left_out
+    from ..runs.inputs import find_inputs, left_out, taken_once
     from ..runs.outputs import place, refuse_conflicts
     from ..runs.tasks import Task
     from .running import Run, crew_of
@@ -43,7 +43,7 @@ def segment(args: Namespace) -> int:
     settings = inference_settings(args)
     _check_models(args)
     sources, failures = find_inputs(args.inputs)
-    terminal.complain(*left_out(args.inputs))
+    terminal.complain(*left_out(args.inputs), *taken_once(args.inputs))
     single = len(sources) + len(failures) == 1
     places = {"labels": place(sources, args.output, single=single)}
     for role in ("uncertainty", "disagreement"):

@@ -109,7 +109,7 @@ def _whole_numbers(text: str) -> list[int]:
 def reconstruct(args: Namespace) -> int:
     """``napari-medseg reconstruct``."""
     from ..runs import work
-    from ..runs.inputs import find_inputs, image_kind, kspace_kind, left_out
+    from ..runs.inputs import find_inputs, image_kind, kspace_kind, left_out, taken_once
     from ..runs.outputs import HDF5, place, refuse_conflicts, suffix_of_images, suffix_of_labels
     from ..runs.tasks import Task
     from .commands import models_of_report, run_content
@@ -120,7 +120,7 @@ def reconstruct(args: Namespace) -> int:
     used = work.model_used(settings.method)
     kind = image_kind if args.simulate else kspace_kind
     sources, failures = find_inputs(args.inputs, kind)
-    terminal.complain(*left_out(args.inputs, kind))
+    terminal.complain(*left_out(args.inputs, kind), *taken_once(args.inputs, kind))
     single = len(sources) + len(failures) == 1
     suffix = suffix_of_labels if args.simulate else suffix_of_images
     outputs = place(sources, args.output, single=single, suffix=suffix, also=HDF5)

@@ -85,17 +85,18 @@ def left_out(patterns: Iterable[str | Path], kind: Kind = image_kind) -> list[st
                 found.append(f"'{pattern}' means {_count(others, 'other file')} left out: {names(others)}.")
             for folder in matched:
                 found += _left_out_of(folder, kind) if is_folder(folder) else []
-    return [*found, *_taken_once(patterns, kind)]
+    return found
 
 
-def _taken_once(patterns: Iterable[str | Path], kind: Kind) -> list[str]:
-    """Links to files that are inputs already, a sentence for each."""
+def taken_once(patterns: Iterable[str], kind: Kind = image_kind) -> list[str]:
+    """Links to files that `find_inputs` has already, a sentence for each."""
     found = []
     first: dict[Path, Path] = {}
-    for path in (path for pattern in map(str, patterns) for path in _meant(pattern, kind)):
-        known = first.setdefault(real(path), path)
-        if known.name != path.name:
-            found.append(f"'{path.name}' is the same file as '{known.name}' and is taken once.")
+    for pattern in patterns:
+        for path in _meant(pattern, kind):
+            known = first.setdefault(real(path), path)
+            if known.name != path.name:
+                found.append(f"'{path.name}' is the same file as '{known.name}' and is taken once.")
     return found
 
 

@@ -98,7 +98,8 @@ def was_moved(image: Image, axes: str | None) -> bool:
     notes = noted(image)
     if not notes.get("axes"):
         return False
-    change = np.abs(to_volume(image, axes).affine - notes["affine"]) > _SAME_VOXEL * min(to_volume(image, axes).spacing)
+    volume = to_volume(image, axes)
+    change = np.abs(volume.affine - notes["affine"]) > _SAME_VOXEL * min(volume.spacing)
     whole = tuple(notes.get("shape", ())) == tuple(image.data.shape)
     return bool(change[:3, :3].any() or (whole and change.any()))
 
