@@ -175,6 +175,13 @@ def test_output_of_one_input_is_a_file_or_lies_in_a_folder(tmp_path):
         place("labels.nii.gz", single=False)
 
 
+def test_two_inputs_with_one_name_for_their_results_are_both_named(tmp_path):
+    (tmp_path / "out").mkdir()
+    sources = [Path("in/a/s.png"), Path("in/b/s.png"), Path("in/a_s.png")]
+    with pytest.raises(SettingsError, match=r"'in/a/s\.png' and 'in/a_s\.png' would both be called 'a_s_png\.tif'"):
+        outputs.place(sources, tmp_path / "out", single=False)
+
+
 def test_no_output_may_replace_an_input(tmp_path):
     image, link = tmp_path / "in" / "s.tif", tmp_path / "link.tif"
     touch(image)

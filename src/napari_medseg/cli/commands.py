@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 import textwrap
 import threading
@@ -35,15 +36,16 @@ def inference_settings(args: Namespace) -> InferenceSettings:
 def segment(args: Namespace) -> int:
     """``napari-medseg segment``."""
     from ..runs import cohort, work
-    from ..runs.inputs import find_inputs, left_out, taken_once
+    from ..runs.inputs import find_inputs, image_kind, left_out, taken_once
     from ..runs.outputs import place, refuse_conflicts
     from ..runs.tasks import Task
     from .running import Run, crew_of
 
     settings = inference_settings(args)
     _check_models(args)
-    sources, failures = find_inputs(args.inputs)
-    terminal.complain(*left_out(args.inputs), *taken_once(args.inputs))
+    kind = functools.cache(image_kind)  # three questions, each file is opened once
+    sources, failures = find_inputs(args.inputs, kind)
+    terminal.complain(*left_out(args.inputs, kind), *taken_once(args.inputs, kind))
     single = len(sources) + len(failures) == 1
     places = {"labels": place(sources, args.output, single=single)}
     for role in ("uncertainty", "disagreement"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -118,7 +119,7 @@ def reconstruct(args: Namespace) -> int:
     settings = read(args, ReconSettings)
     reading = _reading(args)
     used = work.model_used(settings.method)
-    kind = image_kind if args.simulate else kspace_kind
+    kind = functools.cache(image_kind if args.simulate else kspace_kind)  # three questions, each file is opened once
     sources, failures = find_inputs(args.inputs, kind)
     terminal.complain(*left_out(args.inputs, kind), *taken_once(args.inputs, kind))
     single = len(sources) + len(failures) == 1

@@ -61,7 +61,9 @@ def place(
     """
     if is_folder(output):
         names = zip(_unique_stems(sources), map(suffix, sources), strict=True)
-        return [output / f"{name}{kind}{ending}" for name, ending in names]
+        paths = [output / f"{name}{kind}{ending}" for name, ending in names]
+        _refuse_twins(sources, paths)
+        return paths
     if not single:
         raise SettingsError(f"There are several inputs, and '{output}' is a file name. Give a folder as output.")
     if output.suffix.lower() not in also:
@@ -142,6 +144,18 @@ def _unique_stems(paths: Sequence[Path]) -> list[str]:
     names = _longer_where_equal(names, with_folders)
     with_endings = [name + _ending(path) for name, path in zip(names, paths, strict=True)]
     return _longer_where_equal(names, with_endings)
+
+
+def _refuse_twins(sources: Iterable[Path], paths: Iterable[Path]) -> None:
+    """Make sure that no two sources get one path; some systems ignore the case of letters."""
+    owners: dict[str, Path] = {}
+    for source, path in zip(sources, paths, strict=True):
+        other = owners.setdefault(str(path).casefold(), source)
+        if other != source:
+            raise SettingsError(
+                f"The results of '{other}' and '{source}' would both be called '{path.name}'. "
+                "Rename one of them, or give them outputs of their own."
+            )
 
 
 def _common_levels(folders: Sequence[tuple[str, ...]]) -> int:
