@@ -124,7 +124,7 @@ class Record:
     settings : mapping
         Options of the job, as plain JSON values.
     place : mapping
-        Where it was computed: device, batch. Decides nothing.
+        Where it was computed: device, batch, precision. Not part of the `id`.
     seconds : float
     warnings : tuple of str
     figures : mapping

@@ -25,17 +25,26 @@ from .registry import architecture, build
 
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """A card and its network, in evaluation mode on the CPU."""
+    """A card and its network, in evaluation mode on the CPU.
+
+    Parameters
+    ----------
+    card : ModelCard
+    network : torch.nn.Module
+    precision : {"float32", "bfloat16"}
+        Numbers that the network multiplies; logits are float32 in either case.
+    """
 
     card: ModelCard
     network: nn.Module
+    precision: str = "float32"
 
-    def on(self, device: str) -> TrainedModel:
+    def on(self, device: str, precision: str = "float32") -> TrainedModel:
         """The same model on a device, a copy if need be: other jobs may be using the network where it is."""
         weights = next(self.network.parameters(), None)
         if weights is None or weights.device.type == torch.device(device).type:
-            return self
-        return replace(self, network=copy.deepcopy(self.network).to(device))
+            return replace(self, precision=precision)
+        return replace(self, network=copy.deepcopy(self.network).to(device), precision=precision)
 
     @property
     def context(self) -> bool:
@@ -50,11 +59,13 @@ class TrainedModel:
         images : torch.Tensor, shape (b, 3, y, x), or (b, 9, y, x) with context
             As `Preprocess` returns them; with context the channels of the previous, this and the next slice.
         """
-        return self._turned(lambda k: self._forward(torch.rot90(images, k, (2, 3))))
+        with self._numbers(images.device):
+            return self._turned(lambda k: self._forward(torch.rot90(images, k, (2, 3))))
 
     def encode(self, images: torch.Tensor) -> list[list[torch.Tensor]]:
         """What `fuse` needs of slices (b, 3, y, x): computed once, it serves their neighbours too. Context only."""
-        return [self.network.encode(torch.rot90(images, k, (2, 3))) for k in self._turns]
+        with self._numbers(images.device):
+            return [self.network.encode(torch.rot90(images, k, (2, 3))) for k in self._turns]
 
     def fuse(
         self,
@@ -63,7 +74,13 @@ class TrainedModel:
         following: list[list[torch.Tensor]],
     ) -> torch.Tensor:
         """Logits as of `logits` from what `encode` made of three slices. Context only."""
-        return self._turned(lambda k: self.network.fuse(previous[k], current[k], following[k]))
+        with self._numbers(current[0][0].device):
+            return self._turned(lambda k: self.network.fuse(previous[k], current[k], following[k]))
+
+    def _numbers(self, device: torch.device) -> torch.autocast:
+        # no cache of converted weights: passes side by side would clear it for each other
+        reduced = self.precision == "bfloat16"
+        return torch.autocast(device.type, torch.bfloat16, enabled=reduced, cache_enabled=False)
 
     @property
     def _turns(self) -> range:
@@ -73,7 +90,7 @@ class TrainedModel:
         return self.network(*images.chunk(3, 1)) if self.context else self.network(images)
 
     def _turned(self, logits_of: Callable[[int], torch.Tensor]) -> torch.Tensor:
-        logits = sum(torch.rot90(logits_of(k), -k, (2, 3)) for k in self._turns) / len(self._turns)
+        logits = sum(torch.rot90(logits_of(k).float(), -k, (2, 3)) for k in self._turns) / len(self._turns)
         if not architecture(self.card.architecture).background:
             return logits
         # log-odds against the background: above 0 and the highest where softmax decides for the class

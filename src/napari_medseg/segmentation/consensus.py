@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 from typing import Any
@@ -96,7 +96,7 @@ def consensus_job(
     doubt = np.zeros(canvas.array.shape, np.uint8)
     agreement = _Agreement(len(models), models[0].card.classes)
     earlier: list[np.ndarray] = []
-    devices = []
+    places = []
     warnings = list(what.warnings)
 
     def count_votes(part: Part) -> Part:
@@ -113,12 +113,12 @@ def consensus_job(
         job = segment_job(volume, model, single, start=start)
         result = yield from _one_of(job, number, len(models), shown)
         earlier.append(planes(result.labels.data))
-        devices.append(result.record.place["device"])
+        places.append(result.record.place)
         warnings += result.record.warnings
     record = describe("consensus", volume, canvas, models, settings)
     record = replace(
         record,
-        place={"device": ", ".join(dict.fromkeys(devices)), "batch": what.batch},
+        place={"device": _each(places, "device"), "batch": what.batch, "precision": _each(places, "precision")},
         seconds=round(time.monotonic() - began, 3),
         warnings=tuple(dict.fromkeys(warnings)),
         figures={**record.figures, "agreement": agreement.table()},
@@ -194,6 +194,11 @@ def _one_of(job: Job[Segmentation], number: int, count: int, shown: Callable[[Pa
             part = shown(step.partial) if shown and step.partial else None
             done = number * step.total + step.done
             yield Progress(done, count * step.total, part)
+
+
+def _each(places: Sequence[Mapping[str, Any]], name: str) -> str:
+    """What the records of several runs say of a place, each value once."""
+    return ", ".join(dict.fromkeys(place[name] for place in places))
 
 
 class _Agreement:

@@ -16,6 +16,7 @@ from .. import models
 from ..errors import JobError
 from ..image_values import Glance
 from ..models import TrainedModel
+from ..models.devices import choose_precision
 from ..preprocess import Undo
 from ..progress import Job, Progress
 from .slices import Slices
@@ -45,10 +46,13 @@ class Engine:
         ``cpu``, ``cuda`` or ``mps``.
     batch : int
         Slices per pass.
+    precision : {"auto", "float32", "bfloat16"}
+        See `InferenceSettings`.
     """
 
-    def __init__(self, model: TrainedModel, source: Slices, device: str, batch: int):
+    def __init__(self, model: TrainedModel, source: Slices, device: str, batch: int, precision: str = "float32"):
         self._model, self._source = model, source
+        self._wanted = precision
         self.batch = batch
         self._workers = workers_of(device)
         self._side = tile_side(model)
@@ -128,7 +132,8 @@ class Engine:
 
     def _move(self, device: str) -> None:
         self.device = device
-        self._placed = self._model.on(device)
+        self.precision = choose_precision(self._wanted, device)
+        self._placed = self._model.on(device, self.precision)
 
     def _give_way(self) -> None:
         if self.device == "cuda":
@@ -154,8 +159,8 @@ class ContextEngine(Engine):
     The encodings of at most three slices are kept: those that the slice at hand needs.
     """
 
-    def __init__(self, model: TrainedModel, source: Slices, device: str):
-        super().__init__(model, source, device, batch=1)
+    def __init__(self, model: TrainedModel, source: Slices, device: str, precision: str = "float32"):
+        super().__init__(model, source, device, 1, precision)
         self._encodings: dict[int, Encoding] = {}
 
     def _attempt(self, indices: list[int], progress: Progress) -> Job[torch.Tensor]:
@@ -193,9 +198,11 @@ class ContextEngine(Engine):
         super()._give_way()
 
 
-def engine_for(model: TrainedModel, source: Slices, device: str, batch: int) -> Engine:
+def engine_for(model: TrainedModel, source: Slices, device: str, batch: int, precision: str) -> Engine:
     """The engine that `model` needs."""
-    return ContextEngine(model, source, device) if model.context else Engine(model, source, device, batch)
+    if model.context:
+        return ContextEngine(model, source, device, precision)
+    return Engine(model, source, device, batch, precision)
 
 
 def plan_batch(model: TrainedModel, device: str, pixels: int, wanted: int = 0) -> int:

@@ -15,16 +15,20 @@ from .. import image_values, labels
 from ..errors import SettingsError, VolumeError
 from ..io import items
 from ..models import TrainedModel
-from ..models.devices import choose_device
+from ..models.devices import choose_device, choose_precision, computes_bfloat16
 from ..models.memory import kept
 from ..progress import Job, Progress
 from ..record import Record, UsedModel, now, software
 from ..volume import Volume
 from . import engine
-from .settings import CONTEXTS, InferenceSettings
+from .settings import CONTEXTS, PRECISIONS, InferenceSettings
 from .slices import Canvas, Slices, planes
 
 _MAX_PIXELS = 2**27
+_SLOW = (
+    "This processor does not compute bfloat16 itself: the run will take several times longer than with float32. "
+    "Choose the precision auto or float32."
+)
 
 
 @dataclass(frozen=True)
@@ -112,17 +116,21 @@ def plan(volume: Volume, model: TrainedModel, settings: InferenceSettings, *, tr
     along = _context_axis(volume, model, settings.context)
     source = Slices(volume, settings.channel, along)
     device = choose_device(settings.device)
+    precision = _precision(settings.precision, device)
     size = model.card.preprocess.padded_size(source.size, source.spacing)
     _check_size(source.size, size)
     pixels = size[0] * size[1]
     batch = engine.plan_batch(model, device, pixels, settings.batch)
-    seconds, kept = engine.try_out(model) if trial and (device == "cpu" or model.context) else (math.nan, 0)
+    tried = replace(model, precision=precision)
+    seconds, kept = engine.try_out(tried) if trial and (device == "cpu" or model.context) else (math.nan, 0)
     seconds = seconds * pixels * source.count if device == "cpu" else math.nan
     memory = engine.memory_needed(model, pixels, batch, kept)
     arrays = source.count * math.prod(source.size) * ((4 if settings.split_objects else 1) + settings.uncertainty)
     # an array that is read when it is asked for is looked at during the run
     at_hand = trial or isinstance(volume.data, np.ndarray)
     warnings = (*(_of_values(volume, source) if at_hand else ()), *_warnings(volume, model, along))
+    if precision == "bfloat16" and not computes_bfloat16(device):
+        warnings += (_SLOW,)
     return Plan(source.count, batch, device, seconds, (memory + arrays) / 1e6, warnings)
 
 
@@ -159,7 +167,7 @@ def segment_job(
     began = time.monotonic()
     what = plan(volume, model, settings, trial=False)
     source = Slices(volume, settings.channel, _context_axis(volume, model, settings.context))
-    runner = engine.engine_for(model, source, what.device, what.batch)
+    runner = engine.engine_for(model, source, what.device, what.batch, settings.precision)
     canvas = Canvas(volume, model.card.classes, settings.split_objects)
     doubt = np.zeros(canvas.array.shape, np.uint8) if settings.uncertainty else None
     order = iter(source.order(start))
@@ -175,7 +183,7 @@ def segment_job(
     record = describe("segment", volume, canvas, [model], settings)
     record = replace(
         record,
-        place={"device": runner.device, "batch": runner.batch},
+        place={"device": runner.device, "batch": runner.batch, "precision": runner.precision},
         seconds=round(time.monotonic() - began, 3),
         warnings=tuple(dict.fromkeys((*what.warnings, *runner.notes()))),
     )
@@ -210,6 +218,13 @@ def _check_size(size: tuple[int, int], working: tuple[int, int]) -> None:
             f"A slice of {size[0]} x {size[1]} pixels would become {working[0]} x {working[1]} for this model; "
             f"at most {_MAX_PIXELS} pixels are possible. Crop the image, or check its pixel size."
         )
+
+
+def _precision(wanted: str, device: str) -> str:
+    """Numbers in which the network will multiply."""
+    if wanted not in PRECISIONS:
+        raise SettingsError(f"The precision '{wanted}' does not exist; choose one of {', '.join(PRECISIONS)}.")
+    return choose_precision(wanted, device)
 
 
 def _context_axis(volume: Volume, model: TrainedModel, context: str) -> str:

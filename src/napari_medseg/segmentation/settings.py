@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ..options import DEVICES, option
 
 CONTEXTS = ("auto", "z", "t", "none")
+PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,9 @@ class InferenceSettings:
     context : {"auto", "z", "t", "none"}
         Where a model that sees three slices finds the neighbours: ``auto`` takes z, without it time; with ``none`` the
         slice stands for its neighbours. Other models do not use it.
+    precision : {"auto", "float32", "bfloat16"}
+        ``bfloat16`` multiplies in 16 bits: faster where the processor or the graphics card computes it itself, and
+        labels differ in a few pixels. ``auto`` takes it there, and ``float32`` elsewhere.
     """
 
     device: str = option("auto", "where to compute", choices=DEVICES)
@@ -41,4 +45,9 @@ class InferenceSettings:
         "auto",
         "where models that see three slices find the neighbours; auto: along z, else along time",
         choices=CONTEXTS,
+    )
+    precision: str = option(
+        "float32",
+        "numbers to multiply; auto takes bfloat16 where the device computes it itself",
+        choices=PRECISIONS,
     )
