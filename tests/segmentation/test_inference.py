@@ -327,12 +327,13 @@ def stacked(model, volume, along):
     ],
 )
 @pytest.mark.parametrize("turns", [False, True])
-def test_context_equals_triples_and_encodes_each_slice_once(stub, shape, axes, context, along, turns):
+def test_context_equals_triples_and_encodes_each_slice_once(stub, shape, axes, context, along, turns, monkeypatch):
     model = replace(stub, card=replace(stub.card, turns=turns))
     volume = image(shape, axes)
     expected = stacked(model, volume, along)
     assert 0.1 < (expected == 1).mean() < 0.9
-    for start, more in ((0, 0), (math.prod(shape[:-2]) // 2, 2)):
+    for start, more, workers in ((0, 0, 1), (0, 0, 2), (math.prod(shape[:-2]) // 2, 2, 1), (1, 2, 3)):
+        monkeypatch.setattr(engine, "workers_of", lambda device, count=workers: count)
         model.network.encoded = 0
         result = run(segment_job(volume, model, InferenceSettings(context=context), start=start))
         np.testing.assert_array_equal(result.labels.data, expected)
@@ -346,12 +347,15 @@ def test_context_begins_with_the_slice_in_view_and_goes_along_its_axis(stub):
 
 def test_context_in_tiles_and_through_the_memory_ladder(stub, monkeypatch):
     monkeypatch.setattr(engine, "_WHOLE_PIXELS", 320 * 320)
+    monkeypatch.setattr(engine, "workers_of", lambda device: 1)
     volume = image((4, 500, 333), "zyx")
     expected = stacked(stub, volume, "z")
     steps = []
     tiled = run(segment_job(volume, stub, InferenceSettings()), steps.append)
     np.testing.assert_array_equal(tiled.labels.data, expected)
     assert len(steps) == 4 * (4 + 4)  # a cancel point per tile, encoded and fused
+    monkeypatch.setattr(engine, "workers_of", lambda device: 3)
+    np.testing.assert_array_equal(segment(volume, stub).labels.data, expected)
     stub.network.limit = 200 * 200
     np.testing.assert_array_equal(segment(volume, stub).labels.data, expected)
     stub.network.limit = 100 * 100
@@ -381,7 +385,8 @@ def test_context_needs_an_axis_and_warns_without_neighbours(stub):
     np.testing.assert_array_equal(result.labels.data, alone)
 
 
-def test_plan_of_a_context_model_counts_encoding_and_fusing(stub):
+def test_plan_of_a_context_model_counts_encoding_and_fusing(stub, monkeypatch):
+    monkeypatch.setattr(engine, "workers_of", lambda device: 1)
     what = plan(image((10, 64, 64), "zyx"), stub, InferenceSettings(batch=8))
     assert what.batch == 1 and what.seconds > 0
     assert what.memory_mb == pytest.approx((100 * 64**2 + 10 * 64**2) / 1e6)

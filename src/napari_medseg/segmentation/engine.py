@@ -15,6 +15,7 @@ import torch
 from .. import models
 from ..errors import JobError
 from ..image_values import Glance
+from ..io.memory import free_bytes
 from ..models import TrainedModel
 from ..models.devices import choose_precision
 from ..preprocess import Undo
@@ -26,6 +27,7 @@ _CPU_BUDGET = 160e6  # bytes; a larger batch is not faster on a CPU
 _TILE_BUDGET = 2e9  # bytes that a piece of a slice may take
 _WHOLE_PIXELS = 1024 * 1024  # slices above this are cut into tiles
 _SMALLEST_SIDE = 160
+_MOST_WITH_CONTEXT = 4  # slices side by side
 _BEAT = 0.2  # seconds after which a run looks whether it was cancelled
 _TRIAL = 128  # height and width of the image that times a network
 
@@ -156,62 +158,86 @@ class Engine:
 class ContextEngine(Engine):
     """An engine for networks that see three slices: each slice is encoded once and serves its neighbours too.
 
-    The encodings of at most three slices are kept: those that the slice at hand needs.
+    As many slices as there are workers are under way together: first those that are missing are encoded side by side,
+    then all are fused side by side. Only the encodings that these slices need are kept.
     """
 
-    def __init__(self, model: TrainedModel, source: Slices, device: str, precision: str = "float32"):
-        super().__init__(model, source, device, 1, precision)
+    def __init__(self, model: TrainedModel, source: Slices, device: str, batch: int = 1, precision: str = "float32"):
+        super().__init__(model, source, device, batch, precision)
+        self._workers = _context_workers(model, device, math.prod(self._size))
         self._encodings: dict[int, Encoding] = {}
 
     def _attempt(self, indices: list[int], progress: Progress) -> Job[torch.Tensor]:
-        (index,) = indices
-        before, after = self._source.around(index)
-        self._encodings = {k: codes for k, codes in self._encodings.items() if k in (before, index, after)}
-        for number in (before, index, after):
-            if number not in self._encodings:
-                self._encodings[number] = yield from self._encode(number, progress)
+        whole = self._empty(len(indices))
+        for first in range(0, len(indices), self._workers):
+            if first:
                 yield progress
-        whole = self._empty(1)
-        trio = (self._encodings[number] for number in (before, index, after))
-        for number, (tile, *codes) in enumerate(zip(self._tiles(), *trio, strict=True)):
-            if number:
-                yield progress
-            with torch.inference_mode():
-                piece = self._placed.fuse(*(_to(code, self.device) for code in codes))
-            tile.paste(piece.float().cpu(), whole)
+            group = slice(first, first + self._workers)
+            trios = [self._trio(index) for index in indices[group]]
+            yield from self._encode(list(dict.fromkeys(itertools.chain(*trios))), progress)
+            yield from self._fuse(trios, whole[group], progress)
         return self._undo(whole)
 
-    def _encode(self, index: int, progress: Progress) -> Job[Encoding]:
-        tensor, pieces = self._read([index]), self._tiles()
+    def _trio(self, index: int) -> tuple[int, int, int]:
+        """The slices that a slice is made of."""
+        before, after = self._source.around(index)
+        return before, index, after
+
+    def _encode(self, numbers: list[int], progress: Progress) -> Job[None]:
+        """Encode the slices that are not known yet, and forget those that are not asked for."""
+        self._encodings = {number: codes for number, codes in self._encodings.items() if number in numbers}
+        missing = [number for number in numbers if number not in self._encodings]
+        if not missing:
+            return
+        tensor, pieces = self._read(missing), self._tiles()
         # whole slices in pieces are the ones too large for a graphics card
         home = self.device if len(pieces) == 1 else "cpu"
-        encoding: Encoding = []
-        for tile in pieces:
-            if encoding:
-                yield progress
+        found: dict[int, Encoding] = {number: [[] for _ in pieces] for number in missing}
+
+        def work(image: int, piece: int) -> None:
+            seen = pieces[piece].cut(tensor[image : image + 1])
             with torch.inference_mode():
-                encoding.append(_to(self._placed.encode(tile.cut(tensor).to(self.device)), home))
-        return encoding
+                found[missing[image]][piece] = _to(self._placed.encode(seen.to(self.device)), home)
+
+        passes = [partial(work, *place) for place in itertools.product(range(len(missing)), range(len(pieces)))]
+        yield from side_by_side(passes, min(self._workers, len(passes)), progress)
+        self._encodings |= found
+        yield progress
+
+    def _fuse(self, trios: list[tuple[int, int, int]], whole: torch.Tensor, progress: Progress) -> Job[None]:
+        """Write the logits of slices, each with its neighbours, into `whole` (n, c, y, x)."""
+
+        def work(place: int, piece: int, tile: Tile) -> None:
+            codes = [_to(self._encodings[number][piece], self.device) for number in trios[place]]
+            with torch.inference_mode():
+                logits = self._placed.fuse(*codes)
+            tile.paste(logits.float().cpu(), whole[place : place + 1])
+
+        pieces = list(enumerate(self._tiles()))
+        passes = [partial(work, place, *piece) for place, piece in itertools.product(range(len(trios)), pieces)]
+        yield from side_by_side(passes, min(self._workers, len(passes)), progress)
 
     def _give_way(self) -> None:
         self._encodings.clear()
         super()._give_way()
+        self.batch = min(self.batch, self._workers)
 
 
 def engine_for(model: TrainedModel, source: Slices, device: str, batch: int, precision: str) -> Engine:
     """The engine that `model` needs."""
     if model.context:
-        return ContextEngine(model, source, device, precision)
+        return ContextEngine(model, source, device, batch, precision)
     return Engine(model, source, device, batch, precision)
 
 
 def plan_batch(model: TrainedModel, device: str, pixels: int, wanted: int = 0) -> int:
     """How many slices of that many pixels go through the network together: `wanted`, or for 0 what the memory allows.
 
-    With context it is one, whatever was wanted: its neighbours would have to be kept for every slice of a batch.
+    With context it is at most what goes side by side: the neighbours are kept for every slice of a batch.
     """
     if model.context:
-        return 1
+        most = _context_workers(model, device, pixels)
+        return min(wanted or most, most)
     if wanted:
         return wanted
     budget = torch.cuda.mem_get_info()[0] / 2 if device == "cuda" else _CPU_BUDGET
@@ -223,7 +249,7 @@ def memory_needed(model: TrainedModel, pixels: int, batch: int, kept: float) -> 
     """Bytes that a pass takes, given the size of slices and what `try_out` said of an encoding."""
     side = tile_side(model)
     # the memory of a pass counts the encodings of what it sees; those of slices in pieces are kept whole
-    more = 3 * kept * pixels if pixels > side**2 else 0
+    more = (batch + 2) * kept * pixels if pixels > side**2 else 0
     return _bytes_per_pixel(model) * min(pixels, side**2) * batch + more
 
 
@@ -248,10 +274,17 @@ def workers_of(device: str) -> int:
     return torch.get_num_threads() if device == "cpu" else 1
 
 
-def side_by_side(passes: Sequence[Callable[[], None]], workers: int, progress: Progress) -> Job[None]:
-    """Do `passes` in that many threads, each of which computes alone; yields `progress` meanwhile, to be cancelled.
+def _context_workers(model: TrainedModel, device: str, pixels: int) -> int:
+    """How many slices with context are under way at a time: few, since their encodings are large."""
+    fitting = free_bytes() / 2 // memory_needed(model, pixels, 1, 0)
+    return int(max(1, min(workers_of(device), _MOST_WITH_CONTEXT, fitting)))
 
-    One worker is this thread, which computes with all threads there are.
+
+def side_by_side(passes: Sequence[Callable[[], None]], workers: int, progress: Progress) -> Job[None]:
+    """Do `passes` side by side in that many workers; yields `progress` meanwhile, to be cancelled.
+
+    The workers share the threads of PyTorch: as many workers as threads compute with one each. One worker is this
+    thread, which computes with all of them.
     """
     if workers == 1:
         for number, work in enumerate(passes):
@@ -260,8 +293,9 @@ def side_by_side(passes: Sequence[Callable[[], None]], workers: int, progress: P
             work()
         return
     threads = torch.get_num_threads()
+    share = max(1, threads // workers)
     try:
-        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(share,)) as pool:
             waiting = {pool.submit(work) for work in passes}
             try:
                 while waiting:

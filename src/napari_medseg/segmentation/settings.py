@@ -19,7 +19,7 @@ class InferenceSettings:
     device : {"auto", "cpu", "cuda", "mps"}
         ``auto`` takes the fastest one present.
     batch : int
-        Slices per batch; 0 plans it from the memory. Models that see neighbouring slices take one after the other.
+        Slices per batch; 0 plans it from the memory. Models that see neighbouring slices take at most four.
     channel : int or None
         Which channel to use where the image has a channel axis that is not RGB.
     uncertainty : bool
