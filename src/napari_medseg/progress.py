@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator
+import math
+import time
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+_FEW = 1 / 8  # share of a job below which its first batch alone says little: it also waits for files and libraries
+_MOST_MARKS = 256
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,73 @@ def run(job: Job[T], on_progress: Callable[[Progress], None] | None = None) -> T
             return end.value
         if on_progress is not None:
             on_progress(step)
+
+
+def pace(marks: Sequence[tuple[float, float]]) -> float:
+    """Seconds per step of a job, from the later half of what is known: a slow beginning is soon forgotten.
+
+    Parameters
+    ----------
+    marks : sequence of (float, float)
+        Times in seconds, and how many steps were done by then.
+
+    Returns
+    -------
+    float
+        NaN where fewer than two are known.
+    """
+    if len(marks) < 2:
+        return math.nan
+    began, before = marks[(len(marks) - 1) // 2]
+    ended, done = marks[-1]
+    return (ended - began) / max(1, done - before)
+
+
+class Remaining:
+    """How long a job will still take: by its own pace, and before that is known as was expected.
+
+    Parameters
+    ----------
+    expected : float
+        Seconds that the whole job was thought to take; NaN if nobody knows.
+    """
+
+    def __init__(self, expected: float = math.nan):
+        self._expected = expected
+        self._began = time.monotonic()
+        self._total = 0
+        self._marks: list[tuple[float, float]] = []
+
+    def seconds(self, progress: Progress) -> float:
+        """Seconds left when the job is at `progress`, which it has just reported; NaN while that cannot be said."""
+        now = time.monotonic()
+        self._note(now, progress)
+        reached, done = self._marks[-1]
+        if done >= progress.total:
+            return math.nan
+        first_batch_only = len(self._marks) <= 2
+        if first_batch_only and done < _FEW * progress.total and not math.isnan(self._expected):
+            left = self._expected - (now - self._marks[0][0])
+            return left if left > 0 else math.nan
+        rate = pace(self._marks)
+        # between two batches the time runs down, but not below what comes after the one under way
+        batch = done - self._marks[-2][1] if len(self._marks) > 1 else 0
+        return rate * (progress.total - done) - min(now - reached, rate * batch)
+
+    def _note(self, now: float, progress: Progress) -> None:
+        """Remember when how much was done; work that is counted anew has a new pace."""
+        done = self._marks[-1][1] if self._marks else 0
+        if progress.done < done or (done and progress.total != self._total):
+            self._marks = []
+            self._began = now
+        self._total = progress.total
+        if not self._marks:
+            # what was not seen from the start has begun with this clock
+            self._marks.append((self._began if progress.done else now, 0))
+        if progress.done > self._marks[-1][1]:
+            self._marks.append((now, progress.done))
+        if len(self._marks) > _MOST_MARKS:
+            self._marks = self._marks[::2]
 
 
 @contextmanager

@@ -39,6 +39,21 @@ def suited(unit: str, values: Iterable[float]) -> tuple[str, float]:
     return readable[0] if readable else choices[-1]
 
 
+def duration(seconds: float) -> str:
+    """A time with two digits at most, for reading: ``8 s``, ``83 s``, ``2.5 min``, ``3 h``."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = seconds / 60
+    if minutes < 90:
+        return f"{_two_digits(minutes)} min"
+    return f"{_two_digits(minutes / 60)} h"
+
+
+def _two_digits(value: float) -> str:
+    """A number from 1 on; 100 and more as a whole number."""
+    return f"{value:.2g}" if value < 99.5 else f"{value:.0f}"
+
+
 def area(mm2: float, decimals: int = 1) -> str:
     """An area in the unit that suits it: mm2, or um2 for what a microscope sees."""
     if mm2 == 0 or mm2 >= 0.1:

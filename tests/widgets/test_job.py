@@ -205,6 +205,9 @@ def test_queue_runs_one_job_at_a_time_most_urgent_first(owner, qtbot):
     assert order == ["run", "plan"], "the second wish of a kind replaces the first"
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0.2, "1 s"), (80, "80 s"), (180, "3 min"), (7300, "2 h")])
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.2, "1 s"), (80, "80 s"), (140, "2.3 min"), (180, "3 min"), (1000, "17 min"), (7300, "2 h"), (1e6, "278 h")],
+)
 def test_duration_reads_well(seconds, text):
     assert jobs.duration(seconds) == text

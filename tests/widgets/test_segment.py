@@ -13,8 +13,9 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QTextBrowser
 from napari_medseg import io
 from napari_medseg.errors import VolumeError
 from napari_medseg.io.contributions import layer_tuple
-from napari_medseg.segmentation import inference
+from napari_medseg.segmentation import inference, last_runs
 from napari_medseg.volume import Volume
+from napari_medseg.widgets.kit import jobs
 from napari_medseg.widgets.kit.card import CardDialog
 from napari_medseg.widgets.kit.records import record_of
 
@@ -215,6 +216,20 @@ def test_channel_is_asked_for_only_when_there_are_several(dock):
 def test_plan_is_shown_before_the_run(dock):
     d = dock(noise(SLICES, 40, 48))
     assert f"{SLICES} slices" in d.form.plan.text() and "CPU" in d.form.plan.text()
+
+
+def test_plan_after_a_run_and_the_time_left_go_by_that_run(dock, monkeypatch):
+    seconds = [60.0]
+    monkeypatch.setattr(last_runs.Way, "seconds", lambda *_: seconds[0])
+    d = dock(noise(SLICES, 40, 48))
+    assert "about 60 s" in d.form.plan.text()
+    expected = []
+    clock = jobs.Clock
+    monkeypatch.setattr(jobs, "Clock", lambda planned: expected.append(planned) or clock(planned))
+    seconds[0] = 1200.0
+    d.run()
+    assert expected == [60.0]
+    assert "about 20 min" in d.form.plan.text()
 
 
 # ---- what goes wrong, or changes, on the way ----

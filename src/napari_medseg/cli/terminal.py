@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import escaped
-from ..quantities import extent, rounded, suited
+from ..progress import Remaining
+from ..quantities import duration, extent, rounded, suited
 
 if TYPE_CHECKING:
     from ..models import ModelCard
     from ..progress import Progress
 
 _SECONDS_BETWEEN_LINES = 10
-_BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {unit} [{elapsed}<{remaining}]"
+_BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {unit} [{elapsed}{postfix}]"
 
 
 def say(text: str) -> None:
@@ -50,6 +51,7 @@ class Meter:
         self._unit = unit
         self._bar = None
         self._told = time.monotonic()
+        self._remaining = Remaining()
 
     def __enter__(self) -> Meter:
         if sys.stderr.isatty():
@@ -67,13 +69,16 @@ class Meter:
 
     def __call__(self, step: Progress) -> None:
         """Show `step`."""
+        seconds = self._remaining.seconds(step)
+        left = f"about {duration(seconds)} left" if seconds >= 1 else ""  # nor where it is not known
         if self._bar is not None:
             if self._bar.total != step.total:
                 self._bar.reset(step.total)  # shows it too, however soon the next steps come
+            self._bar.set_postfix_str(left, refresh=False)
             self._bar.update(step.done - self._bar.n)
         elif time.monotonic() - self._told >= _SECONDS_BETWEEN_LINES:
             self._told = time.monotonic()
-            sys.stderr.write(f"{self._title}: {self._unit} {step.done} of {step.total}\n")
+            sys.stderr.write(f"{self._title}: {self._unit} {step.done} of {step.total}{left and ', ' + left}\n")
 
     def say(self, text: str) -> None:
         """Write a line that stays, above the bar if there is one."""

@@ -35,13 +35,13 @@ def consensus_plan(
         If image, models and settings do not fit.
     """
     check([model.card for model in models])
-    plans = [plan(volume, model, settings, trial=trial) for model in models]
+    plans = [plan(volume, model, _single(settings), trial=trial) for model in models]
     warnings = []
     for each in plans:
         warnings += each.warnings
     if settings.uncertainty:
         warnings.append(_NO_UNCERTAINTY)
-    arrays = len(models) + 1
+    arrays = len(models) + (4 if settings.split_objects else 1)
     arrays_mb = arrays * math.prod(label_shape(volume)) / 1e6
     return replace(
         plans[0],
@@ -91,7 +91,6 @@ def consensus_job(
     """
     began = time.monotonic()
     what = consensus_plan(volume, models, settings, trial=False)
-    single = replace(settings, uncertainty=False, split_objects=False)
     canvas = Canvas(volume, models[0].card.classes, settings.split_objects)
     doubt = np.zeros(canvas.array.shape, np.uint8)
     agreement = _Agreement(len(models), models[0].card.classes)
@@ -110,7 +109,7 @@ def consensus_job(
 
     for number, model in enumerate(models):
         shown = count_votes if number == len(models) - 1 else None
-        job = segment_job(volume, model, single, start=start)
+        job = segment_job(volume, model, _single(settings), start=start)
         result = yield from _one_of(job, number, len(models), shown)
         earlier.append(planes(result.labels.data))
         places.append(result.record.place)
@@ -181,6 +180,11 @@ def check(cards: Sequence[ModelCard]) -> None:
                 f"The model '{card.name}' was chosen twice; its vote would count double. Choose it once."
             )
         seen.add(identity)
+
+
+def _single(settings: InferenceSettings) -> InferenceSettings:
+    """Of the run of each model: what they find together is split, and where they disagree stands for uncertainty."""
+    return replace(settings, uncertainty=False, split_objects=False)
 
 
 def _one_of(job: Job[Segmentation], number: int, count: int, shown: Callable[[Part], Part] | None) -> Job[Segmentation]:

@@ -21,6 +21,7 @@ from ..progress import Job, Progress
 from ..record import Record, UsedModel, now, software
 from ..volume import Volume
 from . import engine
+from .last_runs import Way
 from .settings import CONTEXTS, PRECISIONS, InferenceSettings
 from .slices import Canvas, Slices, planes
 
@@ -102,7 +103,8 @@ def plan(volume: Volume, model: TrainedModel, settings: InferenceSettings, *, tr
     volume, model, settings
         As of `segment_job`.
     trial : bool
-        Run the network on a small image to estimate seconds and memory; else, and on a graphics card, seconds are NaN.
+        Estimate seconds, and measure memory: seconds by the last run of this model on this computer; where there was
+        none, by running the network on a small image on the CPU. Else they are NaN.
 
     Raises
     ------
@@ -117,13 +119,15 @@ def plan(volume: Volume, model: TrainedModel, settings: InferenceSettings, *, tr
     source = Slices(volume, settings.channel, along)
     device = choose_device(settings.device)
     precision = _precision(settings.precision, device)
-    size = model.card.preprocess.padded_size(source.size, source.spacing)
-    _check_size(source.size, size)
-    pixels = size[0] * size[1]
+    pixels = _pixels(model, source)
     batch = engine.plan_batch(model, device, pixels, settings.batch)
-    tried = replace(model, precision=precision)
-    seconds, kept = engine.try_out(tried) if trial and (device == "cpu" or model.context) else (math.nan, 0)
-    seconds = seconds * pixels * source.count if device == "cpu" else math.nan
+    seconds = _way(model, settings, device).seconds(source.count, pixels) if trial else math.nan
+    first = device == "cpu" and math.isnan(seconds)
+    tried, kept = math.nan, 0.0
+    if trial and (first or model.context):
+        tried, kept = engine.try_out(replace(model, precision=precision))
+    if first:
+        seconds = tried * pixels * source.count
     memory = engine.memory_needed(model, pixels, batch, kept)
     arrays = source.count * math.prod(source.size) * ((4 if settings.split_objects else 1) + settings.uncertainty)
     # an array that is read when it is asked for is looked at during the run
@@ -180,11 +184,14 @@ def segment_job(
                 planes(doubt)[indices] = labels.uncertainty(logits)
             done += len(indices)
             yield Progress(done, source.count, Part(canvas.array, doubt, indices))
+    seconds = time.monotonic() - began
+    if runner.device == what.device:  # else the memory ran out, and the next run may find more
+        _way(model, settings, what.device).note(seconds, source.count, _pixels(model, source))
     record = describe("segment", volume, canvas, [model], settings)
     record = replace(
         record,
         place={"device": runner.device, "batch": runner.batch, "precision": runner.precision},
-        seconds=round(time.monotonic() - began, 3),
+        seconds=round(seconds, 3),
         warnings=tuple(dict.fromkeys((*what.warnings, *runner.notes()))),
     )
     uncertainty = None if doubt is None else volume.like(doubt).made_by(record)
@@ -212,12 +219,19 @@ def describe(
     ).sealed()
 
 
-def _check_size(size: tuple[int, int], working: tuple[int, int]) -> None:
-    if working[0] * working[1] > _MAX_PIXELS:
+def _way(model: TrainedModel, settings: InferenceSettings, device: str) -> Way:
+    return Way(model.card, settings, device, engine.workers_of(device))
+
+
+def _pixels(model: TrainedModel, source: Slices) -> int:
+    """Size of a slice as the network sees it."""
+    height, width = model.card.preprocess.padded_size(source.size, source.spacing)
+    if height * width > _MAX_PIXELS:
         raise VolumeError(
-            f"A slice of {size[0]} x {size[1]} pixels would become {working[0]} x {working[1]} for this model; "
+            f"A slice of {source.size[0]} x {source.size[1]} pixels would become {height} x {width} for this model; "
             f"at most {_MAX_PIXELS} pixels are possible. Crop the image, or check its pixel size."
         )
+    return height * width
 
 
 def _precision(wanted: str, device: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import time
+import math
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -15,7 +15,8 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QWidget
 
 from ...errors import JobError, MedsegError, short
-from ...progress import Job, Progress
+from ...progress import Job, Progress, Remaining
+from ...quantities import duration
 
 GATHER_MS = 100
 """How long a queue waits for further changes before it starts what they ask for."""
@@ -256,23 +257,19 @@ def errors_shown() -> Generator[None]:
 
 
 class Clock:
-    """Says how far a job is and how long it will still take."""
+    """Says how far a job is and how long it will still take.
 
-    def __init__(self) -> None:
-        self._began = time.monotonic()
+    Parameters
+    ----------
+    expected : float
+        Seconds that its plan says; NaN if there is none.
+    """
+
+    def __init__(self, expected: float = math.nan) -> None:
+        self._remaining = Remaining(expected)
 
     def text(self, progress: Progress, unit: str) -> str:
         """For example ``12 of 160 slices, about 40 s left``."""
         text = f"{progress.done} of {progress.total} {unit}"
-        if 0 < progress.done < progress.total:
-            seconds = (time.monotonic() - self._began) / progress.done * (progress.total - progress.done)
-            text += f", about {duration(seconds)} left"
-        return text
-
-
-def duration(seconds: float) -> str:
-    """Rounded for reading: ``8 s``, ``3 min``, ``2 h``."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    minutes = seconds / 60
-    return f"{round(minutes)} min" if minutes < 90 else f"{round(minutes / 60)} h"
+        seconds = self._remaining.seconds(progress)
+        return text if math.isnan(seconds) else f"{text}, about {duration(seconds)} left"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from qtpy.QtWidgets import QApplication
 from ... import files
 from ...errors import FileError, JobError, SettingsError
 from ...models import models_folder
+from ...progress import pace
 from ...training import running
 
 _NAME = "napari-medseg training"
@@ -135,12 +137,13 @@ class Run:
         return bool(whole)
 
     def seconds_left(self) -> float | None:
-        """Of the training, from the pace since the first validation; None before it is known."""
-        if len(self.lines) < 2:
+        """Of the training, from its pace between the later validations; None before it is known."""
+        marks = [(line["time"], line["step"]) for line in self.lines]
+        seconds = pace(marks)
+        if math.isnan(seconds):
             return None
-        first, last = self.lines[0], self.lines[-1]
-        pace = (last["time"] - first["time"]) / max(1, last["step"] - first["step"])
-        return max(0.0, pace * (self.steps - last["step"]) - (time.time() - last["time"]))
+        ended, step = marks[-1]
+        return max(0.0, seconds * (self.steps - step) - (time.time() - ended))
 
     def tail(self) -> str:
         """The last lines that the child wrote."""

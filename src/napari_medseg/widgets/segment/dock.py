@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -65,6 +66,7 @@ class SegmentWidget(Dock):
         self._problem = ""
         self._result: layer_volumes.Result | None = None
         self._preview = layer_volumes.Preview(self._viewer)
+        self._planned = math.nan  # seconds of what the form says now
         self._clock = jobs.Clock()
         self.form = SegmentForm()
         self._images = ImageRows(self.form, self._viewer)
@@ -148,6 +150,7 @@ class SegmentWidget(Dock):
         """Something that a run depends on was chosen anew."""
         self._images.offer_channels()
         self._models.offer_context(self.form.axes.currentData() or "")
+        self._planned = math.nan
         if self._ready:
             self._queue.want("plan", self._start_plan)
             self._scrolled()
@@ -199,6 +202,7 @@ class SegmentWidget(Dock):
 
         def show(plan: Plan) -> None:
             self._problem = ""
+            self._planned = plan.seconds
             self.form.plan.say(plan_text(plan, len(given.cards)))
 
         job = self._shelf.job(given.cards, lambda models: plan_job(given.volume, models, given.settings))
@@ -280,7 +284,7 @@ class SegmentWidget(Dock):
             name = given.cards[0].name if len(given.cards) == 1 else "consensus"
             start = layer_volumes.shown_slice(self._viewer, given.image, given.volume.axes)
             self._result = layer_volumes.Result(self._viewer, given.image, given.volume, name, classes)
-            self._clock = jobs.Clock()
+            self._clock = jobs.Clock(self._planned)
             self.form.bar.setRange(0, 0)
             self.form.status.say(f"Starting with {given.image.name}…")
             unit = "slices" if len(given.cards) == 1 else f"slices ({len(given.cards)} models)"
@@ -305,6 +309,7 @@ class SegmentWidget(Dock):
         result.finish(found.labels.record)
         self.labels = result.labels
         self.form.status.say(f"{result_text(found)}\nLayer: {result.labels.name}")
+        self._queue.want("plan", self._start_plan)  # now it is known how long such a run takes
 
     # ---- save and copy ----
 
