@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from napari_medseg import labels
-from napari_medseg.labels import from_logits, split_objects, uncertainty, vote
+from napari_medseg.labels import from_logits, keep_largest, split_objects, uncertainty, vote
 
 
 def discs(*circles, size=64):
@@ -24,6 +24,20 @@ def test_objects_without_a_certain_pixel_are_dropped_whole():
     np.testing.assert_array_equal(from_logits(logits), [[[1, 1, 1, 0, 1, 1, 2, 1]]])
     np.testing.assert_array_equal(from_logits(logits, 0.95), [[[1, 1, 1, 0, 0, 0, 2, 1]]])
     np.testing.assert_array_equal(from_logits(logits, 0.99), [[[0, 0, 0, 0, 0, 0, 0, 1]]])
+
+
+def test_the_largest_piece_of_each_class_stays():
+    labels = np.zeros((3, 6, 8), np.uint8)
+    labels[0, 0, :2] = 1  # goes on in the next slice, across a corner
+    labels[1, 1, 2:4] = 1
+    labels[1, 4, :3] = 1  # larger within its slice, smaller in space
+    labels[2, 0, 0] = 2
+    labels[2, 3, 3:7] = 3
+    kept = labels.copy()
+    keep_largest(kept, [1, 2, 4])
+    labels[1, 4] = 0
+    np.testing.assert_array_equal(kept, labels)
+    keep_largest(np.zeros((2, 3), np.uint8), [])
 
 
 def test_uncertainty_falls_with_distance_from_one_half():

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from napari_medseg.errors import SettingsError, VolumeError
-from napari_medseg.preprocess import Preprocess
+from napari_medseg.preprocess import OUTSIDE, PADDINGS, Crop, Preprocess, as_channels
 
 
 def noise(*shape, seed=0):
@@ -137,3 +137,91 @@ def test_offset_and_unit_of_the_values_do_not_matter(change):
     np.testing.assert_allclose(found, Preprocess().normalise(image), atol=1e-5)
     assert found.dtype == np.float32 and found.max() == 1
     assert Preprocess().normalise(np.full((4, 4), 1e12)).max() == 0
+
+
+@pytest.mark.parametrize("padding", PADDINGS)
+@pytest.mark.parametrize("size", [(40, 61), (64, 3), (70, 64)])
+def test_padding_is_equal_on_both_sides_and_as_the_card_says(padding, size):
+    preprocess = Preprocess(percentiles=(0, 100), padding=padding, smallest=(64, 64), multiple=8)
+    image = noise(1, *size)
+    tensor, undo = preprocess.apply(image, None)
+    scaled = preprocess.normalise(image[0])[0]
+    wanted = [max(64, -(-n // 8) * 8) for n in size]
+    assert list(tensor.shape[2:]) == wanted == list(preprocess.padded_size(size, None))
+    mode = {"reflect": "reflect", "zero": "constant", "edge": "edge"}[padding]
+    for axis, (length, whole) in enumerate(zip(size, wanted, strict=True)):
+        before, after = (whole - length) // 2, (whole - length + 1) // 2
+        sides = [(0, 0), (0, 0)]
+        sides[axis] = (before, after)
+        thin = mode == "reflect" and after >= length
+        scaled = np.pad(scaled, sides, mode="edge" if thin else mode)
+    np.testing.assert_array_equal(tensor[0, 0], scaled)
+    np.testing.assert_array_equal(undo(tensor)[0], preprocess.normalise(image[0]))
+
+
+def test_slices_that_are_already_large_enough_are_not_padded():
+    image = noise(1, 32, 48)
+    plain, _ = Preprocess().apply(image, None)
+    assert torch.equal(Preprocess(smallest=(32, 17)).apply(image, None)[0], plain) and plain.shape[2:] == (32, 48)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"padding": "wrap"}, "padding is 'wrap'; expected one of reflect, zero, edge"),
+        ({"smallest": (0, 16)}, "smallest is"),
+        ({"smallest": (16,)}, "smallest is"),
+        ({"smallest": (16, 10**6)}, "at most 32768"),
+        ({"neighbours": "x"}, "neighbours is 'x'; expected z, t or nothing"),
+    ],
+)
+def test_views_that_cannot_be_are_refused(changes, sentence):
+    with pytest.raises(SettingsError, match=sentence):
+        Preprocess(**changes)
+
+
+@pytest.mark.parametrize(
+    ("centre", "corner"),
+    [((20.0, 30.0), (12, 14)), ((0.0, 59.0), (0, 28)), ((-90.0, 990.0), (0, 28)), ((12.5, 20.5), (5, 5))],
+)
+def test_a_crop_lies_about_its_centre_and_inside_the_slice(centre, corner):
+    images = torch.from_numpy(noise(1, 3, 40, 60))
+    preprocess = Preprocess(spacing=2.0, multiple=16)
+    tensor, undo = preprocess.fit(images, (2.0, 2.0), Crop((32.0, 64.0), (centre,)))
+    assert undo.seen == (16, 32) and undo.corners == (corner,)
+    y, x = corner
+    assert torch.equal(tensor, images[..., y : y + 16, x : x + 32])
+    back = undo(tensor)
+    assert torch.equal(back[..., y : y + 16, x : x + 32], tensor)
+    back[..., y : y + 16, x : x + 32] = OUTSIDE
+    assert (back == OUTSIDE).all() and back.shape == images.shape
+
+
+def test_every_slice_of_a_batch_has_its_own_crop_and_centres_are_pixels_of_the_slice():
+    images = torch.zeros(2, 3, 80, 60)
+    spots = [(30, 20), (61, 40)]
+    for image, (y, x) in zip(images, spots, strict=True):
+        image[:, y - 1 : y + 3, x - 1 : x + 3] = 1  # 2 x 2 pixels of twice the size
+    crop = Crop((32.0, 32.0), tuple((y + 0.5, x + 0.5) for y, x in spots))
+    tensor, undo = Preprocess(spacing=2.0).fit(images, (1.0, 1.0), crop)
+    assert tensor.shape == (2, 3, 16, 16)
+    weight = tensor[:, 0] / tensor[:, 0].sum((1, 2), keepdim=True)
+    middle = torch.arange(16.0)
+    assert (weight.sum(2) @ middle).sub(7.5).abs().max() <= 0.5 and (weight.sum(1) @ middle).sub(7.5).abs().max() <= 0.5
+    back = undo(tensor - 0.5)
+    assert all(back[n, 0, y, x] > 0 for n, (y, x) in enumerate(spots))
+    assert back.shape == images.shape and (back[0, 0, 70] < -20).all()
+
+
+def test_a_crop_larger_than_the_slice_shows_all_of_it():
+    images = torch.from_numpy(noise(1, 3, 20, 60))
+    preprocess = Preprocess(padding="zero")
+    tensor, undo = preprocess.fit(images, (1.0, 1.0), Crop((32.0, 32.0), ((5.0, 30.0),)))
+    assert tensor.shape[2:] == (32, 32) == preprocess.padded_size((20, 60), (1.0, 1.0), (32.0, 32.0))
+    assert torch.equal(tensor[..., 6:26, :], images[..., 14:46]) and undo.corners == ((0, 14),)
+
+
+def test_neighbours_as_channels_are_grey():
+    before, current, after = (torch.from_numpy(noise(3, 5, 4, seed=seed)) for seed in range(3))
+    found = as_channels(before, current, after)
+    torch.testing.assert_close(found, torch.stack([before.mean(0), current.mean(0), after.mean(0)]))

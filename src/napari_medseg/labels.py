@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 
@@ -42,6 +44,35 @@ def _drop_uncertain(found: np.ndarray, best: np.ndarray, peak: float) -> None:
             inside = np.where(mine, logits, -1)
             certain = apply_hysteresis_threshold(inside, 0, peak)
             labels[mine & ~certain] = 0
+
+
+def keep_largest(labels: np.ndarray, numbers: Iterable[int]) -> None:
+    """Remove, in place, all but the largest piece of each class.
+
+    Pixels belong to one piece where they share a face, an edge or a corner. Of two pieces of the same size the first
+    one stays.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray, shape (z, y, x) or (y, x), integer
+    numbers : iterable of int
+        The classes.
+    """
+    from scipy import ndimage
+
+    touching = np.ones((3,) * labels.ndim)
+    numbers = list(numbers)
+    boxes = ndimage.find_objects(labels, max(numbers, default=0))
+    for number in numbers:
+        box = boxes[number - 1]
+        if box is None:
+            continue
+        inside = labels[box]
+        pieces, count = ndimage.label(inside == number, touching)
+        if count > 1:
+            sizes = np.bincount(pieces.ravel())
+            largest = 1 + int(sizes[1:].argmax())
+            inside[(pieces > 0) & (pieces != largest)] = 0
 
 
 def uncertainty(logits: torch.Tensor) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,8 +15,15 @@ if TYPE_CHECKING:
     # imported where it is used: model cards hold a `Preprocess`, and are listed without PyTorch
     import torch
 
+PADDINGS = {"reflect": "reflect", "zero": "constant", "edge": "replicate"}
+"""How slices are continued beyond their border, and what PyTorch calls it."""
+
+OUTSIDE = -30.0
+"""Logit of every class where the network has not looked: surely background."""
+
 _NO_RANGE = 1e-12  # share of the values themselves: a range below it is rounding
 _LONGEST_SIDE = 2**15  # pixels of a slice that a network sees
+_AXES_OF_NEIGHBOURS = ("", "z", "t")
 
 
 @dataclass(frozen=True)
@@ -33,11 +41,19 @@ class Preprocess:
     assumed_spacing : float or None
         Pixel size in mm of images whose file does not say; None leaves such images as they are.
     multiple : int
-        Height and width are padded by reflection to multiples of this.
+        Height and width are padded to multiples of this, equally on both sides; an odd pixel goes below or right.
     size : (int, int) or None
         Height and width that every slice is resized to, whatever its pixel size; None keeps its proportions.
     output : (float, float)
         What the two percentiles become.
+    padding : {"reflect", "zero", "edge"}
+        What lies beyond the border: the mirrored slice, 0 (whatever `output` is), or its outermost pixels. An axis that
+        is too short to be mirrored that far repeats its outermost pixels instead.
+    smallest : (int, int) or None
+        Height and width in resampled pixels that smaller slices are padded to: what the network was trained to see.
+    neighbours : {"", "z", "t"}
+        Axis along which a network without context of its own looks around: its three channels are then the slice
+        before, the slice and the slice after, in grey. Empty shows the slice alone.
     """
 
     percentiles: tuple[float, float] = (1.0, 99.8)
@@ -47,6 +63,9 @@ class Preprocess:
     multiple: int = 16
     size: tuple[int, int] | None = None
     output: tuple[float, float] = (0.0, 1.0)
+    padding: str = "reflect"
+    smallest: tuple[int, int] | None = None
+    neighbours: str = ""
 
     def __post_init__(self) -> None:
         low, high = self.percentiles
@@ -56,7 +75,7 @@ class Preprocess:
         if len(self.output) != 2 or not self.output[0] < self.output[1]:
             raise SettingsError(f"output is {self.output}; expected two rising numbers.")
         object.__setattr__(self, "output", tuple(map(float, self.output)))
-        sides = (self.multiple, *(self.size or ()))
+        sides = (self.multiple, *(self.size or ()), *(self.smallest or ()))
         if max(sides) > _LONGEST_SIDE:
             raise SettingsError(f"A side of {max(sides)} pixels was asked for; expected at most {_LONGEST_SIDE}.")
         if self.multiple < 1 or any(mm is not None and not mm > 0 for mm in (self.spacing, self.assumed_spacing)):
@@ -65,10 +84,17 @@ class Preprocess:
                 "expected "
                 "a multiple of at least 1, and sizes in mm above 0."
             )
-        if self.size is not None:
-            if len(self.size) != 2 or min(self.size) < 1:
-                raise SettingsError(f"size is {self.size}; expected the height and width of the network's input.")
-            object.__setattr__(self, "size", tuple(self.size))
+        for name in ("size", "smallest"):
+            pair = getattr(self, name)
+            if pair is None:
+                continue
+            if len(pair) != 2 or min(pair) < 1:
+                raise SettingsError(f"{name} is {pair}; expected the height and width of the network's input.")
+            object.__setattr__(self, name, tuple(pair))
+        if self.padding not in PADDINGS:
+            raise SettingsError(f"padding is '{self.padding}'; expected one of {', '.join(PADDINGS)}.")
+        if self.neighbours not in _AXES_OF_NEIGHBOURS:
+            raise SettingsError(f"neighbours is '{self.neighbours}'; expected z, t or nothing.")
 
     def normalise(self, image: np.ndarray) -> np.ndarray:
         """Scale one slice (y, x) or (y, x, 3) to `output`, float32, as (3, y, x); grey is repeated.
@@ -114,15 +140,53 @@ class Preprocess:
 
         return self.fit(torch.from_numpy(np.stack([self.normalise(image) for image in slices])), spacing)
 
-    def fit(self, tensor: torch.Tensor, spacing: Sequence[float] | None) -> tuple[torch.Tensor, Undo]:
-        """Resample and pad normalised slices (n, c, y, x): the second half of `apply`."""
+    def fit(
+        self, tensor: torch.Tensor, spacing: Sequence[float] | None, crop: Crop | None = None
+    ) -> tuple[torch.Tensor, Undo]:
+        """Resample, crop and pad normalised slices (n, c, y, x): the second half of `apply`.
+
+        Parameters
+        ----------
+        tensor : torch.Tensor, shape (n, c, y, x)
+        spacing : (float, float) or None
+            Pixel size (y, x) in mm; None when it is not known.
+        crop : Crop or None
+            What is shown of the slices; None shows them whole.
+
+        Returns
+        -------
+        torch.Tensor, Undo
+            The input (n, c, Y, X) and the way back to the grid of the slices.
+        """
+        import torch
+
+        size = (tensor.shape[-2], tensor.shape[-1])
+        tensor = self.resample(tensor, spacing)
+        undo = self.undo(size, spacing, crop)
+        if undo.corners:
+            height, width = undo.seen
+            views = zip(tensor, undo.corners, strict=True)
+            tensor = torch.stack([image[:, y : y + height, x : x + width] for image, (y, x) in views])
+        return self.pad(tensor), undo
+
+    def resample(self, tensor: torch.Tensor, spacing: Sequence[float] | None) -> torch.Tensor:
+        """Bring normalised slices (n, c, y, x) to the pixel size of the network, without padding."""
         from torch.nn import functional as F
 
-        height, width = tensor.shape[-2:]
-        inner = self.working_size((height, width), spacing)
-        if inner != (height, width):
-            tensor = F.interpolate(tensor, inner, mode="bilinear", antialias=True).clamp(*self.output)
-        return self._pad(tensor), Undo((height, width), inner)
+        size = (tensor.shape[-2], tensor.shape[-1])
+        inner = self.working_size(size, spacing)
+        if inner == size:
+            return tensor
+        return F.interpolate(tensor, inner, mode="bilinear", antialias=True).clamp(*self.output)
+
+    def undo(self, size: tuple[int, int], spacing: Sequence[float] | None, crop: Crop | None = None) -> Undo:
+        """The way back for slices of that size; the parameters are those of `fit`."""
+        inner = self.working_size(size, spacing)
+        if crop is None:
+            return Undo(size, inner, inner, (), self._offset(inner))
+        seen = self._seen(inner, spacing, crop.extent_mm)
+        corners = tuple(_corner(centre, size, inner, seen) for centre in crop.centres)
+        return Undo(size, inner, seen, corners, self._offset(seen))
 
     def working_size(self, size: Sequence[int], spacing: Sequence[float] | None) -> tuple[int, int]:
         """Height and width of a slice after resampling, before padding."""
@@ -144,19 +208,88 @@ class Preprocess:
             )
         return max(1, round(rows)), max(1, round(columns))
 
-    def padded_size(self, size: Sequence[int], spacing: Sequence[float] | None) -> tuple[int, int]:
-        """Height and width that the network sees."""
-        height, width = self.working_size(size, spacing)
-        return height + -height % self.multiple, width + -width % self.multiple
+    def padded_size(
+        self, size: Sequence[int], spacing: Sequence[float] | None, extent_mm: tuple[float, float] | None = None
+    ) -> tuple[int, int]:
+        """Height and width that the network sees, of whole slices or of a crop of that extent (y, x) in mm."""
+        inner = self.working_size(size, spacing)
+        seen = inner if extent_mm is None else self._seen(inner, spacing, extent_mm)
+        return self._padded(seen)
 
-    def _pad(self, tensor: torch.Tensor) -> torch.Tensor:
+    def pad(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Continue resampled images (n, c, y, x) to a size that the network takes, equally on both sides."""
+        size = (tensor.shape[-2], tensor.shape[-1])
+        missing = [wanted - length for wanted, length in zip(self._padded(size), size, strict=True)]
+        if not any(missing):
+            return tensor
+        above, left = (each // 2 for each in missing)
+        below, right = (each - each // 2 for each in missing)
+        tensor = self._pad_axis(tensor, (0, 0, above, below), size[0])
+        return self._pad_axis(tensor, (left, right, 0, 0), size[1])
+
+    def _pad_axis(self, tensor: torch.Tensor, sides: tuple[int, int, int, int], length: int) -> torch.Tensor:
         from torch.nn import functional as F
 
-        height, width = tensor.shape[-2:]
-        below, right = -height % self.multiple, -width % self.multiple
-        # reflection cannot exceed the image itself: thin images repeat their last line instead
-        mode = "reflect" if below < height and right < width else "replicate"
-        return F.pad(tensor, (0, right, 0, below), mode=mode) if below or right else tensor
+        # reflection cannot exceed the image itself
+        mode = "edge" if self.padding == "reflect" and max(sides) >= length else self.padding
+        return F.pad(tensor, sides, mode=PADDINGS[mode]) if any(sides) else tensor
+
+    def _padded(self, size: Sequence[int]) -> tuple[int, int]:
+        height, width = (max(pair) for pair in zip(size, self.smallest or (0, 0), strict=True))
+        return height + -height % self.multiple, width + -width % self.multiple
+
+    def _offset(self, size: Sequence[int]) -> tuple[int, int]:
+        """Rows above and columns left of an image that `pad` adds."""
+        height, width = self._padded(size)
+        return (height - size[0]) // 2, (width - size[1]) // 2
+
+    def _seen(
+        self, inner: tuple[int, int], spacing: Sequence[float] | None, extent_mm: tuple[float, float]
+    ) -> tuple[int, int]:
+        """Height and width in resampled pixels of a crop of that extent: never more than there is."""
+        pixel = (self.spacing,) * 2 if self.spacing else spacing or (self.assumed_spacing or 1.0,) * 2
+        wanted = (max(1, round(mm / size)) for mm, size in zip(extent_mm, pixel, strict=True))
+        height, width = (min(pair) for pair in zip(wanted, inner, strict=True))
+        return height, width
+
+
+@dataclass(frozen=True)
+class Crop:
+    """What is shown of slices to a network that was trained on the surroundings of one organ.
+
+    Parameters
+    ----------
+    extent_mm : (float, float)
+        Height and width in mm.
+    centres : tuple of (float, float)
+        One centre (y, x) for each slice, in pixels of the slice: 0 is the middle of its first pixel. At the border the
+        crop is moved inside the slice.
+    """
+
+    extent_mm: tuple[float, float]
+    centres: tuple[tuple[float, float], ...]
+
+
+def _corner(
+    centre: tuple[float, float], size: tuple[int, int], inner: tuple[int, int], seen: tuple[int, int]
+) -> tuple[int, int]:
+    """First row and column in resampled pixels of a crop about `centre`, inside the slice."""
+    found = []
+    for middle, length, resampled, shown in zip(centre, size, inner, seen, strict=True):
+        there = (middle + 0.5) * resampled / length
+        first = math.ceil(there - shown / 2 - 0.5)
+        found.append(min(max(first, 0), resampled - shown))
+    return found[0], found[1]
+
+
+def as_channels(before: torch.Tensor, current: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+    """Three normalised slices (..., 3, y, x) as the channels of one image (..., 3, y, x), in grey.
+
+    What `Preprocess.neighbours` asks for; the slices are those that `neighbours` names.
+    """
+    import torch
+
+    return torch.stack([image.mean(-3) for image in (before, current, after)], -3)
 
 
 def neighbours(index: int, count: int) -> tuple[int, int]:
@@ -178,20 +311,41 @@ class Undo:
     size : (int, int)
         Height and width of the original slices.
     inner : (int, int)
-        Height and width after resampling, before padding.
+        Height and width after resampling.
+    seen : (int, int)
+        Height and width of what the network is shown of that: all of it, or a crop.
+    corners : tuple of (int, int)
+        First row and column of each slice's crop after resampling; empty where the slices are shown whole.
+    offset : (int, int)
+        Rows above and columns left that padding added.
     """
 
     size: tuple[int, int]
     inner: tuple[int, int]
+    seen: tuple[int, int]
+    corners: tuple[tuple[int, int], ...] = ()
+    offset: tuple[int, int] = (0, 0)
 
     def __call__(self, logits: torch.Tensor) -> torch.Tensor:
-        """Crop the padding and resample logits (n, c, Y, X) to (n, c, y, x)."""
+        """Take the padding off and resample logits (n, c, Y, X) to (n, c, y, x); `OUTSIDE` of a crop."""
         from torch.nn import functional as F
 
-        logits = logits[..., : self.inner[0], : self.inner[1]]
+        top, left = self.offset
+        height, width = self.seen
+        logits = logits[..., top : top + height, left : left + width]
+        if self.corners:
+            logits = self._pasted(logits)
         if self.inner == self.size:
             return logits
         return F.interpolate(logits, self.size, mode="bilinear", align_corners=False)
+
+    def _pasted(self, logits: torch.Tensor) -> torch.Tensor:
+        """Crops (n, c, y, x) at their place in whole resampled slices."""
+        height, width = self.seen
+        whole = logits.new_full((*logits.shape[:2], *self.inner), OUTSIDE)
+        for image, piece, (y, x) in zip(whole, logits, self.corners, strict=True):
+            image[:, y : y + height, x : x + width] = piece
+        return whole
 
 
 def _as_floats(image: np.ndarray) -> np.ndarray:

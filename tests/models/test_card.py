@@ -1,13 +1,14 @@
 """Cards in which something else stands than a card says."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from napari_medseg.cli import terminal
 from napari_medseg.errors import ModelError
 from napari_medseg.models import figures
-from napari_medseg.models.card import ModelCard, load_card, save_card
+from napari_medseg.models.card import Locator, Member, ModelCard, from_fields, load_card, save_card
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.volume import LabelClass
 
@@ -42,6 +43,22 @@ WRONG = {
     "twice": ({"classes": [{"id": 1, "name": "x", "colour": "#e64b35"}] * 2}, "different numbers"),
     "colour": ({"classes": [{"id": 1, "name": "x", "colour": "red"}]}, "colours like"),
     "side": ({"preprocess": {"multiple": 10**9}}, "at most 32768"),
+    "padding": ({"preprocess": {"padding": "wrap"}}, "padding is 'wrap'"),
+    "keep": ({"keep": "smallest"}, "keep as one of largest"),
+    "temperature": ({"temperature": 0}, "a temperature above 0"),
+    "both": ({"keep": "largest", "objects": True}, "objects without keep"),
+    "no crop": ({"locator": {"model": "b"}}, "locator.crop_mm is missing"),
+    "flat crop": ({"locator": {"model": "b", "crop_mm": [0, 9]}}, "crop above 0"),
+    "odd locator": ({"locator": {"model": "../b", "crop_mm": [9, 9]}}, "the name of a model"),
+    "per": ({"locator": {"model": "b", "crop_mm": [9, 9], "per": "voxel"}}, "per as one of stack, slice"),
+    "fallback": ({"locator": {"model": "b", "crop_mm": [9, 9], "fallback": "x"}}, "fallback as one of whole, none"),
+    "own locator": ({"locator": {"model": "a", "crop_mm": [9, 9]}}, "other than the model itself"),
+    "resized": (
+        {"locator": {"model": "b", "crop_mm": [9, 9]}, "preprocess": {"size": [64, 64]}},
+        "only where slices keep their proportions",
+    ),
+    "own member": ({"members": [{"model": "a"}]}, "other than the model itself"),
+    "same members": ({"members": [{"model": "b"}, {"model": "b"}]}, "members with different names"),
     "unknown": ({"licences": "x"}, "licences is unknown"),
     "unknown escape": ({"\x1b[2J": "x"}, "control characters"),
 }
@@ -57,6 +74,15 @@ def test_a_card_with_something_else_in_it_is_told_by_file_and_place(tmp_path, na
     with pytest.raises(ModelError, match=text) as found:
         load_card(path)
     assert "a.json" in str(found.value) and str(found.value).isprintable()
+
+
+def test_every_field_of_a_card_is_read_as_it_was_written(tmp_path):
+    locator = Locator("b", (110.0, 96.5), "f00", per="slice", gate=True, fallback="none")
+    card = replace(CARD, locator=locator, keep="largest", temperature=1.5, members=(Member("c", "f01"),))
+    card = replace(card, preprocess=Preprocess(padding="zero", smallest=(64, 48), neighbours="z"))
+    save_card(tmp_path / "a.safetensors", card)
+    assert load_card(tmp_path / "a.safetensors") == card
+    assert from_fields(**json.loads((tmp_path / "a.json").read_text())) == card
 
 
 @pytest.mark.parametrize("content", ["[]", "null", "3", '"card"', "[" * 5000, "{", '{"a":' * 5000, "\0", "1" * 5000])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_medseg.errors import JobError, SettingsError, VolumeError
+from napari_medseg.errors import JobError, ModelError, SettingsError, VolumeError
 from napari_medseg.labels import from_logits
 from napari_medseg.models import ModelCard, TrainedModel
 from napari_medseg.models.registry import ARCHITECTURES, Architecture
@@ -338,6 +338,53 @@ def test_context_equals_triples_and_encodes_each_slice_once(stub, shape, axes, c
         result = run(segment_job(volume, model, InferenceSettings(context=context), start=start))
         np.testing.assert_array_equal(result.labels.data, expected)
         assert model.network.encoded <= (4 if turns else 1) * (math.prod(shape[:-2]) + more)
+
+
+class Middle(torch.nn.Module):
+    """Bright in this slice, and in neither of the two in the other channels."""
+
+    def forward(self, x):
+        return 20 * (x[:, 1:2] - torch.maximum(x[:, :1], x[:, 2:]) - 0.25)
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "card", "context", "along"),
+    [
+        ((6, 20, 33), "zyx", "z", "auto", "z"),
+        ((3, 4, 20, 33), "tzyx", "z", "auto", "z"),
+        ((3, 4, 20, 33), "tzyx", "t", "auto", "t"),
+        ((3, 4, 20, 33), "tzyx", "t", "z", "z"),
+    ],
+)
+def test_neighbours_are_channels_of_a_network_without_context(shape, axes, card, context, along, monkeypatch):
+    monkeypatch.setattr(engine, "workers_of", lambda device: 1)
+    model = trained(Middle(), preprocess={"neighbours": card})
+    volume = image(shape, axes)
+    data = np.moveaxis(volume.data, axes.index(along), 0)
+    around = [neighbours(k, len(data)) for k in range(len(data))]
+    other = np.stack([np.maximum(data[before], data[after]) for before, after in around])
+    expected = np.moveaxis(data - other > 0.25, 0, axes.index(along))
+    for start in (0, 4):
+        found = run(segment_job(volume, model, InferenceSettings(context=context, batch=3), start=start))
+        np.testing.assert_array_equal(found.labels.data, expected)
+    alone = segment(volume, model, context="none")
+    assert not alone.labels.data.any() and "slices before and after" in alone.report["warnings"][0]
+
+
+def test_a_network_that_looks_around_by_itself_takes_no_neighbours_as_channels(stub):
+    with pytest.raises(ModelError, match="sees the slices before and after by itself"):
+        replace(stub, card=replace(stub.card, preprocess=Preprocess(neighbours="z")))
+
+
+def test_temperature_changes_doubt_and_certainty_but_not_which_class_leads():
+    volume = Volume(np.linspace(0, 1, 256, dtype=np.float32).reshape(1, 16, 16), "zyx")
+    sharp, soft = (segment(volume, trained(temperature=t), uncertainty=True) for t in (1.0, 4.0))
+    np.testing.assert_array_equal(sharp.labels.data, soft.labels.data)
+    assert (soft.uncertainty.data >= sharp.uncertainty.data).all()
+    assert soft.uncertainty.data.sum() > 2 * sharp.uncertainty.data.sum()
+    certain = 1 / (1 + math.exp(-9))  # reached by logits up to 10, and by no quarter of them
+    assert segment(volume, trained(certainty=certain)).labels.data.any()
+    assert not segment(volume, trained(certainty=certain, temperature=4.0)).labels.data.any()
 
 
 def test_context_begins_with_the_slice_in_view_and_goes_along_its_axis(stub):

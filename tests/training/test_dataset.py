@@ -148,7 +148,8 @@ def test_training_sees_the_pixel_size_that_inference_sees(folder):
     volume = io.read(root / "set" / "images" / "a.nii.gz")
     tensor, undo = preprocess.apply(np.asarray(volume.data[:1]), volume.spacing[1:])
     assert tuple(working.labels.shape) == undo.inner == (80, 30)
-    assert torch.equal(working.image, tensor[0, :, :80, :30])
+    assert torch.equal(working.image, tensor[0, :, :80, 1:31])  # padded equally on both sides
+    assert torch.equal(preprocess.pad(working.image[None]), tensor)
     assert ((working.image[0] > 0.5) == (working.labels > 0)).float().mean() > 0.99
     assert on_working_grid(working, preprocess) is working
 
@@ -204,6 +205,16 @@ def test_neighbours_come_from_the_same_case_and_phase_in_order(npz):
     # the published rule at the ends: the slices around the last inner one
     assert shown == [1, 1, 0, 1, 2, 0, 1, 0, 0, 3, 3, 3]
     assert [len(s.image) for s in load([source], PLAIN, root)] == [3] * 4
+
+
+def test_neighbours_are_the_channels_of_a_network_without_context(npz):
+    root = npz(frame=np.array([45, 5, 25, 6]), patient=np.array(list("pppp")))
+    source = Source("data.npz", case="patient", frame="frame", stride=20)
+    trios = load([source], PLAIN, root, context=True)
+    samples = load([source], replace(PLAIN, neighbours="z"), root)
+    for trio, sample in zip(trios, samples, strict=True):
+        assert sample.image.shape == (3, *sample.labels.shape)
+        torch.testing.assert_close(sample.image, trio.image[::3])
 
 
 def test_volumes_are_cropped_and_turned_to_slices_first(npz):

@@ -12,6 +12,7 @@ from typing import Any
 from .. import files
 from ..errors import FileError, ModelError, SettingsError, reason
 from ..preprocess import Preprocess
+from ..record import plain
 from ..volume import LabelClass
 
 PENDING = ".json.part"
@@ -21,8 +22,82 @@ CHANNELS = {"cascade": 2, "image": 1}
 """Channels that networks which reconstruct take and give, by the design of their card: complex numbers, magnitudes."""
 
 
+PER = ("stack", "slice")
+"""What shares one crop where a locator finds the organ."""
+
+FALLBACKS = ("whole", "none")
+"""What is done with slices in which a locator found nothing: shown whole, or left without labels."""
+
+KEEP = ("", "largest")
+"""Which pieces of a class are kept."""
+
 _LARGEST_ID = 2**16 - 1
+_LARGEST_CROP = 1e4  # mm
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+
+
+@dataclass(frozen=True)
+class Locator:
+    """How the organ is found before the network looks at it from close by.
+
+    Parameters
+    ----------
+    model : str
+        Name of the model that finds it; all its classes together are the organ.
+    crop_mm : (float, float)
+        Height and width of what the network is shown, in mm, about the centre of what was found.
+    sha256 : str
+        Of the weights of that model when this one was trained with it; another one is reported. Empty takes any.
+    per : {"stack", "slice"}
+        One centre for the whole image, the median over what was found in its slices, or one for each slice. Networks
+        that see three slices take one for the whole image.
+    gate : bool
+        Whether a slice in which nothing was found stays without labels.
+    fallback : {"whole", "none"}
+        What is done where nothing was found in the whole image: it is shown whole, or stays without labels.
+    """
+
+    model: str
+    crop_mm: tuple[float, float]
+    sha256: str = ""
+    per: str = "stack"
+    gate: bool = False
+    fallback: str = "whole"
+
+    def __post_init__(self) -> None:
+        faults = [sentence for sentence, fulfilled in self._needed().items() if not fulfilled]
+        if faults:
+            raise SettingsError(f"The locator cannot be used; expected {'; '.join(faults)}.")
+        object.__setattr__(self, "crop_mm", tuple(map(float, self.crop_mm)))
+
+    def _needed(self) -> dict[str, bool]:
+        return {
+            "the name of a model": not files.misfit(self.model),
+            f"height and width of the crop above 0 and up to {_LARGEST_CROP:g} mm": len(self.crop_mm) == 2
+            and all(0 < mm <= _LARGEST_CROP for mm in self.crop_mm),
+            f"per as one of {', '.join(PER)}": self.per in PER,
+            f"fallback as one of {', '.join(FALLBACKS)}": self.fallback in FALLBACKS,
+        }
+
+
+@dataclass(frozen=True)
+class Member:
+    """Another model whose probabilities are averaged with a model's own.
+
+    Parameters
+    ----------
+    model : str
+        Its name. The orientation on its own card says in which plane it works, for example ``ASR`` for coronal slices.
+    sha256 : str
+        Of its weights when the two were measured together; another one is reported. Empty takes any.
+    """
+
+    model: str
+    sha256: str = ""
+
+    def __post_init__(self) -> None:
+        if files.misfit(self.model):
+            raise SettingsError(f"A member is called '{self.model}'; expected the name of a model.")
 
 
 @dataclass(frozen=True)
@@ -53,14 +128,24 @@ class ModelCard:
     dicom_modality : str
         DICOM code of the modality, to warn before a run on another one: ``MR``, ``CT``; empty where it does not apply.
     orientation : str
-        Directions in which the axes of the training volumes grew, as of `Volume.orientation`, to warn before a run on a
-        volume whose axes run otherwise; empty where it does not matter.
+        Directions in which the axes of the training volumes grew, as of `Volume.orientation`: volumes whose axes run
+        otherwise are turned before the run, and labels are turned back. Empty where it does not matter.
     turns : bool
         Whether logits are averaged over the four quarter turns of a slice: four times slower, chosen on `val`.
     certainty : float
         Objects without any pixel of this probability are dropped, chosen on `val`; 0.5 keeps all.
     objects : bool
         Whether the classes consist of touching objects that can be split after the run.
+    locator : Locator or None
+        The model that finds the organ first, where the network was trained on crops around it.
+    keep : {"", "largest"}
+        Which pieces of a class are kept once a whole stack was segmented: all, or the largest one in three dimensions.
+        Single slices keep all.
+    temperature : float
+        Logits are divided by it, so that probabilities, uncertainty and `certainty` hold; which class leads and whether
+        its probability exceeds one half stay the same. Chosen on `val`.
+    members : tuple of Member
+        Models whose probabilities are averaged with those of this one, each in the plane of its own card.
     recipe : str
         Settings file that reproduces the weights.
     sha256 : str
@@ -87,6 +172,10 @@ class ModelCard:
     turns: bool = False
     certainty: float = 0.5
     objects: bool = False
+    locator: Locator | None = None
+    keep: str = ""
+    temperature: float = 1.0
+    members: tuple[Member, ...] = ()
     recipe: str = ""
     sha256: str = ""
 
@@ -100,6 +189,8 @@ class ModelCard:
         ids = [row.id for row in self.classes]
         colours = all(_COLOUR.fullmatch(row.colour) for row in self.classes)
         sizes = self.spacing_mm or (1.0, 1.0)
+        others = [member.model for member in self.members]
+        first = self.locator.model if self.locator else ""
         return {
             "a name that a file can have": not files.misfit(self.name),
             f"classes with different numbers from 1 to {_LARGEST_ID}": len({*ids}) == len(ids)
@@ -108,7 +199,24 @@ class ModelCard:
             f"no design, or one of {', '.join(CHANNELS)}": self.design in ("", *CHANNELS),
             "a certainty from 0 to 1": 0 <= self.certainty <= 1,
             "rising pixel sizes above 0 mm in spacing_mm": 0 < sizes[0] <= sizes[1] < math.inf,
+            f"keep as one of {', '.join(KEEP[1:])}, or nothing": self.keep in KEEP,
+            "a temperature above 0": 0 < self.temperature < math.inf,
+            "a locator only where slices keep their proportions": not (self.locator and self.preprocess.size),
+            "members and a locator other than the model itself": self.name not in (*others, first),
+            "members with different names": len({*others}) == len(others),
+            "objects without keep: the largest piece would be the only object": not (self.objects and self.keep),
         }
+
+
+def from_fields(**content: Any) -> ModelCard:
+    """The card with these fields, as Python objects or as the plain JSON values that a recipe holds.
+
+    Raises
+    ------
+    SettingsError
+        If a field is missing, unknown, of another type or refused.
+    """
+    return files.typed(ModelCard, plain(content))
 
 
 def save_card(path: Path, card: ModelCard) -> None:

@@ -39,6 +39,13 @@ class TrainedModel:
     network: nn.Module
     precision: str = "float32"
 
+    def __post_init__(self) -> None:
+        if self.context and self.card.preprocess.neighbours:
+            raise ModelError(
+                f"The network of '{self.card.name}' sees the slices before and after by itself; expected a card whose "
+                "preprocess has no neighbours. Train or import the model again."
+            )
+
     def on(self, device: str, precision: str = "float32") -> TrainedModel:
         """The same model on a device, a copy if need be: other jobs may be using the network where it is."""
         weights = next(self.network.parameters(), None)
@@ -48,8 +55,13 @@ class TrainedModel:
 
     @property
     def context(self) -> bool:
-        """Whether the network sees the slices before and after."""
+        """Whether the network sees the slices before and after, each as an image of its own."""
         return architecture(self.card.architecture).context
+
+    @property
+    def looks_around(self) -> bool:
+        """Whether the slices before and after matter, as images of their own or as channels."""
+        return self.context or bool(self.card.preprocess.neighbours)
 
     def logits(self, images: torch.Tensor) -> torch.Tensor:
         """Logits (b, c, y, x), one map per class of the card, of network input.
@@ -91,10 +103,10 @@ class TrainedModel:
 
     def _turned(self, logits_of: Callable[[int], torch.Tensor]) -> torch.Tensor:
         logits = sum(torch.rot90(logits_of(k).float(), -k, (2, 3)) for k in self._turns) / len(self._turns)
-        if not architecture(self.card.architecture).background:
-            return logits
-        # log-odds against the background: above 0 and the highest where softmax decides for the class
-        return logits[:, 1:] - logits[:, :1]
+        if architecture(self.card.architecture).background:
+            # log-odds against the background: above 0 and the highest where softmax decides for the class
+            logits = logits[:, 1:] - logits[:, :1]
+        return logits / self.card.temperature if self.card.temperature != 1 else logits
 
 
 def save(path: Path, network: nn.Module, card: ModelCard) -> ModelCard:

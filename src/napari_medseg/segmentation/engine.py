@@ -18,7 +18,7 @@ from ..image_values import Glance
 from ..io.memory import free_bytes
 from ..models import TrainedModel
 from ..models.devices import choose_precision
-from ..preprocess import Undo
+from ..preprocess import as_channels
 from ..progress import Job, Progress
 from .slices import Slices
 from .tiling import Tile, tiles
@@ -61,7 +61,7 @@ class Engine:
         self._move(device)
         grid = source.size, source.spacing
         self._size = model.card.preprocess.padded_size(*grid)
-        self._undo = Undo(source.size, model.card.preprocess.working_size(*grid))
+        self._undo = model.card.preprocess.undo(*grid)
         self._glance = Glance()
         self._unknown: dict[int, np.ndarray] = {}
         self._unknown_voxels = 0
@@ -117,7 +117,30 @@ class Engine:
             self._glance.see(plane)
         if slices.dtype.kind == "f":
             self._note_unknown(indices, slices)
-        return self._model.card.preprocess.apply(slices, self._source.spacing)[0]
+        spec = self._model.card.preprocess
+        images = {index: spec.normalise(plane) for index, plane in zip(indices, slices, strict=True)}
+        if spec.neighbours:
+            images = self._with_neighbours(images)
+        tensor = torch.from_numpy(np.stack([images[index] for index in indices]))
+        return spec.fit(tensor, self._source.spacing)[0]
+
+    def _with_neighbours(self, images: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
+        """Normalised slices (3, y, x) with those before and after in their channels."""
+        known = dict(images)
+        found = {}
+        for index in images:
+            trio = self._trio(index)
+            for number in trio:
+                if number not in known:
+                    known[number] = self._model.card.preprocess.normalise(self._source.read_one(number))
+            before, current, after = (torch.from_numpy(known[number]) for number in trio)
+            found[index] = as_channels(before, current, after).numpy()
+        return found
+
+    def _trio(self, index: int) -> tuple[int, int, int]:
+        """The slices that a slice is made of."""
+        before, after = self._source.around(index)
+        return before, index, after
 
     def _note_unknown(self, indices: list[int], slices: np.ndarray) -> None:
         """Remember where slices (n, y, x) or (n, y, x, 3) hold no finite value."""
@@ -177,11 +200,6 @@ class ContextEngine(Engine):
             yield from self._encode(list(dict.fromkeys(itertools.chain(*trios))), progress)
             yield from self._fuse(trios, whole[group], progress)
         return self._undo(whole)
-
-    def _trio(self, index: int) -> tuple[int, int, int]:
-        """The slices that a slice is made of."""
-        before, after = self._source.around(index)
-        return before, index, after
 
     def _encode(self, numbers: list[int], progress: Progress) -> Job[None]:
         """Encode the slices that are not known yet, and forget those that are not asked for."""

@@ -245,10 +245,11 @@ def _context_axis(volume: Volume, model: TrainedModel, context: str) -> str:
     """The axis on which a model finds neighbouring slices; empty if on none."""
     if context not in CONTEXTS:
         raise SettingsError(f"The context '{context}' does not exist; choose one of {', '.join(CONTEXTS)}.")
-    if not model.context or context == "none":
+    if not model.looks_around or context == "none":
         return ""
     if context == "auto":
-        return next((axis for axis in "zt" if axis in volume.axes), "")
+        wanted = model.card.preprocess.neighbours or "zt"
+        return next((axis for axis in wanted if axis in volume.axes), "")
     if context not in volume.axes:
         raise SettingsError(
             f"Neighbouring slices were asked for along '{context}', but the image has the axes '{volume.axes}'. "
@@ -269,7 +270,7 @@ def _warnings(volume: Volume, model: TrainedModel, along: str) -> tuple[str, ...
     from ..io import nifti
 
     card, found = model.card, []
-    if model.context and (not along or volume.data.shape[volume.axes.index(along)] == 1):
+    if model.looks_around and (not along or volume.data.shape[volume.axes.index(along)] == 1):
         found.append(f"{card.name} also uses the slices before and after; here it does without them.")
     if card.spacing_mm and volume.has_spacing:
         low, high = card.spacing_mm
@@ -278,7 +279,7 @@ def _warnings(volume: Volume, model: TrainedModel, along: str) -> tuple[str, ...
             found.append(f"Pixels are {seen} mm; {card.name} was trained for {low:g} to {high:g} mm.")
     elif card.preprocess.assumed_spacing:
         found.append(f"The pixel size is not known; {card.name} assumes {card.preprocess.assumed_spacing:g} mm.")
-    elif "z" in volume.axes and not model.context:
+    elif "z" in volume.axes and not model.looks_around:
         found.append(f"{card.name} was trained on single images; a stack is segmented slice by slice.")
     modality = volume.metadata.get("modality")
     if modality and card.dicom_modality and modality != card.dicom_modality:

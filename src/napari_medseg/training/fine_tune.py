@@ -19,7 +19,7 @@ from .augment import AugmentSettings
 from .data.folders import LabelledImage, is_listed, read_dataset_file, write_dataset
 from .data.pairs import paired, parts
 from .data.sources import Source
-from .settings import RECIPES, Phase, TrainSettings, read_settings
+from .settings import CARD_TEXTS, RECIPES, Phase, TrainSettings, read_settings
 
 _log = logging.getLogger(__name__)
 
@@ -357,17 +357,12 @@ def _replay(settings: FineTuneSettings, path: Path, same: bool) -> tuple[Source,
 def _texts(card: models.ModelCard, settings: FineTuneSettings, same: bool) -> dict[str, Any]:
     """Texts of the new card."""
     names = ", ".join(row.name for row in settings.classes)
-    return {
-        "task": card.task if same else names,
-        "modality": card.modality,
+    inherited = {name: getattr(card, name) for name in CARD_TEXTS}
+    if not same:
+        inherited |= {"task": names, "members": (), "temperature": 1.0}
+    return inherited | {
         "data": f"{card.name}, fine-tuned on slices annotated by its user. Before that: {card.data}",
         "licence": f"of {card.name}: {card.licence}; of the annotations: their author's",
         "split": "every fifth annotated slice for validation, none for a test",
         "limits": f"Measured only on slices of the images that it was trained on. {card.limits}",
-        "spacing_mm": card.spacing_mm,
-        "dicom_modality": card.dicom_modality,
-        "orientation": card.orientation,
-        "turns": card.turns,
-        "certainty": card.certainty,
-        "objects": card.objects,
     }

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from .. import models
+from ..models.card import from_fields
 from . import processes
 from .augment import NOTHING, Augment, AugmentSettings
 from .data.dataset import IGNORE, Sample, load, on_working_grid
@@ -103,7 +104,7 @@ class Segmentation:
     def card(self) -> models.ModelCard:
         """Card without figures."""
         s = self.settings
-        return models.ModelCard(
+        return from_fields(
             name=s.name,
             architecture=s.architecture,
             preprocess=s.preprocess,

@@ -26,7 +26,9 @@ RECIPES = Path(__file__).parent / "recipes"
 
 _FROM_RUN = {"name", "architecture", "preprocess", "classes", "options", "design", "masks"}
 _FROM_RUN |= {"metrics", "recipe", "sha256"}
-_CARD_TEXTS = [f.name for f in fields(ModelCard) if f.name not in _FROM_RUN]
+CARD_TEXTS = tuple(f.name for f in fields(ModelCard) if f.name not in _FROM_RUN)
+"""Fields of a card that a recipe states; the others come from its run."""
+
 _LARGEST = 2**62  # of seeds and counts: PyTorch takes 64 bits
 _LONGEST_LIKE = 100  # characters of the name of a recipe
 _TAKEN = ("settings", "recipe", "process", "record")  # names of other files in the folder of a run
@@ -193,7 +195,7 @@ class RunSettings:
             "an ema from 0 to below 1": 0 <= self.ema < 1,
             "an anchor from 0 to below 1, above 0 with a start": 0 <= self.anchor < 1
             and bool(self.start or not self.anchor),
-            f"no other texts for the card than {', '.join(_CARD_TEXTS)}": set(self.card) <= set(_CARD_TEXTS),
+            f"no other texts for the card than {', '.join(CARD_TEXTS)}": set(self.card) <= set(CARD_TEXTS),
         }
 
     def rate(self, step: int) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,12 +14,15 @@ from torch.nn import functional as F
 from ...errors import SettingsError
 from ...io.checks import check_size
 from ...label_values import number_objects
-from ...preprocess import Preprocess, neighbours
+from ...preprocess import Preprocess, as_channels, neighbours
 from .reading import entries
 from .sources import Entry, Source
 
 IGNORE = 255
 """Number in `Sample.labels` of voxels about which nothing is known: they count in no loss and no score."""
+
+Join = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+"""Makes one image of a slice and its neighbours."""
 
 _CONTEXT = 3  # slices that a network with neighbours sees
 
@@ -31,7 +34,8 @@ class Sample:
     Parameters
     ----------
     image : torch.Tensor, shape (3, y, x) or (9, y, x), float32
-        Normalised to [0, 1]; nine channels are those of the slice before, the slice and the slice after.
+        Normalised to [0, 1]; nine channels are those of the slice before, the slice and the slice after. With
+        `Preprocess.neighbours` the three channels are these slices in grey.
     labels : torch.Tensor, shape (y, x), uint8
         0 background, i + 1 the class of logit map i, `IGNORE` where nothing is known.
     case, group : str
@@ -106,22 +110,23 @@ def _samples(
 ) -> Iterator[Sample]:
     """The slices of one source, single ones of a series after the others if they are looked at together."""
     series: dict[tuple[str, int | str], list[tuple[int, Sample]]] = {}
+    joined = _together if context else as_channels if preprocess.neighbours else None
     for entry in entries(source, root):
         stack = list(_slices(entry, preprocess, classes, _CONTEXT if context else 1))
-        if entry.stack is not None and (context or source.inner):
+        if entry.stack is not None and (joined or source.inner):
             series.setdefault(entry.stack, []).append((entry.frame, stack[0]))
         else:
             for _, volume in itertools.groupby(stack, key=lambda sample: sample.volume):
-                yield from _chosen(list(volume), context, source.inner and entry.labels.ndim > 2)
+                yield from _chosen(list(volume), joined, source.inner and entry.labels.ndim > 2)
     for members in series.values():
         stack = [sample for _, sample in sorted(members, key=lambda member: member[0])]
-        yield from _chosen(stack, context, source.inner)
+        yield from _chosen(stack, joined, source.inner)
 
 
-def _chosen(stack: list[Sample], context: bool, inner: bool) -> list[Sample]:
+def _chosen(stack: list[Sample], joined: Join | None, inner: bool) -> list[Sample]:
     """The labelled slices of a stack, with neighbours that may be others."""
-    if context:
-        stack = _with_neighbours(stack)
+    if joined:
+        stack = _with_neighbours(stack, joined)
     stack = stack[1:-1] if inner else stack
     known = [index for index, sample in enumerate(stack) if (sample.labels != IGNORE).any()]
     if known and known[-1] - known[0] >= len(known):
@@ -129,11 +134,15 @@ def _chosen(stack: list[Sample], context: bool, inner: bool) -> list[Sample]:
     return [stack[index] for index in known]
 
 
-def _with_neighbours(stack: list[Sample]) -> list[Sample]:
+def _together(before: torch.Tensor, current: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+    return torch.cat([before, current, after])
+
+
+def _with_neighbours(stack: list[Sample], joined: Join) -> list[Sample]:
     images = [sample.image for sample in stack]
     around = (neighbours(index, len(stack)) for index in range(len(stack)))
     return [
-        replace(sample, image=torch.cat([images[before], sample.image, images[after]]))
+        replace(sample, image=joined(images[before], sample.image, images[after]))
         for sample, (before, after) in zip(stack, around, strict=True)
     ]
 
@@ -201,14 +210,14 @@ def read_images(source: Source, root: Path) -> Iterator[tuple[str, np.ndarray]]:
 
 def on_working_grid(sample: Sample, preprocess: Preprocess) -> Sample:
     """`sample` at the pixel size that the network sees in inference."""
-    tensor, undo = preprocess.fit(sample.image[None], sample.spacing)
-    height, width = undo.inner
-    if undo.inner == undo.size:
+    image = preprocess.resample(sample.image[None], sample.spacing)[0]
+    inner = image.shape[-2:]
+    if inner == sample.labels.shape:
         return sample
-    labels = F.interpolate(sample.labels[None, None].float(), undo.inner, mode="nearest-exact")
+    labels = F.interpolate(sample.labels[None, None].float(), inner, mode="nearest-exact")
     return replace(
         sample,
-        image=tensor[0, :, :height, :width],
+        image=image,
         labels=labels[0, 0].to(torch.uint8),
         spacing=(preprocess.spacing, preprocess.spacing),
         objects=None,

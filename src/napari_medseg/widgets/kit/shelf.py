@@ -99,7 +99,7 @@ class Shelf:
             self.reconstructors[name] = card
             return
         network = architecture(card.architecture)
-        if network.context:
+        if network.context or card.preprocess.neighbours:
             self.context.add(name)
         if network.routed:
             self.routed.add(name)
