@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_medseg import io, models, samples
 from napari_medseg.errors import JobError, ModelError, SettingsError, VolumeError
 from napari_medseg.labels import from_logits
 from napari_medseg.models import ModelCard, TrainedModel
@@ -445,3 +446,16 @@ def test_slices_with_context_are_resized_and_logits_resized_back(stub):
     model = replace(stub, card=replace(stub.card, preprocess=Preprocess(percentiles=(0, 100), size=(48, 32))))
     volume = image((4, 61, 45), "zyx")
     np.testing.assert_array_equal(segment(volume, model).labels.data, stacked(model, volume, "z"))
+
+
+def test_a_small_field_of_view_is_segmented_like_the_whole_slice():
+    heart = io.read(samples.path("sunnybrook_SC-HF-I-01_ED.nii.gz"))
+    model = models.load(models.find("litenext-heart"))
+    middle = heart.like(heart.data[4:6])
+    whole = run(segment_job(middle, model, InferenceSettings())).labels.data
+    y, x = (int(centre) - 64 for centre in np.argwhere(whole).mean(0)[1:])
+    window = (slice(None), slice(y, y + 128), slice(x, x + 128))
+    crop = replace(middle, data=np.ascontiguousarray(middle.data[window]))
+    found = run(segment_job(crop, model, InferenceSettings())).labels.data
+    overlap = np.count_nonzero(found & whole[window])
+    assert 2 * overlap > 0.95 * (np.count_nonzero(found) + np.count_nonzero(whole))
