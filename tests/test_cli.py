@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 
 from napari_medseg import cli, io, models
@@ -597,3 +598,26 @@ def test_info_of_raw_data_and_of_a_reconstruction(workplace, capsys):
     assert run("info made.h5") == 0
     words = " ".join(capsys.readouterr().out.split())
     assert "2 slices, 4 rows, 5 columns" in words and "reconstruct, sense, 2026-11-28" in words
+
+
+# what segmenting a small file needs besides PyTorch is loaded in an instant; these are not, and the file needs none
+SLOW = {"PIL", "h5py", "matplotlib", "nibabel", "pydicom", "pywt", "scipy", "skimage", "zarr"}
+# of those nibabel loads some itself
+SLOW_FOR_NIFTI = {"h5py", "matplotlib", "pywt", "scipy.fft", "scipy.ndimage", "scipy.spatial", "skimage", "zarr"}
+
+
+def test_a_short_run_loads_only_what_its_file_needs(workplace):
+    tifffile.imwrite("scan.tif", np.zeros((2, 16, 16), np.uint8), metadata={"axes": "ZYX"})
+    image(workplace / "scan.nii.gz")
+    program = (
+        "import sys; from napari_medseg import cli\n"
+        "for file in ('scan.tif', 'scan.nii.gz'):\n"
+        "    assert cli.main(['segment', file, '-o', f'out_{file}', '--model', 'tiny']) == 0\n"
+        "    print('loaded', *sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    lines = [line.split() for line in result.stdout.splitlines() if line.startswith("loaded")]
+    of_tiff, of_nifti = map(set, lines)
+    assert {"torch", "tifffile"} <= of_tiff and "nibabel" in of_nifti
+    assert not SLOW & of_tiff
+    assert not SLOW_FOR_NIFTI & of_nifti

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import fft
 
 from ..errors import FileError, SettingsError
 from ..kspace import KSpace
@@ -271,6 +270,8 @@ class Lines:
 
 def _transformed(path: Path, lines: Lines, seen: np.ndarray, header: Header) -> tuple[np.ndarray, np.ndarray]:
     """Slices from partitions, shape (slice, coil, y, x), and the columns seen; for one sampling in all partitions."""
+    from scipy import fft  # other files need none of it
+
     columns = seen.any((0, 1))
     if (seen != (seen.any(2)[..., None] & columns)).any():
         raise FileError(

@@ -10,25 +10,22 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import io, metrics, models
+from .. import io, models
 from ..errors import ModelError, SettingsError
 from ..io import items
-from ..io.kspace_out import write_reconstruction
 from ..progress import Job, Progress, run
-from ..recon.export import save_plot, save_table
-from ..recon.methods import METHODS
-from ..recon.reconstruct import ReconSettings, reconstruct_job
-from ..recon.settings import HiddenSettings
-from ..recon.suggest import hint_job
+from ..recon.settings import HiddenSettings, ReconSettings
 from ..record import Record, UsedModel, now, software
 from ..segmentation import consensus, inference
 from ..volume import Volume
-from . import outputs, resume, study
-from .raw import kspace_of
+from . import outputs, resume
 from .tasks import Outcome, Task
 
 if TYPE_CHECKING:
     from ..models import TrainedModel
+
+# Each kind of work imports what it alone needs: to segment a small file takes no longer than loading PyTorch, and the
+# libraries of the other kinds would add a third to that.
 
 
 def outcome_job(task: Task) -> Job[Outcome]:
@@ -113,6 +110,10 @@ def reconstruct_task_job(task: Task) -> Job[Record]:
 
     Settings: ``reconstruction``, those of `ReconSettings`, and what `kspace_of` reads. Output: ``image``.
     """
+    from ..io.kspace_out import write_reconstruction
+    from ..recon.reconstruct import reconstruct_job
+    from .raw import kspace_of
+
     kspace = kspace_of(task)
     model = next(iter(_loaded(task)), None)
     result = yield from reconstruct_job(kspace, ReconSettings(**task.settings["reconstruction"]), model=model)
@@ -127,6 +128,8 @@ def reconstruct_task_job(task: Task) -> Job[Record]:
 
 def evaluate_job(task: Task) -> Job[Record]:
     """Scores of labels (first input) against a reference (second input). Settings: ``foreground`` and ``objects``."""
+    from .. import metrics
+
     began = time.monotonic()
     ours = io.read(task.inputs[0])
     theirs = io.read(task.inputs[1])
@@ -150,6 +153,9 @@ def study_job(task: Task) -> Job[Record]:
     Settings: ``study``, those of `StudySettings`, ``reconstruction``, those of `ReconSettings`, and ``axes``. Models:
     the one that segments, and the one that reconstructs, if any. Outputs: ``table``, and if asked for ``plot``.
     """
+    from ..recon.export import save_plot, save_table
+    from . import study
+
     recon = ReconSettings(**task.settings["reconstruction"])
     segmenter, *others = _loaded(task)
     found = yield from study.acceleration_job(
@@ -176,6 +182,10 @@ def compare_job(task: Task) -> Job[Record]:
     Settings: ``candidates``, each those of `ReconSettings`; ``hidden``, those of `HiddenSettings`; ``slices``, and
     what `kspace_of` reads. Models: those of the candidates that are models. Output: ``table``.
     """
+    from ..recon.export import save_table
+    from ..recon.suggest import hint_job
+    from .raw import kspace_of
+
     chosen = {model.card.name: model for model in _loaded(task)}
     settings = [ReconSettings(**each) for each in task.settings["candidates"]]
     candidates = [(each, chosen.get(each.method)) for each in settings]
@@ -204,6 +214,8 @@ def model_used(method: str) -> tuple[UsedModel, ...]:
     SettingsError, ModelError
         If there is no such method or model.
     """
+    from ..recon.methods import METHODS
+
     if method in METHODS:
         return ()
     if method not in models.available():

@@ -266,9 +266,13 @@ def _of_values(volume: Volume, source: Slices) -> tuple[str, ...]:
     return (text,) if text else ()
 
 
-def _warnings(volume: Volume, model: TrainedModel, along: str) -> tuple[str, ...]:
-    from ..io import nifti
+def _is_upright(volume: Volume) -> bool:
+    """Whether the axes of a volume are those of the scanner, as of every file that does not say where it lies."""
+    steps = volume.affine[:3, :3]
+    return np.array_equal(steps, np.diag(np.diag(steps)))
 
+
+def _warnings(volume: Volume, model: TrainedModel, along: str) -> tuple[str, ...]:
     card, found = model.card, []
     if model.looks_around and (not along or volume.data.shape[volume.axes.index(along)] == 1):
         found.append(f"{card.name} also uses the slices before and after; here it does without them.")
@@ -290,8 +294,10 @@ def _warnings(volume: Volume, model: TrainedModel, along: str) -> tuple[str, ...
             "take one "
             "end for the other. Reorient it first."
         )
-    if volume.spatial_axes == "zyx" and (text := nifti.notice(volume)):
-        found.append(text)
+    if volume.spatial_axes == "zyx" and not _is_upright(volume):
+        from ..io import nifti
+
+        found += filter(None, [nifti.notice(volume)])
     if card.dicom_modality and volume.axes.endswith("c"):
         found.append(f"The image is in colour; {card.name} was trained on grey {card.dicom_modality} images.")
     return tuple(found)
