@@ -1,4 +1,5 @@
-"""Labels from images: the job, its engine over slices and tiles, several models together, router maps.
+"""Labels from images: the job, its engine over slices and tiles, several models together, router maps;
+and what the last runs took.
 
 `segment` is resolved on first use: reading what can be set needs no PyTorch.
 """
