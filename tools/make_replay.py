@@ -30,7 +30,7 @@ def main() -> None:
     args = parser.parse_args()
     recipe = read_settings(PACKAGE / "training" / "recipes" / f"{args.name}.json")
     samples = load(recipe.train, recipe.preprocess, args.data, len(recipe.classes))
-    samples = [on_working_grid(sample, recipe.preprocess) for sample in samples]
+    samples = [on_working_grid(sample, recipe.preprocess, len(recipe.classes)) for sample in samples]
     size = recipe.phases[-1].size
     samples = [sample for sample in samples if sample.labels.shape == (size, size)]
     chosen = []

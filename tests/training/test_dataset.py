@@ -8,8 +8,11 @@ import torch
 
 from napari_medseg import io
 from napari_medseg.errors import FileError, MedsegError, SettingsError
+from napari_medseg.labels import from_logits
+from napari_medseg.metrics import dice
 from napari_medseg.preprocess import Preprocess
-from napari_medseg.training.data.dataset import IGNORE, load, on_working_grid, read_images
+from napari_medseg.samples import path as sample_path
+from napari_medseg.training.data.dataset import IGNORE, Sample, load, on_working_grid, read_images
 from napari_medseg.training.data.sources import Source
 from napari_medseg.volume import LabelClass, Volume
 
@@ -309,3 +312,44 @@ def test_arrays_of_another_kind_are_told(tmp_path, name, number):
     source = Source("a.npz", case="case", frame="frame", shape="shape", objects="objects")
     with pytest.raises(SettingsError, match=f"a.npz.*array {name}"):
         load([source], Preprocess(), tmp_path)
+
+
+@pytest.mark.parametrize("spacing", [1.0, 1.83, 2.05, 2.74, 3.5])
+def test_a_network_that_learnt_everything_would_give_the_labels_back(spacing):
+    """On the grid that they were drawn on: no shift by half a pixel, no rounding to whole pixels."""
+    heart = io.read(sample_path("sunnybrook_SC-HF-I-01_ED_label.nii.gz"))
+    labels = torch.from_numpy(np.asarray(heart.data)).to(torch.uint8)
+    preprocess = Preprocess(spacing=spacing)
+    scores = []
+    for mask in labels[(labels == 1).any((1, 2))]:
+        sample = Sample(torch.zeros(3, *mask.shape), mask, "heart", spacing=tuple(heart.spacing[1:]))
+        shares = on_working_grid(sample, preprocess, 2).target_of(2)[0]
+        _, undo = preprocess.fit(sample.image[None], sample.spacing)
+        found = from_logits(undo(shares.logit(1e-4)[None]))[0]
+        scores.append([dice(found == number, mask.numpy() == number) for number in (1, 2)])
+    assert np.mean(scores, axis=0)[0] > 0.985
+
+
+@pytest.mark.parametrize("spacing", [0.7, 1.5, 2.0, 3.7, 4.0])
+def test_labels_stay_where_they_are_in_millimetres(spacing):
+    labels = torch.zeros(48, 64, dtype=torch.uint8)
+    labels[9:22, 30:47], labels[30:41, 8:19] = 1, 2
+    sample = Sample(torch.zeros(3, 48, 64), labels, "a", spacing=(1.0, 1.0))
+    working = on_working_grid(sample, Preprocess(spacing=spacing), 2)
+    for number in (1, 2):
+        share = working.target_of(2)[0, number - 1]
+        for axis, length in enumerate(labels.shape):
+            pixel = length / share.shape[axis]
+            line, native = share.sum(1 - axis), (labels == number).float().sum(1 - axis)
+            middle = ((torch.arange(len(line)) + 0.5) * pixel * line).sum() / line.sum()
+            expected = ((torch.arange(length) + 0.5) * native).sum() / native.sum()
+            assert middle.item() == pytest.approx(expected.item(), abs=0.05)
+
+
+def test_a_class_that_a_source_does_not_label_is_unknown_there_and_not_absent(npz):
+    root = npz()
+    (sample, *_) = load([Source("data.npz", unlabelled=(2,))], PLAIN, root, 2)
+    working = on_working_grid(replace(sample, spacing=(1.0, 1.0)), Preprocess(spacing=2.0), 2)
+    for found in (sample, working):
+        known = found.target_of(2)[1]
+        assert known[0].eq(1).all() and known[1].eq(0).all()

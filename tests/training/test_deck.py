@@ -41,5 +41,6 @@ def test_a_crop_shows_what_it_is_pointed_at():
     labels = torch.zeros(200, 160, dtype=torch.uint8)
     labels[180:184, 20:24] = 1
     augment = Augment(AugmentSettings(warp=0.0), torch.Generator().manual_seed(0))
-    assert all(augment(image, labels, (48, 48), (182, 22))[1].any() for _ in range(50))
-    assert not all(augment(image, labels, (48, 48))[1].any() for _ in range(50))
+    target = labels[None].float()
+    assert all(augment(image, target, (48, 48), (182, 22))[1].any() for _ in range(50))
+    assert not all(augment(image, target, (48, 48))[1].any() for _ in range(50))

@@ -158,3 +158,11 @@ def test_mean_of_a_class_says_how_many_images_do_not_have_it():
         "first": {"dice": 1.0},
         "second": {"dice": 1.0, "skipped": 2},
     }
+
+
+def test_a_class_that_nobody_drew_is_not_scored():
+    true = square((0, 0))
+    found = true + square((12, 12), value=2)
+    score = score_image(replace(sample(true), unlabelled=(2,)), found, classes=2)
+    assert (score.dice, score.classes[0]) == (1, 1) and math.isnan(score.classes[1])
+    assert score_image(sample(true), found, classes=2).classes[1] == 0

@@ -126,3 +126,45 @@ def test_parts_of_the_loss_are_weighted():
     dice, entropy, both = (SegmentationLoss("dice-ce", w)(logits, labels) for w in ((1, 0), (0, 1), (0.5, 2)))
     assert entropy.item() == pytest.approx(np.log(2))
     torch.testing.assert_close(both, 0.5 * dice + 2 * entropy)
+
+
+def shares_with_unknown_second_class():
+    generator = torch.Generator().manual_seed(0)
+    target = torch.rand(2, 2, 2, 20, 20, generator=generator) / 2
+    target[:, 1] = 1
+    target[1, 0, 1], target[1, 1, 1] = 0, 0  # nobody drew class 2 in the second image
+    return target, generator
+
+
+@pytest.mark.parametrize("name", SegmentationLoss.names)
+def test_a_class_that_nobody_drew_in_an_image_teaches_nothing(name):
+    target, generator = shares_with_unknown_second_class()
+    exclusive = name.startswith("dice-ce")
+    logits = torch.randn(2, 2 + exclusive, 20, 20, generator=generator, requires_grad=True)
+    SegmentationLoss(name, (0.0, 1.0))(logits, target).backward()
+    assert logits.grad[0].any((1, 2)).all() and logits.grad[1, -2].any()
+    if not exclusive:
+        assert not logits.grad[1, -1].any()
+        return
+    # with softmax, background and the unknown class share what is left, as they did before
+    ratio = logits.softmax(1)[1, 2] / logits.softmax(1)[1, 0]
+    torch.testing.assert_close(logits.grad[1, 2], logits.grad[1, 0] * ratio, rtol=1e-3, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["dice-bce", "dice-ce"])
+def test_the_pixel_loss_is_lowest_where_the_network_says_the_shares(name):
+    shares = torch.tensor([0.0, 0.2, 0.5, 0.9, 1.0]).repeat(5, 1)
+    target = torch.stack([shares, torch.ones_like(shares)])[None, :, None]
+    loss = SegmentationLoss(name, (0.0, 1.0))
+
+    def value(probability):
+        odds = probability.logit(1e-6)[None, None]
+        return loss(torch.cat([torch.zeros_like(odds), odds], 1) if name == "dice-ce" else odds, target)
+
+    assert value(shares) < min(value((shares + 0.1).clamp(max=1)), value((shares - 0.1).clamp(min=0)))
+
+
+def test_the_margin_of_shares_is_that_of_the_pixels_that_belong_by_half():
+    shares = torch.rand(2, 1, 30, 30, generator=torch.Generator().manual_seed(0))
+    constants = MARGIN_PRESETS["boundary"]
+    torch.testing.assert_close(margin_weights(shares, **constants), margin_weights(shares.round(), **constants))

@@ -106,23 +106,28 @@ class Augment:
     def __call__(
         self,
         image: torch.Tensor,
-        labels: torch.Tensor,
+        target: torch.Tensor,
         size: tuple[int, int],
         focus: tuple[int, int] | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """One view of an image (3, Y, X), or (9, Y, X) with neighbours, and its labels (Y, X) of `size`.
+        """One view of `size` of an image and of what belongs to it, interpolated alike.
 
-        A crop shows the pixel `focus` (y, x), if there is one.
+        Parameters
+        ----------
+        image : torch.Tensor, shape (3, Y, X), or (9, Y, X) with neighbours
+        target : torch.Tensor, shape (..., Y, X), float32
+            Moves with the image, its values stay as they are; for labels see `shares.targets`.
+        size : (int, int)
+            Height and width of the view.
+        focus : (int, int), optional
+            A crop shows this pixel (y, x).
         """
-        grid = self._grid(tuple(labels.shape), size, focus)
-        view = F.grid_sample(image[None], grid, mode="bilinear", padding_mode="reflection", align_corners=False)
-        mask = F.grid_sample(
-            labels[None, None].to(torch.float32), grid, mode="nearest", padding_mode="reflection", align_corners=False
-        )
-        view = self._intensities(view)[0]
+        height, width = image.shape[-2:]
+        grid = self._grid((height, width), size, focus)
+        view = self._intensities(_sampled(image, grid))
         if len(view) == 9 and self._uniform(0, 1) < self._settings.alone:
             view = view[3:6].repeat(3, 1, 1)
-        return view, mask[0, 0].to(torch.uint8)
+        return view, _sampled(target.flatten(0, -3), grid).view(*target.shape[:-2], *size)
 
     def _uniform(self, low: float, high: float) -> float:
         return low + (high - low) * float(torch.rand((), generator=self._generator))
@@ -168,7 +173,8 @@ class Augment:
             return self._uniform(-slack, slack)
         return min(max(towards + self._uniform(-seen / 4, seen / 4), -slack), slack)
 
-    def _intensities(self, view: torch.Tensor) -> torch.Tensor:
+    def _intensities(self, image: torch.Tensor) -> torch.Tensor:
+        view = image[None]
         s = self._settings
         view = view.clamp(0, 1) ** math.exp(self._uniform(math.log(s.gamma[0]), math.log(s.gamma[1])))
         colour = torch.rand(3, generator=self._generator) * 2 - 1
@@ -181,7 +187,12 @@ class Augment:
             # one noise field for the channels of a slice: grey slices stay grey
             field = torch.randn(slices, *view.shape[-2:], generator=self._generator)
             view = view + self._uniform(0, s.noise) * field.repeat_interleave(3, 0)
-        return view
+        return view[0]
+
+
+def _sampled(maps: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+    """Maps (c, Y, X) where `grid` (1, y, x, 2) points."""
+    return F.grid_sample(maps[None], grid, mode="bilinear", padding_mode="reflection", align_corners=False)[0]
 
 
 def _gaussian_blur(image: torch.Tensor, sigma: float) -> torch.Tensor:

@@ -7,13 +7,15 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..errors import SettingsError
-from .data.dataset import IGNORE
+from .data import shares
 
 MARGIN_PRESETS = {
     "boundary": {"background": 1.0, "object_": 3.0, "margin": 6.0, "kernel": 9},
     "authors-code-default": {"background": 5.0, "object_": 3.0, "margin": 2.0, "kernel": 7},
 }
 """Constants of the Marginal Weight Loss; the published code defaults stress the background instead of the margin."""
+
+_HELD = 0.5  # share of a pixel from which on it belongs to a class where only yes or no will do
 
 
 def soft_dice_loss(
@@ -24,14 +26,18 @@ def soft_dice_loss(
     Parameters
     ----------
     logits, target : torch.Tensor, shape (b, c, y, x)
-        Logits of independent classes and their 0/1 targets.
+        Logits of independent classes and their targets from 0 to 1.
     skip_empty : bool
-        Leave out empty targets. The authors count them as loss 1 whatever is predicted, which carries no gradient.
-    where : torch.Tensor, shape (b, 1, y, x), optional
+        Leave out targets without any pixel that belongs to the class, at least by half. The authors count empty ones
+        as loss 1 whatever is predicted, which carries no gradient.
+    where : torch.Tensor, shape (b, 1, y, x) or (b, c, y, x), optional
         1 for the pixels that count, 0 for the others.
     """
     probabilities = logits.sigmoid()
-    return _dice_loss(probabilities if where is None else probabilities * where, target, skip_empty)
+    if where is not None:
+        probabilities = probabilities * where
+        target = target * where
+    return _dice_loss(probabilities, target, skip_empty)
 
 
 def _dice_loss(probabilities: torch.Tensor, target: torch.Tensor, skip_empty: bool) -> torch.Tensor:
@@ -39,7 +45,7 @@ def _dice_loss(probabilities: torch.Tensor, target: torch.Tensor, skip_empty: bo
     total = probabilities.sum((2, 3)) + target.sum((2, 3))
     dice = 2 * overlap / (total + 1e-12)
     if skip_empty:
-        present = (target.sum((2, 3)) > 0).to(dice.dtype)
+        present = (target.amax((2, 3)) >= _HELD).to(dice.dtype)
         return 1 - ((dice * present).sum() / present.sum()) if present.any() else probabilities.sum() * 0
     return 1 - dice.mean()
 
@@ -56,7 +62,7 @@ def margin_weights(
     Parameters
     ----------
     target : torch.Tensor, shape (b, c, y, x)
-        0/1 masks.
+        0/1 masks, or shares: a pixel belongs to the target from one half on.
     background, object_, margin : float
         Weight of each region.
     kernel : int
@@ -67,7 +73,7 @@ def margin_weights(
     torch.Tensor, shape (b, c, y, x)
     """
     reach = kernel // 2
-    target = target.to(torch.float32)
+    target = (target >= _HELD).to(torch.float32)
     dilated = F.max_pool2d(target, kernel, 1, reach)
     hollow = F.max_pool2d(1 - F.pad(target, [reach] * 4), kernel, 1)
     eroded = 1 - hollow
@@ -91,7 +97,7 @@ def margin_weight_loss(
         Constants of the weight map.
     normalize : bool
         Divide by the mean weight of the batch, so that the value stays near plain cross-entropy.
-    where : torch.Tensor, shape (b, 1, y, x), optional
+    where : torch.Tensor, shape (b, 1, y, x) or (b, c, y, x), optional
         1 for the pixels that count, 0 for the others.
     """
     with torch.no_grad():
@@ -116,7 +122,7 @@ def authors_dice_loss(probabilities: torch.Tensor, target: torch.Tensor) -> torc
 
 
 class SegmentationLoss(nn.Module):
-    """Dice plus a pixel loss, for integer label maps; pixels labelled `IGNORE` do not count.
+    """Dice plus a pixel loss, for labels or shares of them; what nobody labelled does not count, see `shares`.
 
     Parameters
     ----------
@@ -136,30 +142,50 @@ class SegmentationLoss(nn.Module):
             raise SettingsError(f"The loss '{name}' does not exist; choose one of {', '.join(self.names)}.")
         self.name, self.weights = name, weights
 
-    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Loss of logits (b, c, y, x) against labels (b, y, x): channel i is class i + 1, of dice-ce class i."""
+    def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Loss of a batch.
+
+        Parameters
+        ----------
+        logits : torch.Tensor, shape (b, c, y, x)
+            Channel i is class i + 1; of dice-ce it is class i, the background first.
+        target : torch.Tensor, shape (b, y, x) of whole numbers, or (b, 2, classes, y, x) of floats
+            Labels, or targets as of `shares`.
+        """
         exclusive = self.name.startswith("dice-ce")
-        where = (labels != IGNORE)[:, None].to(logits.dtype)
-        target = torch.stack([labels == i + (not exclusive) for i in range(logits.shape[1])], 1).to(logits.dtype)
-        dice, pixel = (self._exclusive if exclusive else self._independent)(logits, target, where)
+        if target.dim() == 3:
+            target = shares.targets(target, logits.shape[1] - exclusive)
+        wanted, where = shares.shares_and_known(target.to(logits.dtype))
+        dice, pixel = (self._exclusive if exclusive else self._independent)(logits, wanted, where)
         return self.weights[0] * dice + self.weights[1] * pixel
 
     def _exclusive(
-        self, logits: torch.Tensor, target: torch.Tensor, where: torch.Tensor
+        self, logits: torch.Tensor, wanted: torch.Tensor, where: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        # targets are zero where nothing is known, so the entropy is too
-        entropy = -(logits.log_softmax(1) * target).sum() / where.sum().clamp_min(1)
-        probabilities = logits.softmax(1) * where
+        likelihoods = logits.log_softmax(1)
+        seen = where.amax(1, keepdim=True)
+        wanted = wanted * where
+        rest = (seen - wanted.sum(1, keepdim=True)).clamp_min(0)
+        entropy = -(likelihoods[:, 1:] * wanted).sum() - (_rest(likelihoods, where) * rest).sum()
+        entropy = entropy / seen.sum().clamp_min(1)
+        probabilities = likelihoods.exp()
         if self.name == "dice-ce-authors":
-            return authors_dice_loss(probabilities, target), entropy
-        return _dice_loss(probabilities[:, 1:], target[:, 1:], skip_empty=True), entropy
+            return authors_dice_loss(probabilities * seen, torch.cat([rest, wanted], 1)), entropy
+        return _dice_loss(probabilities[:, 1:] * where, wanted, skip_empty=True), entropy
 
     def _independent(
-        self, logits: torch.Tensor, target: torch.Tensor, where: torch.Tensor
+        self, logits: torch.Tensor, wanted: torch.Tensor, where: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        dice = soft_dice_loss(logits, target, skip_empty=True, where=where)
+        dice = soft_dice_loss(logits, wanted, skip_empty=True, where=where)
         if self.name == "dice-bce":
-            pixel = F.binary_cross_entropy_with_logits(logits, target, where.expand_as(logits))
+            pixel = F.binary_cross_entropy_with_logits(logits, wanted, where)
             return dice, pixel / where.mean().clamp_min(1e-12)
         preset = "boundary" if self.name == "dice-mwl" else "authors-code-default"
-        return dice, margin_weight_loss(logits, target, preset=preset, normalize=True, where=where)
+        return dice, margin_weight_loss(logits, wanted, preset=preset, normalize=True, where=where)
+
+
+def _rest(likelihoods: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
+    """Log-likelihood (b, 1, y, x) of the background, or of a class that nobody drew in the image: they look alike."""
+    drawn = where.amax((2, 3), keepdim=True) > 0
+    hidden = likelihoods[:, 1:].masked_fill(drawn, -torch.inf)
+    return torch.cat([likelihoods[:, :1], hidden], 1).logsumexp(1, keepdim=True)

@@ -51,7 +51,7 @@ class Segmentation:
             return load(sources, settings.preprocess, root, classes, context=self.context)
 
         def deck(sources: tuple[Source, ...]) -> Deck:
-            return Deck([on_working_grid(sample, settings.preprocess) for sample in read(sources)], classes)
+            return Deck([on_working_grid(sample, settings.preprocess, classes) for sample in read(sources)], classes)
 
         self.train = deck(settings.train)
         self.replay = deck(settings.replay) if settings.replay else self.train
@@ -60,24 +60,24 @@ class Segmentation:
 
     def loss(self, step: int) -> torch.Tensor:
         """Loss of one batch, that of all processes."""
-        images, labels = self._views(step, self.settings.augment)
-        labels = processes.gathered(labels)
+        images, targets = self._views(step, self.settings.augment)
+        targets = processes.gathered(targets)
         if self.branch is None:
             slices = images.chunk(3, 1) if self.context else [images]
-            return self.segmentation_loss(processes.gathered(self.network(*slices).float()), labels)
+            return self.segmentation_loss(processes.gathered(self.network(*slices).float()), targets)
         weak, _ = self._views(step, NOTHING)
         features = self.network.encode(images)
         logits = processes.gathered(self.network.decode(features).float())
         likeness = processes.gathered(self.branch(features[-1].float(), weak)[None]).mean()
-        return self.segmentation_loss(logits, labels) + self.settings.serp * likeness
+        return self.segmentation_loss(logits, targets) + self.settings.serp * likeness
 
     def _views(self, step: int, changes: AugmentSettings) -> tuple[torch.Tensor, torch.Tensor]:
-        """Images (b, c, y, x) and labels (b, y, x) of this process in a step."""
+        """Images (b, c, y, x) and targets (b, 2, classes, y, x) of this process in a step."""
         phase = self.settings.phase(step)
         first = self.settings.seen(step) * processes.count() + phase.batch * processes.rank()
         views = [self._view(place, phase.size, changes) for place in range(first, first + phase.batch)]
-        images, labels = (torch.stack(part).to(self.device) for part in zip(*views, strict=True))
-        return images, labels
+        images, targets = (torch.stack(part).to(self.device) for part in zip(*views, strict=True))
+        return images, targets
 
     def _view(self, place: int, size: int, changes: AugmentSettings) -> tuple[torch.Tensor, torch.Tensor]:
         """The view at a place of the endless sequence; it does not depend on those before it."""
@@ -87,7 +87,8 @@ class Segmentation:
         balanced = rng.random() < settings.balance
         sample, focus = deck.balanced(rng) if balanced else (deck.shuffled(settings.seed, place), None)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        return Augment(changes, generator)(sample.image, sample.labels, (size, size), focus)
+        target = sample.target_of(len(settings.classes))
+        return Augment(changes, generator)(sample.image, target, (size, size), focus)
 
     def follow(self) -> None:
         """Let the teacher of the self-embedding branch follow."""

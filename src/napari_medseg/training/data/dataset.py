@@ -9,17 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
 from ...errors import SettingsError
 from ...io.checks import check_size
 from ...label_values import number_objects
 from ...preprocess import Preprocess, as_channels, neighbours
+from . import shares
 from .reading import entries
+from .shares import IGNORE
 from .sources import Entry, Source
-
-IGNORE = 255
-"""Number in `Sample.labels` of voxels about which nothing is known: they count in no loss and no score."""
 
 Join = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 """Makes one image of a slice and its neighbours."""
@@ -51,6 +49,10 @@ class Sample:
         single slices.
     thickness : float or None
         Distance to the next slice of the volume in mm; None where it is not known, or slices between are left out.
+    unlabelled : tuple of int
+        Classes that nobody drew in this slice, although they may be there, see `Source.unlabelled`.
+    target : torch.Tensor, shape (2, c, y, x), or None
+        What the network should say, see `shares`; None where `labels` say it, on the grid that they were drawn on.
     """
 
     image: torch.Tensor
@@ -62,6 +64,14 @@ class Sample:
     objects: np.ndarray | None = None
     volume: str = ""
     thickness: float | None = None
+    unlabelled: tuple[int, ...] = ()
+    target: torch.Tensor | None = None
+
+    def target_of(self, classes: int) -> torch.Tensor:
+        """What the network should say of this slice, (2, c, y, x), see `shares`."""
+        if self.target is not None:
+            return self.target
+        return shares.targets(self.labels, classes, self.unlabelled)
 
 
 def load(
@@ -158,16 +168,29 @@ def _slices(entry: Entry, preprocess: Preprocess, classes: int, shown: int) -> I
             yield from _slices(part, preprocess, classes, shown)
         return
     numbers = torch.from_numpy(class_numbers(entry, classes))
-    plane = {"repeat": entry.repeat, "spacing": entry.spacing[-2:] if entry.spacing else None}
     if numbers.ndim == 2:
-        image = torch.from_numpy(preprocess.normalise(entry.image))
-        yield Sample(image, numbers, entry.case, entry.group, objects=entry.objects, **plane)
+        yield _slice(entry, preprocess, numbers)
         return
-    whole = {"volume": entry.name or entry.case, "thickness": entry.spacing[0] if entry.spacing else None}
+    volume = entry.name or entry.case
+    thickness = entry.spacing[0] if entry.spacing else None
     for z in range(len(numbers)):
-        image = torch.from_numpy(preprocess.normalise(entry.image[z]))
         objects = None if entry.objects is None else entry.objects[z]
-        yield Sample(image, numbers[z], entry.case, entry.group, objects=objects, **plane, **whole)
+        part = replace(entry, image=entry.image[z], objects=objects)
+        yield replace(_slice(part, preprocess, numbers[z]), volume=volume, thickness=thickness)
+
+
+def _slice(entry: Entry, preprocess: Preprocess, numbers: torch.Tensor) -> Sample:
+    """The one slice of an entry whose image is that slice."""
+    return Sample(
+        torch.from_numpy(preprocess.normalise(entry.image)),
+        numbers,
+        entry.case,
+        entry.group,
+        repeat=entry.repeat,
+        spacing=entry.plane_spacing,
+        objects=entry.objects,
+        unlabelled=entry.unlabelled,
+    )
 
 
 def class_numbers(entry: Entry, classes: int) -> np.ndarray:
@@ -208,17 +231,21 @@ def read_images(source: Source, root: Path) -> Iterator[tuple[str, np.ndarray]]:
             yield entry.case, image
 
 
-def on_working_grid(sample: Sample, preprocess: Preprocess) -> Sample:
-    """`sample` at the pixel size that the network sees in inference."""
+def on_working_grid(sample: Sample, preprocess: Preprocess, classes: int = 1) -> Sample:
+    """`sample` at the pixel size that the network sees in inference, with the target there.
+
+    Labels become shares: a label taken from the nearest pixel would be shifted by up to half of one. `Sample.labels`
+    are then the classes in the middle of the new pixels, to choose slices and places by.
+    """
     image = preprocess.resample(sample.image[None], sample.spacing)[0]
-    inner = image.shape[-2:]
-    if inner == sample.labels.shape:
+    height, width = image.shape[-2:]
+    if (height, width) == sample.labels.shape:
         return sample
-    labels = F.interpolate(sample.labels[None, None].float(), inner, mode="nearest-exact")
     return replace(
         sample,
         image=image,
-        labels=labels[0, 0].to(torch.uint8),
+        labels=shares.in_the_middle(sample.labels, (height, width)),
         spacing=(preprocess.spacing, preprocess.spacing),
         objects=None,
+        target=shares.resampled(sample.target_of(classes), (height, width)),
     )

@@ -37,7 +37,7 @@ def entries(source: Source, root: Path) -> Iterator[Entry]:
         _check_fit(entry)
         if source.label:
             _check_labels(entry)
-        yield entry
+        yield replace(entry, unlabelled=source.unlabelled)
 
 
 def files_of(source: Source, root: Path) -> list[Path]:

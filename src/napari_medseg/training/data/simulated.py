@@ -56,7 +56,7 @@ def draw(image: np.ndarray, settings: ReconTrainSettings, rng: np.random.Generat
     augment = settings.augment.without_resampling() if exact else settings.augment
     view = Augment(augment, _torch_generator(rng))
     tensor = torch.from_numpy(image)
-    changed, _ = view(tensor.expand(3, *image.shape), torch.zeros(image.shape), image.shape)
+    changed, _ = view(tensor.expand(3, *image.shape), torch.zeros(1, *image.shape), image.shape)
     magnitude = changed[0].clamp(min=0).numpy()
     smooth = rng.random() < settings.smooth_phases
     phase = smooth_phase(image.shape, rng) if smooth else rough_phase(magnitude, rng)

@@ -62,6 +62,8 @@ class Source:
         Label for voxels about which nothing is known. None: a ``dataset.json`` may name one.
     inner : bool
         Leave out the first and the last slice of every volume, as the authors of LSTM-SA do when they score.
+    unlabelled : tuple of int
+        Numbers of the classes that nobody drew here, although they may be there: they count in no loss and no score.
     """
 
     path: str
@@ -82,6 +84,7 @@ class Source:
     layout: str = ""
     ignore: int | None = None
     inner: bool = False
+    unlabelled: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +116,8 @@ class Entry:
         What the person should know, as half sentences.
     divided : bool
         Whether some of its slices are for training and others, held back, for validation: as the person wants it.
+    unlabelled : tuple of int
+        See `Source.unlabelled`.
     """
 
     image: np.ndarray
@@ -129,11 +134,20 @@ class Entry:
     reviewed: tuple[int, ...] | None = None
     remarks: tuple[str, ...] = ()
     divided: bool = False
+    unlabelled: tuple[int, ...] = ()
 
     @property
     def slices(self) -> int:
         """Number of slices along z."""
         return self.labels.shape[-3] if self.labels.ndim > 2 else 1
+
+    @property
+    def plane_spacing(self) -> tuple[float, float] | None:
+        """Pixel size (y, x) of its slices in mm; None where it is not known."""
+        if not self.spacing:
+            return None
+        height, width = self.spacing[-2:]
+        return height, width
 
     def ignored(self) -> np.ndarray:
         """Where nothing is known, shape of `labels`, bool."""
