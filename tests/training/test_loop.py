@@ -17,7 +17,7 @@ from napari_medseg.errors import FileError, JobError, MedsegError, SettingsError
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.progress import run
 from napari_medseg.record import Record, file_hash
-from napari_medseg.training import loop, running, segmentation
+from napari_medseg.training import loop, running, segmentation, views
 from napari_medseg.training.augment import Augment
 from napari_medseg.training.data.sources import Source
 from napari_medseg.training.loop import train_job
@@ -125,7 +125,7 @@ def test_training_happens_at_the_pixel_size_of_inference(settings, discs, tmp_pa
             seen.add(tuple(image.shape))
             return super().__call__(image, *rest)
 
-    monkeypatch.setattr(segmentation, "Augment", Recorder)
+    monkeypatch.setattr(views, "Augment", Recorder)
     settings = settings(train=(Source("."),), val=(Source("."),), preprocess=Preprocess(spacing=2.0))
     interrupt(train_job(settings, tmp_path / "run", root=tmp_path), 2)
     assert seen == {(3, 16, 32)}

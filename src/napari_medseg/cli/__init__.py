@@ -191,6 +191,13 @@ def _add_train(parsers: Parsers) -> None:
     parser.add_argument(
         "--root", type=Path, default=Path(), metavar="DIR", help="where relative data paths start (default: here)"
     )
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        default=0,
+        metavar="N",
+        help="train with N seeds, each in a folder of its own (DIR-seed-1, ...), and name the best on val",
+    )
     parser.add_argument("--tied", action="store_true", help="end when the standard input closes, as a child process")
     parser.set_defaults(after_interrupt="The same command continues from the last checkpoint.")
 

@@ -201,6 +201,7 @@ def train(args: Namespace) -> int:
     """``napari-medseg train``."""
     from ..progress import log_messages, run
     from ..training.loop import train_job
+    from ..training.seeds import train_seeds_job
     from .running import stops
 
     if args.tied:
@@ -218,11 +219,15 @@ def train(args: Namespace) -> int:
     ends = nullcontext() if args.tied else stops()
     with ends, terminal.Meter(path.stem, "step") as meter, log_messages("napari_medseg.training", meter.say):
         settings, folder, root = _run(path, args)
-        meter.say(f"The run is kept in {folder}.")
-        card = run(train_job(settings, folder, root=root), show)
-    weights = folder / f"{card.name}.safetensors"
+        if args.seeds:
+            folder = run(train_seeds_job(settings, folder, args.seeds, root=root), show)
+            meter.say(f"The best of the {args.seeds} seeds on val is in {folder}.")
+        else:
+            meter.say(f"The run is kept in {folder}.")
+            run(train_job(settings, folder, root=root), show)
+    weights = folder / f"{settings.name}.safetensors"
     if weights.exists():  # of several processes only the first one writes
-        terminal.say(f"{weights} holds the best weights, {card.name}.json next to it their card. To use the model:")
+        terminal.say(f"{weights} holds the best weights, {settings.name}.json next to it their card. To use the model:")
         terminal.say(f"  napari-medseg models import {shlex.quote(str(weights))} --name NAME")
     return 0
 

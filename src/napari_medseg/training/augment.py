@@ -43,6 +43,8 @@ class AugmentSettings:
         Largest displacement of a smooth random deformation, as a share of the view.
     alone : float
         Share of the slices with neighbours that are shown with themselves in place of both.
+    jitter : float
+        Largest distance along each axis, in pixels, of the middle of a view from the place that it is to be about.
     """
 
     rotate: float = 20.0
@@ -60,6 +62,7 @@ class AugmentSettings:
     spread: float = 1.0
     warp: float = 0.0
     alone: float = 0.0
+    jitter: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("zoom", "gamma", "gain"):
@@ -109,6 +112,7 @@ class Augment:
         target: torch.Tensor,
         size: tuple[int, int],
         focus: tuple[int, int] | None = None,
+        about: tuple[float, float] | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """One view of `size` of an image and of what belongs to it, interpolated alike.
 
@@ -121,9 +125,11 @@ class Augment:
             Height and width of the view.
         focus : (int, int), optional
             A crop shows this pixel (y, x).
+        about : (float, float), optional
+            The middle of the view lies here (y, x), up to `AugmentSettings.jitter`; then `focus` is not looked at.
         """
         height, width = image.shape[-2:]
-        grid = self._grid((height, width), size, focus)
+        grid = self._grid((height, width), size, focus, about)
         view = self._intensities(_sampled(image, grid))
         if len(view) == 9 and self._uniform(0, 1) < self._settings.alone:
             view = view[3:6].repeat(3, 1, 1)
@@ -135,7 +141,13 @@ class Augment:
     def _coin(self) -> bool:
         return self._uniform(0, 1) < 0.5
 
-    def _grid(self, shape: tuple[int, int], size: tuple[int, int], focus: tuple[int, int] | None) -> torch.Tensor:
+    def _grid(
+        self,
+        shape: tuple[int, int],
+        size: tuple[int, int],
+        focus: tuple[int, int] | None,
+        about: tuple[float, float] | None,
+    ) -> torch.Tensor:
         s = self._settings
         turns = int(self._uniform(0, 4)) % 4 if s.quarter_turns else 0
         angle = math.radians(90 * turns + self._uniform(-s.rotate, s.rotate))
@@ -144,16 +156,15 @@ class Augment:
         # output pixels -> input pixels (x, y), both measured from their centres
         cos, sin = math.cos(angle) / zoom, math.sin(angle) / zoom
         matrix = torch.tensor([[cos * mirror[0], -sin * mirror[1]], [sin * mirror[0], cos * mirror[1]]])
-        middle = torch.tensor([(n - 1) / 2 for n in shape[::-1]])
-        towards = (None, None) if focus is None else (torch.tensor(focus[::-1]) - middle).tolist()
-        centre = torch.tensor(
-            [self._centre(n, m / zoom, at) for n, m, at in zip(shape[::-1], size[::-1], towards, strict=True)]
-        )
+        if about is None:
+            centre = self._anywhere(shape, size, zoom, focus)
+        else:
+            centre = [self._near(*place) for place in zip(shape[::-1], size[::-1], about[::-1], strict=True)]
         y, x = torch.meshgrid(*(torch.arange(n) - (n - 1) / 2 for n in size), indexing="ij")
         seen = torch.stack([x, y], -1)
         if s.warp:
             seen = seen + self._warp(size)
-        pixels = seen @ matrix.T + centre
+        pixels = seen @ matrix.T + torch.tensor(centre)
         return (pixels / torch.tensor([shape[1] / 2, shape[0] / 2]))[None]
 
     def _warp(self, size: tuple[int, int]) -> torch.Tensor:
@@ -161,6 +172,27 @@ class Augment:
         knots = torch.rand(1, 2, 5, 5, generator=self._generator) * 2 - 1
         field = F.interpolate(knots, size, mode="bicubic", align_corners=True)[0]
         return self._settings.warp * min(size) * field.permute(1, 2, 0)
+
+    def _anywhere(
+        self, shape: tuple[int, int], size: tuple[int, int], zoom: float, focus: tuple[int, int] | None
+    ) -> list[float]:
+        """Where to look (x, y), in pixels from the middle, see `_centre`."""
+        middle = [(n - 1) / 2 for n in shape]
+        towards = [None, None] if focus is None else [at - half for at, half in zip(focus, middle, strict=True)]
+        axes = zip(shape[::-1], size[::-1], towards[::-1], strict=True)
+        return [self._centre(n, m / zoom, at) for n, m, at in axes]
+
+    def _near(self, length: int, size: int, about: float) -> float:
+        """Where to look along one axis, in pixels from the middle: close to `about`, on whole pixels.
+
+        As in inference, a view is moved inside the image where that is large enough, see `preprocess.Crop`.
+        """
+        jitter = self._settings.jitter
+        wanted = about + self._uniform(-jitter, jitter) - (size - 1) / 2
+        first = math.floor(wanted + 0.5)
+        if size <= length:
+            first = min(max(first, 0), length - size)
+        return first + (size - 1) / 2 - (length - 1) / 2
 
     def _centre(self, length: int, seen: float, towards: float | None) -> float:
         """Where to look along one axis, in pixels from the middle.

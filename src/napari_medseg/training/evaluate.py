@@ -41,6 +41,10 @@ class ImageScore:
         Share of its pixels that were assigned to a class.
     objects : ObjectCounts or None
         None where objects were not counted.
+    volume : str
+        What the image is, or a part of, where Dice is taken of whole volumes.
+    overlaps : tuple of (int, int, int)
+        Of each class the pixels that both sides have, those of the prediction, and those of the labels.
     """
 
     case: str
@@ -52,6 +56,8 @@ class ImageScore:
     empty: bool
     predicted: float
     objects: ObjectCounts | None = None
+    volume: str = ""
+    overlaps: tuple[tuple[int, int, int], ...] = ()
 
 
 def evaluate(path: Path, sources: Iterable[Source], root: Path) -> dict[str, Any]:
@@ -149,6 +155,8 @@ def score_image(
         not true.any(),
         float(found.mean()),
         counts,
+        sample.stack or sample.volume,
+        tuple((int((ours & theirs).sum()), int(ours.sum()), int(theirs.sum())) for ours, theirs in pairs),
     )
 
 
@@ -163,6 +171,29 @@ def mean_dice(scores: Iterable[ImageScore]) -> float:
     return _mean(value for value in dice_by_class(scores) if value is not None)
 
 
+def volume_dice(scores: Iterable[ImageScore]) -> list[float | None]:
+    """Mean over volumes of the Dice of all their slices together, class by class, as ACDC counts.
+
+    The stack of a case at one time is a volume. Volumes without a class do not count for it; None where none has it.
+    """
+    volumes: dict[tuple[str, str], list[ImageScore]] = {}
+    for score in scores:
+        if score.volume:
+            volumes.setdefault((score.case, score.volume), []).append(score)
+    sums = [np.sum([score.overlaps for score in slices], axis=0) for slices in volumes.values()]
+    if not sums:
+        return []
+    both, found, true = np.moveaxis(np.array(sums, np.float64), 2, 0)
+    dice = np.divide(2 * both, found + true, out=np.full_like(both, np.nan), where=true > 0)
+    means = (_mean(values) for values in dice.T)
+    return [None if np.isnan(mean) else mean for mean in means]
+
+
+def mean_volume_dice(scores: Iterable[ImageScore]) -> float:
+    """Mean over classes of `volume_dice`; NaN where nothing can be scored."""
+    return _mean(value for value in volume_dice(scores) if value is not None)
+
+
 def summarise(scores: list[ImageScore], classes: list[str]) -> dict[str, Any]:
     """Figures over images, for a model card.
 
@@ -173,6 +204,7 @@ def summarise(scores: list[ImageScore], classes: list[str]) -> dict[str, Any]:
         ``dice_std`` over images; ``hd95_mm``, the mean over images where both sides have the class, and
         ``hd95_missing``, the share of images that have it on one side only; where a case has several images ``cases``
         and ``dice_by_case``, the mean over cases of their means, and of few cases ``case_dice``, each one's mean;
+        ``volume_dice``, see there, where images are slices of volumes: the mean over classes;
         ``groups``; ``classes``, Dice and HD95 by class if there are several, and how many images were ``skipped``
         that have the class on neither side; ``objects``: ``f1`` is the mean over images, the other figures count all
         objects together; ``empty``: of the images that hold no object, the share
@@ -185,6 +217,9 @@ def summarise(scores: list[ImageScore], classes: list[str]) -> dict[str, Any]:
         figures |= {"cases": len(cases), "dice_by_case": _share(_mean(means.values()))}
         if len(cases) <= _FEW:
             figures["case_dice"] = {name: _share(value) for name, value in means.items()}
+    pooled = _pooled(scores)
+    if pooled:
+        figures["volume_dice"] = _share(_mean(value for value in pooled if value is not None))
     groups = _by(scores, lambda score: score.group)
     if len(groups) > 1:
         figures["groups"] = {name: _overlap(part) for name, part in groups.items()}
@@ -193,6 +228,9 @@ def summarise(scores: list[ImageScore], classes: list[str]) -> dict[str, Any]:
             name: _class_figures([s.classes[i] for s in scores], [s.hd95[i] for s in scores])
             for i, name in enumerate(classes)
         }
+        for name, value in zip(classes, pooled, strict=False):
+            if value is not None:
+                figures["classes"][name]["volume_dice"] = _share(value)
     else:
         figures |= _distance([s.hd95[0] for s in scores])
     if counts := [s.objects for s in scores if s.objects is not None]:
@@ -204,6 +242,12 @@ def summarise(scores: list[ImageScore], classes: list[str]) -> dict[str, Any]:
             "false_pixels": _share(_mean([s.predicted for s in empty])),
         }
     return figures
+
+
+def _pooled(scores: list[ImageScore]) -> list[float | None]:
+    """Volume Dice by class, unless every volume is an image: then it is that of the images."""
+    volumes = {(score.case, score.volume) for score in scores if score.volume}
+    return volume_dice(scores) if len(volumes) < len(scores) else []
 
 
 def _overlap(scores: list[ImageScore]) -> dict[str, Any]:

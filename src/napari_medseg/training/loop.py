@@ -7,8 +7,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Generator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,7 +17,7 @@ import torch
 from torch import nn
 
 from .. import files, models
-from ..errors import FileError, ModelError, SettingsError, reason
+from ..errors import FileError, ModelError, SettingsError
 from ..models import memory
 from ..progress import Job, Progress
 from ..record import plain
@@ -26,17 +25,13 @@ from . import processes, start, stored
 from .data import changed
 from .planning import plan
 from .reconstruction import Reconstruction
+from .run_folder import LAST, LOG, RECORD, SETTINGS, STOP, begun, writing
 from .run_record import describe
 from .segmentation import Segmentation
 from .settings import ReconTrainSettings, RunSettings, TrainSettings, read_settings
 
 _log = logging.getLogger(__name__)
 
-SETTINGS = "settings.json"
-LOG = "log.jsonl"
-LAST = "last.pt"
-RECORD = "record.json"
-STOP = "stop"
 _NUMBERS = {"step": int, "best": float, "stale": int, "lines": int}  # of the state of a run
 _OPTIMIZERS = {"nadam": torch.optim.NAdam, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
@@ -58,8 +53,8 @@ class Task(Protocol):
     def findings(self, root: Path) -> list[str]:
         """Sentences on the data, from `root` on, for the person who trains."""
 
-    def load(self, root: Path) -> None:
-        """Read the data, from `root` on."""
+    def load(self, root: Path, run: Path) -> None:
+        """Read the data, from `root` on, and models that are learnt from, seen from the folder of the run."""
 
     def loss(self, step: int) -> torch.Tensor:
         """Loss of the network in training mode on what `step` (from 0) draws."""
@@ -127,36 +122,19 @@ def train_job(settings: TrainSettings | ReconTrainSettings, run: Path, *, root: 
             return trainer.finish(root, time.monotonic() - began)
 
 
-@contextmanager
-def _writing(run: Path) -> Generator[None]:
-    """Turn a full disk, or a folder that cannot be written to, into one sentence."""
-    try:
-        yield
-    except (OSError, RuntimeError, FileError) as error:  # the second by PyTorch
-        raise FileError(
-            f"The folder '{run}' cannot be written to ({reason(error)}). Make room or choose another folder; the same "
-            "command continues from the last checkpoint."
-        ) from error
-
-
-def _begun(settings: RunSettings, run: Path) -> bool:
-    """Whether the folder holds a checkpoint, or weights, of a run."""
-    return any((run / name).exists() for name in (LAST, f"{settings.name}.safetensors"))
-
-
 def _planned(settings: RunSettings, run: Path, root: Path, device: torch.device) -> RunSettings:
     """The settings with what is left to be planned; those of a run that has begun."""
     if not getattr(settings, "seconds", 0):
         return settings
     if processes.count() > 1:
         raise SettingsError("A run on several processes cannot be planned. Give steps and phases instead of seconds.")
-    if _begun(settings, run):
-        begun = read_settings(run / SETTINGS)
+    if begun(settings, run):
+        earlier = read_settings(run / SETTINGS)
         left_open = {
-            name: getattr(begun, name) for name in ("seconds", "phases", "steps", "warmup_steps", "validate_every")
+            name: getattr(earlier, name) for name in ("seconds", "phases", "steps", "warmup_steps", "validate_every")
         }
         return replace(settings, **left_open)
-    return plan(settings, root, device)
+    return plan(settings, root, device, run)
 
 
 class _Trainer:
@@ -204,21 +182,23 @@ class _Trainer:
             self._check_data()
             for note in self.task.findings(root):
                 _log.info(note)
-        self.task.load(root)
+        self.task.load(root, run)
 
     def _prepare_run(self) -> None:
         path = self.run / SETTINGS
-        if _begun(self.settings, self.run) and not self.settings.trains_like(read_settings(path)):
+        if begun(self.settings, self.run) and not self.settings.trains_like(read_settings(path)):
             raise SettingsError(f"The folder '{self.run}' holds a run with other settings. Choose a new folder.")
-        with _writing(self.run):
+        with writing(self.run):
             files.dump(path, self.settings)
             (self.run / STOP).unlink(missing_ok=True)
 
     def _data(self, root: Path) -> changed.DataFiles:
-        """What is learnt from and validated on, and the weights that the run begins with."""
+        """What is learnt from and validated on, and the weights that the run begins with or is taught by."""
         settings = self.settings
-        begins = [start.find(settings.start, self.run)] if settings.start else []
-        return changed.describe((*settings.train, *settings.val, *getattr(settings, "replay", ())), root, begins)
+        sources = [*settings.train, *settings.val]
+        if isinstance(settings, TrainSettings):
+            sources += [*settings.replay, *settings.empty]
+        return changed.describe(sources, root, start.weights(settings, self.run))
 
     def goes_on(self) -> bool:
         """Whether there is a further step, for all that is known now."""
@@ -283,7 +263,7 @@ class _Trainer:
         self.losses = []
         self.lines += 1
         if first:
-            with _writing(self.run):
+            with writing(self.run):
                 self._write(line, kept if better else None)
         return line
 
@@ -333,16 +313,16 @@ class _Trainer:
 
     def resume(self) -> bool:
         """Go on from ``last.pt``; without one, whether the weights that the run begins with are to be scored."""
-        begun = self.last.exists()
-        if begun:
+        has_begun = self.last.exists()
+        if has_begun:
             self._restore()
         log = self.run / LOG
         if processes.rank() == 0 and log.exists():
-            with _writing(self.run):
+            with writing(self.run):
                 files.refuse_special(log)
                 lines = log.read_bytes().splitlines(keepends=True)
                 files.replace_bytes(log, b"".join(lines[: self.lines]))
-        return bool(self.settings.start) and not begun
+        return bool(self.settings.start) and not has_begun
 
     def _restore(self) -> None:
         try:
@@ -380,10 +360,10 @@ class _Trainer:
         card = models.load_card(self.best_path)
         if len(card.metrics) == 1:  # that on `val` which chose them
             card = replace(card, metrics={**card.metrics, **self.task.held_out(self.best_path, root)})
-            with _writing(self.run):
+            with writing(self.run):
                 models.save_card(self.best_path, card)
         record = describe(self.settings, self.run, root, card, seconds)
-        with _writing(self.run):
+        with writing(self.run):
             files.dump(self.run / RECORD, record.to_json())
         return card
 

@@ -21,7 +21,7 @@ _VALIDATIONS = 10
 _MULTIPLE = 16  # of the side of a view, see `Phase`
 
 
-def plan(settings: TrainSettings, root: Path, device: torch.device) -> TrainSettings:
+def plan(settings: TrainSettings, root: Path, device: torch.device, run: Path = Path()) -> TrainSettings:
     """The settings with views, steps and validations that take about ``settings.seconds`` in all.
 
     Views show whole slices as far as the memory allows, which trial steps measure.
@@ -33,10 +33,10 @@ def plan(settings: TrainSettings, root: Path, device: torch.device) -> TrainSett
     """
     began = time.perf_counter()
     task = Segmentation(settings, device)
-    task.load(root)
+    task.load(root, run)
     step = math.lcm(_MULTIPLE, settings.preprocess.multiple)
     smallest = 2 * step  # a single value per map, at the coarsest level, has no batch statistics
-    longest = max(max(sample.labels.shape) for sample in task.train.samples)
+    longest = max(max(sample.labels.shape) for sample in task.views.train.samples)
     size = max(smallest, min(_up(longest, step), _up(_LARGEST, step)))
     budget = torch.cuda.mem_get_info(device)[0] / 2 if device.type == "cuda" else _CPU_BUDGET
     while (needed := _try(task, size, 1)[0]) > budget:
@@ -46,7 +46,7 @@ def plan(settings: TrainSettings, root: Path, device: torch.device) -> TrainSett
                 f"{budget / 2**30:.1f} GB may be used. Choose a smaller model."
             )
         size = max(smallest, _up(size / 2, step))
-    batch = int(min(_MOST, budget // needed, len(task.train.samples)))
+    batch = int(min(_MOST, budget // needed, len(task.views.train.samples)))
     seconds = _try(task, size, batch)[1]
     scored = time.perf_counter()
     task.score(task.network.eval())

@@ -46,7 +46,7 @@ class Reconstruction:
         """Nothing: the scans are simulated."""
         return []
 
-    def load(self, root: Path) -> None:
+    def load(self, root: Path, run: Path = Path()) -> None:
         """Read the slices, and simulate those to validate on."""
         self.images = slices(self.settings.train, root)
         self.val = list(volumes(self.settings.val, root))

@@ -44,10 +44,12 @@ def describe(settings: RunSettings, run: Path, root: Path, card: models.ModelCar
 
 
 def _begun_with(settings: RunSettings, run: Path) -> tuple[UsedModel, ...]:
-    if not settings.start:
-        return ()
-    path = start.find(settings.start, run)
-    return (UsedModel(path.stem, file_hash(path), settings.architecture),)
+    used = []
+    for path in start.weights(settings, run):
+        card = path.with_suffix(".json")
+        architecture = models.load_card(path).architecture if card.exists() else settings.architecture
+        used.append(UsedModel(path.stem, file_hash(path), architecture))
+    return tuple(used)
 
 
 def _item(role: str, source: Source, root: Path) -> Item:

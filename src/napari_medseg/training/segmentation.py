@@ -6,28 +6,28 @@ import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from .. import models
 from ..models.card import from_fields
-from . import processes
-from .augment import NOTHING, Augment, AugmentSettings
-from .data.dataset import IGNORE, Sample, load, on_working_grid
-from .data.deck import Deck
+from . import processes, start
+from .augment import NOTHING, AugmentSettings
+from .data.dataset import IGNORE, Sample, load
 from .data.findings import findings
-from .data.sources import Source
-from .evaluate import evaluate, mean_dice, score_images
+from .evaluate import evaluate, mean_dice, mean_volume_dice, score_images
 from .losses import SegmentationLoss
 from .serp import SelfEmbedding
 from .settings import TrainSettings
+from .teacher import Teacher
+from .views import Views
 
 
 class Segmentation:
     """A `fine_tune.Task`: a network that labels slices, with or without their neighbours."""
 
     figure = "dice"
+    """Name of the figure that chooses the best weights; "volume_dice" where slices on `val` are parts of stacks."""
 
     def __init__(self, settings: TrainSettings, device: torch.device):
         self.settings, self.device = settings, device
@@ -43,24 +43,26 @@ class Segmentation:
         sources = {"train": s.train, "val": s.val, "test": s.test}
         return [str(found) for found in findings(sources, root, s.classes, s.preprocess, s.card.get("spacing_mm"))]
 
-    def load(self, root: Path) -> None:
-        """Read `train` and `replay` at the pixel size of inference, and `val` as it is."""
-        settings, classes = self.settings, len(self.settings.classes)
-
-        def read(sources: tuple[Source, ...]) -> list[Sample]:
-            return load(sources, settings.preprocess, root, classes, context=self.context)
-
-        def deck(sources: tuple[Source, ...]) -> Deck:
-            return Deck([on_working_grid(sample, settings.preprocess, classes) for sample in read(sources)], classes)
-
-        self.train = deck(settings.train)
-        self.replay = deck(settings.replay) if settings.replay else self.train
-        self.val_samples = read(settings.val)
+    def load(self, root: Path, run: Path = Path()) -> None:
+        """Read `train`, `replay` and `empty` at the pixel size of inference, `val` as it is, and the teachers."""
+        s = self.settings
+        self.teacher = self._teacher(run) if s.teachers else None
+        self.views = Views(s, root, self.context)
+        self.val_samples = load(s.val, s.preprocess, root, len(s.classes), context=self.context)
+        if any(sample.stack for sample in self.val_samples):
+            self.figure = "volume_dice"
         self.can_score = any(_holds_objects(sample) for sample in self.val_samples)
+
+    def _teacher(self, run: Path) -> Teacher:
+        s = self.settings
+        paths = [start.find(name, run) for name in s.teachers]
+        return Teacher(paths, [row.name for row in s.classes], s.teacher_share, s.preprocess.spacing, self.device)
 
     def loss(self, step: int) -> torch.Tensor:
         """Loss of one batch, that of all processes."""
         images, targets = self._views(step, self.settings.augment)
+        if self.teacher:
+            targets = self.teacher.mixed(images, targets)
         targets = processes.gathered(targets)
         if self.branch is None:
             slices = images.chunk(3, 1) if self.context else [images]
@@ -72,23 +74,8 @@ class Segmentation:
         return self.segmentation_loss(logits, targets) + self.settings.serp * likeness
 
     def _views(self, step: int, changes: AugmentSettings) -> tuple[torch.Tensor, torch.Tensor]:
-        """Images (b, c, y, x) and targets (b, 2, classes, y, x) of this process in a step."""
-        phase = self.settings.phase(step)
-        first = self.settings.seen(step) * processes.count() + phase.batch * processes.rank()
-        views = [self._view(place, phase.size, changes) for place in range(first, first + phase.batch)]
-        images, targets = (torch.stack(part).to(self.device) for part in zip(*views, strict=True))
-        return images, targets
-
-    def _view(self, place: int, size: int, changes: AugmentSettings) -> tuple[torch.Tensor, torch.Tensor]:
-        """The view at a place of the endless sequence; it does not depend on those before it."""
-        settings = self.settings
-        rng = np.random.default_rng((settings.seed, place))
-        deck = self.replay if rng.random() < settings.replay_share else self.train
-        balanced = rng.random() < settings.balance
-        sample, focus = deck.balanced(rng) if balanced else (deck.shuffled(settings.seed, place), None)
-        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        target = sample.target_of(len(settings.classes))
-        return Augment(changes, generator)(sample.image, target, (size, size), focus)
+        images, targets = self.views.batch(self.settings, step, changes)
+        return images.to(self.device), targets.to(self.device)
 
     def follow(self) -> None:
         """Let the teacher of the self-embedding branch follow."""
@@ -96,11 +83,15 @@ class Segmentation:
             self.branch.follow(self.network)
 
     def score(self, network: nn.Module) -> float:
-        """Mean Dice on `val`; NaN if no object is labelled there, for then any false pixel would make it 0."""
+        """Mean Dice of the volumes on `val`, or of its images if they belong to none.
+
+        NaN if no object is labelled there, for then any false pixel would make it 0.
+        """
         if not self.can_score:
             return math.nan
         model = models.TrainedModel(self.card(), network)
-        return mean_dice(list(score_images(model, self.val_samples, self.device)))
+        scores = list(score_images(model, self.val_samples, self.device))
+        return mean_volume_dice(scores) if self.figure == "volume_dice" else mean_dice(scores)
 
     def card(self) -> models.ModelCard:
         """Card without figures."""

@@ -18,6 +18,7 @@ from ..preprocess import Preprocess
 from ..record import plain
 from ..volume import LabelClass
 from .augment import AugmentSettings
+from .course import Phase, Schedule
 from .data.dataset import IGNORE
 from .data.sources import Source
 
@@ -32,74 +33,6 @@ CARD_TEXTS = tuple(f.name for f in fields(ModelCard) if f.name not in _FROM_RUN)
 _LARGEST = 2**62  # of seeds and counts: PyTorch takes 64 bits
 _LONGEST_LIKE = 100  # characters of the name of a recipe
 _TAKEN = ("settings", "recipe", "process", "record")  # names of other files in the folder of a run
-
-
-@dataclass(frozen=True)
-class Phase:
-    """One part of a run: size and number of its views, from the end of the previous phase on.
-
-    Parameters
-    ----------
-    until : float
-        Share of all steps at which the phase ends.
-    size : int
-        Height and width of the views in pixels of the resampled images, see `Preprocess`.
-    batch : int
-        Views per step.
-    """
-
-    until: float
-    size: int
-    batch: int
-
-    def __post_init__(self) -> None:
-        if self.size < 16 or self.size % 16 or self.batch < 1:
-            raise SettingsError(
-                f"A phase has size {self.size} and batch {self.batch}; expected a size that is a multiple of 16 "
-                "and at least one view."
-            )
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How the learning rate falls after the warm-up.
-
-    Parameters
-    ----------
-    kind : {"cosine", "poly", "step", "plateau", "constant"}
-        Half a cosine wave to `final_share`; ``(1 - done) ** power``; times `factor` after every `every` steps; times
-        `gamma` after `patience` validations without a better one, down to `final_share`.
-    final_share : float
-        Of the full rate, at the end (cosine) or at least (plateau).
-    every, gamma, patience, power : int, float, int, float
-        See `kind`.
-    """
-
-    kind: str = "cosine"
-    final_share: float = 0.02
-    every: int = 1
-    gamma: float = 1.0
-    patience: int = 0
-    power: float = 0.9
-
-    def __post_init__(self) -> None:
-        if self.kind not in (kinds := ("cosine", "poly", "step", "plateau", "constant")):
-            raise SettingsError(f"The schedule '{self.kind}' does not exist; choose one of {', '.join(kinds)}.")
-        waits, falls = min(self.patience, self.power) >= 0, 0 < self.gamma <= 1 and 0 <= self.final_share <= 1
-        if self.every < 1 or not waits or not falls:
-            raise SettingsError(
-                "A schedule needs every of at least 1, gamma above 0 and up to 1, patience and power of 0 or more, and "
-                "final_share from 0 to 1."
-            )
-
-    def factor(self, step: int, steps: int) -> float:
-        """Share of the full rate in `step` (from 0) of `steps` after the warm-up; a plateau is up to validations."""
-        done = min(step / max(1, steps), 1)
-        if self.kind == "cosine":
-            return self.final_share + (1 - self.final_share) * 0.5 * (1 + math.cos(math.pi * done))
-        if self.kind == "poly":
-            return (1 - done) ** self.power
-        return self.gamma ** (step // self.every) if self.kind == "step" else 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,6 +167,13 @@ class TrainSettings(RunSettings):
     seconds : float
         Time that the run may take: `phases`, `steps`, `warmup_steps` and `validate_every` are then planned when it
         begins, see `planning.plan`. 0: they hold as given.
+    empty, empty_share : tuple of Source, float
+        Slices without any object, or parts of slices, see `Source.beside`, and their share of the views.
+    about_objects : bool
+        Whether views are taken about the objects of a case: their mean middle over all its slices in `train`, up to
+        `AugmentSettings.jitter`. Of a case without any object, and of parts of slices, views are taken anywhere.
+    teachers, teacher_share : tuple of str, float
+        Models, given like `start`, and the share of what they say in what the network should say, see `teacher`.
     serp : float
         Weight of the self-embedding loss, see `serp.SelfEmbedding`; 0 trains without that branch. LiteNeXt only.
     """
@@ -247,6 +187,11 @@ class TrainSettings(RunSettings):
     balance: float = 0.0
     replay: tuple[Source, ...] = ()
     replay_share: float = 0.0
+    empty: tuple[Source, ...] = ()
+    empty_share: float = 0.0
+    about_objects: bool = False
+    teachers: tuple[str, ...] = ()
+    teacher_share: float = 0.0
     seconds: float = 0.0
     serp: float = 0.0
 
@@ -263,6 +208,12 @@ class TrainSettings(RunSettings):
             "a balance from 0 to 1": 0 <= self.balance <= 1,
             "a replay_share from 0 to below 1, above 0 with data to replay and only then": 0 <= self.replay_share < 1
             and (self.replay_share > 0) == bool(self.replay),
+            "an empty_share of 0, or with empty slices one above 0 that leaves room next to replay_share": 0
+            <= self.empty_share
+            < 1 - self.replay_share
+            and (self.empty_share > 0) == bool(self.empty),
+            "a teacher_share from 0 to 1, above 0 with teachers and only then": 0 <= self.teacher_share <= 1
+            and (self.teacher_share > 0) == bool(self.teachers),
             "a serp of 0, or above 0 with the architecture litenext": self.serp == 0
             or (self.serp > 0 and self.architecture == "litenext"),
             "a loss dice-ce for networks with a background map, and only for them": self.loss.startswith("dice-ce")

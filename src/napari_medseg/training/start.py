@@ -20,6 +20,13 @@ def find(start: str, run: Path) -> Path:
     return path if path.is_file() or (path.suffix and not named) else models.find(start)
 
 
+def weights(settings: RunSettings, run: Path) -> list[Path]:
+    """The weights files that a run begins with or is taught by."""
+    named = [settings.start] if settings.start else []
+    named += getattr(settings, "teachers", ())
+    return [find(name, run) for name in named]
+
+
 def take_over(network: nn.Module, settings: RunSettings, path: Path) -> list[str]:
     """Give `network` the weights of a model, and say what was not taken.
 

@@ -51,6 +51,9 @@ class Sample:
         Distance to the next slice of the volume in mm; None where it is not known, or slices between are left out.
     unlabelled : tuple of int
         Classes that nobody drew in this slice, although they may be there, see `Source.unlabelled`.
+    stack : str
+        Which stack a single slice is a part of, see `Source.frame`; empty for slices of volumes and those that lie
+        alone.
     target : torch.Tensor, shape (2, c, y, x), or None
         What the network should say, see `shares`; None where `labels` say it, on the grid that they were drawn on.
     """
@@ -65,6 +68,7 @@ class Sample:
     volume: str = ""
     thickness: float | None = None
     unlabelled: tuple[int, ...] = ()
+    stack: str = ""
     target: torch.Tensor | None = None
 
     def target_of(self, classes: int) -> torch.Tensor:
@@ -190,6 +194,7 @@ def _slice(entry: Entry, preprocess: Preprocess, numbers: torch.Tensor) -> Sampl
         spacing=entry.plane_spacing,
         objects=entry.objects,
         unlabelled=entry.unlabelled,
+        stack="" if entry.stack is None else "{}, {}".format(*entry.stack),
     )
 
 

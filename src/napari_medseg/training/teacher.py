@@ -1,0 +1,92 @@
+"""Teachers: trained models whose answers, on the same views, are a part of what a network should say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from .. import models
+from ..errors import SettingsError
+from .data import shares
+
+
+class Teacher:
+    """One or several models that answer together.
+
+    Parameters
+    ----------
+    paths : sequence of pathlib.Path
+        Weights files.
+    classes : sequence of str
+        Names of the classes that are learnt.
+    share : float
+        Share of what the models say in what the network should say; the rest is that of the labels.
+    spacing : float or None
+        Pixel size of the views in mm, see `Preprocess`.
+    device : torch.device
+
+    Raises
+    ------
+    SettingsError
+        If a model lacks a class, or was trained at another pixel size.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        classes: Sequence[str],
+        share: float,
+        spacing: float | None,
+        device: torch.device,
+    ):
+        self._share = share
+        self._models = [models.load(path).on(device.type) for path in paths]
+        self._models = [replace(model, card=replace(model.card, turns=False)) for model in self._models]
+        self._maps = []
+        for model in self._models:
+            names = [row.name for row in model.card.classes]
+            missing = [name for name in classes if name not in names]
+            if missing:
+                raise SettingsError(
+                    f"The teacher '{model.card.name}' does not know {', '.join(missing)}. Choose a model with all "
+                    "classes that are to be learnt."
+                )
+            if model.card.preprocess.spacing != spacing:
+                raise SettingsError(
+                    f"The teacher '{model.card.name}' looks at pixels of {model.card.preprocess.spacing} mm, the "
+                    f"network at pixels of {spacing} mm; expected the same. Choose another teacher."
+                )
+            self._maps.append([names.index(name) for name in classes])
+
+    @torch.no_grad()
+    def says(self, images: torch.Tensor) -> torch.Tensor:
+        """The mean probability of each class, (b, classes, y, x), on views (b, c, y, x)."""
+        answers = [probabilities(model, images)[:, maps] for model, maps in zip(self._models, self._maps, strict=True)]
+        return torch.stack(answers).mean(0)
+
+    def mixed(self, images: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """The target (b, 2, classes, y, x), see `shares`, of views with the part of the teacher in it.
+
+        What nobody labelled is taken from the teacher alone.
+        """
+        said = self.says(images)
+        labelled, known = shares.shares_and_known(target)
+        room = (1 - (labelled * known).sum(1, keepdim=True)).clamp_min(0)
+        filled = known * labelled + (1 - known) * said * room
+        wanted = (1 - self._share) * filled + self._share * said
+        return torch.stack([wanted, torch.ones_like(wanted)], 1)
+
+
+def probabilities(model: models.TrainedModel, images: torch.Tensor) -> torch.Tensor:
+    """Probabilities (b, c, y, x) of the classes of a model; together they are at most 1."""
+    if images.shape[1] == 9 and not model.context:
+        images = images[:, 3:6]
+    odds = model.logits(images).float()
+    if models.architecture(model.card.architecture).background:
+        background = torch.zeros_like(odds[:, :1])
+        return torch.cat([background, odds], 1).softmax(1)[:, 1:]
+    each = odds.sigmoid()
+    return each / each.sum(1, keepdim=True).clamp_min(1)
