@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 import torch
 
+from napari_medseg import io
 from napari_medseg.errors import SettingsError
+from napari_medseg.preprocess import Crop, Preprocess, as_channels, neighbours
 from napari_medseg.training.augment import NOTHING, Augment
 from napari_medseg.training.data.dataset import Sample
 from napari_medseg.training.data.sources import Source
 from napari_medseg.training.settings import Phase
 from napari_medseg.training.views import Views, centres
+from napari_medseg.volume import Volume
 
 
 def sample(case, corner=None, size=40):
@@ -67,3 +70,41 @@ def test_empty_views_are_drawn_as_often_as_asked_for(data, settings, discs):
     assert torch.cat(held).float().mean().item() == pytest.approx(0.75, abs=0.08)
     with pytest.raises(SettingsError, match="empty_share"):
         settings(empty_share=0.25)
+
+
+SPECS = {
+    "whole, padded with zeros": Preprocess(spacing=1.0, smallest=(48, 48), padding="zero"),
+    "whole, mirrored": Preprocess(spacing=1.5, smallest=(32, 32)),
+    "whole, edges": Preprocess(spacing=1.0, smallest=(48, 48), padding="edge"),
+    "neighbours as channels": Preprocess(spacing=1.0, smallest=(48, 48), padding="zero", neighbours="z"),
+    "crop": Preprocess(spacing=0.8),
+}
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_a_view_without_changes_is_what_inference_shows_the_network(name, settings, tmp_path):
+    """Tensor for tensor, from the same file."""
+    rng = np.random.default_rng(0)
+    data = rng.integers(0, 4000, (3, 35, 41)).astype(np.int16)
+    labels = np.zeros(data.shape, np.uint8)
+    labels[:, 20:29, 8:17] = 1
+    affine = np.diag([1.0, 1.0, 3.0, 1.0])
+    for part, array in (("images", data), ("labels", labels)):
+        (tmp_path / part).mkdir()
+        io.write(Volume(array, "zyx", affine), tmp_path / part / "a.nii.gz")
+    spec, about = SPECS[name], name == "crop"
+    size = 16 if about else spec.smallest[0]
+    chosen = settings(
+        train=(Source("."),), preprocess=spec, phases=(Phase(1.0, size, 1),), about_objects=about, augment=NOTHING
+    )
+    volume = io.read(tmp_path / "images" / "a.nii.gz")
+    slices = [torch.from_numpy(spec.normalise(plane)) for plane in np.asarray(volume.data)]
+    if spec.neighbours:
+        trios = [(*neighbours(index, 3), index) for index in range(3)]
+        slices = [as_channels(slices[before], slices[index], slices[after]) for before, after, index in trios]
+    crop = Crop((size * 0.8,) * 2, ((24.0, 12.0),) * 3) if about else None
+    tensor, _ = spec.fit(torch.stack(slices), volume.spacing[1:], crop)
+    views = Views(chosen, tmp_path, context=False)
+    found = torch.cat([views.batch(chosen, step, NOTHING)[0] for step in range(3)])
+    apart = (found[:, None] - tensor[None]).abs().amax((2, 3, 4))
+    assert apart.min(0).values.max() < 1e-4 and apart.min(1).values.max() < 1e-4  # in another order

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from ..errors import SettingsError
 
+_BEYOND = {"reflect": "reflection", "zero": "zeros", "edge": "border"}  # as PyTorch calls them
 _MAX_BLUR = 5.0  # its kernel must be smaller than the smallest view
 
 
@@ -101,10 +102,13 @@ class Augment:
     settings : AugmentSettings
     generator : torch.Generator
         Source of all randomness.
+    padding : {"reflect", "zero", "edge"}
+        What lies beyond the border of an image, see `Preprocess`.
     """
 
-    def __init__(self, settings: AugmentSettings, generator: torch.Generator):
+    def __init__(self, settings: AugmentSettings, generator: torch.Generator, padding: str = "reflect"):
         self._settings, self._generator = settings, generator
+        self._beyond = _BEYOND[padding]
 
     def __call__(
         self,
@@ -130,10 +134,14 @@ class Augment:
         """
         height, width = image.shape[-2:]
         grid = self._grid((height, width), size, focus, about)
-        view = self._intensities(_sampled(image, grid))
+        view = self._intensities(self._sampled(image, grid))
         if len(view) == 9 and self._uniform(0, 1) < self._settings.alone:
             view = view[3:6].repeat(3, 1, 1)
-        return view, _sampled(target.flatten(0, -3), grid).view(*target.shape[:-2], *size)
+        return view, self._sampled(target.flatten(0, -3), grid).view(*target.shape[:-2], *size)
+
+    def _sampled(self, maps: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+        """Maps (c, Y, X) where `grid` (1, y, x, 2) points."""
+        return F.grid_sample(maps[None], grid, mode="bilinear", padding_mode=self._beyond, align_corners=False)[0]
 
     def _uniform(self, low: float, high: float) -> float:
         return low + (high - low) * float(torch.rand((), generator=self._generator))
@@ -220,11 +228,6 @@ class Augment:
             field = torch.randn(slices, *view.shape[-2:], generator=self._generator)
             view = view + self._uniform(0, s.noise) * field.repeat_interleave(3, 0)
         return view[0]
-
-
-def _sampled(maps: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
-    """Maps (c, Y, X) where `grid` (1, y, x, 2) points."""
-    return F.grid_sample(maps[None], grid, mode="bilinear", padding_mode="reflection", align_corners=False)[0]
 
 
 def _gaussian_blur(image: torch.Tensor, sigma: float) -> torch.Tensor:

@@ -12,9 +12,10 @@ import numpy as np
 import torch
 
 from .. import metrics, models
-from ..labels import from_logits, split_objects
+from ..labels import from_logits, keep_largest, split_objects
 from ..metrics import ObjectCounts, count_objects
-from ..preprocess import Preprocess
+from ..preprocess import Crop, Preprocess
+from . import located
 from .data.dataset import IGNORE, Sample, load
 from .data.sources import Source
 
@@ -88,12 +89,22 @@ def evaluate(path: Path, sources: Iterable[Source], root: Path) -> dict[str, Any
 
 
 def score_images(
-    model: models.TrainedModel, samples: Iterable[Sample], device: torch.device | str = "cpu"
+    model: models.TrainedModel,
+    samples: Iterable[Sample],
+    device: torch.device | str = "cpu",
+    crops: list[Crop | None] | None = None,
 ) -> Iterator[ImageScore]:
-    """Scores of `model`, whose network lies on `device`, on each slice or volume of `samples` in order."""
-    card = model.card
+    """Scores of `model`, whose network lies on `device`, on each slice or volume of `samples` in order.
+
+    `crops` are what the network is shown of each slice, if that is known already; see `located`.
+    """
+    card, samples = model.card, list(samples)
+    crops = located.crops(card, samples, device) if crops is None else crops
+    shown = iter(crops)
     for slices in images_of(samples):
-        prediction = np.concatenate([_predict(model, part, device) for part in _batches(slices)])
+        prediction = np.concatenate([_predict(model, part, device, shown) for part in _batches(slices)])
+        if card.keep == "largest" and len(prediction) > 1:
+            keep_largest(prediction, range(1, len(card.classes) + 1))
         yield score_image(
             whole(slices, card.preprocess), prediction, len(card.classes), split_objects if card.objects else None
         )
@@ -122,10 +133,23 @@ def _batches(slices: list[Sample]) -> Iterator[list[Sample]]:
     return (slices[first : first + _BATCH] for first in range(0, len(slices), _BATCH))
 
 
-def _predict(model: models.TrainedModel, slices: list[Sample], device: torch.device | str) -> np.ndarray:
-    tensor, undo = model.card.preprocess.fit(torch.stack([sample.image for sample in slices]), slices[0].spacing)
+def _predict(
+    model: models.TrainedModel, slices: list[Sample], device: torch.device | str, shown: Iterator[Crop | None]
+) -> np.ndarray:
+    """Labels of slices; `shown` is advanced by one crop for each."""
+    crops = list(itertools.islice(shown, len(slices)))
+    images = torch.stack([sample.image for sample in slices])
+    tensor, undo = model.card.preprocess.fit(images, slices[0].spacing, _together(crops))
     with torch.inference_mode():
         return from_logits(undo(model.logits(tensor.to(device))), model.card.certainty)
+
+
+def _together(crops: list[Crop | None]) -> Crop | None:
+    """The crops of the slices of one image as one."""
+    known = [crop for crop in crops if crop is not None]
+    if len(known) < len(crops):
+        return None
+    return Crop(known[0].extent_mm, tuple(centre for crop in known for centre in crop.centres))
 
 
 def score_image(

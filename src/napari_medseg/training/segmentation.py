@@ -11,7 +11,7 @@ from torch import nn
 
 from .. import models
 from ..models.card import from_fields
-from . import processes, start
+from . import located, processes, start
 from .augment import NOTHING, AugmentSettings
 from .data.dataset import IGNORE, Sample, load
 from .data.findings import findings
@@ -49,6 +49,7 @@ class Segmentation:
         self.teacher = self._teacher(run) if s.teachers else None
         self.views = Views(s, root, self.context)
         self.val_samples = load(s.val, s.preprocess, root, len(s.classes), context=self.context)
+        self.val_crops = located.crops(self.card(), self.val_samples, self.device)
         if any(sample.stack for sample in self.val_samples):
             self.figure = "volume_dice"
         self.can_score = any(_holds_objects(sample) for sample in self.val_samples)
@@ -90,7 +91,7 @@ class Segmentation:
         if not self.can_score:
             return math.nan
         model = models.TrainedModel(self.card(), network)
-        scores = list(score_images(model, self.val_samples, self.device))
+        scores = list(score_images(model, self.val_samples, self.device, self.val_crops))
         return mean_volume_dice(scores) if self.figure == "volume_dice" else mean_dice(scores)
 
     def card(self) -> models.ModelCard:

@@ -10,7 +10,8 @@ import torch
 
 from . import processes
 from .augment import Augment, AugmentSettings
-from .data.dataset import IGNORE, Sample, load, on_working_grid
+from .data import shares
+from .data.dataset import IGNORE, Sample, load, on_working_grid, padded
 from .data.deck import Deck
 from .data.sources import Source
 from .settings import TrainSettings
@@ -35,13 +36,21 @@ class Views:
 
         def read(sources: Sequence[Source]) -> list[Sample]:
             samples = load(sources, settings.preprocess, root, self._classes, context=context)
-            return [on_working_grid(sample, settings.preprocess, self._classes) for sample in samples]
+            return [self._prepared(sample, settings) for sample in samples]
 
         train = read(settings.train)
         self.train = Deck(train, self._classes)
         self._replay = Deck(read(settings.replay), self._classes) if settings.replay else self.train
         self._empty = Deck(read(settings.empty), self._classes) if settings.empty else self.train
         self._centres = centres(train) if settings.about_objects else {}
+
+    def _prepared(self, sample: Sample, settings: TrainSettings) -> Sample:
+        """A slice as inference prepares it; crops are cut out before anything is added at their borders."""
+        working = on_working_grid(sample, settings.preprocess, self._classes)
+        largest = max(phase.size for phase in settings.phases)
+        if settings.about_objects and min(working.labels.shape) >= largest:
+            return working
+        return padded(working, settings.preprocess, self._classes)
 
     def batch(self, settings: TrainSettings, step: int, changes: AugmentSettings) -> tuple[torch.Tensor, torch.Tensor]:
         """Images (b, c, y, x) and targets (b, 2, classes, y, x), see `shares`, of this process in a step (from 0)."""
@@ -61,7 +70,10 @@ class Views:
         sample, focus = deck.balanced(rng) if balanced else (deck.shuffled(settings.seed, place), None)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         about = self._centres.get(_grid_of(sample))
-        return Augment(changes, generator)(sample.image, sample.target_of(self._classes), (size, size), focus, about)
+        target = shares.exchanged(sample.target_of(self._classes))
+        augment = Augment(changes, generator, settings.preprocess.padding)
+        image, target = augment(sample.image, target, (size, size), focus, about)
+        return image, shares.exchanged(target)
 
     def _deck(self, settings: TrainSettings, drawn: float) -> Deck:
         """The deck that a number from 0 to 1 chooses."""

@@ -254,3 +254,22 @@ def on_working_grid(sample: Sample, preprocess: Preprocess, classes: int = 1) ->
         objects=None,
         target=shares.resampled(sample.target_of(classes), (height, width)),
     )
+
+
+def padded(sample: Sample, preprocess: Preprocess, classes: int = 1) -> Sample:
+    """`sample`, at the pixel size that the network sees, with what inference adds at its borders."""
+    image = preprocess.pad(sample.image[None])[0]
+    if image.shape == sample.image.shape:
+        return sample
+    inside = torch.ones(1, 1, *sample.labels.shape)
+    grid = replace(preprocess, padding="zero")
+    rows, columns = grid.pad(inside)[0, 0].nonzero(as_tuple=True)
+    labels = torch.zeros(image.shape[-2:], dtype=torch.uint8)
+    labels[rows, columns] = sample.labels.flatten()
+    return replace(
+        sample,
+        image=image,
+        labels=labels,
+        objects=None,
+        target=shares.exchanged(preprocess.pad(shares.exchanged(sample.target_of(classes)))),
+    )

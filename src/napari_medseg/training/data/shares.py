@@ -43,6 +43,15 @@ def resampled(target: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return F.interpolate(target, size, mode="bilinear", antialias=True).clamp(0, 1)
 
 
+def exchanged(target: torch.Tensor) -> torch.Tensor:
+    """A target (2, c, y, x) with the unknown part of each pixel in place of the known one, and back.
+
+    In this form the 0 that lies beyond the border of an image means background.
+    """
+    mine, known = target
+    return torch.stack([mine, 1 - known])
+
+
 def in_the_middle(labels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """The class in the middle of each pixel of a grid of `size`, uint8, for what needs a number; see `targets`.
 
