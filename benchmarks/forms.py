@@ -2,12 +2,14 @@
 
     python benchmarks/forms.py FORM
 
-Prints a JSON object: CPU and wall seconds of a call, page faults of a call, peak memory of the process.
+Prints a JSON object: CPU and wall seconds of a call, page faults of a call, peak memory of the process, and how much
+of it came with the calls, without the labels that they return.
 """
 
 from __future__ import annotations
 
 import argparse
+import atexit
 import json
 import resource
 import subprocess
@@ -25,13 +27,19 @@ Call = Callable[[], object]
 
 _ENOUGH = 1.0  # CPU seconds after which a form is not called again
 _MOST = 20  # calls
+_LONG = 5.0  # CPU seconds; a call that takes more needs none before it to warm up
+_BUSY = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"
+
+
+def without_gradients(function: Callable[..., object], *inputs: object) -> Call:
+    return torch.inference_mode()(lambda: function(*inputs))
 
 
 def litenext(size: int, form: str) -> Call:
     from napari_medseg import models
 
     network = models.build("litenext").eval()
-    return partial(getattr(network, form), torch.rand(1, 3, size, size))
+    return without_gradients(getattr(network, form), torch.rand(1, 3, size, size))
 
 
 def lstm_sa(width: int, way: str) -> Call:
@@ -40,13 +48,41 @@ def lstm_sa(width: int, way: str) -> Call:
     from napari_medseg import models
 
     network = models.build("lstm-sa", num_classes=4, width=width).eval()
-    return partial(getattr(lstm_sa_volume, way), network, torch.rand(4, 3, 224, 224))
+    return without_gradients(getattr(lstm_sa_volume, way), network, torch.rand(3, 3, 224, 224))
 
 
 def swin(name: str) -> Call:
     from napari_medseg import models
 
-    return partial(models.build(name, levels=1).eval(), torch.rand(1, 3, 256, 256))
+    return without_gradients(models.build(name, levels=1).eval(), torch.rand(1, 3, 256, 256))
+
+
+def in_job(make: Callable[[], Call]) -> Call:
+    """The form as a job of the package runs it: memory that tensors give back is kept for the next ones."""
+    from napari_medseg.models.memory import kept
+
+    memory = kept()
+    memory.__enter__()
+    atexit.register(memory.__exit__, None, None, None)
+    return make()
+
+
+def in_bfloat16(make: Callable[[], Call]) -> Call:
+    """The form as a job runs it, matrix products and convolutions in bfloat16."""
+    call = in_job(make)
+
+    def in_half() -> object:
+        with torch.autocast("cpu", torch.bfloat16):
+            return call()
+
+    return in_half
+
+
+def next_to_busy(make: Callable[[], Call]) -> Call:
+    """The form while another process, which ends with this one, keeps a core busy."""
+    busy = subprocess.Popen([sys.executable, "-c", _BUSY])
+    atexit.register(busy.kill)
+    return make()
 
 
 def scan(coils: int, size: int, lines: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -113,20 +149,29 @@ def volume(slices: int) -> Call:
     return lambda: run(segment_job(Volume(data, "zyx"), model, InferenceSettings()))
 
 
+_LITENEXT = {f"litenext-{size}": partial(litenext, size, "forward") for size in (256, 512)}
+_LSTM_SA = {f"lstm-sa-{width}": partial(lstm_sa, width, "cached") for width in (64, 16)}
+_SWIN = {"conditional-swin-light": partial(swin, "conditional-swin-light")}
+
 FORMS: dict[str, Callable[[], Call]] = {
     **{f"litenext-{size}-published": partial(litenext, size, "forward_as_published") for size in (256, 512)},
-    **{f"litenext-{size}": partial(litenext, size, "forward") for size in (256, 512)},
+    **_LITENEXT,
+    **{f"{name}-job": partial(in_job, make) for name, make in _LITENEXT.items()},
     **{f"lstm-sa-{width}-published": partial(lstm_sa, width, "plain") for width in (64, 16)},
-    **{f"lstm-sa-{width}": partial(lstm_sa, width, "cached") for width in (64, 16)},
+    **{name: partial(in_job, make) for name, make in _LSTM_SA.items()},
+    **{f"{name}-bfloat16": partial(in_bfloat16, make) for name, make in _LSTM_SA.items()},
     "swin-unet": partial(swin, "swin-unet"),
-    "conditional-swin-light": partial(swin, "conditional-swin-light"),
+    **{name: partial(in_job, make) for name, make in _SWIN.items()},
+    **{f"{name}-bfloat16": partial(in_bfloat16, make) for name, make in _SWIN.items()},
     "sense-tv-lines": partial(sense_tv, True),
     "sense-tv-points": partial(sense_tv, False),
     "bart-tv-lines": partial(bart_tv, True),
     "bart-tv-points": partial(bart_tv, False),
     "nuclei": partial(nuclei, False),
     "nuclei-split": partial(nuclei, True),
-    "volume-32": partial(volume, 32),
+    "volume-160": partial(volume, 160),
+    "volume-16": partial(volume, 16),
+    "volume-16-busy": partial(next_to_busy, partial(volume, 16)),
 }
 
 
@@ -136,24 +181,47 @@ def used() -> tuple[float, int]:
     return sum(one.ru_utime + one.ru_stime for one in both), sum(one.ru_minflt for one in both)
 
 
-def measure(call: Call) -> dict[str, float]:
-    """Call it once to warm up, then until a second has passed."""
-    with torch.inference_mode():
-        call()
-        (cpu, faults), began = used(), time.perf_counter()
-        count = 0
-        while count < _MOST and used()[0] - cpu < _ENOUGH:
-            call()
-            count += 1
+def memory(key: str) -> float:
+    """MiB of this process: ``VmRSS`` now, ``VmHWM`` at most since `forget_peak`."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    line = next(line for line in lines if line.startswith(f"{key}:"))
+    return int(line.split()[1]) / 1024
+
+
+def forget_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def repeated(call: Call, most: int) -> dict[str, float]:
+    """What a call takes, the mean over at most `most` calls and about a second."""
+    cpu, faults = used()
+    began = time.perf_counter()
+    count = 0
+    while count < most and used()[0] - cpu < _ENOUGH:
+        result = call()
+        count += 1
     wall = time.perf_counter() - began
-    after = used()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    cpu_then, faults_then = used()
+    labels = getattr(result, "labels", None)
     return {
-        "cpu_s": (after[0] - cpu) / count,
+        "cpu_s": (cpu_then - cpu) / count,
         "wall_s": wall / count,
-        "faults": (after[1] - faults) / count,
-        "peak_mib": peak,
+        "faults": (faults_then - faults) / count,
+        "labels_mib": labels.data.nbytes / 2**20 if labels else 0,
     }
+
+
+def measure(call: Call) -> dict[str, float]:
+    """Figures of a call, after one that warms up where that is worth its time."""
+    peak_before = memory("VmHWM")
+    forget_peak()
+    start = memory("VmRSS")
+    found = repeated(call, 1)
+    if found["cpu_s"] < _LONG:
+        found = repeated(call, _MOST)
+    peak = memory("VmHWM")
+    extra = peak - start - found.pop("labels_mib")
+    return {**found, "peak_mib": max(peak, peak_before), "extra_mib": extra}
 
 
 def main() -> None:
