@@ -3,12 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 _AROUND = 4  # pixels around a piece that decide with it which of its tops are peaks
 _CALL = 5000  # pixels that could be looked at in the time that it takes to begin
+
+
+@dataclass(frozen=True, eq=False)
+class Leading:
+    """The leading class of every pixel: what labels need of logits.
+
+    Parameters
+    ----------
+    logit : torch.Tensor, shape (n, y, x)
+        The highest logit.
+    number : torch.Tensor, shape (n, y, x), uint8
+        Class number, 1 the first class; 0, background, where no logit exceeds 0.
+    """
+
+    logit: torch.Tensor
+    number: torch.Tensor
+
+
+def leading(parts: Iterable[torch.Tensor]) -> Leading:
+    """The leading class of every pixel; of equals the first.
+
+    Parameters
+    ----------
+    parts : iterable of torch.Tensor, shape (n, c, y, x)
+        Logits of independent classes; some classes at a time, in order.
+    """
+    steps = iter(parts)
+    classes = next(steps)
+    logit, index = classes.max(1)
+    before = classes.shape[1]
+    for classes in steps:
+        highest, place = classes.max(1)
+        index = torch.where(highest > logit, place + before, index)
+        logit = torch.maximum(logit, highest)
+        before += classes.shape[1]
+    number = torch.where(logit > 0, index + 1, 0)
+    return Leading(logit, number.to(torch.uint8))
 
 
 def from_logits(logits: torch.Tensor, certainty: float = 0.5) -> np.ndarray:
@@ -26,12 +64,15 @@ def from_logits(logits: torch.Tensor, certainty: float = 0.5) -> np.ndarray:
     numpy.ndarray, shape (n, y, x), uint8
         0 background, 1 the first class.
     """
-    best, index = logits.max(1)
-    numbers = torch.where(best > 0, index + 1, 0)
-    found = numbers.to(torch.uint8).cpu().numpy()
+    return from_leading(leading([logits]), certainty)
+
+
+def from_leading(leading: Leading, certainty: float = 0.5) -> np.ndarray:
+    """Class numbers as of `from_logits` from the leading class of every pixel."""
+    found = leading.number.cpu().numpy()
     if certainty > 0.5:
         peak = float(np.log(certainty / (1 - certainty)))
-        _drop_uncertain(found, best.cpu().numpy(), peak)
+        _drop_uncertain(found, leading.logit.cpu().numpy(), peak)
     return found
 
 

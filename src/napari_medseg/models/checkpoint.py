@@ -102,7 +102,11 @@ class TrainedModel:
         return self.network(*images.chunk(3, 1)) if self.context else self.network(images)
 
     def _turned(self, logits_of: Callable[[int], torch.Tensor]) -> torch.Tensor:
-        logits = sum(torch.rot90(logits_of(k).float(), -k, (2, 3)) for k in self._turns) / len(self._turns)
+        # every step here is a copy of all maps: none where nothing is turned
+        logits = logits_of(0).float()
+        if self.card.turns:
+            turned = (torch.rot90(logits_of(k).float(), -k, (2, 3)) for k in self._turns[1:])
+            logits = sum(turned, start=logits) / len(self._turns)
         if architecture(self.card.architecture).background:
             # log-odds against the background: above 0 and the highest where softmax decides for the class
             logits = logits[:, 1:] - logits[:, :1]

@@ -20,6 +20,7 @@ from ..models import TrainedModel
 from ..models.devices import choose_precision
 from ..preprocess import as_channels
 from ..progress import Job, Progress
+from .gathering import Gathered
 from .slices import Slices
 from .tiling import Tile, tiles
 
@@ -36,8 +37,9 @@ Encoding = list[list[list[torch.Tensor]]]
 
 
 class Engine:
-    """Turns slices into logits, and gives way when the memory runs out: smaller batch, smaller tiles, then the CPU.
+    """Turns slices into logits.
 
+    It gives way when the memory runs out: fewer workers, a smaller batch, smaller tiles, then the CPU.
     On a CPU each thread takes a pass of its own: threads that share one wait for the slowest, and for other programs.
 
     Parameters
@@ -66,41 +68,42 @@ class Engine:
         self._unknown: dict[int, np.ndarray] = {}
         self._unknown_voxels = 0
 
-    def logits(self, indices: list[int], progress: Progress) -> Job[torch.Tensor]:
-        """Logits (n, c, y, x) of slices on their own grid; yields `progress` between passes, to be cancelled there.
+    def answers(self, indices: list[int], progress: Progress) -> Job[Gathered]:
+        """What the network makes of slices; yields `progress` between passes, to be cancelled there.
 
         Where the image has no finite value no class is possible, whatever the network makes of the gap.
         """
         while True:
             try:
                 found = yield from self._attempt(indices, progress)
-                return self._without_unknown(indices, found)
             except (MemoryError, RuntimeError) as error:
                 if not _out_of_memory(error):
                     raise
+            else:
+                self._blank_unknown(indices, found)
+                return found
             self._give_way()
 
-    def _attempt(self, indices: list[int], progress: Progress) -> Job[torch.Tensor]:
-        tensor, whole = self._read(indices), self._empty(len(indices))
+    def _attempt(self, indices: list[int], progress: Progress) -> Job[Gathered]:
+        tensor, answers = self._read(indices), self._gathered(len(indices))
         step = 1 if self._workers > 1 else self.batch
         batches = [slice(first, first + step) for first in range(0, len(indices), step)]
 
         def work(images: slice, tile: Tile) -> None:
             with torch.inference_mode():
                 piece = self._placed.logits(tile.cut(tensor[images]).to(self.device))
-            tile.paste(piece.float().cpu(), whole[images])
+            answers.put(images, tile, piece)
 
         passes = [partial(work, images, tile) for images, tile in itertools.product(batches, self._tiles())]
         yield from side_by_side(passes, min(self._workers, len(passes)), progress)
-        return self._undo(whole)
+        return answers
 
-    def _without_unknown(self, indices: list[int], logits: torch.Tensor) -> torch.Tensor:
+    def _blank_unknown(self, indices: list[int], found: Gathered) -> None:
         for place, index in enumerate(indices):
             unknown = self._unknown.pop(index, None)
             if unknown is not None:
                 self._unknown_voxels += int(np.count_nonzero(unknown))
-                logits[place, :, torch.from_numpy(unknown)] = -math.inf
-        return logits
+                found.blank(place, unknown)
 
     def notes(self) -> tuple[str, ...]:
         """What a person should know once all slices went through."""
@@ -149,8 +152,8 @@ class Engine:
             if unknown.any():
                 self._unknown[index] = unknown.any(-1) if unknown.ndim > 2 else unknown
 
-    def _empty(self, count: int) -> torch.Tensor:
-        return torch.empty(count, len(self._model.card.classes), *self._size)
+    def _gathered(self, count: int) -> Gathered:
+        return Gathered(count, len(self._model.card.classes), self._size, self._undo)
 
     def _tiles(self) -> list[Tile]:
         return tiles(self._size, self._side, self._model.card.preprocess.multiple)
@@ -190,16 +193,16 @@ class ContextEngine(Engine):
         self._workers = _context_workers(model, device, math.prod(self._size))
         self._encodings: dict[int, Encoding] = {}
 
-    def _attempt(self, indices: list[int], progress: Progress) -> Job[torch.Tensor]:
-        whole = self._empty(len(indices))
+    def _attempt(self, indices: list[int], progress: Progress) -> Job[Gathered]:
+        answers = self._gathered(len(indices))
         for first in range(0, len(indices), self._workers):
             if first:
                 yield progress
-            group = slice(first, first + self._workers)
-            trios = [self._trio(index) for index in indices[group]]
-            yield from self._encode(list(dict.fromkeys(itertools.chain(*trios))), progress)
-            yield from self._fuse(trios, whole[group], progress)
-        return self._undo(whole)
+            group = indices[first : first + self._workers]
+            trios = {place: self._trio(index) for place, index in enumerate(group, start=first)}
+            yield from self._encode(list(dict.fromkeys(itertools.chain(*trios.values()))), progress)
+            yield from self._fuse(trios, answers, progress)
+        return answers
 
     def _encode(self, numbers: list[int], progress: Progress) -> Job[None]:
         """Encode the slices that are not known yet, and forget those that are not asked for."""
@@ -222,17 +225,17 @@ class ContextEngine(Engine):
         self._encodings |= found
         yield progress
 
-    def _fuse(self, trios: list[tuple[int, int, int]], whole: torch.Tensor, progress: Progress) -> Job[None]:
-        """Write the logits of slices, each with its neighbours, into `whole` (n, c, y, x)."""
+    def _fuse(self, trios: dict[int, tuple[int, int, int]], answers: Gathered, progress: Progress) -> Job[None]:
+        """Hand in the logits of slices by their places among `answers`, each from the slices that it is made of."""
 
         def work(place: int, piece: int, tile: Tile) -> None:
             codes = [_to(self._encodings[number][piece], self.device) for number in trios[place]]
             with torch.inference_mode():
                 logits = self._placed.fuse(*codes)
-            tile.paste(logits.float().cpu(), whole[place : place + 1])
+            answers.put(slice(place, place + 1), tile, logits)
 
         pieces = list(enumerate(self._tiles()))
-        passes = [partial(work, place, *piece) for place, piece in itertools.product(range(len(trios)), pieces)]
+        passes = [partial(work, place, *piece) for place, piece in itertools.product(trios, pieces)]
         yield from side_by_side(passes, min(self._workers, len(passes)), progress)
 
     def _give_way(self) -> None:

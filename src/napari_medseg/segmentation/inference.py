@@ -178,10 +178,11 @@ def segment_job(
     done = 0
     with kept():
         while indices := list(itertools.islice(order, runner.batch)):
-            logits = yield from runner.logits(indices, Progress(done, source.count))
-            canvas.put(indices, labels.from_logits(logits, model.card.certainty))
+            answers = yield from runner.answers(indices, Progress(done, source.count))
+            found = answers.leading()
+            canvas.put(indices, labels.from_leading(found, model.card.certainty))
             if doubt is not None:
-                planes(doubt)[indices] = labels.uncertainty(logits)
+                planes(doubt)[indices] = labels.uncertainty(found.logit[:, None])
             done += len(indices)
             yield Progress(done, source.count, Part(canvas.array, doubt, indices))
     seconds = time.monotonic() - began
