@@ -116,6 +116,29 @@ def keep_largest(labels: np.ndarray, numbers: Iterable[int]) -> None:
             inside[(pieces > 0) & (pieces != largest)] = 0
 
 
+def mean_logits(logits: torch.Tensor) -> torch.Tensor:
+    """Log-odds of the mean probability that several models give.
+
+    Computed from logarithms, so that neither a sign close to 0 nor the order of classes that are all but certain is
+    rounded away: the mean of equal logits decides as each of them does.
+
+    Parameters
+    ----------
+    logits : torch.Tensor, shape (model, n, c, y, x)
+        One map per class and model; minus infinity where a class is impossible.
+
+    Returns
+    -------
+    torch.Tensor, shape (n, c, y, x), float64
+        Above 0 where the mean of the probabilities is above one half.
+    """
+    precise = logits.double()
+    # the number of models would be subtracted from both
+    for_it = torch.nn.functional.logsigmoid(precise).logsumexp(0)
+    against = torch.nn.functional.logsigmoid(-precise).logsumexp(0)
+    return for_it - against
+
+
 def uncertainty(logits: torch.Tensor) -> np.ndarray:
     """How undecided each pixel is: 255 where the leading class has probability one half, 0 where it is certain.
 

@@ -52,7 +52,20 @@ def test_the_model_that_was_chosen_wins_a_tie(dock):
     d = dock(noise(40, 48))
     d.choose(d.form.model, "nothing")
     tick(d, "all")
+    d.choose(d.form.vote, "labels")
     assert not d.run().data.any() and (d.viewer.layers[-1].data == 255).all()
+
+
+def test_models_decide_by_probability_unless_the_form_says_otherwise(dock):
+    d = dock(noise(40, 48))
+    assert d.form.vote.isHidden()
+    tick(d, "nothing")
+    assert not d.form.vote.isHidden()
+    assert not d.run().data.any(), "the mean of 0.9999 and 0.0001 is one half"
+    d.choose(d.form.vote, "labels")
+    assert d.run().data.all(), "in a tie the model chosen first wins"
+    tick(d)
+    assert d.form.vote.isHidden() and d.widget._input().settings.vote == "probability"
 
 
 @pytest.mark.smoke
@@ -119,6 +132,7 @@ def test_consensus_given_up_leaves_everything_as_it_was(dock, gate, end):
 def test_disagreement_deleted_during_the_run(dock, gate):
     d = dock(noise(SLICES, 40, 48))
     tick(d, "nothing")
+    d.choose(d.form.vote, "labels")
     d.start()
     d.viewer.layers.remove("scan consensus disagreement")
     gate.set()

@@ -1,4 +1,4 @@
-"""Several models on one image: the label most of them give, and where they disagree."""
+"""Several models on one image: what they find together, and where they disagree."""
 
 from __future__ import annotations
 
@@ -6,20 +6,24 @@ import contextlib
 import itertools
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from operator import attrgetter
 from statistics import fmean
 from typing import Any
 
 import numpy as np
+import torch
 
 from .. import labels
 from ..errors import SettingsError
 from ..models import ModelCard, TrainedModel, find, load
 from ..progress import Job, Progress, run
 from ..volume import LabelClass, Volume
-from .inference import InferenceSettings, Part, Plan, Segmentation, describe, plan, segment_job
-from .slices import Canvas, label_shape, planes
+from .inference import InferenceSettings, Part, Plan, Segmentation, context_axis, describe, plan, remember, segment_job
+from .settings import VOTES
+from .slices import Canvas, Slices, label_shape, planes
 
 _NO_UNCERTAINTY = "Uncertainty is computed for one model only. With several models you get a disagreement map instead."
 
@@ -35,6 +39,8 @@ def consensus_plan(
         If image, models and settings do not fit.
     """
     check([model.card for model in models])
+    if settings.vote not in VOTES:
+        raise SettingsError(f"The vote '{settings.vote}' does not exist; choose one of {', '.join(VOTES)}.")
     plans = [plan(volume, model, _single(settings), trial=trial) for model in models]
     warnings = []
     for each in plans:
@@ -43,11 +49,14 @@ def consensus_plan(
         warnings.append(_NO_UNCERTAINTY)
     arrays = len(models) + (4 if settings.split_objects else 1)
     arrays_mb = arrays * math.prod(label_shape(volume)) / 1e6
+    # passes take turns, but what a network keeps of the slices around stays while the others compute
+    staying = [each.memory_mb for each, model in zip(plans, models, strict=True) if model.context]
+    passing = [each.memory_mb for each, model in zip(plans, models, strict=True) if not model.context]
     return replace(
         plans[0],
         batch=max(each.batch for each in plans),
         seconds=sum(each.seconds for each in plans),
-        memory_mb=max(each.memory_mb for each in plans) + arrays_mb,
+        memory_mb=sum(staying) + max(passing, default=0.0) + arrays_mb,
         warnings=tuple(dict.fromkeys(warnings)),
     )
 
@@ -55,11 +64,16 @@ def consensus_plan(
 def consensus_job(
     volume: Volume, models: Sequence[TrainedModel], settings: InferenceSettings, *, start: int = 0
 ) -> Job[Segmentation]:
-    """Segment every slice of `volume` with several models, one after the other, and let them vote.
+    """Segment every slice of `volume` with several models side by side, and let them decide together.
 
-    Each voxel gets the label that most models give it; in a tie the model named first wins. Uncertainty is
-    computed for one model only: if it is asked for, the run warns and returns `disagreement`
-    instead. With ``split_objects`` the objects of the consensus are numbered.
+    With the vote ``probability`` a voxel gets the class whose mean probability over the models is highest, if that
+    exceeds one half, as with a single model; connected pixels must reach the mean of the certainties on the cards.
+    With the vote ``labels`` it gets the label that most models give it; in a tie the model named first wins. Models
+    whose networks work on different grids meet on the grid of the image, slice by slice.
+
+    Uncertainty is computed for one model only: if it is asked for, the run warns and returns `disagreement` instead.
+    Whatever the vote, `disagreement` compares the labels that each model alone would give, see `labels.vote`. With
+    ``split_objects`` the objects of the consensus are numbered.
 
     Parameters
     ----------
@@ -74,7 +88,8 @@ def consensus_job(
     Yields
     ------
     Progress
-        Over the slices of all models together. While the last model runs, `partial` is a `Part` of the consensus.
+        Over the slices of all models together. When all models have seen a slice, `partial` is a `Part` of the
+        consensus.
 
     Returns
     -------
@@ -91,38 +106,45 @@ def consensus_job(
     """
     began = time.monotonic()
     what = consensus_plan(volume, models, settings, trial=False)
-    canvas = Canvas(volume, models[0].card.classes, settings.split_objects)
-    doubt = np.zeros(canvas.array.shape, np.uint8)
-    agreement = _Agreement(len(models), models[0].card.classes)
-    earlier: list[np.ndarray] = []
-    places = []
+    order = common_order(volume, models, settings, start)
+    ballot = _Ballot(volume, [model.card for model in models], settings)
+    with contextlib.ExitStack() as open_jobs:
+        members = []
+        for model in models:
+            job = open_jobs.enter_context(
+                contextlib.closing(segment_job(volume, model, _single(settings), order=order))
+            )
+            members.append(_Member(job, what.slices, settings.vote == "probability"))
+        while running := [member for member in members if member.result is None]:
+            if min(running, key=attrgetter("done")).advance():
+                done = sum(member.done for member in members)
+                total = sum(member.total for member in members)
+                yield Progress(done, total, ballot.count(members))
+    records = [member.result.record for member in members if member.result]
+    source = Slices(volume, settings.channel)
+    for model, member, each in zip(models, members, records, strict=True):
+        remember(source, model, _single(settings), each.place["device"], member.seconds)
+    places = [each.place for each in records]
     warnings = list(what.warnings)
-
-    def count_votes(part: Part) -> Part:
-        results = [*earlier, planes(part.labels)]
-        opinions = np.stack([each[part.indices] for each in results])
-        agreement.count(opinions)
-        chosen, disagreement = labels.vote(opinions)
-        planes(doubt)[part.indices] = disagreement
-        canvas.put(part.indices, chosen)
-        return Part(canvas.array, None, part.indices, doubt)
-
-    for number, model in enumerate(models):
-        shown = count_votes if number == len(models) - 1 else None
-        job = segment_job(volume, model, _single(settings), start=start)
-        result = yield from _one_of(job, number, len(models), shown)
-        earlier.append(planes(result.labels.data))
-        places.append(result.record.place)
-        warnings += result.record.warnings
-    record = describe("consensus", volume, canvas, models, settings)
+    for each in records:
+        warnings += each.warnings
+    record = describe("consensus", volume, ballot.canvas, models, settings)
     record = replace(
         record,
         place={"device": _each(places, "device"), "batch": what.batch, "precision": _each(places, "precision")},
         seconds=round(time.monotonic() - began, 3),
         warnings=tuple(dict.fromkeys(warnings)),
-        figures={**record.figures, "agreement": agreement.table()},
+        figures={**record.figures, "agreement": ballot.agreement.table()},
     )
-    return Segmentation(canvas.volume().made_by(record), None, volume.like(doubt).made_by(record))
+    disagreement = volume.like(ballot.disagreement).made_by(record)
+    return Segmentation(ballot.canvas.volume().made_by(record), None, disagreement)
+
+
+def common_order(volume: Volume, models: Sequence[TrainedModel], settings: InferenceSettings, start: int) -> list[int]:
+    """All slices from `start` on, neighbours after each other for the models that look at them."""
+    directions = [context_axis(volume, model, settings.context) for model in models]
+    along = next(filter(None, directions), "")
+    return Slices(volume, settings.channel, along).order(start)
 
 
 def segment(
@@ -187,17 +209,77 @@ def _single(settings: InferenceSettings) -> InferenceSettings:
     return replace(settings, uncertainty=False, split_objects=False)
 
 
-def _one_of(job: Job[Segmentation], number: int, count: int, shown: Callable[[Part], Part] | None) -> Job[Segmentation]:
-    """Drive run `number` of `count`, its progress as a share of all; what is to be shown of a part says `shown`."""
-    with contextlib.closing(job):
-        while True:
-            try:
-                step = next(job)
-            except StopIteration as end:
-                return end.value
-            part = shown(step.partial) if shown and step.partial else None
-            done = number * step.total + step.done
-            yield Progress(done, count * step.total, part)
+@dataclass(frozen=True, eq=False)
+class _Opinion:
+    """What one model made of slice `index`: class numbers (y, x), and logits (c, y, x) where they are voted on."""
+
+    index: int
+    labels: np.ndarray
+    logits: torch.Tensor | None
+
+
+class _Member:
+    """A model at work, and what it found in slices that others have yet to see: never more than a batch."""
+
+    def __init__(self, job: Job[Segmentation], slices: int, with_logits: bool):
+        self._job = job
+        self._with_logits = with_logits
+        self.done = 0
+        self.total = slices
+        self.seconds = 0.0
+        self.opinions: deque[_Opinion] = deque()
+        self.result: Segmentation | None = None
+
+    def advance(self) -> bool:
+        """Do the next step; returns whether there was one."""
+        began = time.monotonic()
+        try:
+            step = next(self._job)
+        except StopIteration as end:
+            self.result = end.value
+            return False
+        finally:
+            self.seconds += time.monotonic() - began
+        self.done = step.done
+        self.total = step.total
+        if step.partial is not None:
+            self._keep(step.partial)
+        return True
+
+    def _keep(self, part: Part) -> None:
+        found = planes(part.labels)[part.indices]
+        maps = part.answers.logits() if self._with_logits else itertools.repeat(None, len(found))
+        for index, numbers, logits in zip(part.indices, found, maps, strict=True):
+            self.opinions.append(_Opinion(index, numbers, logits))
+
+
+class _Ballot:
+    """Counts what the models found, slice by slice, and fills the labels and the disagreement of them all."""
+
+    def __init__(self, volume: Volume, cards: Sequence[ModelCard], settings: InferenceSettings):
+        classes = cards[0].classes
+        self.canvas = Canvas(volume, classes, settings.split_objects)
+        self.disagreement = np.zeros(self.canvas.array.shape, np.uint8)
+        self.agreement = _Agreement(len(cards), classes)
+        self._by_label = settings.vote == "labels"
+        self._certainty = fmean(card.certainty for card in cards)
+
+    def count(self, members: Sequence[_Member]) -> Part | None:
+        """Decide the slices that all members have seen; None if there is no new one."""
+        ready = min(len(member.opinions) for member in members)
+        if not ready:
+            return None
+        found = [[member.opinions.popleft() for _ in range(ready)] for member in members]
+        indices = [opinion.index for opinion in found[0]]
+        numbers = np.stack([[opinion.labels for opinion in each] for each in found])
+        self.agreement.count(numbers)
+        chosen, against = labels.vote(numbers)
+        if not self._by_label:
+            logits = torch.stack([torch.stack([opinion.logits for opinion in each]) for each in found])
+            chosen = labels.from_logits(labels.mean_logits(logits), self._certainty)
+        self.canvas.put(indices, chosen)
+        planes(self.disagreement)[indices] = against
+        return Part(self.canvas.array, None, indices, self.disagreement)
 
 
 def _each(places: Sequence[Mapping[str, Any]], name: str) -> str:

@@ -21,6 +21,7 @@ from ..progress import Job, Progress
 from ..record import Record, UsedModel, now, software
 from ..volume import Volume
 from . import engine
+from .gathering import Gathered
 from .last_runs import Way
 from .settings import CONTEXTS, PRECISIONS, InferenceSettings
 from .slices import Canvas, Slices, planes
@@ -58,12 +59,15 @@ class Part:
         Slices finished since the last part, counted over all axes before y and x.
     disagreement : numpy.ndarray or None
         As `uncertainty`; of several models only.
+    answers : Gathered or None
+        What the network made of those slices; of one model only.
     """
 
     labels: np.ndarray
     uncertainty: np.ndarray | None
     indices: list[int]
     disagreement: np.ndarray | None = None
+    answers: Gathered | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +119,7 @@ def plan(volume: Volume, model: TrainedModel, settings: InferenceSettings, *, tr
         raise SettingsError(
             f"The model '{model.card.name}' reconstructs images and does not segment them. Choose another one."
         )
-    along = _context_axis(volume, model, settings.context)
+    along = context_axis(volume, model, settings.context)
     source = Slices(volume, settings.channel, along)
     device = choose_device(settings.device)
     precision = _precision(settings.precision, device)
@@ -139,7 +143,12 @@ def plan(volume: Volume, model: TrainedModel, settings: InferenceSettings, *, tr
 
 
 def segment_job(
-    volume: Volume, model: TrainedModel, settings: InferenceSettings, *, start: int = 0
+    volume: Volume,
+    model: TrainedModel,
+    settings: InferenceSettings,
+    *,
+    start: int = 0,
+    order: Sequence[int] | None = None,
 ) -> Job[Segmentation]:
     """Segment every slice of `volume`.
 
@@ -151,6 +160,8 @@ def segment_job(
     settings : InferenceSettings
     start : int
         Slice to begin with, counted over all axes before y and x; the run wraps around.
+    order : sequence of int, optional
+        All slices in the order in which they are segmented, in place of the one that suits the model best.
 
     Yields
     ------
@@ -170,24 +181,24 @@ def segment_job(
     """
     began = time.monotonic()
     what = plan(volume, model, settings, trial=False)
-    source = Slices(volume, settings.channel, _context_axis(volume, model, settings.context))
+    source = Slices(volume, settings.channel, context_axis(volume, model, settings.context))
     runner = engine.engine_for(model, source, what.device, what.batch, settings.precision)
     canvas = Canvas(volume, model.card.classes, settings.split_objects)
     doubt = np.zeros(canvas.array.shape, np.uint8) if settings.uncertainty else None
-    order = iter(source.order(start))
+    waiting = iter(source.order(start) if order is None else order)
     done = 0
     with kept():
-        while indices := list(itertools.islice(order, runner.batch)):
+        while indices := list(itertools.islice(waiting, runner.batch)):
             answers = yield from runner.answers(indices, Progress(done, source.count))
             found = answers.leading()
             canvas.put(indices, labels.from_leading(found, model.card.certainty))
             if doubt is not None:
                 planes(doubt)[indices] = labels.uncertainty(found.logit[:, None])
             done += len(indices)
-            yield Progress(done, source.count, Part(canvas.array, doubt, indices))
+            yield Progress(done, source.count, Part(canvas.array, doubt, indices, answers=answers))
     seconds = time.monotonic() - began
-    if runner.device == what.device:  # else the memory ran out, and the next run may find more
-        _way(model, settings, what.device).note(seconds, source.count, _pixels(model, source))
+    if order is None:  # else other models have taken their time meanwhile
+        remember(source, model, settings, runner.device, seconds)
     record = describe("segment", volume, canvas, [model], settings)
     record = replace(
         record,
@@ -220,6 +231,13 @@ def describe(
     ).sealed()
 
 
+def remember(source: Slices, model: TrainedModel, settings: InferenceSettings, device: str, seconds: float) -> None:
+    """Note how long a run took on `device`; not where the memory ran out and the next run may find more."""
+    wanted = choose_device(settings.device)
+    if device == wanted:
+        _way(model, settings, wanted).note(seconds, source.count, _pixels(model, source))
+
+
 def _way(model: TrainedModel, settings: InferenceSettings, device: str) -> Way:
     return Way(model.card, settings, device, engine.workers_of(device))
 
@@ -242,7 +260,7 @@ def _precision(wanted: str, device: str) -> str:
     return choose_precision(wanted, device)
 
 
-def _context_axis(volume: Volume, model: TrainedModel, context: str) -> str:
+def context_axis(volume: Volume, model: TrainedModel, context: str) -> str:
     """The axis on which a model finds neighbouring slices; empty if on none."""
     if context not in CONTEXTS:
         raise SettingsError(f"The context '{context}' does not exist; choose one of {', '.join(CONTEXTS)}.")

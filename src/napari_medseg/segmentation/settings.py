@@ -8,6 +8,7 @@ from ..options import DEVICES, option
 
 CONTEXTS = ("auto", "z", "t", "none")
 PRECISIONS = ("auto", "float32", "bfloat16")
+VOTES = ("probability", "labels")
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,9 @@ class InferenceSettings:
     precision : {"auto", "float32", "bfloat16"}
         ``bfloat16`` multiplies in 16 bits: faster where the processor or the graphics card computes it itself, and
         labels differ in a few pixels. ``auto`` takes it there, and ``float32`` elsewhere.
+    vote : {"probability", "labels"}
+        How several models decide: by the mean of their probabilities, or by the label that most of them give, where in
+        a tie the model named first wins. One model does not use it.
     """
 
     device: str = option("auto", "where to compute", choices=DEVICES)
@@ -50,4 +54,9 @@ class InferenceSettings:
         "float32",
         "numbers to multiply; auto takes bfloat16 where the device computes it itself",
         choices=PRECISIONS,
+    )
+    vote: str = option(
+        "probability",
+        "how several models decide: by the mean of their probabilities, or by the label that most of them give",
+        choices=VOTES,
     )

@@ -81,7 +81,7 @@ class SegmentWidget(Dock):
     def _connect(self) -> None:
         form = self.form
         form.image.currentIndexChanged.connect(self._list_axes)
-        for box in (form.axes, form.channel, form.context, form.device):
+        for box in (form.axes, form.channel, form.vote, form.context, form.device):
             box.currentIndexChanged.connect(self._changed)
         form.model.currentIndexChanged.connect(self._model_chosen)
         form.others.changed.connect(self._changed)
@@ -141,6 +141,7 @@ class SegmentWidget(Dock):
             uncertainty=form.uncertainty.isChecked() and len(cards) == 1,
             split_objects=cards[0].objects and form.split.isChecked(),
             context="auto" if form.context.isHidden() else form.context.currentData(),
+            vote=form.vote.currentData() if len(cards) > 1 else "probability",
         )
         return _Input(image, volume, cards, settings)
 
@@ -149,6 +150,7 @@ class SegmentWidget(Dock):
     def _changed(self) -> None:
         """Something that a run depends on was chosen anew."""
         self._images.offer_channels()
+        self._models.offer_vote()
         self._models.offer_context(self.form.axes.currentData() or "")
         self._planned = math.nan
         if self._ready:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QPushButton
 
 from ...quantities import area, rounded, volume
-from ..kit.controls import Page, Paragraph, beside, check, choice, progress_bar
+from ..kit.controls import Page, Paragraph, beside, check, choice, fill, progress_bar
 from ..kit.jobs import duration
 from ..kit.ticks import Ticks
 
@@ -29,9 +29,14 @@ class SegmentForm(Page):
         self.card = QPushButton("Car&d")
         self.others = Ticks(
             "Compare with…",
-            "Tick further models to run them as well: each voxel gets the label that most models give it, in a tie "
-            "that of the model above; an image layer shows where the models disagree.",
+            "Tick further models to run them as well and decide together; an image layer shows where they disagree.",
         )
+        self.vote = choice(
+            "How several models decide: by the mean of their probabilities, or by the label that most of them give "
+            "(in a tie that of the model chosen first)."
+        )
+        votes = [("Together: mean probability", "probability"), ("Together: most labels", "labels")]
+        fill(self.vote, votes, "probability")
         self.context = choice(
             "Direction of the neighbouring slices that the model also uses. None: each slice on its own."
         )
@@ -62,6 +67,7 @@ class SegmentForm(Page):
             ("Cha&nnel", self.channel, self.channel),
             ("&Model", self.model, beside(self.model, self.card)),
             ("", self.others, self.others),
+            ("", self.vote, self.vote),
             ("", self.context, self.context),
             ("D&evice", self.device, self.device),
         )

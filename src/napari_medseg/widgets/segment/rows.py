@@ -87,6 +87,10 @@ class ModelRows:
         form.others.offer(others)
         form.others.setVisible(bool(others))
 
+    def offer_vote(self) -> None:
+        """Ask how to decide where several models are chosen."""
+        self._form.show_row(self._form.vote, len(self.chosen()) > 1)
+
     def offer_context(self, axes: str) -> None:
         """Offer where an image of these `axes` has neighbouring slices, to the chosen models that look at them."""
         box = self._form.context

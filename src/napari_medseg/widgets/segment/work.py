@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from ... import labels
 from ...models import TrainedModel
 from ...progress import Job, Progress
 from ...segmentation import consensus, inference, router_map
@@ -39,21 +38,18 @@ def slice_job(
 ) -> Job[Volume]:
     """Labels (y, x) that a run would give the slice at `index` along time and slices.
 
-    Every model begins a run with that slice, on the whole volume and thus with the neighbours that it has there, and is
-    stopped after it.
+    A run begins with that slice, on the whole volume and thus with the neighbours that it has there, and is stopped
+    after it.
     """
     single = replace(settings, batch=1, uncertainty=False, split_objects=False)
     lead = label_shape(volume)[:-2]
     start = int(np.ravel_multi_index(tuple(index.values()), lead)) if lead else 0
-    opinions = []
-    for model in models:
-        part = yield from _first_part(inference.segment_job(volume, model, single, start=start))
-        opinions.append(planes(part.labels)[start])
-    chosen = labels.vote(np.stack(opinions))[0] if len(models) > 1 else opinions[0]
+    part = yield from _first_part(run_job(volume, models, single, start))
+    found = planes(part.labels)[start].copy()
     for axis, position in index.items():
         volume = volume.select(axis, position)
     canvas = Canvas(volume, models[0].card.classes, settings.split_objects)
-    canvas.put([0], chosen[None])
+    canvas.put([0], found[None])
     return canvas.volume()
 
 
