@@ -1,5 +1,4 @@
-"""Labels from images: the job, its engine over slices and tiles, several models together, router maps;
-and what the last runs took.
+"""Labels from images: the job, its engine over slices and tiles, several models together, router maps, last runs.
 
 `segment` is resolved on first use: reading what can be set needs no PyTorch.
 """
