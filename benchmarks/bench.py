@@ -120,8 +120,13 @@ def judged(row: Row, found: dict[str, list[Figures]]) -> dict[str, Any]:
     else:
         ratios = [b["cpu_s"] / a["cpu_s"] for a, b in zip(ours, theirs, strict=False)]
     forms = {name: medians(found[name]) for name in (row.other, row.form) if name}
-    when = datetime.now(UTC).isoformat(timespec="minutes")
-    return {"forms": forms, "ratios": sorted(ratios), "time": when, "load": round(os.getloadavg()[0], 2)}
+    return {
+        "forms": forms,
+        "ratios": sorted(ratios),
+        "rounds": len(ours),
+        "time": datetime.now(UTC).isoformat(timespec="minutes"),
+        "load": round(os.getloadavg()[0], 2),
+    }
 
 
 def medians(figures: list[Figures]) -> Figures:
@@ -187,7 +192,12 @@ def tables(content: dict[str, Any]) -> Iterator[str]:
     pairs = content["pairs"]
     facts = content["machine"]
     wide = "with" if facts["avx512"] else "without"
-    yield f"{facts['cores']} cores of {facts['cpu']} {wide} AVX-512; PyTorch {facts['versions']['torch']}."
+    rounds = [found["rounds"] for found in pairs.values()]
+    load = max(found["load"] for found in pairs.values())
+    yield (
+        f"{facts['cores']} cores of {facts['cpu']} {wide} AVX-512, PyTorch {facts['versions']['torch']}; "
+        f"rounds of a row: {min(rounds)} to {max(rounds)}; highest load average after a row: {load:.1f}."
+    )
     yield ""
     yield (
         "| | CPU time (ms) | compared with (ms) | times faster (range) | aim | page faults | peak memory (MiB) "
