@@ -24,7 +24,7 @@ from .gathering import Gathered
 from .slices import Slices
 from .tiling import Tile, tiles
 
-_CPU_BUDGET = 160e6  # bytes; a larger batch is not faster on a CPU
+_MOST_ON_GPU = 32  # slices of a pass
 _TILE_BUDGET = 2e9  # bytes that a piece of a slice may take
 _WHOLE_PIXELS = 1024 * 1024  # slices above this are cut into tiles
 _SMALLEST_SIDE = 160
@@ -58,11 +58,11 @@ class Engine:
         self._model, self._source = model, source
         self._wanted = precision
         self.batch = batch
-        self._workers = workers_of(device)
         self._side = tile_side(model)
         self._move(device)
         grid = source.size, source.spacing
         self._size = model.card.preprocess.padded_size(*grid)
+        self._workers = _workers(model, device, math.prod(self._size))
         self._undo = model.card.preprocess.undo(*grid)
         self._glance = Glance()
         self._unknown: dict[int, np.ndarray] = {}
@@ -92,7 +92,7 @@ class Engine:
         def work(images: slice, tile: Tile) -> None:
             with torch.inference_mode():
                 piece = self._placed.logits(tile.cut(tensor[images]).to(self.device))
-            answers.put(images, tile, piece)
+                answers.put(images, tile, piece)
 
         passes = [partial(work, images, tile) for images, tile in itertools.product(batches, self._tiles())]
         yield from side_by_side(passes, min(self._workers, len(passes)), progress)
@@ -190,7 +190,6 @@ class ContextEngine(Engine):
 
     def __init__(self, model: TrainedModel, source: Slices, device: str, batch: int = 1, precision: str = "float32"):
         super().__init__(model, source, device, batch, precision)
-        self._workers = _context_workers(model, device, math.prod(self._size))
         self._encodings: dict[int, Encoding] = {}
 
     def _attempt(self, indices: list[int], progress: Progress) -> Job[Gathered]:
@@ -232,7 +231,7 @@ class ContextEngine(Engine):
             codes = [_to(self._encodings[number][piece], self.device) for number in trios[place]]
             with torch.inference_mode():
                 logits = self._placed.fuse(*codes)
-            answers.put(slice(place, place + 1), tile, logits)
+                answers.put(slice(place, place + 1), tile, logits)
 
         pieces = list(enumerate(self._tiles()))
         passes = [partial(work, place, *piece) for place, piece in itertools.product(trios, pieces)]
@@ -254,16 +253,15 @@ def engine_for(model: TrainedModel, source: Slices, device: str, batch: int, pre
 def plan_batch(model: TrainedModel, device: str, pixels: int, wanted: int = 0) -> int:
     """How many slices of that many pixels go through the network together: `wanted`, or for 0 what the memory allows.
 
-    With context it is at most what goes side by side: the neighbours are kept for every slice of a batch.
+    On a CPU, and with context, whose neighbours are kept for every slice of a batch, it is what goes side by side.
     """
+    together = _workers(model, device, pixels)
     if model.context:
-        most = _context_workers(model, device, pixels)
-        return min(wanted or most, most)
-    if wanted:
-        return wanted
-    budget = torch.cuda.mem_get_info()[0] / 2 if device == "cuda" else _CPU_BUDGET
-    fitting = min(budget // (_bytes_per_pixel(model) * pixels), 32 if device == "cuda" else 4)
-    return int(max(fitting, workers_of(device)))
+        return min(wanted or together, together)
+    if wanted or device != "cuda":
+        return wanted or together
+    fitting = torch.cuda.mem_get_info()[0] / 2 // (_bytes_per_pixel(model) * pixels)
+    return int(max(1, min(fitting, _MOST_ON_GPU)))
 
 
 def memory_needed(model: TrainedModel, pixels: int, batch: int, kept: float) -> float:
@@ -295,10 +293,11 @@ def workers_of(device: str) -> int:
     return torch.get_num_threads() if device == "cpu" else 1
 
 
-def _context_workers(model: TrainedModel, device: str, pixels: int) -> int:
-    """How many slices with context are under way at a time: few, since their encodings are large."""
+def _workers(model: TrainedModel, device: str, pixels: int) -> int:
+    """How many passes are under way at a time: what fits the memory; few with context, whose encodings are large."""
+    most = min(workers_of(device), _MOST_WITH_CONTEXT) if model.context else workers_of(device)
     fitting = free_bytes() / 2 // memory_needed(model, pixels, 1, 0)
-    return int(max(1, min(workers_of(device), _MOST_WITH_CONTEXT, fitting)))
+    return int(max(1, min(most, fitting)))
 
 
 def side_by_side(passes: Sequence[Callable[[], None]], workers: int, progress: Progress) -> Job[None]:
