@@ -138,14 +138,16 @@ def nuclei(split: bool) -> Call:
 
 
 def volume(slices: int) -> Call:
-    """A stack of 512 x 512 through `segment`."""
+    """A stack of 512 x 512 through `segment`, every slice at full size."""
     from napari_medseg import models
+    from napari_medseg.preprocess import Preprocess
     from napari_medseg.progress import run
     from napari_medseg.segmentation.inference import InferenceSettings, segment_job
-    from napari_medseg.volume import Volume
+    from napari_medseg.volume import LabelClass, Volume
 
     data = np.random.default_rng(0).integers(0, 255, (slices, 512, 512), np.uint8)
-    model = models.load(models.find("litenext-heart"))
+    card = models.ModelCard("benchmark", "litenext", Preprocess(), (LabelClass(1, "noise", "#e64b35"),))
+    model = models.TrainedModel(card, models.build("litenext").eval())
     return lambda: run(segment_job(Volume(data, "zyx"), model, InferenceSettings()))
 
 
