@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -268,6 +268,10 @@ class Crop:
 
     extent_mm: tuple[float, float]
     centres: tuple[tuple[float, float], ...]
+
+    def of(self, indices: Iterable[int]) -> Crop:
+        """That of some of the slices."""
+        return replace(self, centres=tuple(self.centres[index] for index in indices))
 
 
 def _corner(

@@ -101,3 +101,20 @@ def test_odd_figures_leave_the_tables_of_a_card(tmp_path, place, odd):
     card = ModelCard("a", "litenext", Preprocess(), (), metrics=metrics)
     assert figures.tables(card) is not None
     assert terminal.card_text(card) and terminal.models([card])
+
+
+def test_a_card_says_what_happens_besides_the_network():
+    locator = Locator("b", (90.0, 80.0), per="slice", gate=True)
+    members = (Member("c"),)
+    card = replace(CARD, locator=locator, keep="largest", temperature=1.5, orientation="SAR", members=members)
+    shown = " ".join(terminal.card_text(card).split())
+    for text in (
+        "90 x 80 mm about what b finds, one place per slice",
+        "no slice where",
+        "largest",
+        "1.5",
+        "SAR",
+        "of c",
+    ):
+        assert text in card.steps and text in shown
+    assert CARD.steps == "" and "each slice as it is" in terminal.card_text(CARD)

@@ -131,6 +131,20 @@ def test_resampling_to_the_models_pixel_size_is_undone():
     np.testing.assert_array_equal(result.labels.data, square > 0.5)
 
 
+@pytest.mark.parametrize(("shape", "axes"), [((4, 24, 20), "zyx"), ((2, 4, 24, 20), "tzyx"), ((4, 24, 20), "tyx")])
+def test_stray_pieces_are_dropped_after_the_run_stack_by_stack(shape, axes):
+    data = np.zeros(shape, np.float32)
+    data[..., 5:9, 5:9] = 1
+    kept = data > 0.5
+    data[..., 20, 15] = 1
+    stacked = "z" in axes
+    if stacked:
+        data[..., 1:, 20, 15] = 0  # in one slice of each stack
+    result = segment(Volume(data, axes), trained(keep="largest"))
+    np.testing.assert_array_equal(result.labels.data, kept if stacked else data > 0.5)
+    assert result.report["classes"][0]["voxels"] == np.count_nonzero(result.labels.data)
+
+
 def test_averaging_over_turns_treats_all_orientations_alike():
     class Lopsided(torch.nn.Module):
         def forward(self, x):

@@ -10,9 +10,11 @@ import torch
 
 import napari_medseg
 from napari_medseg import models
+from napari_medseg.errors import ModelError
 from napari_medseg.labels import split_objects
-from napari_medseg.models import ModelCard, TrainedModel
+from napari_medseg.models import Locator, ModelCard, TrainedModel
 from napari_medseg.preprocess import Preprocess
+from napari_medseg.training import located
 from napari_medseg.training.data.dataset import Sample
 from napari_medseg.training.data.sources import Source
 from napari_medseg.training.evaluate import (
@@ -166,3 +168,36 @@ def test_a_class_that_nobody_drew_is_not_scored():
     score = score_image(replace(sample(true), unlabelled=(2,)), found, classes=2)
     assert (score.dice, score.classes[0]) == (1, 1) and math.isnan(score.classes[1])
     assert score_image(sample(true), found, classes=2).classes[1] == 0
+
+
+class Bright(torch.nn.Module):
+    """Labels what is above a level."""
+
+    def __init__(self, level):
+        super().__init__()
+        self.level = level
+
+    def forward(self, x):
+        return 20 * (x.mean(1, keepdim=True) - self.level)
+
+
+def test_slices_of_a_stack_are_looked_at_in_one_place_and_gated():
+    classes = (LabelClass(1, "bright", "#ff0000"),)
+    card = ModelCard("a", "litenext", Preprocess(percentiles=(0, 100)), classes)
+    finder = TrainedModel(replace(card, name="finder"), Bright(0.9))
+    locator = Locator("finder", (16.0, 16.0), gate=True)
+    model = TrainedModel(replace(card, locator=locator), Bright(0.5), locator=finder)
+    images = torch.full((3, 3, 64, 64), 0.2)
+    images[:2, :, 20:24, 30:34] = 0.7
+    images[:2, :, 21, 31] = 1.0
+    images[:2, :, 50, 50] = 0.7  # not in the piece
+    images[2, :, 22, 32] = 0.8  # not found by the first model
+    labels = torch.zeros(3, 64, 64, dtype=torch.uint8)
+    labels[:2, 20:24, 30:34] = 1
+    samples = [Sample(image, plane, "a", stack="s") for image, plane in zip(images, labels, strict=True)]
+    scores = list(score_images(model, samples))
+    assert [score.dice for score in scores[:2]] == [1, 1] and scores[2].predicted == 0
+    places = located.places(model, samples)
+    assert places[0].centres == ((21.0, 31.0),) and [bool(place.empty) for place in places] == [False, False, True]
+    with pytest.raises(ModelError, match="looks about what finder finds"):
+        list(score_images(replace(model, locator=None), samples))

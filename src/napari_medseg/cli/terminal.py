@@ -260,6 +260,7 @@ def card_text(card: ModelCard) -> str:
         "task": card.task,
         "modality": card.modality,
         "pixel size": "{:g} to {:g} mm".format(*card.spacing_mm) if card.spacing_mm else "any",
+        "steps": card.steps or "each slice as it is",
         "limits": card.limits,
         "trained on": card.data,
         "split": card.split,

@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .card import ModelCard, load_card, save_card
-    from .checkpoint import TrainedModel, load, options_of, save
+    from .card import Locator, ModelCard, load_card, save_card
+    from .checkpoint import TrainedModel, load, load_locator, options_of, save
     from .importing import Imported, check, import_checkpoint, install
     from .library import available, find, models_folder
     from .published import from_published, read_checkpoint, to_published
@@ -21,6 +21,7 @@ __all__ = [
     "ARCHITECTURES",
     "ImportSettings",
     "Imported",
+    "Locator",
     "ModelCard",
     "TrainedModel",
     "architecture",
@@ -33,6 +34,7 @@ __all__ = [
     "install",
     "load",
     "load_card",
+    "load_locator",
     "models_folder",
     "options_of",
     "read_checkpoint",
@@ -42,8 +44,8 @@ __all__ = [
 ]
 
 _NAMES = {
-    "card": ("ModelCard", "load_card", "save_card"),
-    "checkpoint": ("TrainedModel", "load", "options_of", "save"),
+    "card": ("Locator", "ModelCard", "load_card", "save_card"),
+    "checkpoint": ("TrainedModel", "load", "load_locator", "options_of", "save"),
     "importing": ("Imported", "check", "import_checkpoint", "install"),
     "library": ("available", "find", "models_folder"),
     "published": ("from_published", "read_checkpoint", "to_published"),

@@ -31,6 +31,10 @@ FALLBACKS = ("whole", "none")
 KEEP = ("", "largest")
 """Which pieces of a class are kept."""
 
+DISPLAY = "display"
+"""Orientation of slices as the scanner took them, lying as a workstation shows them."""
+
+_PAIRS = {"R": 0, "L": 0, "A": 1, "P": 1, "S": 2, "I": 2}  # directions, and the axis of the patient they lie on
 _LARGEST_ID = 2**16 - 1
 _LARGEST_CROP = 1e4  # mm
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
@@ -69,6 +73,12 @@ class Locator:
         if faults:
             raise SettingsError(f"The locator cannot be used; expected {'; '.join(faults)}.")
         object.__setattr__(self, "crop_mm", tuple(map(float, self.crop_mm)))
+
+    def in_words(self) -> str:
+        """What it does, for the reader of a card."""
+        height, width = self.crop_mm
+        text = f"looks at {height:.0f} x {width:.0f} mm about what {self.model} finds, one place per {self.per}"
+        return f"{text}, and labels no slice where that finds nothing" if self.gate else text
 
     def _needed(self) -> dict[str, bool]:
         return {
@@ -129,7 +139,8 @@ class ModelCard:
         DICOM code of the modality, to warn before a run on another one: ``MR``, ``CT``; empty where it does not apply.
     orientation : str
         Directions in which the axes of the training volumes grew, as of `Volume.orientation`: volumes whose axes run
-        otherwise are turned before the run, and labels are turned back. Empty where it does not matter.
+        otherwise are turned before the run, and labels are turned back. ``display``: slices are taken across the thick
+        side of the voxels, with left on the right and the front or the head on top. Empty where it does not matter.
     turns : bool
         Whether logits are averaged over the four quarter turns of a slice: four times slower, chosen on `val`.
     certainty : float
@@ -184,6 +195,27 @@ class ModelCard:
         if faults:
             raise SettingsError(f"The card does not describe a model; expected {'; '.join(faults)}.")
 
+    @property
+    def steps(self) -> str:
+        """What happens to an image besides the network, in words; empty if nothing does."""
+        found = []
+        if self.orientation == DISPLAY:
+            found.append("takes slices as the scanner did and a workstation shows them, and turns labels back")
+        elif self.orientation:
+            found.append(f"turns volumes to {self.orientation}, and labels back")
+        if self.locator:
+            found.append(self.locator.in_words())
+        if self.turns:
+            found.append("averages over the four quarter turns of a slice")
+        if self.members:
+            others = ", ".join(member.model for member in self.members)
+            found.append(f"averages its probabilities with those of {others}")
+        if self.keep:
+            found.append(f"keeps the {self.keep} piece of each class in a volume")
+        if self.temperature != 1:
+            found.append(f"divides logits by {self.temperature:g}, by which its probabilities hold")
+        return "; ".join(found)
+
     def _needed(self) -> dict[str, bool]:
         """What a card must fulfil, and whether it does."""
         ids = [row.id for row in self.classes]
@@ -197,6 +229,8 @@ class ModelCard:
             and all(1 <= number <= _LARGEST_ID for number in ids),
             "colours like #4dbbd5": colours,
             f"no design, or one of {', '.join(CHANNELS)}": self.design in ("", *CHANNELS),
+            f"an orientation like SAR, {DISPLAY} or nothing": self.orientation in ("", DISPLAY)
+            or sorted(_PAIRS.get(code, -1) for code in self.orientation) == [0, 1, 2],
             "a certainty from 0 to 1": 0 <= self.certainty <= 1,
             "rising pixel sizes above 0 mm in spacing_mm": 0 < sizes[0] <= sizes[1] < math.inf,
             f"keep as one of {', '.join(KEEP[1:])}, or nothing": self.keep in KEEP,

@@ -20,6 +20,7 @@ from ..errors import ModelError
 from . import published
 from .card import CHANNELS, PENDING, ModelCard, load_card, read_card
 from .key_maps import State
+from .library import find
 from .registry import architecture, build
 
 
@@ -33,11 +34,14 @@ class TrainedModel:
     network : torch.nn.Module
     precision : {"float32", "bfloat16"}
         Numbers that the network multiplies; logits are float32 in either case.
+    locator : TrainedModel or None
+        The model that finds where to look, see `Locator`; None where the card names none, or it cannot be used.
     """
 
     card: ModelCard
     network: nn.Module
     precision: str = "float32"
+    locator: TrainedModel | None = None
 
     def __post_init__(self) -> None:
         if self.context and self.card.preprocess.neighbours:
@@ -139,13 +143,32 @@ def save(path: Path, network: nn.Module, card: ModelCard) -> ModelCard:
 
 
 def load(path: Path) -> TrainedModel:
-    """Read a model file and its card.
+    """Read a model file and its card, and the model that finds where to look.
 
     Raises
     ------
     ModelError
         If a file is missing or damaged, or the weights are not those the card was written for.
     """
+    model = _load(path)
+    return replace(model, locator=load_locator(model.card))
+
+
+def load_locator(card: ModelCard) -> TrainedModel | None:
+    """The model that finds where the model of `card` looks, one of single slices.
+
+    None where the card names none, or its files are missing or damaged.
+    """
+    if card.locator is None:
+        return None
+    try:
+        found = _load(find(card.locator.model))
+    except ModelError:
+        return None
+    return None if found.looks_around or found.card.design else found
+
+
+def _load(path: Path) -> TrainedModel:
     card = load_card(path)
     files.refuse_special(path)
     try:

@@ -22,6 +22,7 @@ from ..models import ModelCard, TrainedModel, find, load
 from ..progress import Job, Progress, run
 from ..volume import LabelClass, Volume
 from .inference import InferenceSettings, Part, Plan, Segmentation, context_axis, describe, plan, remember, segment_job
+from .orientation import AS_IT_LIES, Turn, turn_for
 from .settings import VOTES
 from .slices import Canvas, Slices, label_shape, planes
 
@@ -41,6 +42,7 @@ def consensus_plan(
     check([model.card for model in models])
     if settings.vote not in VOTES:
         raise SettingsError(f"The vote '{settings.vote}' does not exist; choose one of {', '.join(VOTES)}.")
+    common_turn(volume, [model.card for model in models])
     plans = [plan(volume, model, _single(settings), trial=trial) for model in models]
     warnings = []
     for each in plans:
@@ -62,7 +64,12 @@ def consensus_plan(
 
 
 def consensus_job(
-    volume: Volume, models: Sequence[TrainedModel], settings: InferenceSettings, *, start: int = 0
+    volume: Volume,
+    models: Sequence[TrainedModel],
+    settings: InferenceSettings,
+    *,
+    start: int = 0,
+    near: bool = False,
 ) -> Job[Segmentation]:
     """Segment every slice of `volume` with several models side by side, and let them decide together.
 
@@ -84,6 +91,8 @@ def consensus_job(
     settings : InferenceSettings
     start : int
         Slice to begin with, counted over all axes before y and x; every run wraps around.
+    near : bool
+        As of `inference.segment_job`.
 
     Yields
     ------
@@ -106,22 +115,27 @@ def consensus_job(
     """
     began = time.monotonic()
     what = consensus_plan(volume, models, settings, trial=False)
-    order = common_order(volume, models, settings, start)
-    ballot = _Ballot(volume, [model.card for model in models], settings)
+    cards = [model.card for model in models]
+    turn = common_turn(volume, cards)
+    image = turn.volume(volume)
+    ballot = _Ballot(volume, cards, settings, turn)
+    order = common_order(image, models, settings, ballot.canvas.number(start))
+    near = near and turn.keeps_slices
     with contextlib.ExitStack() as open_jobs:
         members = []
         for model in models:
             job = open_jobs.enter_context(
-                contextlib.closing(segment_job(volume, model, _single(settings), order=order))
+                contextlib.closing(segment_job(image, model, _single(settings), order=order, near=near))
             )
             members.append(_Member(job, what.slices, settings.vote == "probability"))
         while running := [member for member in members if member.result is None]:
-            if min(running, key=attrgetter("done")).advance():
+            if min(running, key=attrgetter("finished")).advance():
                 done = sum(member.done for member in members)
                 total = sum(member.total for member in members)
                 yield Progress(done, total, ballot.count(members))
+        yield from ballot.close(sum(member.total for member in members))
     records = [member.result.record for member in members if member.result]
-    source = Slices(volume, settings.channel)
+    source = Slices(image, settings.channel)
     for model, member, each in zip(models, members, records, strict=True):
         remember(source, model, _single(settings), each.place["device"], member.seconds)
     places = [each.place for each in records]
@@ -138,6 +152,26 @@ def consensus_job(
     )
     disagreement = volume.like(ballot.disagreement).made_by(record)
     return Segmentation(ballot.canvas.volume().made_by(record), None, disagreement)
+
+
+def common_turn(volume: Volume, cards: Sequence[ModelCard]) -> Turn:
+    """How the image is turned for all models; those to which it does not matter follow the others.
+
+    Raises
+    ------
+    SettingsError
+        If they look at slices in different directions.
+    """
+    particular = [card for card in cards if card.orientation]
+    turns = {turn_for(volume, card): card for card in particular}
+    if len(turns) > 1:
+        first, second = list(turns.values())[:2]
+        raise SettingsError(
+            f"{first.name} was trained on {first.orientation} volumes and {second.name} on {second.orientation}: their "
+            "slices lie across each other, and several models decide slice by slice. Expected one orientation; choose "
+            "other models."
+        )
+    return next(iter(turns), AS_IT_LIES)
 
 
 def common_order(volume: Volume, models: Sequence[TrainedModel], settings: InferenceSettings, start: int) -> list[int]:
@@ -226,6 +260,7 @@ class _Member:
         self._with_logits = with_logits
         self.done = 0
         self.total = slices
+        self.finished = 0  # slices; to find where to look takes steps of its own
         self.seconds = 0.0
         self.opinions: deque[_Opinion] = deque()
         self.result: Segmentation | None = None
@@ -247,6 +282,7 @@ class _Member:
         return True
 
     def _keep(self, part: Part) -> None:
+        self.finished += len(part.indices)
         found = planes(part.labels)[part.indices]
         maps = part.answers.logits() if self._with_logits else itertools.repeat(None, len(found))
         for index, numbers, logits in zip(part.indices, found, maps, strict=True):
@@ -256,9 +292,10 @@ class _Member:
 class _Ballot:
     """Counts what the models found, slice by slice, and fills the labels and the disagreement of them all."""
 
-    def __init__(self, volume: Volume, cards: Sequence[ModelCard], settings: InferenceSettings):
+    def __init__(self, volume: Volume, cards: Sequence[ModelCard], settings: InferenceSettings, turn: Turn):
         classes = cards[0].classes
-        self.canvas = Canvas(volume, classes, settings.split_objects)
+        self.canvas = Canvas(volume, classes, settings.split_objects, turn)
+        self._keep = all(card.keep for card in cards)
         self.disagreement = np.zeros(self.canvas.array.shape, np.uint8)
         self.agreement = _Agreement(len(cards), classes)
         self._by_label = settings.vote == "labels"
@@ -278,8 +315,19 @@ class _Ballot:
             logits = torch.stack([torch.stack([opinion.logits for opinion in each]) for each in found])
             chosen = labels.from_logits(labels.mean_logits(logits), self._certainty)
         self.canvas.put(indices, chosen)
-        planes(self.disagreement)[indices] = against
-        return Part(self.canvas.array, None, indices, self.disagreement)
+        self.canvas.write(self.disagreement, indices, against)
+        if not self.canvas.keeps_slices:
+            return None
+        own = [self.canvas.number(index) for index in indices]
+        return Part(self.canvas.array, None, own, self.disagreement)
+
+    def close(self, total: int) -> Job[None]:
+        """What remains to be done when all slices are decided, as of a single model."""
+        if self._keep:
+            for _ in self.canvas.keep_largest():
+                yield Progress(total, total)
+        if not self.canvas.keeps_slices:
+            yield Progress(total, total, Part(self.canvas.array, None, self.canvas.all_slices, self.disagreement))
 
 
 def _each(places: Sequence[Mapping[str, Any]], name: str) -> str:

@@ -18,7 +18,7 @@ from ..image_values import Glance
 from ..io.memory import free_bytes
 from ..models import TrainedModel
 from ..models.devices import choose_precision
-from ..preprocess import as_channels
+from ..preprocess import Crop, as_channels
 from ..progress import Job, Progress
 from .gathering import Gathered
 from .slices import Slices
@@ -52,21 +52,35 @@ class Engine:
         Slices per pass.
     precision : {"auto", "float32", "bfloat16"}
         See `InferenceSettings`.
+    crop : Crop, optional
+        What the network is shown of all slices; whole ones if left out.
     """
 
-    def __init__(self, model: TrainedModel, source: Slices, device: str, batch: int, precision: str = "float32"):
-        self._model, self._source = model, source
+    def __init__(
+        self,
+        model: TrainedModel,
+        source: Slices,
+        device: str,
+        batch: int,
+        precision: str = "float32",
+        crop: Crop | None = None,
+    ):
+        self._model, self._source, self._crop = model, source, crop
         self._wanted = precision
         self.batch = batch
         self._side = tile_side(model)
         self._move(device)
         grid = source.size, source.spacing
-        self._size = model.card.preprocess.padded_size(*grid)
+        self._size = model.card.preprocess.padded_size(*grid, crop.extent_mm if crop else None)
         self._workers = _workers(model, device, math.prod(self._size))
-        self._undo = model.card.preprocess.undo(*grid)
         self._glance = Glance()
         self._unknown: dict[int, np.ndarray] = {}
         self._unknown_voxels = 0
+
+    @property
+    def slice_size(self) -> tuple[int, int]:
+        """Height and width of the slices."""
+        return self._source.size
 
     def answers(self, indices: list[int], progress: Progress) -> Job[Gathered]:
         """What the network makes of slices; yields `progress` between passes, to be cancelled there.
@@ -85,7 +99,7 @@ class Engine:
             self._give_way()
 
     def _attempt(self, indices: list[int], progress: Progress) -> Job[Gathered]:
-        tensor, answers = self._read(indices), self._gathered(len(indices))
+        tensor, answers = self._read(indices), self._gathered(indices)
         step = 1 if self._workers > 1 else self.batch
         batches = [slice(first, first + step) for first in range(0, len(indices), step)]
 
@@ -125,7 +139,10 @@ class Engine:
         if spec.neighbours:
             images = self._with_neighbours(images)
         tensor = torch.from_numpy(np.stack([images[index] for index in indices]))
-        return spec.fit(tensor, self._source.spacing)[0]
+        return spec.fit(tensor, self._source.spacing, self._shown(indices))[0]
+
+    def _shown(self, indices: list[int]) -> Crop | None:
+        return self._crop.of(indices) if self._crop else None
 
     def _with_neighbours(self, images: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
         """Normalised slices (3, y, x) with those before and after in their channels."""
@@ -152,8 +169,10 @@ class Engine:
             if unknown.any():
                 self._unknown[index] = unknown.any(-1) if unknown.ndim > 2 else unknown
 
-    def _gathered(self, count: int) -> Gathered:
-        return Gathered(count, len(self._model.card.classes), self._size, self._undo)
+    def _gathered(self, indices: list[int]) -> Gathered:
+        source = self._source
+        undo = self._model.card.preprocess.undo(source.size, source.spacing, self._shown(indices))
+        return Gathered(len(indices), len(self._model.card.classes), self._size, undo)
 
     def _tiles(self) -> list[Tile]:
         return tiles(self._size, self._side, self._model.card.preprocess.multiple)
@@ -184,16 +203,25 @@ class Engine:
 class ContextEngine(Engine):
     """An engine for networks that see three slices: each slice is encoded once and serves its neighbours too.
 
+    A crop has one centre for all slices, see `Locator`: an encoding serves the slices next to it.
     As many slices as there are workers are under way together: first those that are missing are encoded side by side,
     then all are fused side by side. Only the encodings that these slices need are kept.
     """
 
-    def __init__(self, model: TrainedModel, source: Slices, device: str, batch: int = 1, precision: str = "float32"):
-        super().__init__(model, source, device, batch, precision)
+    def __init__(
+        self,
+        model: TrainedModel,
+        source: Slices,
+        device: str,
+        batch: int = 1,
+        precision: str = "float32",
+        crop: Crop | None = None,
+    ):
+        super().__init__(model, source, device, batch, precision, crop)
         self._encodings: dict[int, Encoding] = {}
 
     def _attempt(self, indices: list[int], progress: Progress) -> Job[Gathered]:
-        answers = self._gathered(len(indices))
+        answers = self._gathered(indices)
         for first in range(0, len(indices), self._workers):
             if first:
                 yield progress
@@ -243,11 +271,12 @@ class ContextEngine(Engine):
         self.batch = min(self.batch, self._workers)
 
 
-def engine_for(model: TrainedModel, source: Slices, device: str, batch: int, precision: str) -> Engine:
+def engine_for(
+    model: TrainedModel, source: Slices, device: str, batch: int, precision: str, crop: Crop | None = None
+) -> Engine:
     """The engine that `model` needs."""
-    if model.context:
-        return ContextEngine(model, source, device, batch, precision)
-    return Engine(model, source, device, batch, precision)
+    kind = ContextEngine if model.context else Engine
+    return kind(model, source, device, batch, precision, crop)
 
 
 def plan_batch(model: TrainedModel, device: str, pixels: int, wanted: int = 0) -> int:

@@ -17,14 +17,16 @@ from ..io import items
 from ..models import TrainedModel
 from ..models.devices import choose_device, choose_precision, computes_bfloat16
 from ..models.memory import kept
+from ..preprocess import Crop
 from ..progress import Job, Progress
 from ..record import Record, UsedModel, now, software
 from ..volume import Volume
-from . import engine
+from . import engine, locating, orientation
 from .gathering import Gathered
 from .last_runs import Way
+from .locating import Places
 from .settings import CONTEXTS, PRECISIONS, InferenceSettings
-from .slices import Canvas, Slices, planes
+from .slices import Canvas, Slices
 
 _MAX_PIXELS = 2**27
 _SLOW = (
@@ -60,7 +62,7 @@ class Part:
     disagreement : numpy.ndarray or None
         As `uncertainty`; of several models only.
     answers : Gathered or None
-        What the network made of those slices; of one model only.
+        What the network made of those slices, on the grid of the image as it is turned for the run; of one model only.
     """
 
     labels: np.ndarray
@@ -119,24 +121,32 @@ def plan(volume: Volume, model: TrainedModel, settings: InferenceSettings, *, tr
         raise SettingsError(
             f"The model '{model.card.name}' reconstructs images and does not segment them. Choose another one."
         )
-    along = context_axis(volume, model, settings.context)
-    source = Slices(volume, settings.channel, along)
+    turn = orientation.turn_for(volume, model.card)
+    image = turn.volume(volume)
+    along = context_axis(image, model, settings.context)
+    source = Slices(image, settings.channel, along)
     device = choose_device(settings.device)
     precision = _precision(settings.precision, device)
-    pixels = _pixels(model, source)
+    stages = _stages(model, source)
+    pixels = stages[-1][1]
     batch = engine.plan_batch(model, device, pixels, settings.batch)
-    seconds = _way(model, settings, device).seconds(source.count, pixels) if trial else math.nan
+    seconds = _way(model, settings, device).seconds(source.count, _all_pixels(stages)) if trial else math.nan
     first = device == "cpu" and math.isnan(seconds)
-    tried, kept = math.nan, 0.0
-    if trial and (first or model.context):
-        tried, kept = engine.try_out(replace(model, precision=precision))
+    each, memory = 0.0, 0.0
+    for network, size in stages:
+        tried, kept = math.nan, 0.0
+        if trial and (first or network.context):
+            tried, kept = engine.try_out(replace(network, precision=precision))
+        each += tried * size
+        together = engine.plan_batch(network, device, size, settings.batch)
+        memory = max(memory, engine.memory_needed(network, size, together, kept))
     if first:
-        seconds = tried * pixels * source.count
-    memory = engine.memory_needed(model, pixels, batch, kept)
+        seconds = each * source.count
     arrays = source.count * math.prod(source.size) * ((4 if settings.split_objects else 1) + settings.uncertainty)
     # an array that is read when it is asked for is looked at during the run
     at_hand = trial or isinstance(volume.data, np.ndarray)
-    warnings = (*(_of_values(volume, source) if at_hand else ()), *_warnings(volume, model, along))
+    warnings = (*(_of_values(volume, source) if at_hand else ()), *_warnings(image, model, along))
+    warnings += (*filter(None, [orientation.remark(volume, model.card)]), *locating.remarks(model))
     if precision == "bfloat16" and not computes_bfloat16(device):
         warnings += (_SLOW,)
     return Plan(source.count, batch, device, seconds, (memory + arrays) / 1e6, warnings)
@@ -149,8 +159,11 @@ def segment_job(
     *,
     start: int = 0,
     order: Sequence[int] | None = None,
+    near: bool = False,
 ) -> Job[Segmentation]:
     """Segment every slice of `volume`.
+
+    Where the card of the model names a locator, that model goes over all slices first and finds where to look.
 
     Parameters
     ----------
@@ -162,11 +175,13 @@ def segment_job(
         Slice to begin with, counted over all axes before y and x; the run wraps around.
     order : sequence of int, optional
         All slices in the order in which they are segmented, in place of the one that suits the model best.
+    near : bool
+        Whether the place to look is found for that slice alone, by its own content: for a job that is stopped after it.
 
     Yields
     ------
     Progress
-        After each pass through the network; `partial` is a `Part` when slices were finished.
+        After each pass through a network; `partial` is a `Part` when slices were finished.
 
     Returns
     -------
@@ -181,33 +196,77 @@ def segment_job(
     """
     began = time.monotonic()
     what = plan(volume, model, settings, trial=False)
-    source = Slices(volume, settings.channel, context_axis(volume, model, settings.context))
-    runner = engine.engine_for(model, source, what.device, what.batch, settings.precision)
-    canvas = Canvas(volume, model.card.classes, settings.split_objects)
+    turn = orientation.turn_for(volume, model.card)
+    image = turn.volume(volume)
+    source = Slices(image, settings.channel, context_axis(image, model, settings.context))
+    canvas = Canvas(volume, model.card.classes, settings.split_objects, turn)
     doubt = np.zeros(canvas.array.shape, np.uint8) if settings.uncertainty else None
-    waiting = iter(source.order(start) if order is None else order)
-    done = 0
+    wanted = source.order(canvas.number(start)) if order is None else order
+    near = near and turn.keeps_slices
+    search = locating.Search(what.device, settings.precision, settings.batch, wanted[0], near)
     with kept():
-        while indices := list(itertools.islice(waiting, runner.batch)):
-            answers = yield from runner.answers(indices, Progress(done, source.count))
-            found = answers.leading()
-            canvas.put(indices, labels.from_leading(found, model.card.certainty))
-            if doubt is not None:
-                planes(doubt)[indices] = labels.uncertainty(found.logit[:, None])
-            done += len(indices)
-            yield Progress(done, source.count, Part(canvas.array, doubt, indices, answers=answers))
+        places, notes = yield from locating.locate_job(model, source, search)
+        runner = _runner(model, source, settings, what.device, locating.crop(model, places))
+        yield from _filled(canvas, doubt, wanted, runner, model, places)
     seconds = time.monotonic() - began
-    if order is None:  # else other models have taken their time meanwhile
+    found = bool(places.centres) or model.locator is None
+    if order is None and found:  # else other models have taken their time meanwhile, or whole slices took longer
         remember(source, model, settings, runner.device, seconds)
     record = describe("segment", volume, canvas, [model], settings)
+    said = (*what.warnings, *locating.outcome(model, places), *(notes or runner.notes()))
     record = replace(
         record,
-        place={"device": runner.device, "batch": runner.batch, "precision": runner.precision},
+        place={"device": runner.device, "batch": runner.batch, "precision": runner.precision, **turn.noted()},
         seconds=round(seconds, 3),
-        warnings=tuple(dict.fromkeys((*what.warnings, *runner.notes()))),
+        warnings=tuple(dict.fromkeys(said)),
     )
     uncertainty = None if doubt is None else volume.like(doubt).made_by(record)
     return Segmentation(canvas.volume().made_by(record), uncertainty)
+
+
+def _runner(
+    model: TrainedModel, source: Slices, settings: InferenceSettings, device: str, crop: Crop | None
+) -> engine.Engine:
+    pixels = _pixels(model, source, crop.extent_mm if crop else None)
+    batch = engine.plan_batch(model, device, pixels, settings.batch)
+    return engine.engine_for(model, source, device, batch, settings.precision, crop)
+
+
+def _filled(
+    canvas: Canvas,
+    doubt: np.ndarray | None,
+    order: Sequence[int],
+    runner: engine.Engine,
+    model: TrainedModel,
+    places: Places,
+) -> Job[None]:
+    """Fill the slices of a canvas, and what is uncertain of them."""
+    total = locating.stages(model) * canvas.count
+    done = total - canvas.count
+    waiting = iter(order)
+    while indices := list(itertools.islice(waiting, runner.batch)):
+        answers = yield from runner.answers(indices, Progress(done, total))
+        for place, index in enumerate(indices):
+            if index in places.empty:
+                answers.blank(place, np.ones(runner.slice_size, bool))
+        found = answers.leading()
+        canvas.put(indices, labels.from_leading(found, model.card.certainty))
+        if doubt is not None:
+            canvas.write(doubt, indices, labels.uncertainty(found.logit[:, None]))
+        done += len(indices)
+        yield Progress(done, total, _part(canvas, doubt, indices, answers))
+    if model.card.keep:
+        for _ in canvas.keep_largest():
+            yield Progress(total, total)
+    if not canvas.keeps_slices:
+        yield Progress(total, total, Part(canvas.array, doubt, canvas.all_slices))
+
+
+def _part(canvas: Canvas, doubt: np.ndarray | None, indices: list[int], answers: Gathered) -> Part | None:
+    """What is finished with slices of the run; None where they lie across those of the image."""
+    if not canvas.keeps_slices:
+        return None
+    return Part(canvas.array, doubt, [canvas.number(index) for index in indices], answers=answers)
 
 
 def describe(
@@ -235,16 +294,29 @@ def remember(source: Slices, model: TrainedModel, settings: InferenceSettings, d
     """Note how long a run took on `device`; not where the memory ran out and the next run may find more."""
     wanted = choose_device(settings.device)
     if device == wanted:
-        _way(model, settings, wanted).note(seconds, source.count, _pixels(model, source))
+        _way(model, settings, wanted).note(seconds, source.count, _all_pixels(_stages(model, source)))
 
 
 def _way(model: TrainedModel, settings: InferenceSettings, device: str) -> Way:
     return Way(model.card, settings, device, engine.workers_of(device))
 
 
-def _pixels(model: TrainedModel, source: Slices) -> int:
-    """Size of a slice as the network sees it."""
-    height, width = model.card.preprocess.padded_size(source.size, source.spacing)
+def _stages(model: TrainedModel, source: Slices) -> list[tuple[TrainedModel, int]]:
+    """The networks that a slice goes through, and how many pixels each of them sees of it."""
+    found = [(model, _pixels(model, source, locating.extent(model)))]
+    if model.locator is None:
+        return found
+    _pixels(model, source)  # if nothing is found
+    return [(model.locator, _pixels(model.locator, source)), *found]
+
+
+def _all_pixels(stages: list[tuple[TrainedModel, int]]) -> int:
+    return sum(pixels for _, pixels in stages)
+
+
+def _pixels(model: TrainedModel, source: Slices, extent_mm: tuple[float, float] | None = None) -> int:
+    """Pixels of a slice as the network sees it, or of a piece of that extent."""
+    height, width = model.card.preprocess.padded_size(source.size, source.spacing, extent_mm)
     if height * width > _MAX_PIXELS:
         raise VolumeError(
             f"A slice of {source.size[0]} x {source.size[1]} pixels would become {height} x {width} for this model; "
@@ -307,12 +379,6 @@ def _warnings(volume: Volume, model: TrainedModel, along: str) -> tuple[str, ...
     modality = volume.metadata.get("modality")
     if modality and card.dicom_modality and modality != card.dicom_modality:
         found.append(f"The image is {modality}; {card.name} was trained on {card.dicom_modality}.")
-    if card.orientation and volume.spatial_axes == "zyx" and volume.orientation != card.orientation:
-        found.append(
-            f"The axes of the volume run {volume.orientation}; {card.name} was trained on {card.orientation} and may "
-            "take one "
-            "end for the other. Reorient it first."
-        )
     if volume.spatial_axes == "zyx" and not _is_upright(volume):
         from ..io import nifti
 

@@ -11,6 +11,7 @@ from ..errors import VolumeError
 from ..models import TrainedModel
 from ..volume import Volume
 from .engine import tile_side
+from .orientation import turn_for
 from .slices import Slices, label_shape
 
 
@@ -38,7 +39,13 @@ def router_map(volume: Volume, model: TrainedModel, index: Mapping[str, int], *,
     VolumeError, SettingsError
         If the slice is too large to go through the network in one piece, or the channel does not exist.
     """
-    source = Slices(volume, channel)
+    turn = turn_for(volume, model.card)
+    if not turn.keeps_slices:
+        raise VolumeError(
+            f"Slices for {model.card.name} lie across the ones that are shown, so there is no router map of those. "
+            f"Swap the axes z and {turn.sources[0]} of the image first."
+        )
+    source = Slices(turn.volume(volume), channel)
     spec, limit = model.card.preprocess, tile_side(model) ** 2
     height, width = spec.padded_size(source.size, source.spacing)
     if height * width > limit:
@@ -47,12 +54,13 @@ def router_map(volume: Volume, model: TrainedModel, index: Mapping[str, int], *,
             f"routing; a router map needs at most {limit} pixels. Crop the image first."
         )
     lead = label_shape(volume)[:-2]
-    number = int(np.ravel_multi_index(tuple(index.values()), lead)) if lead else 0
+    place = [lead[-1] - 1 - at if axis == "z" and turn.reversed[0] else at for axis, at in index.items()]
+    number = int(np.ravel_multi_index(tuple(place), lead)) if lead else 0
     tensor, undo = spec.apply(source.read([number]), source.spacing)
     with torch.inference_mode():
         maps = model.network.router_maps(tensor)
         gates = torch.stack([gate for name, gate in maps.items() if name.endswith(".query")]).mean(0)
-        overlay = undo(gates[:, None])[0, 0].numpy()
+        overlay = turn.back(undo(gates[:, None])[0, 0].numpy(), "yx")
     for axis, position in index.items():
         volume = volume.select(axis, position)
     return volume.like(overlay)

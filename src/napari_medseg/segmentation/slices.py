@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from .. import labels
 from ..errors import SettingsError, VolumeError
 from ..preprocess import neighbours
 from ..volume import LabelClass, Volume
+from .orientation import AS_IT_LIES, Turn
 
 
 class Slices:
@@ -26,6 +27,13 @@ class Slices:
         Which channel to read where the image has a channel axis that is not RGB.
     along : str
         Axis on which neighbouring slices lie, ``z`` or ``t``; empty where a slice stands for its neighbours.
+
+    Attributes
+    ----------
+    size, spacing : (int, int), (float, float) or None
+        Of a slice, in pixels and mm per pixel.
+    count, stack : int
+        Number of slices, and of those that follow each other in a stack: along z, or without it along time.
 
     Raises
     ------
@@ -49,6 +57,7 @@ class Slices:
         self.size = (height, width)
         self.spacing = volume.spacing[-2:] if volume.has_spacing else None
         self.count = math.prod(self._shape)
+        self.stack = self._shape[-1] if self._shape else 1
 
     def read(self, indices: Sequence[int]) -> np.ndarray:
         """Slices (n, y, x) or (n, y, x, 3)."""
@@ -90,22 +99,69 @@ class Canvas:
     classes : tuple of LabelClass
     split : bool
         Number touching objects, slice after slice, instead of keeping their classes.
+    turn : Turn
+        How the image is turned for the run: slices are those of the turned image, and the array lies as the image does.
     """
 
-    def __init__(self, volume: Volume, classes: tuple[LabelClass, ...], split: bool):
+    def __init__(self, volume: Volume, classes: tuple[LabelClass, ...], split: bool, turn: Turn = AS_IT_LIES):
         self._volume = volume
+        self._turn = turn
+        self._axes = volume.axes.replace("c", "")
         self._classes = classes
         self._split = split
         self.array = np.zeros(label_shape(volume), np.uint32 if split else np.uint8)
-        self._flat = planes(self.array)
+        self._turned = turn.there(self.array, self._axes)
         self._voxels = np.zeros(len(classes) + 1, np.int64)
         self._objects = 0
 
     def put(self, indices: Sequence[int], found: np.ndarray) -> None:
         """Write and count the class numbers (n, y, x) of slices."""
-        self._voxels += np.bincount(found.ravel(), minlength=len(self._voxels))
+        self._count(found)
         for index, plane in zip(indices, found, strict=True):
-            self._flat[index] = self._numbered(plane) if self._split else plane
+            self._turned[self._place(index)] = self._numbered(plane) if self._split else plane
+
+    def number(self, index: int) -> int:
+        """Which slice of the run slice `index` of the image is, and the other way round; 0 where they cross."""
+        if not self._turn.keeps_slices:
+            return 0
+        place = list(self._place(index))
+        if self._turn.reversed[0]:
+            place[-1] = self._turned.shape[-3] - 1 - place[-1]
+        return int(np.ravel_multi_index(tuple(place), self._turned.shape[:-2])) if place else 0
+
+    @property
+    def keeps_slices(self) -> bool:
+        """Whether slices of the run are slices of the image."""
+        return self._turn.keeps_slices
+
+    @property
+    def all_slices(self) -> list[int]:
+        """The slices of the image."""
+        return list(range(len(planes(self.array))))
+
+    def write(self, array: np.ndarray, indices: Sequence[int], values: np.ndarray) -> None:
+        """Write values (n, y, x) of slices of the run into an array on the grid of the image."""
+        turned = self._turn.there(array, self._axes)
+        for index, plane in zip(indices, values, strict=True):
+            turned[self._place(index)] = plane
+
+    def _place(self, index: int) -> tuple[int, ...]:
+        return tuple(map(int, np.unravel_index(index, self._turned.shape[:-2])))
+
+    def keep_largest(self) -> Iterator[None]:
+        """Keep the largest piece of each class in every stack along z; each step is one stack."""
+        axes = self._volume.axes.replace("c", "")
+        if "z" not in axes or self._split:
+            return
+        for stack in self.array.reshape(-1, *self.array.shape[-3:]):
+            labels.keep_largest(stack, [row.id for row in self._classes])
+            yield
+        self._voxels[:] = 0
+        for plane in planes(self.array):
+            self._count(plane)
+
+    def _count(self, found: np.ndarray) -> None:
+        self._voxels += np.bincount(found.ravel(), minlength=len(self._voxels))
 
     def _numbered(self, plane: np.ndarray) -> np.ndarray:
         objects = labels.split_objects(plane > 0).astype(np.uint32)
@@ -122,8 +178,8 @@ class Canvas:
 
     @property
     def count(self) -> int:
-        """Number of slices."""
-        return len(self._flat)
+        """Number of slices of the run."""
+        return math.prod(self._turned.shape[:-2])
 
     def objects(self) -> dict[str, int]:
         """How many objects there are, where they are numbered."""

@@ -12,14 +12,15 @@ import numpy as np
 import torch
 
 from .. import metrics, models
-from ..labels import from_logits, keep_largest, split_objects
+from ..labels import split_objects
 from ..metrics import ObjectCounts, count_objects
-from ..preprocess import Crop, Preprocess
+from ..preprocess import Preprocess
+from ..segmentation import stacks
+from ..segmentation.locating import Places
 from . import located
 from .data.dataset import IGNORE, Sample, load
 from .data.sources import Source
 
-_BATCH = 8
 _FEW = 10  # cases that are named one by one
 
 
@@ -92,22 +93,22 @@ def score_images(
     model: models.TrainedModel,
     samples: Iterable[Sample],
     device: torch.device | str = "cpu",
-    crops: list[Crop | None] | None = None,
+    places: list[Places] | None = None,
 ) -> Iterator[ImageScore]:
     """Scores of `model`, whose network lies on `device`, on each slice or volume of `samples` in order.
 
-    `crops` are what the network is shown of each slice, if that is known already; see `located`.
+    They are labelled as in a run, see `stacks.label_stack`. `places` is where to look in each slice, if that is known
+    already; see `located`.
     """
     card, samples = model.card, list(samples)
-    crops = located.crops(card, samples, device) if crops is None else crops
-    shown = iter(crops)
+    shown = iter(located.places(model, samples, device) if places is None else places)
+    split = split_objects if card.objects else None
     for slices in images_of(samples):
-        prediction = np.concatenate([_predict(model, part, device, shown) for part in _batches(slices)])
-        if card.keep == "largest" and len(prediction) > 1:
-            keep_largest(prediction, range(1, len(card.classes) + 1))
-        yield score_image(
-            whole(slices, card.preprocess), prediction, len(card.classes), split_objects if card.objects else None
-        )
+        together = Places.together(list(itertools.islice(shown, len(slices))))
+        images = [sample.image for sample in slices]
+        spacing, volume = slices[0].spacing, bool(slices[0].volume)
+        prediction = stacks.label_stack(model, images, spacing, device, volume=volume, places=together)
+        yield score_image(whole(slices, card.preprocess), prediction, len(card.classes), split)
 
 
 def images_of(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
@@ -127,29 +128,6 @@ def whole(slices: list[Sample], preprocess: Preprocess) -> Sample:
         return replace(first, labels=first.labels[None], spacing=plane and (1.0, *plane))
     spacing = plane and first.thickness and (first.thickness, *plane)
     return replace(first, labels=torch.stack([sample.labels for sample in slices]), spacing=spacing)
-
-
-def _batches(slices: list[Sample]) -> Iterator[list[Sample]]:
-    return (slices[first : first + _BATCH] for first in range(0, len(slices), _BATCH))
-
-
-def _predict(
-    model: models.TrainedModel, slices: list[Sample], device: torch.device | str, shown: Iterator[Crop | None]
-) -> np.ndarray:
-    """Labels of slices; `shown` is advanced by one crop for each."""
-    crops = list(itertools.islice(shown, len(slices)))
-    images = torch.stack([sample.image for sample in slices])
-    tensor, undo = model.card.preprocess.fit(images, slices[0].spacing, _together(crops))
-    with torch.inference_mode():
-        return from_logits(undo(model.logits(tensor.to(device))), model.card.certainty)
-
-
-def _together(crops: list[Crop | None]) -> Crop | None:
-    """The crops of the slices of one image as one."""
-    known = [crop for crop in crops if crop is not None]
-    if len(known) < len(crops):
-        return None
-    return Crop(known[0].extent_mm, tuple(centre for crop in known for centre in crop.centres))
 
 
 def score_image(

@@ -49,7 +49,8 @@ class Segmentation:
         self.teacher = self._teacher(run) if s.teachers else None
         self.views = Views(s, root, self.context)
         self.val_samples = load(s.val, s.preprocess, root, len(s.classes), context=self.context)
-        self.val_crops = located.crops(self.card(), self.val_samples, self.device)
+        self.locator = models.load_locator(self.card())
+        self.val_places = located.places(self._model(self.network), self.val_samples, self.device)
         if any(sample.stack for sample in self.val_samples):
             self.figure = "volume_dice"
         self.can_score = any(_holds_objects(sample) for sample in self.val_samples)
@@ -90,9 +91,11 @@ class Segmentation:
         """
         if not self.can_score:
             return math.nan
-        model = models.TrainedModel(self.card(), network)
-        scores = list(score_images(model, self.val_samples, self.device, self.val_crops))
+        scores = list(score_images(self._model(network), self.val_samples, self.device, self.val_places))
         return mean_volume_dice(scores) if self.figure == "volume_dice" else mean_dice(scores)
+
+    def _model(self, network: nn.Module) -> models.TrainedModel:
+        return models.TrainedModel(self.card(), network, locator=self.locator)
 
     def card(self) -> models.ModelCard:
         """Card without figures."""

@@ -22,6 +22,7 @@ def to_html(card: ModelCard) -> str:
         "Task": escape(card.task),
         "Modality": escape(card.modality),
         "Pixel size": escape(range_mm),
+        "Steps": escape(card.steps or "each slice as it is"),
         "Limits": escape(card.limits),
         "Held-out figures": measured,
         "Data": escape(card.data),

@@ -25,12 +25,12 @@ def plan_job(volume: Volume, models: Sequence[TrainedModel], settings: Inference
 
 
 def run_job(
-    volume: Volume, models: Sequence[TrainedModel], settings: InferenceSettings, start: int
+    volume: Volume, models: Sequence[TrainedModel], settings: InferenceSettings, start: int, near: bool = False
 ) -> Job[Segmentation]:
-    """Segment `volume` from slice `start` on with one model, or with several that vote."""
+    """Segment `volume` from slice `start` on with one model, or with several that vote; `near` for that slice alone."""
     if len(models) == 1:
-        return inference.segment_job(volume, models[0], settings, start=start)
-    return consensus.consensus_job(volume, models, settings, start=start)
+        return inference.segment_job(volume, models[0], settings, start=start, near=near)
+    return consensus.consensus_job(volume, models, settings, start=start, near=near)
 
 
 def slice_job(
@@ -44,7 +44,7 @@ def slice_job(
     single = replace(settings, batch=1, uncertainty=False, split_objects=False)
     lead = label_shape(volume)[:-2]
     start = int(np.ravel_multi_index(tuple(index.values()), lead)) if lead else 0
-    part = yield from _first_part(run_job(volume, models, single, start))
+    part = yield from _first_part(run_job(volume, models, single, start, near=True))
     found = planes(part.labels)[start].copy()
     for axis, position in index.items():
         volume = volume.select(axis, position)
