@@ -82,15 +82,14 @@ def test_however_a_volume_is_stored_its_labels_are_the_same(orientation, affine,
         np.testing.assert_array_equal(found.labels.affine, other.affine)
         np.testing.assert_array_equal(other.data, before)
         assert found.report["classes"][0]["voxels"] == np.count_nonzero(expected.labels.data)
-        assert ("turned" in found.record.place) == (turn_for(other, trained.card) != AS_IT_LIES)
+        assert ("turned" in found.record.place) == (turn_for(other, trained.card.orientation) != AS_IT_LIES)
 
 
 def test_nothing_is_turned_that_lies_as_in_training():
     volume = scan(np.diag([1.0, 1.0, 1.0, 1.0]))
-    card = model("SAR").card
-    assert turn_for(volume, card) == AS_IT_LIES and turn_for(volume, card).volume(volume) is volume
-    assert turn_for(scan(OBLIQUE), model("").card) == AS_IT_LIES
-    assert turn_for(volume.select("z", 0), card) == AS_IT_LIES
+    assert turn_for(volume, "SAR") == AS_IT_LIES and turn_for(volume, "SAR").volume(volume) is volume
+    assert turn_for(scan(OBLIQUE), "") == AS_IT_LIES
+    assert turn_for(volume.select("z", 0), "SAR") == AS_IT_LIES
 
 
 @pytest.mark.parametrize(
@@ -107,17 +106,17 @@ def test_slices_lie_as_a_workstation_shows_them(directions, seen):
     columns = [np.eye(3)["RLAPSI".index(code) // 2] * (1 if code in "RAS" else -1) for code in directions]
     affine = np.eye(4)
     affine[:3, :3] = np.stack(columns, 1) * [1.0, 1.0, 5.0]
-    turn = turn_for(scan(affine), model(DISPLAY).card)
+    turn = turn_for(scan(affine), DISPLAY)
     assert turn.sources == tuple(axis.strip("-") for axis in seen)
     assert turn.reversed[1:] == tuple(axis.startswith("-") for axis in seen[1:])
     assert np.linalg.det(turn.volume(scan(affine)).affine[:3, :3]) > 0
 
 
 def test_only_a_clearly_thicker_side_makes_slices():
-    assert turn_for(scan(np.diag([1.0, 1.4, 1.0, 1.0])), model(DISPLAY).card).keeps_slices
-    assert turn_for(scan(np.diag([1.0, 1.6, 1.0, 1.0])), model(DISPLAY).card).sources[0] == "y"
+    assert turn_for(scan(np.diag([1.0, 1.4, 1.0, 1.0])), DISPLAY).keeps_slices
+    assert turn_for(scan(np.diag([1.0, 1.6, 1.0, 1.0])), DISPLAY).sources[0] == "y"
     sized = scan(np.diag([1.0, 1.6, 1.0, 1.0]), format="TIFF")  # sizes, and no directions
-    assert turn_for(sized, model(DISPLAY).card).reversed == (False, False, False)
+    assert turn_for(sized, DISPLAY).reversed == (False, False, False)
     said = plan(sized, model(DISPLAY), InferenceSettings(), trial=False).warnings
     assert any("thickest along y" in text for text in said)
 
@@ -126,7 +125,7 @@ def test_only_a_clearly_thicker_side_makes_slices():
 def test_where_the_place_is_not_known_nothing_is_turned_and_that_is_said(unknown):
     volume = scan(np.diag([1.0, 1.0, 1.0, 1.0]), **unknown)
     trained = model("ASR")
-    assert turn_for(volume, trained.card) == AS_IT_LIES
+    assert turn_for(volume, trained.card.orientation) == AS_IT_LIES
     said = " ".join(plan(volume, trained, InferenceSettings(), trial=False).warnings)
     assert "does not say where the axes" in said and "ASR" in said
     known = plan(scan(np.diag([1.0, 1.0, 1.0, 1.0])), trained, InferenceSettings(), trial=False).warnings
@@ -148,8 +147,8 @@ def test_arrays_that_are_read_when_asked_for_stay_so(kind):
     volume, trained = scan(np.diag([1.0, 1.0, 1.0, 1.0])), model("SAR")
     other = stored(volume, STORED[-1])
     lazy = replace(other, data=kind(other.data))
-    assert isinstance(turn_for(lazy, trained.card).volume(lazy).data, dask.array.Array)
-    assert np.shares_memory(turn_for(other, trained.card).volume(other).data, other.data)
+    assert isinstance(turn_for(lazy, trained.card.orientation).volume(lazy).data, dask.array.Array)
+    assert np.shares_memory(turn_for(other, trained.card.orientation).volume(other).data, other.data)
     np.testing.assert_array_equal(segment(lazy, trained).labels.data, segment(other, trained).labels.data)
 
 
@@ -157,7 +156,7 @@ def test_arrays_that_are_read_when_asked_for_stay_so(kind):
 def test_parts_are_slices_of_the_image(change):
     volume = stored(scan(np.diag([1.0, 1.0, 1.0, 1.0])), change)
     trained = model("SAR")
-    keeps = turn_for(volume, trained.card).keeps_slices
+    keeps = turn_for(volume, trained.card.orientation).keeps_slices
     start = len(volume.data) - 2
     parts = [step.partial for step in segment_job(volume, trained, InferenceSettings(batch=1), start=start)]
     parts = [part for part in parts if part]

@@ -13,6 +13,7 @@ from napari_medseg.metrics import dice
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.samples import path as sample_path
 from napari_medseg.training.data.dataset import IGNORE, Sample, load, on_working_grid, read_images
+from napari_medseg.training.data.folders import LabelledImage, write_dataset
 from napari_medseg.training.data.sources import Source
 from napari_medseg.volume import LabelClass, Volume
 
@@ -353,3 +354,30 @@ def test_a_class_that_a_source_does_not_label_is_unknown_there_and_not_absent(np
     for found in (sample, working):
         known = found.target_of(2)[1]
         assert known[0].eq(1).all() and known[1].eq(0).all()
+
+
+@pytest.mark.parametrize("reviewed", [None, (1,)])
+def test_volumes_are_turned_as_in_inference(tmp_path, reviewed):
+    rng = np.random.default_rng(0)
+    data = rng.random((3, 20, 24), np.float32)
+    straight = Volume(data, "zyx", np.diag([1.0, 2.0, 3.0, 1.0]), metadata={"format": "NIfTI"})
+    # the same voxels stored from front to back, slice by slice, and from the other side
+    affine = np.array([[-1, 0, 0, 23], [0, 0, 2, 0], [0, 3, 0, 0], [0, 0, 0, 1.0]])
+    across = Volume(data.transpose(1, 0, 2)[:, :, ::-1], "zyx", affine, metadata={"format": "NIfTI"})
+    found = {}
+    for name, volume in (("straight", straight), ("across", across)):
+        labels = (np.asarray(volume.data) > 0.5).astype(np.uint8)
+        if reviewed is not None:  # of the slices that are shown
+            labels[[z for z in range(len(labels)) if z not in reviewed]] = 9
+        case = LabelledImage(volume, volume.like(labels), "a", "train")
+        write_dataset(tmp_path / name, [case], (LabelClass(1, "x", "#ff0000"),), 9)
+        found[name] = load((Source(name, split="train"),), PLAIN, tmp_path, orientation="SAR")
+    assert [sample.spacing for sample in found["across"]] == [(2.0, 1.0)] * 3
+    assert len(found["straight"]) == (3 if reviewed is None else 1)
+    assert {sample.image.shape for sample in found["across"]} == {(3, 20, 24)}
+    for sample, other in zip(found["straight"], found["across"], strict=reviewed is None):
+        if reviewed is None:
+            torch.testing.assert_close(sample.image, other.image)
+            assert torch.equal(sample.labels, other.labels) and other.thickness == 3.0
+    if reviewed is not None:  # one row of every slice
+        assert all((sample.labels != IGNORE).any(1).sum() == 1 for sample in found["across"])

@@ -163,7 +163,7 @@ def common_turn(volume: Volume, cards: Sequence[ModelCard]) -> Turn:
         If they look at slices in different directions.
     """
     particular = [card for card in cards if card.orientation]
-    turns = {turn_for(volume, card): card for card in particular}
+    turns = {turn_for(volume, card.orientation): card for card in particular}
     if len(turns) > 1:
         first, second = list(turns.values())[:2]
         raise SettingsError(

@@ -121,7 +121,7 @@ def plan(volume: Volume, model: TrainedModel, settings: InferenceSettings, *, tr
         raise SettingsError(
             f"The model '{model.card.name}' reconstructs images and does not segment them. Choose another one."
         )
-    turn = orientation.turn_for(volume, model.card)
+    turn = orientation.turn_for(volume, model.card.orientation)
     image = turn.volume(volume)
     along = context_axis(image, model, settings.context)
     source = Slices(image, settings.channel, along)
@@ -196,7 +196,7 @@ def segment_job(
     """
     began = time.monotonic()
     what = plan(volume, model, settings, trial=False)
-    turn = orientation.turn_for(volume, model.card)
+    turn = orientation.turn_for(volume, model.card.orientation)
     image = turn.volume(volume)
     source = Slices(image, settings.channel, context_axis(image, model, settings.context))
     canvas = Canvas(volume, model.card.classes, settings.split_objects, turn)

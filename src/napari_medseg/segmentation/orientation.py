@@ -100,22 +100,25 @@ class Turn:
 AS_IT_LIES = Turn()
 
 
-def turn_for(volume: Volume, card: ModelCard) -> Turn:
-    """How `volume` is to be turned for the model of `card`; `AS_IT_LIES` if it is not, or that is not known."""
-    if not card.orientation or volume.spatial_axes != "zyx" or not volume.has_spacing:
+def turn_for(volume: Volume, wanted: str) -> Turn:
+    """How `volume` is to be turned to be `wanted`, as of `ModelCard.orientation`.
+
+    `AS_IT_LIES` where it is not to be turned, or its place is not known.
+    """
+    if not wanted or volume.spatial_axes != "zyx" or not volume.has_spacing:
         return AS_IT_LIES
-    if card.orientation == DISPLAY:
+    if wanted == DISPLAY:
         return _as_displayed(volume)
     if not _is_placed(volume):
         return AS_IT_LIES
-    return _by_codes(volume.orientation, card.orientation)
+    return _by_codes(volume.orientation, wanted)
 
 
 def remark(volume: Volume, card: ModelCard) -> str:
     """What a person should know of how the volume lies, before a run; empty if nothing."""
     if not card.orientation or volume.spatial_axes != "zyx":
         return ""
-    turn = turn_for(volume, card)
+    turn = turn_for(volume, card.orientation)
     if card.orientation == DISPLAY:
         if turn.keeps_slices:
             return ""

@@ -39,7 +39,7 @@ def router_map(volume: Volume, model: TrainedModel, index: Mapping[str, int], *,
     VolumeError, SettingsError
         If the slice is too large to go through the network in one piece, or the channel does not exist.
     """
-    turn = turn_for(volume, model.card)
+    turn = turn_for(volume, model.card.orientation)
     if not turn.keeps_slices:
         raise VolumeError(
             f"Slices for {model.card.name} lie across the ones that are shown, so there is no router map of those. "

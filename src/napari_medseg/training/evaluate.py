@@ -85,7 +85,9 @@ def evaluate(path: Path, sources: Iterable[Source], root: Path) -> dict[str, Any
         If model or data cannot be read.
     """
     model = models.load(path)
-    samples = load(sources, model.card.preprocess, root, len(model.card.classes), context=model.context)
+    card = model.card
+    classes = len(card.classes)
+    samples = load(sources, card.preprocess, root, classes, context=model.context, orientation=card.orientation)
     return summarise(list(score_images(model, samples)), [row.name for row in model.card.classes])
 
 

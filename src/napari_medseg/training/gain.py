@@ -68,7 +68,10 @@ def before_and_after(folder: Path) -> Comparison:
     own = (folder / DATA).exists()
     apart = not own or any(case.held_back for case in read_dataset_file(folder / DATA).cases)
     sources = (HELD_BACK,) if own and apart else recipe.val
-    samples = load(sources, recipe.preprocess, folder, len(recipe.classes), context=after.context)
+    orientation = after.card.orientation
+    samples = load(
+        sources, recipe.preprocess, folder, len(recipe.classes), context=after.context, orientation=orientation
+    )
     names = [row.name for row in recipe.classes]
     known = {row.name: row.id for row in before.card.classes if row.name in names}
     number = torch.arange(256, dtype=torch.uint8)  # IGNORE stays

@@ -48,7 +48,9 @@ class Segmentation:
         s = self.settings
         self.teacher = self._teacher(run) if s.teachers else None
         self.views = Views(s, root, self.context)
-        self.val_samples = load(s.val, s.preprocess, root, len(s.classes), context=self.context)
+        self.val_samples = load(
+            s.val, s.preprocess, root, len(s.classes), context=self.context, orientation=s.orientation
+        )
         self.locator = models.load_locator(self.card())
         self.val_places = located.places(self._model(self.network), self.val_samples, self.device)
         if any(sample.stack for sample in self.val_samples):

@@ -220,6 +220,11 @@ class TrainSettings(RunSettings):
             == architecture(self.architecture).background,
         }
 
+    @property
+    def orientation(self) -> str:
+        """That of the card, see `ModelCard`."""
+        return str(self.card.get("orientation", ""))
+
     def phase(self, step: int) -> Phase:
         """The phase that `step` (from 0) lies in."""
         return next(p for p in self.phases if step < p.until * self.steps)

@@ -35,7 +35,9 @@ class Views:
         self._classes = len(settings.classes)
 
         def read(sources: Sequence[Source]) -> list[Sample]:
-            samples = load(sources, settings.preprocess, root, self._classes, context=context)
+            samples = load(
+                sources, settings.preprocess, root, self._classes, context=context, orientation=settings.orientation
+            )
             return [self._prepared(sample, settings) for sample in samples]
 
         train = read(settings.train)

@@ -14,6 +14,7 @@ from ...errors import SettingsError
 from ...io.checks import check_size
 from ...label_values import number_objects
 from ...preprocess import Preprocess, as_channels, neighbours
+from ...segmentation.orientation import AS_IT_LIES, turn_for
 from . import shares
 from .reading import entries
 from .shares import IGNORE
@@ -85,6 +86,7 @@ def load(
     classes: int = 1,
     *,
     context: bool = False,
+    orientation: str = "",
 ) -> list[Sample]:
     """Read and normalise all slices of `sources`; those without labels serve as neighbours only.
 
@@ -100,13 +102,17 @@ def load(
         more, labels must be 0 to `classes`. `Source.ignore` is allowed as well.
     context : bool
         Whether images get their neighbours, see `Sample`.
+    orientation : str
+        As on the card of the model: volumes whose place is known are turned to it, as in inference.
 
     Raises
     ------
     FileError, SettingsError
         If a source is missing, damaged or too large, or image and labels do not fit.
     """
-    samples = [sample for source in sources for sample in _samples(source, preprocess, root, classes, context)]
+    samples: list[Sample] = []
+    for source in sources:
+        samples += _samples(source, preprocess, root, classes, context, orientation)
     if not samples:
         raise SettingsError(
             "The data set holds no labelled slices. Check the paths and the entries 'select' and 'split' "
@@ -121,12 +127,13 @@ def _samples(
     root: Path,
     classes: int,
     context: bool,
+    orientation: str,
 ) -> Iterator[Sample]:
     """The slices of one source, single ones of a series after the others if they are looked at together."""
     series: dict[tuple[str, int | str], list[tuple[int, Sample]]] = {}
     joined = _together if context else as_channels if preprocess.neighbours else None
     for entry in entries(source, root):
-        stack = list(_slices(entry, preprocess, classes, _CONTEXT if context else 1))
+        stack = list(_slices(entry, preprocess, classes, _CONTEXT if context else 1, orientation))
         if entry.stack is not None and (joined or source.inner):
             series.setdefault(entry.stack, []).append((entry.frame, stack[0]))
         else:
@@ -161,7 +168,7 @@ def _with_neighbours(stack: list[Sample], joined: Join) -> list[Sample]:
     ]
 
 
-def _slices(entry: Entry, preprocess: Preprocess, classes: int, shown: int) -> Iterator[Sample]:
+def _slices(entry: Entry, preprocess: Preprocess, classes: int, shown: int, orientation: str = "") -> Iterator[Sample]:
     """The slices of an entry; `shown` of them will be kept for each."""
     check_size(Path(entry.name or entry.case), entry.labels.shape, 3 * 4 * shown + 1)
     if entry.labels.ndim > 3:
@@ -169,18 +176,31 @@ def _slices(entry: Entry, preprocess: Preprocess, classes: int, shown: int) -> I
             objects = None if entry.objects is None else entry.objects[time]
             name = f"{entry.name or entry.case}-{time}"
             part = replace(entry, image=entry.image[time], labels=entry.labels[time], objects=objects, name=name)
-            yield from _slices(part, preprocess, classes, shown)
+            yield from _slices(part, preprocess, classes, shown, orientation)
         return
     numbers = torch.from_numpy(class_numbers(entry, classes))
     if numbers.ndim == 2:
         yield _slice(entry, preprocess, numbers)
         return
+    entry, numbers = _turned(entry, numbers, orientation)
     volume = entry.name or entry.case
     thickness = entry.spacing[0] if entry.spacing else None
     for z in range(len(numbers)):
         objects = None if entry.objects is None else entry.objects[z]
         part = replace(entry, image=entry.image[z], objects=objects)
         yield replace(_slice(part, preprocess, numbers[z]), volume=volume, thickness=thickness)
+
+
+def _turned(entry: Entry, numbers: torch.Tensor, orientation: str) -> tuple[Entry, torch.Tensor]:
+    """A volume and its class numbers (z, y, x) as the network is to see them."""
+    turn = turn_for(entry.place, orientation) if entry.place else AS_IT_LIES
+    if turn == AS_IT_LIES:
+        return entry, numbers
+    objects = None if entry.objects is None else turn.there(entry.objects, "zyx")
+    spacing = entry.spacing and tuple(entry.spacing["zyx".index(axis)] for axis in turn.sources)
+    axes = "zyx" if entry.image.ndim == 3 else "zyxc"
+    turned = replace(entry, image=turn.there(entry.image, axes), objects=objects, spacing=spacing)
+    return turned, torch.from_numpy(np.ascontiguousarray(turn.there(numbers.numpy(), "zyx")))
 
 
 def _slice(entry: Entry, preprocess: Preprocess, numbers: torch.Tensor) -> Sample:

@@ -118,6 +118,8 @@ class Entry:
         Whether some of its slices are for training and others, held back, for validation: as the person wants it.
     unlabelled : tuple of int
         See `Source.unlabelled`.
+    place : Volume or None
+        The image as it was read, which says where it lies; None where that is not known.
     """
 
     image: np.ndarray
@@ -135,6 +137,7 @@ class Entry:
     remarks: tuple[str, ...] = ()
     divided: bool = False
     unlabelled: tuple[int, ...] = ()
+    place: Volume | None = None
 
     @property
     def slices(self) -> int:
@@ -201,7 +204,7 @@ def read_pair(
     else:
         label = reader(label_path)
         labels, remarks = one_channel(label_path, label), _grid_remarks(image, label)
-    return Entry(data, labels, case, name=str(image_path), spacing=spacing, remarks=remarks)
+    return Entry(data, labels, case, name=str(image_path), spacing=spacing, remarks=remarks, place=image)
 
 
 def unlabelled(shape: tuple[int, ...]) -> np.ndarray:
