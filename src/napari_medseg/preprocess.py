@@ -216,6 +216,14 @@ class Preprocess:
         seen = inner if extent_mm is None else self._seen(inner, spacing, extent_mm)
         return self._padded(seen)
 
+    def shows_little(
+        self, size: Sequence[int], spacing: Sequence[float] | None, extent_mm: tuple[float, float] | None = None
+    ) -> bool:
+        """Whether slices, or crops of them, fill less than half of `smallest` along an axis: most is made up then."""
+        inner = self.working_size(size, spacing)
+        seen = inner if extent_mm is None else self._seen(inner, spacing, extent_mm)
+        return any(2 * length < wanted for length, wanted in zip(seen, self.smallest or (0, 0), strict=True))
+
     def pad(self, tensor: torch.Tensor) -> torch.Tensor:
         """Continue resampled images (n, c, y, x) to a size that the network takes, equally on both sides."""
         size = (tensor.shape[-2], tensor.shape[-1])

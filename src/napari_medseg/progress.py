@@ -47,6 +47,17 @@ def within(job: Job[T], done: int, total: int) -> Job[T]:
         yield Progress(done, total)
 
 
+def moved(job: Job[T], before: int, total: int | None = None) -> Job[T]:
+    """Drive `job` as a part of a larger one of `total` steps, of which `before` come first; by default as its last."""
+    while True:
+        try:
+            step = next(job)
+        except StopIteration as end:
+            return end.value
+        whole = step.total + before if total is None else total
+        yield Progress(step.done + before, whole, step.partial)
+
+
 def run(job: Job[T], on_progress: Callable[[Progress], None] | None = None) -> T:
     """Drive `job` to its end in this thread and return its result."""
     while True:

@@ -14,6 +14,8 @@ from napari_medseg.errors import ModelError
 from napari_medseg.labels import split_objects
 from napari_medseg.models import Locator, ModelCard, TrainedModel
 from napari_medseg.preprocess import Preprocess
+from napari_medseg.progress import run
+from napari_medseg.segmentation.inference import InferenceSettings, segment_job
 from napari_medseg.training import located
 from napari_medseg.training.data.dataset import Sample
 from napari_medseg.training.data.sources import Source
@@ -27,6 +29,7 @@ from napari_medseg.training.evaluate import (
     summarise,
     whole,
 )
+from napari_medseg.training.scored_runs import score_runs
 from napari_medseg.volume import LabelClass, Volume
 
 
@@ -201,3 +204,20 @@ def test_slices_of_a_stack_are_looked_at_in_one_place_and_gated():
     assert places[0].centres == ((21.0, 31.0),) and [bool(place.empty) for place in places] == [False, False, True]
     with pytest.raises(ModelError, match="looks about what finder finds"):
         list(score_images(replace(model, locator=None), samples))
+
+
+def test_models_with_members_are_scored_by_runs_on_whole_volumes(tmp_path):
+    classes = (LabelClass(1, "bright", "#ff0000"),)
+    card = ModelCard("a", "litenext", Preprocess((0, 100), multiple=8), classes, orientation="SAR")
+    coronal = replace(card, name="b", orientation="ASR")
+    model = TrainedModel(card, Threshold(), members=(TrainedModel(coronal, Threshold()),))
+    image = np.random.default_rng(0).random((2, 4, 8, 8), np.float32)
+    label = (image > 0.7).astype(np.uint8)
+    np.savez(tmp_path / "set.npz", image=image, label=label, case=["p", "q"])
+    source = Source("set.npz", case="case", axes="zyx", spacing=(2.0, 1.0, 1.0))
+    scores = list(score_runs(model, [source], tmp_path))
+    assert [score.case for score in scores] == ["p", "q"]
+    volume = Volume(image[1], "zyx", np.diag([1.0, 1.0, 2.0, 1.0]))
+    found = run(segment_job(volume, model, InferenceSettings())).labels.data
+    assert scores[1].overlaps == ((int((found * label[1]).sum()), int(found.sum()), int(label[1].sum())),)
+    assert 0 < scores[1].hd95[0] < 10

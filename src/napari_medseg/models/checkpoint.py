@@ -36,12 +36,16 @@ class TrainedModel:
         Numbers that the network multiplies; logits are float32 in either case.
     locator : TrainedModel or None
         The model that finds where to look, see `Locator`; None where the card names none, or it cannot be used.
+    members : tuple of TrainedModel
+        The models whose probabilities are averaged with those of this one, see `Member`; those that cannot be used are
+        left out.
     """
 
     card: ModelCard
     network: nn.Module
     precision: str = "float32"
     locator: TrainedModel | None = None
+    members: tuple[TrainedModel, ...] = ()
 
     def __post_init__(self) -> None:
         if self.context and self.card.preprocess.neighbours:
@@ -143,7 +147,7 @@ def save(path: Path, network: nn.Module, card: ModelCard) -> ModelCard:
 
 
 def load(path: Path) -> TrainedModel:
-    """Read a model file and its card, and the model that finds where to look.
+    """Read a model file and its card, the model that finds where to look, and those that it is averaged with.
 
     Raises
     ------
@@ -151,7 +155,21 @@ def load(path: Path) -> TrainedModel:
         If a file is missing or damaged, or the weights are not those the card was written for.
     """
     model = _load(path)
-    return replace(model, locator=load_locator(model.card))
+    return replace(model, locator=load_locator(model.card), members=_load_members(model.card))
+
+
+def _load_members(card: ModelCard) -> tuple[TrainedModel, ...]:
+    """The members of a model that can be used: they are installed and find the same classes."""
+    names = [row.name for row in card.classes]
+    found = []
+    for member in card.members:
+        try:
+            model = _load(find(member.model))
+        except ModelError:
+            continue
+        if not model.card.design and [row.name for row in model.card.classes] == names:
+            found.append(replace(model, locator=load_locator(model.card)))
+    return tuple(found)
 
 
 def load_locator(card: ModelCard) -> TrainedModel | None:

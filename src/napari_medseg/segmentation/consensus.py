@@ -21,7 +21,8 @@ from ..errors import SettingsError
 from ..models import ModelCard, TrainedModel, find, load
 from ..progress import Job, Progress, run
 from ..volume import LabelClass, Volume
-from .inference import InferenceSettings, Part, Plan, Segmentation, context_axis, describe, plan, remember, segment_job
+from .costs import remember
+from .inference import InferenceSettings, Part, Plan, Segmentation, context_axis, describe, plan, segment_job
 from .orientation import AS_IT_LIES, Turn, turn_for
 from .settings import VOTES
 from .slices import Canvas, Slices, label_shape, planes

@@ -7,28 +7,27 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from .. import image_values, labels
-from ..errors import SettingsError, VolumeError
+from ..errors import SettingsError
 from ..io import items
 from ..models import TrainedModel
 from ..models.devices import choose_device, choose_precision, computes_bfloat16
 from ..models.memory import kept
-from ..preprocess import Crop
-from ..progress import Job, Progress
+from ..progress import Job, Progress, moved
 from ..record import Record, UsedModel, now, software
 from ..volume import Volume
-from . import engine, locating, orientation
+from . import costs, engine, locating, members, orientation
 from .gathering import Gathered
-from .last_runs import Way
 from .locating import Places
+from .members import Mean, Ready
 from .settings import CONTEXTS, PRECISIONS, InferenceSettings
 from .slices import Canvas, Slices
 
-_MAX_PIXELS = 2**27
 _SLOW = (
     "This processor does not compute bfloat16 itself: the run will take several times longer than with float32. "
     "Choose the precision auto or float32."
@@ -61,7 +60,7 @@ class Part:
         Slices finished since the last part, counted over all axes before y and x.
     disagreement : numpy.ndarray or None
         As `uncertainty`; of several models only.
-    answers : Gathered or None
+    answers : Gathered, Mean or None
         What the network made of those slices, on the grid of the image as it is turned for the run; of one model only.
     """
 
@@ -69,7 +68,7 @@ class Part:
     uncertainty: np.ndarray | None
     indices: list[int]
     disagreement: np.ndarray | None = None
-    answers: Gathered | None = None
+    answers: Gathered | Mean | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,26 +126,18 @@ def plan(volume: Volume, model: TrainedModel, settings: InferenceSettings, *, tr
     source = Slices(image, settings.channel, along)
     device = choose_device(settings.device)
     precision = _precision(settings.precision, device)
-    stages = _stages(model, source)
-    pixels = stages[-1][1]
-    batch = engine.plan_batch(model, device, pixels, settings.batch)
-    seconds = _way(model, settings, device).seconds(source.count, _all_pixels(stages)) if trial else math.nan
-    first = device == "cpu" and math.isnan(seconds)
-    each, memory = 0.0, 0.0
-    for network, size in stages:
-        tried, kept = math.nan, 0.0
-        if trial and (first or network.context):
-            tried, kept = engine.try_out(replace(network, precision=precision))
-        each += tried * size
-        together = engine.plan_batch(network, device, size, settings.batch)
-        memory = max(memory, engine.memory_needed(network, size, together, kept))
-    if first:
-        seconds = each * source.count
-    arrays = source.count * math.prod(source.size) * ((4 if settings.split_objects else 1) + settings.uncertainty)
+    batch = engine.plan_batch(model, device, costs.pixels(model, source), settings.batch)
+    networks = [(model, source), *members.sources(model, image, settings.channel)]
+    known = costs.last_seconds(model, source, settings, device) if trial else math.nan
+    tried, memory = costs.tried(networks, settings.batch, device, precision, timed=trial and math.isnan(known))
+    seconds = tried if math.isnan(known) else known
+    each = (4 if settings.split_objects else 1) + settings.uncertainty + members.bytes_kept(model, image)
+    arrays = source.count * math.prod(source.size) * each
     # an array that is read when it is asked for is looked at during the run
     at_hand = trial or isinstance(volume.data, np.ndarray)
     warnings = (*(_of_values(volume, source) if at_hand else ()), *_warnings(image, model, along))
     warnings += (*filter(None, [orientation.remark(volume, model.card)]), *locating.remarks(model))
+    warnings += (*members.remarks(model), *costs.small_views(model, source))
     if precision == "bfloat16" and not computes_bfloat16(device):
         warnings += (_SLOW,)
     return Plan(source.count, batch, device, seconds, (memory + arrays) / 1e6, warnings)
@@ -202,21 +193,23 @@ def segment_job(
     canvas = Canvas(volume, model.card.classes, settings.split_objects, turn)
     doubt = np.zeros(canvas.array.shape, np.uint8) if settings.uncertainty else None
     wanted = source.order(canvas.number(start)) if order is None else order
-    near = near and turn.keeps_slices
-    search = locating.Search(what.device, settings.precision, settings.batch, wanted[0], near)
+    search = locating.Search(what.device, settings.precision, settings.batch, wanted[0], near and turn.keeps_slices)
     with kept():
-        places, notes = yield from locating.locate_job(model, source, search)
-        runner = _runner(model, source, settings, what.device, locating.crop(model, places))
-        yield from _filled(canvas, doubt, wanted, runner, model, places)
+        others = yield from members.prepare(model, image, search, partial(_ready, settings))
+        ready = yield from moved(_ready(settings, model, image, search), others.steps)
+        runner = others.joined(ready.runner)
+        steps = _filled(canvas, doubt, wanted, runner, model, ready.places)
+        yield from moved(steps, others.steps)
     seconds = time.monotonic() - began
-    found = bool(places.centres) or model.locator is None
+    found = bool(ready.places.centres) or model.locator is None
     if order is None and found:  # else other models have taken their time meanwhile, or whole slices took longer
-        remember(source, model, settings, runner.device, seconds)
+        costs.remember(source, model, settings, runner.device, seconds)
     record = describe("segment", volume, canvas, [model], settings)
-    said = (*what.warnings, *locating.outcome(model, places), *(notes or runner.notes()))
+    said = (*what.warnings, *locating.outcome(model, ready.places), *(ready.notes or runner.notes()))
+    place = {"device": runner.device, "batch": runner.batch, "precision": runner.precision}
     record = replace(
         record,
-        place={"device": runner.device, "batch": runner.batch, "precision": runner.precision, **turn.noted()},
+        place={**place, **turn.noted(), **members.noted(model)},
         seconds=round(seconds, 3),
         warnings=tuple(dict.fromkeys(said)),
     )
@@ -224,19 +217,22 @@ def segment_job(
     return Segmentation(canvas.volume().made_by(record), uncertainty)
 
 
-def _runner(
-    model: TrainedModel, source: Slices, settings: InferenceSettings, device: str, crop: Crop | None
-) -> engine.Engine:
-    pixels = _pixels(model, source, crop.extent_mm if crop else None)
-    batch = engine.plan_batch(model, device, pixels, settings.batch)
-    return engine.engine_for(model, source, device, batch, settings.precision, crop)
+def _ready(settings: InferenceSettings, model: TrainedModel, image: Volume, search: locating.Search) -> Job[Ready]:
+    """Find where a model is to look in an image that is turned for it, and make its engine."""
+    source = Slices(image, settings.channel, context_axis(image, model, settings.context))
+    places, notes = yield from locating.locate_job(model, source, search)
+    crop = locating.crop(model, places)
+    pixels = costs.pixels(model, source, crop.extent_mm if crop else None)
+    batch = engine.plan_batch(model, search.device, pixels, settings.batch)
+    runner = engine.engine_for(model, source, search.device, batch, settings.precision, crop)
+    return Ready(runner, source, places, notes)
 
 
 def _filled(
     canvas: Canvas,
     doubt: np.ndarray | None,
     order: Sequence[int],
-    runner: engine.Engine,
+    runner: engine.Engine | members.Together,
     model: TrainedModel,
     places: Places,
 ) -> Job[None]:
@@ -262,7 +258,7 @@ def _filled(
         yield Progress(total, total, Part(canvas.array, doubt, canvas.all_slices))
 
 
-def _part(canvas: Canvas, doubt: np.ndarray | None, indices: list[int], answers: Gathered) -> Part | None:
+def _part(canvas: Canvas, doubt: np.ndarray | None, indices: list[int], answers: Gathered | Mean) -> Part | None:
     """What is finished with slices of the run; None where they lie across those of the image."""
     if not canvas.keeps_slices:
         return None
@@ -288,41 +284,6 @@ def describe(
         figures={"slices": canvas.count, **canvas.objects()},
         parents=(source.id,) if source and source.id else (),
     ).sealed()
-
-
-def remember(source: Slices, model: TrainedModel, settings: InferenceSettings, device: str, seconds: float) -> None:
-    """Note how long a run took on `device`; not where the memory ran out and the next run may find more."""
-    wanted = choose_device(settings.device)
-    if device == wanted:
-        _way(model, settings, wanted).note(seconds, source.count, _all_pixels(_stages(model, source)))
-
-
-def _way(model: TrainedModel, settings: InferenceSettings, device: str) -> Way:
-    return Way(model.card, settings, device, engine.workers_of(device))
-
-
-def _stages(model: TrainedModel, source: Slices) -> list[tuple[TrainedModel, int]]:
-    """The networks that a slice goes through, and how many pixels each of them sees of it."""
-    found = [(model, _pixels(model, source, locating.extent(model)))]
-    if model.locator is None:
-        return found
-    _pixels(model, source)  # if nothing is found
-    return [(model.locator, _pixels(model.locator, source)), *found]
-
-
-def _all_pixels(stages: list[tuple[TrainedModel, int]]) -> int:
-    return sum(pixels for _, pixels in stages)
-
-
-def _pixels(model: TrainedModel, source: Slices, extent_mm: tuple[float, float] | None = None) -> int:
-    """Pixels of a slice as the network sees it, or of a piece of that extent."""
-    height, width = model.card.preprocess.padded_size(source.size, source.spacing, extent_mm)
-    if height * width > _MAX_PIXELS:
-        raise VolumeError(
-            f"A slice of {source.size[0]} x {source.size[1]} pixels would become {height} x {width} for this model; "
-            f"at most {_MAX_PIXELS} pixels are possible. Crop the image, or check its pixel size."
-        )
-    return height * width
 
 
 def _precision(wanted: str, device: str) -> str:

@@ -32,6 +32,8 @@ class Slices:
     ----------
     size, spacing : (int, int), (float, float) or None
         Of a slice, in pixels and mm per pixel.
+    lead : tuple of int
+        Lengths of the axes before y and x.
     count, stack : int
         Number of slices, and of those that follow each other in a stack: along z, or without it along time.
 
@@ -56,6 +58,7 @@ class Slices:
         self._along = volume.axes.index(along) if along else None
         self.size = (height, width)
         self.spacing = volume.spacing[-2:] if volume.has_spacing else None
+        self.lead = tuple(self._shape)
         self.count = math.prod(self._shape)
         self.stack = self._shape[-1] if self._shape else 1
 

@@ -84,11 +84,15 @@ def evaluate(path: Path, sources: Iterable[Source], root: Path) -> dict[str, Any
     ModelError, FileError, SettingsError
         If model or data cannot be read.
     """
+    from .scored_runs import score_runs
+
     model = models.load(path)
     card = model.card
-    classes = len(card.classes)
-    samples = load(sources, card.preprocess, root, classes, context=model.context, orientation=card.orientation)
-    return summarise(list(score_images(model, samples)), [row.name for row in model.card.classes])
+    names = [row.name for row in card.classes]
+    if model.members:
+        return summarise(list(score_runs(model, sources, root)), names)
+    samples = load(sources, card.preprocess, root, len(names), context=model.context, orientation=card.orientation)
+    return summarise(list(score_images(model, samples)), names)
 
 
 def score_images(
@@ -99,7 +103,8 @@ def score_images(
 ) -> Iterator[ImageScore]:
     """Scores of `model`, whose network lies on `device`, on each slice or volume of `samples` in order.
 
-    They are labelled as in a run, see `stacks.label_stack`. `places` is where to look in each slice, if that is known
+    They are labelled as in a run, see `stacks.label_stack`, but by the model alone: its members are left out, see
+    `scored_runs`. `places` is where to look in each slice, if that is known
     already; see `located`.
     """
     card, samples = model.card, list(samples)

@@ -1,0 +1,85 @@
+"""Scores of models with members: these look at a volume in several planes, so it goes through a run as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..errors import SettingsError
+from ..labels import split_objects
+from ..models import TrainedModel
+from ..progress import run
+from ..segmentation.inference import InferenceSettings, segment_job
+from ..volume import Volume
+from .data.dataset import Sample, class_numbers
+from .data.reading import entries
+from .data.sources import Entry, Source
+from .evaluate import ImageScore, score_image
+
+_DIRECTIONS = {"R": (0, 1), "A": (1, 1), "S": (2, 1), "L": (0, -1), "P": (1, -1), "I": (2, -1)}
+_USUAL = "SAR"  # where the card names no directions
+
+
+def score_runs(model: TrainedModel, sources: Iterable[Source], root: Path) -> Iterator[ImageScore]:
+    """Scores of runs of `model` on each slice or volume of `sources`, in order.
+
+    The axes of the data are taken for those that the card names, as in training.
+
+    Raises
+    ------
+    FileError, SettingsError
+        If a source cannot be read, or holds series, or single slices of stacks.
+    """
+    classes = len(model.card.classes)
+    split = split_objects if model.card.objects else None
+    for source in sources:
+        for entry in entries(source, root):
+            if entry.labels.ndim > 3 or entry.stack is not None:
+                raise SettingsError(
+                    f"Case '{entry.case}' is a series, or its slices lie in the file one by one; expected whole "
+                    f"volumes (z, y, x): {model.card.name} is the mean of several models, each with a plane of its own."
+                )
+            found = run(segment_job(_volume(entry, model), model, InferenceSettings(device="cpu")))
+            prediction = np.asarray(found.labels.data).reshape(-1, *entry.labels.shape[-2:])
+            yield score_image(_reference(entry, model, classes), prediction, classes, split)
+
+
+def _volume(entry: Entry, model: TrainedModel) -> Volume:
+    if entry.place:
+        return entry.place
+    axes = "zyx"[-entry.labels.ndim :]
+    spacing = entry.spacing or (1.0,) * len(axes)
+    affine = np.eye(4)
+    directions = model.card.orientation
+    if sorted(_DIRECTIONS.get(letter, (-1, 1))[0] for letter in directions) != [0, 1, 2]:
+        directions = _USUAL
+    affine[:3, :3] = 0
+    for axis, letter in zip("zyx", directions, strict=True):
+        row, sign = _DIRECTIONS[letter]
+        length = spacing[axes.index(axis)] if axis in axes else 1.0
+        affine[row, "xyz".index(axis)] = sign * length
+    colours = "c" if entry.image.ndim > entry.labels.ndim else ""
+    return Volume(entry.image, axes + colours, affine, metadata={"has_spacing": entry.spacing is not None})
+
+
+def _reference(entry: Entry, model: TrainedModel, classes: int) -> Sample:
+    """The labels of an entry as (z, y, x), and the spacing to measure with."""
+    numbers = class_numbers(entry, classes)
+    numbers = numbers.reshape(-1, *numbers.shape[-2:])
+    assumed = model.card.preprocess.assumed_spacing
+    plane = entry.plane_spacing or (assumed and (assumed, assumed))
+    whole = entry.labels.ndim == 3
+    thickness = entry.spacing[0] if entry.spacing and whole else (1.0 if not whole else None)
+    return Sample(
+        torch.empty(0),
+        torch.from_numpy(numbers),
+        entry.case,
+        entry.group,
+        spacing=(thickness, *plane) if plane and thickness else None,
+        objects=entry.objects,
+        volume=(entry.name or entry.case) if whole else "",
+        unlabelled=entry.unlabelled,
+    )
