@@ -100,7 +100,7 @@ def _add_segment(parsers: Parsers) -> None:
         action="append",
         required=True,
         metavar="NAME",
-        help="see 'napari-medseg models'; repeat the option to let several models vote (the first wins a tie)",
+        help="model, or group for its best one, see 'napari-medseg models'; repeat the option to let several decide",
     )
     _add_axes(parser)
     add_arguments(parser, InferenceSettings)

@@ -42,6 +42,7 @@ def segment(args: Namespace) -> int:
     from .running import Run, crew_of
 
     settings = inference_settings(args)
+    args.models = _members(args)
     _check_models(args)
     kind = functools.cache(image_kind)  # three questions, each file is opened once
     sources, failures = find_inputs(args.inputs, kind)
@@ -112,6 +113,24 @@ def _refuse_report(paths: Sequence[Path], report: Path | None) -> None:
     kinds = [(path, formats.named(path)) for path in paths]
     sides = [side_file(path) for path, kind in kinds if kind and not kind.keeps_notes]
     refuse_conflicts([*paths, *sides], [report] if report else [])
+
+
+def _members(args: Namespace) -> list[str]:
+    """The models of a ``segment`` command, with the best of a group in the place of its name, which is said.
+
+    Where a disagreement is asked for and a group is all that was named, the two best of it vote.
+    """
+    from ..models import library
+
+    count = 2 if args.disagreement and len(args.models) == 1 else 1
+    found = []
+    for name in args.models:
+        members = library.members_of(name, count)
+        if members != [name]:
+            best = "is the best model" if len(members) == 1 else "are the best models"
+            terminal.say(f"{name}: {' and '.join(members)} {best} by the Dice on val.")
+        found += members
+    return found
 
 
 def _check_models(args: Namespace) -> None:
@@ -268,6 +287,7 @@ def show_models(args: Namespace) -> int:
     """``napari-medseg models``."""
     from .. import models
     from ..files import to_json
+    from ..models import library
     from ..runs.tasks import Failure
     from .running import name_failures
 
@@ -285,6 +305,7 @@ def show_models(args: Namespace) -> int:
         terminal.say(to_json([asdict(card) for card in cards]).rstrip())
     else:
         terminal.say(terminal.models(cards))
+        terminal.say(terminal.groups(library.bundled_groups()))
         terminal.say(f"\n'napari-medseg models NAME' shows a card. Your own models are in {models.models_folder()}.")
     name_failures(failures, len(cards) + len(failures))
     return 1 if failures else 0

@@ -236,6 +236,12 @@ def models(cards: Iterable[ModelCard]) -> str:
     return table(lines) + "\nDice: mean on held-out test images, class by class, from the model card"
 
 
+def groups(members: Mapping[str, Sequence[ModelCard]]) -> str:
+    """Which model the name of a group stands for."""
+    names = [f"{name} ({cards[0].name})" for name, cards in members.items()]
+    return f"The name of a group stands for its best model by the Dice on val: {', '.join(names)}"
+
+
 def finds(card: ModelCard) -> str:
     """What a model gives: its classes, or that it reconstructs, from what masks."""
     if card.classes:
@@ -259,6 +265,7 @@ def card_text(card: ModelCard) -> str:
         "finds": finds(card),
         "task": card.task,
         "modality": card.modality,
+        "group": card.group or "none",
         "pixel size": "{:g} to {:g} mm".format(*card.spacing_mm) if card.spacing_mm else "any",
         "steps": card.steps or "each slice as it is",
         "limits": card.limits,

@@ -47,8 +47,8 @@ def read(path: Path, axes: str | None = None) -> Volume:
     -------
     Volume
         Output values (Hounsfield units in CT). ``metadata`` has ``modality``, ``series_uid``, ``series_description``
-        and ``frame_of_reference_shared``, ``photometric`` is MONOCHROME1 where low values
-        are bright, and ``t_axis`` names what differs along ``t`` where the file says so.
+        and ``frame_of_reference_shared``, ``body_part`` where the file says it, ``photometric`` is MONOCHROME1 where
+        low values are bright, and ``t_axis`` names what differs along ``t`` where the file says so.
 
     Raises
     ------
@@ -72,6 +72,8 @@ def read(path: Path, axes: str | None = None) -> Volume:
         "frame_of_reference_shared": len({frame.reference for frame in frames}) == 1,
         "has_spacing": first.spacing is not None,
     }
+    if first.series.body_part:
+        metadata["body_part"] = first.series.body_part
     if low_is_bright(first.kind):
         metadata["photometric"] = LOW_IS_BRIGHT
     if differ:

@@ -43,6 +43,8 @@ class Series:
         Of the series in its study, or None.
     time
         When it was taken, as far as that is known: ``2019-03-04 10:22``; may differ between its files.
+    body_part
+        In the words of DICOM, ``HEART`` for example; empty where the file does not say.
     """
 
     uid: str
@@ -50,6 +52,7 @@ class Series:
     description: str
     number: int | None = None
     time: str = ""
+    body_part: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,6 +214,7 @@ def _frame(
             str(header.get("SeriesDescription") or ""),
             _series_number(header),
             _series_time(header),
+            str(header.get("BodyPartExamined") or ""),
         ),
         shape,
         numbers("PixelMeasuresSequence", "PixelSpacing", 2),

@@ -14,6 +14,7 @@ from ..errors import FileError, ModelError, SettingsError, reason
 from ..preprocess import Preprocess
 from ..record import plain
 from ..volume import LabelClass
+from .appearance import Appearance
 
 PENDING = ".json.part"
 """Ending of a card that waits for its weights: `checkpoint.save` puts it in place of the card when they are there."""
@@ -157,6 +158,18 @@ class ModelCard:
         its probability exceeds one half stay the same. Chosen on `val`.
     members : tuple of Member
         Models whose probabilities are averaged with those of this one, each in the plane of its own card.
+    group : str
+        Models of one task share it, such as ``heart``; asking for it gives the best of them, see `groups`. Empty for
+        models that stand alone.
+    body_parts : tuple of str
+        Body parts, as DICOM names them, that the training images show or that say nothing against them; empty where
+        any will do.
+    view_mm : (float, float) or None
+        Shortest and longest side in mm of the slices that the model was made for; None where it does not matter.
+    most_slices : int or None
+        Most slices of the stacks that the model was made for; None where it does not matter.
+    appearance : Appearance or None
+        What training slices look like, to doubt a run on other images; None where that is not known.
     recipe : str
         Settings file that reproduces the weights.
     sha256 : str
@@ -187,6 +200,11 @@ class ModelCard:
     keep: str = ""
     temperature: float = 1.0
     members: tuple[Member, ...] = ()
+    group: str = ""
+    body_parts: tuple[str, ...] = ()
+    view_mm: tuple[float, float] | None = None
+    most_slices: int | None = None
+    appearance: Appearance | None = None
     recipe: str = ""
     sha256: str = ""
 
@@ -223,6 +241,7 @@ class ModelCard:
         sizes = self.spacing_mm or (1.0, 1.0)
         others = [member.model for member in self.members]
         first = self.locator.model if self.locator else ""
+        view = self.view_mm or (1.0, 1.0)
         return {
             "a name that a file can have": not files.misfit(self.name),
             f"classes with different numbers from 1 to {_LARGEST_ID}": len({*ids}) == len(ids)
@@ -239,6 +258,7 @@ class ModelCard:
             "members and a locator other than the model itself": self.name not in (*others, first),
             "members with different names": len({*others}) == len(others),
             "objects without keep: the largest piece would be the only object": not (self.objects and self.keep),
+            "rising lengths from 0 mm in view_mm": 0 <= view[0] <= view[1] < math.inf,
         }
 
 

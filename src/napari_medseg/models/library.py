@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from platformdirs import user_data_dir
 
 from .. import files
 from ..errors import FileError, ModelError, SettingsError, reason
-from .card import card_file
+from .card import ModelCard, card_file, load_card
+from .groups import best, groups
 
 LONGEST_NAME = 200
 """Bytes of the name of a model: its files have endings too."""
@@ -33,7 +36,7 @@ def available() -> dict[str, Path]:
 
 
 def find(name: str) -> Path:
-    """Weights file of the model `name`.
+    """Weights file of the model `name`, or of the best model of the group of that name.
 
     Raises
     ------
@@ -41,9 +44,43 @@ def find(name: str) -> Path:
         If there is none; the sentence lists the choices.
     """
     known = available()
-    if name not in known:
-        raise ModelError(f"The model '{name}' does not exist; choose one of {', '.join(known) or '(none installed)'}.")
-    return known[name]
+    if name in known:
+        return known[name]
+    members = bundled_groups()
+    if name in members:
+        return known[best(members[name])[0].name]
+    choices = ", ".join((*known, *members)) or "(none installed)"
+    raise ModelError(f"The model '{name}' does not exist; choose one of {choices}.")
+
+
+def members_of(name: str, count: int) -> list[str]:
+    """Names of the `count` best models of the group `name`; the name itself if it is not that of a group."""
+    members = bundled_groups()
+    if name in available() or name not in members:
+        return [name]
+    return [card.name for card in best(members[name], count)]
+
+
+def bundled_groups() -> dict[str, list[ModelCard]]:
+    """Groups of the models of the package, the best one first.
+
+    Models of the user are not compared: their figures are measured on other images.
+    """
+    return groups(bundled_cards())
+
+
+def bundled_cards() -> tuple[ModelCard, ...]:
+    """The cards of the models of the package; one that cannot be read is left out."""
+    return _cards_in(_BUNDLED)
+
+
+@cache
+def _cards_in(folder: Path) -> tuple[ModelCard, ...]:
+    found = []
+    for path in sorted(folder.glob("[!.]*.safetensors")):
+        with suppress(ModelError):
+            found.append(load_card(path))
+    return tuple(found)
 
 
 def check_new_name(name: str) -> None:

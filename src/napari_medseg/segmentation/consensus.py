@@ -46,8 +46,10 @@ def consensus_plan(
     common_turn(volume, [model.card for model in models])
     plans = [plan(volume, model, _single(settings), trial=trial) for model in models]
     warnings = []
+    doubts = []
     for each in plans:
         warnings += each.warnings
+        doubts += each.doubts
     if settings.uncertainty:
         warnings.append(_NO_UNCERTAINTY)
     arrays = len(models) + (4 if settings.split_objects else 1)
@@ -61,6 +63,7 @@ def consensus_plan(
         seconds=sum(each.seconds for each in plans),
         memory_mb=sum(staying) + max(passing, default=0.0) + arrays_mb,
         warnings=tuple(dict.fromkeys(warnings)),
+        doubts=tuple(dict.fromkeys(doubts)),
     )
 
 

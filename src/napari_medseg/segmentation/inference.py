@@ -21,7 +21,7 @@ from ..models.memory import kept
 from ..progress import Job, Progress, moved
 from ..record import Record, UsedModel, now, software
 from ..volume import Volume
-from . import costs, engine, locating, members, orientation
+from . import costs, engine, guard, locating, members, orientation
 from .gathering import Gathered
 from .locating import Places
 from .members import Mean, Ready
@@ -36,7 +36,20 @@ _SLOW = (
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will take: slices, slices per batch, device, seconds, extra memory in MB, and what to be warned of."""
+    """What a run will take.
+
+    Parameters
+    ----------
+    slices, batch : int
+        In all, and at a time.
+    device : str
+    seconds, memory_mb : float
+        Seconds are NaN where they are not known; extra memory.
+    warnings : tuple of str
+        What to be warned of.
+    doubts : tuple of str
+        Those of them for which a form asks before the run, see `guard.Findings`.
+    """
 
     slices: int
     batch: int
@@ -44,6 +57,7 @@ class Plan:
     seconds: float
     memory_mb: float
     warnings: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,12 +149,13 @@ def plan(volume: Volume, model: TrainedModel, settings: InferenceSettings, *, tr
     arrays = source.count * math.prod(source.size) * each
     # an array that is read when it is asked for is looked at during the run
     at_hand = trial or isinstance(volume.data, np.ndarray)
-    warnings = (*(_of_values(volume, source) if at_hand else ()), *_warnings(image, model, along))
+    found = guard.compare(image, model.card, source, context=model.looks_around, along=along)
+    warnings = (*(_of_values(volume, source) if at_hand else ()), *found.warnings)
     warnings += (*filter(None, [orientation.remark(volume, model.card)]), *locating.remarks(model))
     warnings += (*members.remarks(model), *costs.small_views(model, source))
     if precision == "bfloat16" and not computes_bfloat16(device):
         warnings += (_SLOW,)
-    return Plan(source.count, batch, device, seconds, (memory + arrays) / 1e6, warnings)
+    return Plan(source.count, batch, device, seconds, (memory + arrays) / 1e6, warnings, found.doubts)
 
 
 def segment_job(
@@ -316,34 +331,3 @@ def _of_values(volume: Volume, source: Slices) -> tuple[str, ...]:
         return (image_values.LABELS,)
     text = image_values.remark(source.read_one, source.count)
     return (text,) if text else ()
-
-
-def _is_upright(volume: Volume) -> bool:
-    """Whether the axes of a volume are those of the scanner, as of every file that does not say where it lies."""
-    steps = volume.affine[:3, :3]
-    return np.array_equal(steps, np.diag(np.diag(steps)))
-
-
-def _warnings(volume: Volume, model: TrainedModel, along: str) -> tuple[str, ...]:
-    card, found = model.card, []
-    if model.looks_around and (not along or volume.data.shape[volume.axes.index(along)] == 1):
-        found.append(f"{card.name} also uses the slices before and after; here it does without them.")
-    if card.spacing_mm and volume.has_spacing:
-        low, high = card.spacing_mm
-        if not all(low <= mm <= high for mm in volume.spacing[-2:]):
-            seen = " x ".join(f"{mm:.3g}" for mm in volume.spacing[-2:])
-            found.append(f"Pixels are {seen} mm; {card.name} was trained for {low:g} to {high:g} mm.")
-    elif card.preprocess.assumed_spacing:
-        found.append(f"The pixel size is not known; {card.name} assumes {card.preprocess.assumed_spacing:g} mm.")
-    elif "z" in volume.axes and not model.looks_around:
-        found.append(f"{card.name} was trained on single images; a stack is segmented slice by slice.")
-    modality = volume.metadata.get("modality")
-    if modality and card.dicom_modality and modality != card.dicom_modality:
-        found.append(f"The image is {modality}; {card.name} was trained on {card.dicom_modality}.")
-    if volume.spatial_axes == "zyx" and not _is_upright(volume):
-        from ..io import nifti
-
-        found += filter(None, [nifti.notice(volume)])
-    if card.dicom_modality and volume.axes.endswith("c"):
-        found.append(f"The image is in colour; {card.name} was trained on grey {card.dicom_modality} images.")
-    return tuple(found)

@@ -10,6 +10,9 @@ CONTEXTS = ("auto", "z", "t", "none")
 PRECISIONS = ("auto", "float32", "bfloat16")
 VOTES = ("probability", "labels")
 
+OUTSIDE = "Outside what the model was trained on: "
+"""How the warnings begin that say so, see `guard.Findings`."""
+
 
 @dataclass(frozen=True)
 class InferenceSettings:

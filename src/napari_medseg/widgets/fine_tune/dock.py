@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QFileDialog, QMessageBox
+from qtpy.QtWidgets import QFileDialog
 
 from ... import options
 from ...errors import MedsegError, SettingsError
@@ -328,11 +328,6 @@ class FineTuneWidget(Dock):
         run = self._training.run
         if self._sure("Discard", f"Delete {run.name} and the copy of the data it was trained on? Your layers stay."):
             self._finish_with("discard", run, f"{run.name} is discarded; nothing else has changed.")
-
-    def _sure(self, title: str, text: str) -> bool:
-        answers = QMessageBox.StandardButton
-        answer = QMessageBox.question(self, title, text, answers.Yes | answers.No, answers.No)
-        return answer == answers.Yes
 
     def _finish_with(self, what: str, run: Run, words: str) -> None:
         from . import work

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Layer
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QApplication, QComboBox, QWidget
+from qtpy.QtWidgets import QApplication, QComboBox, QMessageBox, QWidget
 
 from ...progress import Job
 from .controls import Paragraph, hold
@@ -125,6 +125,12 @@ class Dock(QWidget):
     def _copy(self, command: str, words: str = "The command is on the clipboard.") -> None:
         QApplication.clipboard().setText(command)
         self._status.say(words)
+
+    def _sure(self, title: str, text: str) -> bool:
+        """Ask a question; whoever just presses Enter says no."""
+        answers = QMessageBox.StandardButton
+        answer = QMessageBox.question(self, title, text, answers.Yes | answers.No, answers.No)
+        return answer == answers.Yes
 
     def _failed(self, why: str) -> None:
         """Say why a job failed, in the form and as a notification."""

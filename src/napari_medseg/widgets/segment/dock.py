@@ -21,7 +21,7 @@ from ..kit.controls import apply
 from ..kit.dock import Dock
 from ..kit.preferences import preferences
 from ..kit.saving import image_of, moved_text
-from .form import SegmentForm, plan_text, result_text
+from .form import SegmentForm, doubts_text, plan_text, result_text
 from .rows import ImageRows, ModelRows
 from .state import Facts, state
 
@@ -60,10 +60,12 @@ class SegmentWidget(Dock):
     """
 
     def __init__(self, napari_viewer: Viewer):
-        super().__init__(napari_viewer, ("run", "save", "routers", "preview", "plan"))
+        super().__init__(napari_viewer, ("run", "check", "save", "routers", "preview", "plan"))
         self.labels: Labels | None = None
         self._ready = False
         self._problem = ""
+        self._plan: Plan | None = None  # of what the form says now
+        self._asked: set[tuple[Any, ...]] = set()
         self._result: layer_volumes.Result | None = None
         self._preview = layer_volumes.Preview(self._viewer)
         self._planned = math.nan  # seconds of what the form says now
@@ -149,6 +151,7 @@ class SegmentWidget(Dock):
 
     def _changed(self) -> None:
         """Something that a run depends on was chosen anew."""
+        self._plan = None
         self._images.offer_channels()
         self._models.offer_vote()
         self._models.offer_context(self.form.axes.currentData() or "")
@@ -205,6 +208,7 @@ class SegmentWidget(Dock):
         def show(plan: Plan) -> None:
             self._problem = ""
             self._planned = plan.seconds
+            self._plan = plan
             self.form.plan.say(plan_text(plan, len(given.cards)))
 
         job = self._shelf.job(given.cards, lambda models: plan_job(given.volume, models, given.settings))
@@ -212,6 +216,7 @@ class SegmentWidget(Dock):
 
     def _cannot(self, why: str) -> None:
         self._problem = why
+        self._plan = None
         self.form.plan.say("")
         self._update()
 
@@ -265,13 +270,38 @@ class SegmentWidget(Dock):
     # ---- run ----
 
     def run(self) -> None:
-        """Segment what the form says now; a preview ends, and a plan in the making is dropped."""
+        """Segment what the form says now; a preview ends, and a plan in the making is dropped.
+
+        For an image that is far outside of what a model was trained on, the form asks once before.
+        """
         with jobs.errors_shown():
             given = self._input()
+            plan = self._plan
             self.form.preview.setChecked(False)
             if self._queue.kind != "models":
                 self._queue.stop()
-            self._queue.want("run", partial(self._start_run, given))
+            if plan is None:
+                self._queue.want("check", partial(self._start_check, given))
+            else:
+                self._ask(given, plan.doubts)
+
+    def _start_check(self, given: _Input) -> None:
+        """Compare the image with the cards, as the plan does that is not there yet."""
+        from .work import doubts_job
+
+        job = doubts_job(given.volume, given.cards, given.settings)
+        ask = partial(self._ask, given)
+        self._queue.start("check", job, title="Check", quiet=True, on_done=ask, on_error=self._failed)
+
+    def _ask(self, given: _Input, doubts: tuple[str, ...]) -> None:
+        """Run, unless there are doubts that the person shares; they are named once for an image and its models."""
+        subject = (given.image.unique_id, *(card.name for card in given.cards), *doubts)
+        if doubts and subject not in self._asked:
+            if not self._sure("Segment", doubts_text(doubts)):
+                self.form.status.say("Not started; nothing was changed.")
+                return
+            self._asked.add(subject)
+        self._queue.want("run", partial(self._start_run, given))
 
     def _give_up(self) -> None:
         result, self._result = self._result, None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QPushButton
 
 from ...quantities import area, rounded, volume
+from ...segmentation.settings import OUTSIDE
 from ..kit.controls import Page, Paragraph, beside, check, choice, fill, progress_bar
 from ..kit.jobs import duration
 from ..kit.ticks import Ticks
@@ -97,12 +99,20 @@ def plan_text(plan: Plan, models: int = 1) -> str:
     return "\n".join([first, *(f"⚠ {warning}" for warning in plan.warnings)])
 
 
+def doubts_text(doubts: Sequence[str]) -> str:
+    """The question before a run on an image that is unlike those of the training."""
+    found = "\n".join(doubts)
+    return f"{found}\n\nThe labels may mean nothing. Run anyway?"
+
+
 def result_text(found: Segmentation) -> str:
-    """What a run found: one line per class."""
+    """What a run found: one line per class, and what is doubted."""
     report = found.report
+    doubts = [f"⚠ {text}" for text in report["warnings"] if text.startswith(OUTSIDE)]
     lines = [f"Done in {duration(report['seconds'])}."]
     if "objects" in report:
-        return f"{lines[0]} {report['objects']} {'object' if report['objects'] == 1 else 'objects'}."
+        count = f"{report['objects']} {'object' if report['objects'] == 1 else 'objects'}."
+        return "\n".join([f"{lines[0]} {count}", *doubts])
     for row in report["classes"]:
         size = f"{row['voxels']} voxels"
         if "volume_mm3" in row and "t" not in found.labels.axes:
@@ -112,4 +122,4 @@ def result_text(found: Segmentation) -> str:
         dice = report.get("agreement", {}).get(row["name"])
         agreement = "" if dice is None else f", agreement {rounded(dice, 2)} (Dice)"
         lines.append(f"{row['name']}: {size}{agreement}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *doubts])

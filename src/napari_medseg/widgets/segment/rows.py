@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ...models.library import bundled_groups, members_of
 from ..kit import layer_volumes
 from ..kit.controls import fill, switch_off
 from ..kit.offers import axes_text, offer_devices, offer_images
@@ -68,21 +69,34 @@ class ModelRows:
         form, shelf = self._form, self._shelf
         chosen = form.model.currentData() or wanted.model, form.device.currentData() or wanted.device
         wanted = replace(wanted, model=chosen[0], device=chosen[1])
-        model = wanted.model if wanted.model in shelf.cards else next(iter(shelf.cards), None)
-        fill(form.model, [(name, name) for name in (*shelf.cards, *shelf.broken)], model)
+        groups = {name: cards[0] for name, cards in bundled_groups().items() if name not in shelf.cards}
+        entries = [(name, name) for name in (*shelf.cards, *shelf.broken)]
+        entries += [(f"{name}: the best, {card.name}", name) for name, card in groups.items()]
+        known = {*shelf.cards, *groups}
+        model = wanted.model if wanted.model in known else next(iter(shelf.cards), None)
+        fill(form.model, entries, model)
         for name, why in shelf.broken.items():
             switch_off(form.model, name, why)
         offer_devices(form.device, shelf, wanted)
 
     def chosen(self) -> list[ModelCard]:
         """The cards of the model and of those ticked as well."""
-        names = [self._form.model.currentData(), *self._form.others.ticked()]
-        return [self._shelf.cards[name] for name in names if name in self._shelf.cards]
+        first = self._first()
+        others = [self._shelf.cards[name] for name in self._form.others.ticked() if name in self._shelf.cards]
+        return [first, *others] if first else others
+
+    def _first(self) -> ModelCard | None:
+        """The card of the model that is chosen, of a group its best."""
+        chosen = self._form.model.currentData()
+        if not chosen:
+            return None
+        (name,) = members_of(chosen, 1)
+        return self._shelf.cards.get(name)
 
     def offer_others(self) -> None:
         """Offer what can vote together with the chosen model; to be called when another one is chosen."""
         form, cards = self._form, self._shelf.cards
-        card = cards.get(form.model.currentData())
+        card = self._first()
         others = {name: _why_not(card, other) for name, other in cards.items() if card and other is not card}
         form.others.offer(others)
         form.others.setVisible(bool(others))

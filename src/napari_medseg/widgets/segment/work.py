@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...models import TrainedModel
+from ...models import ModelCard, TrainedModel
 from ...progress import Job, Progress
-from ...segmentation import consensus, inference, router_map
+from ...segmentation import consensus, guard, inference, router_map
 from ...segmentation.inference import InferenceSettings, Part, Plan, Segmentation
-from ...segmentation.slices import Canvas, label_shape, planes
+from ...segmentation.slices import Canvas, Slices, label_shape, planes
 from ...volume import Volume
 
 
@@ -22,6 +22,16 @@ def plan_job(volume: Volume, models: Sequence[TrainedModel], settings: Inference
     if len(models) == 1:
         return inference.plan(volume, models[0], settings)
     return consensus.consensus_plan(volume, models, settings)
+
+
+def doubts_job(volume: Volume, cards: Sequence[ModelCard], settings: InferenceSettings) -> Job[tuple[str, ...]]:
+    """What of `volume` lies outside of what the models were trained on, as the plan says it; no network is needed."""
+    yield Progress(0, 1)
+    source = Slices(volume, settings.channel)
+    found: list[str] = []
+    for card in cards:
+        found += guard.compare(volume, card, source).doubts
+    return tuple(dict.fromkeys(found))
 
 
 def run_job(
