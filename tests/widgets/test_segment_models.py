@@ -1,14 +1,17 @@
 """Several models at once, and models that look at neighbouring slices."""
 
 import shlex
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QMessageBox
 
-from napari_medseg import cli, io
+from napari_medseg import cli, io, models
+from napari_medseg.models import library
 from napari_medseg.volume import Volume
+from napari_medseg.widgets.kit.records import record_of
 
 pytestmark = pytest.mark.usefixtures("more_models")
 SLICES = 6
@@ -138,6 +141,49 @@ def test_disagreement_deleted_during_the_run(dock, gate):
     gate.set()
     d.settle()
     assert names(d) == ["scan", "scan consensus"] and d.widget.labels.data.all()
+
+
+# ---- images unlike those of the training ----
+
+
+@pytest.fixture
+def answers(monkeypatch):
+    """Questions that were asked; each is answered by the next of `give`, the last one again and again."""
+    give = [QMessageBox.StandardButton.No, QMessageBox.StandardButton.Yes]
+    asked = []
+
+    def question(parent, title, text, *_):
+        asked.append(text)
+        return give[min(len(asked), len(give)) - 1]
+
+    monkeypatch.setattr(QMessageBox, "question", question)
+    return asked
+
+
+@pytest.mark.parametrize("planned", [True, False])
+def test_form_asks_once_before_a_run_on_another_kind_of_image(dock, answers, planned):
+    path = models.find("all")
+    models.save_card(path, replace(models.load_card(path), dicom_modality="MR", modality="heart MR"))
+    d = dock(noise(SLICES, 40, 48).astype(np.int16) - 1000)
+    sentence = "The image has values down to -1000, as CT does; all was trained on heart MR."
+    assert f"⚠ Outside what the model was trained on: {sentence}" in d.form.plan.text()
+    for labels in (0, 1, 2):  # no, yes, and not asked again
+        if not planned:
+            d.widget._plan = None  # as long as the plan is being made
+        d.form.run.click()
+        d.settle()
+        assert len(d.viewer.layers) == 1 + labels
+    assert len(answers) == 2 and answers[0] == f"{sentence}\n\nThe labels may mean nothing. Run anyway?"
+    assert "⚠ Outside" in d.form.status.text() and sentence in record_of(d.widget.labels).warnings[0]
+
+
+def test_the_name_of_a_group_chooses_its_best_model(dock):
+    d = dock(noise(40, 48))
+    best = library.bundled_groups()["nuclei"][0].name
+    d.choose(d.form.model, "nuclei")
+    assert d.form.model.currentText() == f"nuclei: the best, {best}"
+    assert [card.name for card in d.widget._models.chosen()] == [best]
+    assert best not in {action.data() for action in d.form.others.menu().actions()}
 
 
 # ---- neighbouring slices ----

@@ -1,0 +1,183 @@
+"""What is doubted before a run: no sample with its own model, every sample with a model for something else."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_medseg import io, models, samples
+from napari_medseg.models import ModelCard
+from napari_medseg.models.library import bundled_cards
+from napari_medseg.preprocess import Preprocess
+from napari_medseg.segmentation import guard
+from napari_medseg.segmentation.settings import OUTSIDE
+from napari_medseg.segmentation.slices import Slices
+from napari_medseg.volume import LabelClass, Volume
+
+CLASSES = (LabelClass(1, "x", "#ff0000"),)
+PLAIN = ModelCard("plain", "litenext", Preprocess(), CLASSES, modality="cardiac MR")
+CARDS = {card.name: card for card in bundled_cards() if card.appearance is not None}
+HEART = "sunnybrook_SC-HF-I-01_ED.nii.gz"
+NUCLEI = [
+    "dsb2018_fluorescence_05040e2e.png",
+    "dsb2018_fluorescence_06c77933.png",
+    "dsb2018_stained_0121d675.png",
+    "dsb2018_stained_0bf33d3d.png",
+]
+
+
+def doubts(volume, card):
+    return guard.compare(volume, card, Slices(volume, None)).doubts
+
+
+def without_words(volume):
+    """The same as an array of a file that says nothing: only grey values and texture are left."""
+    return replace(volume, affine=np.eye(4), metadata={"has_spacing": False})
+
+
+def head():
+    """Zero-filled image of the head whose k-space is bundled."""
+    kspace = np.load(samples.path("brain8_poisson8x.npz"))["kspace"]
+    centred = np.fft.ifftshift(kspace, axes=(-2, -1))
+    coils = np.fft.fftshift(np.fft.ifft2(centred), axes=(-2, -1))
+    image = np.sqrt((np.abs(coils) ** 2).sum(-3))
+    return Volume(image.reshape(-1, *image.shape[-2:]), "zyx", metadata={"has_spacing": False})
+
+
+def trunk_in_ct():
+    """A disc of soft tissue in air, in Hounsfield units."""
+    y, x = np.mgrid[-1:1:128j, -1:1:128j]
+    inside = np.hypot(x, 1.3 * y) < 0.8
+    values = np.where(inside, 40, -1000) + np.random.default_rng(0).normal(0, 15, inside.shape)
+    return Volume(np.stack([values] * 3).astype(np.int16), "zyx", np.diag([3.0, 3, 3, 1]))
+
+
+IMAGES = {
+    "heart": lambda: io.read(samples.path(HEART)),
+    "heart as DICOM": lambda: io.read(samples.path("sunnybrook_sax_ED")),
+    "heart, unknown pixels": lambda: without_words(io.read(samples.path(HEART))),
+    "head": head,
+    "CT": trunk_in_ct,
+    **{name: lambda name=name: io.read(samples.path(name)) for name in NUCLEI},
+}
+
+
+def group_of(title):
+    return "heart" if title.startswith("heart") else "nuclei" if title.startswith("dsb") else ""
+
+
+@pytest.mark.parametrize("title", IMAGES)
+def test_samples_are_doubted_with_every_model_but_their_own(title):
+    volume = IMAGES[title]()
+    for name, card in CARDS.items():
+        found = doubts(volume, card)
+        assert bool(found) == (card.group != group_of(title)), f"{name}: {found}"
+    assert len({card.group for card in CARDS.values()}) == 3
+
+
+@pytest.mark.parametrize("change", ["turned", "transposed", "128 px", "160 px", "brighter", "one slice"])
+def test_hearts_as_people_have_them_are_not_doubted(change):
+    heart = without_words(io.read(samples.path(HEART)))
+    z, y, x = heart.data.shape
+    changed = {
+        "turned": lambda a: np.rot90(a, 1, (1, 2)),
+        "transposed": lambda a: a.transpose(0, 2, 1),
+        "128 px": lambda a: a[:, y // 2 - 64 : y // 2 + 64, x // 2 - 64 : x // 2 + 64],
+        "160 px": lambda a: a[:, y // 2 - 80 : y // 2 + 80, x // 2 - 80 : x // 2 + 80],
+        "brighter": lambda a: (a / a.max()) ** 0.75,
+        "one slice": lambda a: a[z // 2 : z // 2 + 1],
+    }[change]
+    volume = replace(heart, data=np.ascontiguousarray(changed(heart.data)))
+    assert doubts(volume, CARDS["litenext-heart"]) == ()
+
+
+def test_what_an_image_looks_like_is_named():
+    (text,) = doubts(io.read(samples.path(NUCLEI[1])), CARDS["lstm-sa-heart"])[-1:]
+    assert "in colour" in text or "microscopy" in text
+    (text,) = doubts(IMAGES["heart, unknown pixels"](), CARDS["litenext-nuclei"])
+    assert text.startswith("It looks more like cardiac cine MR") and "litenext-nuclei was trained" in text
+
+
+def image(shape=(4, 32, 32), spacing=1.5, low=0.0, **metadata):
+    data = np.random.default_rng(0).random(shape) + low
+    return Volume(data, "zyx", np.diag([spacing, spacing, 8, 1.0]), metadata=metadata)
+
+
+@pytest.mark.parametrize(
+    ("card", "volume", "sentence"),
+    [
+        ({"dicom_modality": "MR"}, image(modality="CT"), "The image is CT; plain was trained on MR."),
+        ({"dicom_modality": "MR"}, image(modality="MR"), ""),
+        ({"dicom_modality": "MR"}, image(modality="OT"), ""),
+        ({"dicom_modality": "SM"}, image(modality="GM"), ""),
+        ({"dicom_modality": "SM"}, image(modality="MR"), "The image is MR"),
+        ({}, image(modality="MR"), ""),
+        ({"body_parts": ("HEART", "CHEST")}, image(body_part="HEAD"), "The file says that it shows HEAD; plain was tr"),
+        ({"body_parts": ("HEART", "CHEST")}, image(body_part="chest "), ""),
+        ({"body_parts": ("HEART", "CHEST")}, image(body_part="WHOLEBODY"), ""),
+        ({"body_parts": ("HEART", "CHEST")}, image(), ""),
+        ({"dicom_modality": "MR"}, image(low=-1000), "The image has values down to -1000, as CT does; plain was trai"),
+        ({"dicom_modality": "MR"}, image(low=-4), ""),
+        ({"dicom_modality": "CT"}, image(low=-1000), ""),
+        ({"dicom_modality": "SM"}, image(low=-200), ""),
+        ({"view_mm": (100.0, 400.0)}, image(), "A slice is 48 x 48 mm; plain was made for sides of 100 to 400 mm."),
+        ({"view_mm": (0.0, 40.0)}, image(), "A slice is 48 x 48 mm; plain was made for sides of at most 40 mm."),
+        ({"view_mm": (40.0, 50.0)}, image(), ""),
+        ({"view_mm": (100.0, 400.0)}, image(has_spacing=False), ""),
+        ({"spacing_mm": (0.5, 0.9)}, image(), "Pixels are 1.5 x 1.5 mm; plain was trained for 0.5 to 0.9 mm."),
+        ({"spacing_mm": (0.5, 1.2)}, image(), ""),
+    ],
+)
+def test_each_doubt_and_its_sentence(card, volume, sentence):
+    found = doubts(volume, replace(PLAIN, **card))
+    assert [text[: len(sentence)] for text in found] == ([sentence] if sentence else [])
+
+
+def test_remarks_are_not_doubts():
+    card = replace(PLAIN, spacing_mm=(0.5, 1.2), most_slices=3)
+    found = guard.compare(image(), card, Slices(image(), None))
+    assert found.doubts == () and found.warnings == found.remarks
+    pixels, slices = found.remarks
+    assert "1.5 x 1.5 mm" in pixels and slices == "The stack has 4 slices; plain was made for stacks of at most 3."
+    outside = guard.compare(image(modality="CT"), replace(card, dicom_modality="MR"), Slices(image(), None)).warnings
+    assert outside[0] == f"{OUTSIDE}The image is CT; plain was trained on MR."
+
+
+def test_middle_slices_of_stacks_and_time_series():
+    assert guard.middle_slices(Volume(np.zeros((4, 4)), "yx")) == [0]
+    assert guard.middle_slices(Volume(np.zeros((1, 4, 4)), "zyx")) == [0]
+    assert guard.middle_slices(Volume(np.zeros((20, 4, 4)), "zyx")) == [7, 10, 13]
+    assert guard.middle_slices(Volume(np.zeros((5, 20, 4, 4)), "tzyx")) == [47, 50, 53]
+
+
+def test_lazy_arrays_are_read_in_few_places():
+    class Lazy:
+        shape, dtype, ndim = (30, 32, 32), np.dtype(np.int16), 3
+        read = []
+
+        def __getitem__(self, index):
+            self.read.append(index)
+            return np.arange(32 * 32, dtype=np.int16).reshape(32, 32)
+
+    volume = Volume(Lazy(), "zyx")
+    doubts(volume, CARDS["litenext-heart"])
+    assert Lazy.read == [(10,), (15,), (19,)]
+    Lazy.read.clear()
+    doubts(volume, PLAIN)
+    assert Lazy.read == []
+
+
+def test_images_without_anything_to_see_are_not_doubted_for_their_looks():
+    empty = Volume(np.zeros((5, 64, 64), np.int16), "zyx", metadata={"has_spacing": False})
+    assert doubts(empty, CARDS["litenext-heart"]) == ()
+
+
+def test_the_doubt_is_in_the_plan_and_in_the_record():
+    from napari_medseg.segmentation import segment
+    from napari_medseg.segmentation.inference import InferenceSettings, plan
+
+    model = models.load(models.find("litenext-heart"))
+    ct = trunk_in_ct()
+    (doubt,) = plan(ct, model, InferenceSettings(), trial=False).doubts
+    found = segment(replace(ct, data=ct.data[:1]), model)
+    assert f"{OUTSIDE}{doubt}" in found.record.warnings and "as CT does" in doubt
