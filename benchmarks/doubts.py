@@ -4,8 +4,8 @@
 
 DATA is a folder of data sets as the recipes expect them. What a file says (modality, body part, pixel size) and
 negative values are left out: the table shows what is left when only grey values and texture speak. A stack is one
-image, of which a few middle slices are looked at. Prints a table in Markdown, the share of images that are doubted, and the
-milliseconds of processor time that a slice takes.
+image, of which a few middle slices are looked at. Prints a table in Markdown, the share of images that are doubted, and
+the milliseconds of processor time that a slice takes.
 """
 
 from __future__ import annotations
