@@ -68,7 +68,6 @@ class SegmentWidget(Dock):
         self._asked: set[tuple[Any, ...]] = set()
         self._result: layer_volumes.Result | None = None
         self._preview = layer_volumes.Preview(self._viewer)
-        self._planned = math.nan  # seconds of what the form says now
         self._clock = jobs.Clock()
         self.form = SegmentForm()
         self._images = ImageRows(self.form, self._viewer)
@@ -155,7 +154,6 @@ class SegmentWidget(Dock):
         self._images.offer_channels()
         self._models.offer_vote()
         self._models.offer_context(self.form.axes.currentData() or "")
-        self._planned = math.nan
         if self._ready:
             self._queue.want("plan", self._start_plan)
             self._scrolled()
@@ -207,7 +205,6 @@ class SegmentWidget(Dock):
 
         def show(plan: Plan) -> None:
             self._problem = ""
-            self._planned = plan.seconds
             self._plan = plan
             self.form.plan.say(plan_text(plan, len(given.cards)))
 
@@ -316,7 +313,7 @@ class SegmentWidget(Dock):
             name = given.cards[0].name if len(given.cards) == 1 else "consensus"
             start = layer_volumes.shown_slice(self._viewer, given.image, given.volume.axes)
             self._result = layer_volumes.Result(self._viewer, given.image, given.volume, name, classes)
-            self._clock = jobs.Clock(self._planned)
+            self._clock = jobs.Clock(self._plan.seconds if self._plan else math.nan)
             self.form.bar.setRange(0, 0)
             self.form.status.say(f"Starting with {given.image.name}…")
             unit = "slices" if len(given.cards) == 1 else f"slices ({len(given.cards)} models)"
