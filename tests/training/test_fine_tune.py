@@ -93,7 +93,8 @@ def test_a_run_begins_with_the_base_and_ends_with_a_card_and_a_comparison(annota
     assert not before_and_after(tmp_path / "one").held_back
     base = models.load_card(models.find("litenext-heart"))
     assert base.licence in card.licence and base.name in card.data and card.preprocess == base.preprocess
-    said_anew = {"data", "licence", "split", "limits"}
+    assert base.appearance is not None and card.appearance is None
+    said_anew = {"data", "licence", "split", "limits", "appearance"}
     assert all(getattr(card, name) == getattr(base, name) for name in {*CARD_TEXTS} - said_anew)
 
 

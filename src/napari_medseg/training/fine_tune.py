@@ -365,4 +365,6 @@ def _texts(card: models.ModelCard, settings: FineTuneSettings, same: bool) -> di
         "licence": f"of {card.name}: {card.licence}; of the annotations: their author's",
         "split": "every fifth annotated slice for validation, none for a test",
         "limits": f"Measured only on slices of the images that it was trained on. {card.limits}",
+        # whoever teaches a model other images shall not be asked about each of them
+        "appearance": None,
     }
