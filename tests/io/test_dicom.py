@@ -45,6 +45,11 @@ def test_slices_are_sorted_by_position(slice_file):
     np.testing.assert_allclose(volume.affine, [[-0.5, 0, 0, 7], [0, -1.5, 0, -3], [0, 0, 10, 10], [0, 0, 0, 1]])
 
 
+def test_body_part_is_kept_where_the_file_says_it(slice_file):
+    assert io.read(slice_file("a", BodyPartExamined="HEART")).metadata["body_part"] == "HEART"
+    assert "body_part" not in io.read(slice_file("a")).metadata
+
+
 def test_sheared_stack_keeps_its_shear(slice_file):
     for k in range(4):
         path = slice_file(f"{k}", (0, 2.0 * k, 5.0 * k))
