@@ -381,3 +381,16 @@ def test_volumes_are_turned_as_in_inference(tmp_path, reviewed):
             assert torch.equal(sample.labels, other.labels) and other.thickness == 3.0
     if reviewed is not None:  # one row of every slice
         assert all((sample.labels != IGNORE).any(1).sum() == 1 for sample in found["across"])
+
+
+@pytest.mark.parametrize(("along", "order"), [("y", (1, 0, 2)), ("x", (2, 0, 1))])
+def test_slices_are_taken_along_the_axis_that_is_asked_for(npz, along, order):
+    given = arrays(count=2, shape=(5, 20, 7))
+    root = npz(**given)
+    samples = load([Source("data.npz", along=along, spacing=(3.0, 2.0, 1.0))], PLAIN, root)
+    turned = given["label"].transpose(0, *(axis + 1 for axis in order)).reshape(-1, *np.take((5, 20, 7), order[1:]))
+    np.testing.assert_array_equal(np.stack([sample.labels for sample in samples]), turned)
+    spacing = np.take((3.0, 2.0, 1.0), order)
+    assert (samples[0].thickness, *samples[0].spacing) == tuple(spacing)
+    with pytest.raises(SettingsError, match="expected z, y or x, and volumes"):
+        load([Source("data.npz", along=along)], PLAIN, npz())

@@ -1,5 +1,7 @@
 """Teachers: what a network should say is partly what trained models say of the same view."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -37,9 +39,9 @@ def model(architecture, *logits, names=("one", "two")):
 def teacher(monkeypatch):
     """Callable: models, share and classes -> a teacher out of them."""
 
-    def make(given, share=0.7, classes=("one", "two"), spacing=None):
+    def make(given, share=0.7, classes=("one", "two"), spacing=None, channels=3):
         monkeypatch.setattr(models, "load", lambda number: given[number])
-        return Teacher(range(len(given)), classes, share, spacing, CPU)
+        return Teacher(range(len(given)), classes, share, spacing, channels, CPU)
 
     return make
 
@@ -75,8 +77,21 @@ def test_what_nobody_labelled_is_taken_from_the_teacher_alone(teacher):
 def test_teachers_that_do_not_fit_are_refused(teacher):
     with pytest.raises(SettingsError, match="'fixed' does not know three"):
         teacher([model("unet", 0.0, 0.0)], classes=("one", "three"))
-    with pytest.raises(SettingsError, match="of None mm, the network at pixels"):
-        teacher([model("unet", 0.0, 0.0)], spacing=2.0)
+    with pytest.raises(SettingsError, match="three slices, the network at one"):
+        teacher([model("lstm-sa", 0.0, 0.0, 0.0)])
+
+
+@pytest.mark.parametrize("spacing", [1.0, 1.5])
+def test_a_teacher_sees_the_view_at_its_own_pixel_size(teacher, monkeypatch, spacing):
+    seen = []
+    given = model("unet", 0.0, 0.0)
+    given = replace(given, card=replace(given.card, preprocess=Preprocess(spacing=1.0, smallest=(48, 48))))
+    monkeypatch.setattr(Fixed, "forward", lambda self, images: seen.append(images.shape) or images[:, :2])
+    images = torch.rand(2, 3, 24, 24)
+    said = teacher([given], spacing=spacing).says(images)
+    assert seen == [(2, 3, 48, 48)] and said.shape == (2, 2, 24, 24)
+    if spacing == 1:
+        torch.testing.assert_close(said, images[:, :2].sigmoid() / images[:, :2].sigmoid().sum(1, keepdim=True))
 
 
 def test_a_run_learns_from_the_weights_of_another_run(data, settings, tmp_path):

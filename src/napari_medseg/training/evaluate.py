@@ -147,8 +147,8 @@ def score_image(
     reference = sample.labels.numpy()
     unknown = reference == IGNORE
     prediction, reference = (np.where(unknown, 0, labels) for labels in (prediction, reference))
-    # neither side has a class that nobody drew, so it is not scored
-    prediction[np.isin(prediction, sample.unlabelled)] = 0
+    # neither side has a class that counts as unlabelled, so it is not scored
+    prediction, reference = (np.where(np.isin(side, sample.unlabelled), 0, side) for side in (prediction, reference))
     found, true = prediction > 0, reference > 0
     counts = None
     if split is not None and sample.objects is not None:

@@ -60,7 +60,9 @@ class Segmentation:
     def _teacher(self, run: Path) -> Teacher:
         s = self.settings
         paths = [start.find(name, run) for name in s.teachers]
-        return Teacher(paths, [row.name for row in s.classes], s.teacher_share, s.preprocess.spacing, self.device)
+        names = [row.name for row in s.classes]
+        channels = 9 if self.context else 3
+        return Teacher(paths, names, s.teacher_share, s.preprocess.spacing, channels, self.device)
 
     def loss(self, step: int) -> torch.Tensor:
         """Loss of one batch, that of all processes."""

@@ -25,13 +25,15 @@ class Teacher:
     share : float
         Share of what the models say in what the network should say; the rest is that of the labels.
     spacing : float or None
-        Pixel size of the views in mm, see `Preprocess`.
+        Pixel size of the views in mm, see `Preprocess`; a model that works at another one sees them resampled.
+    channels : int
+        Of the views, see `Sample`.
     device : torch.device
 
     Raises
     ------
     SettingsError
-        If a model lacks a class, or was trained at another pixel size.
+        If a model lacks a class, or needs neighbouring slices that the views do not have.
     """
 
     def __init__(
@@ -40,9 +42,11 @@ class Teacher:
         classes: Sequence[str],
         share: float,
         spacing: float | None,
+        channels: int,
         device: torch.device,
     ):
         self._share = share
+        self._spacing = None if spacing is None else (spacing, spacing)
         self._models = [models.load(path).on(device.type) for path in paths]
         self._models = [replace(model, card=replace(model.card, turns=False)) for model in self._models]
         self._maps = []
@@ -54,17 +58,20 @@ class Teacher:
                     f"The teacher '{model.card.name}' does not know {', '.join(missing)}. Choose a model with all "
                     "classes that are to be learnt."
                 )
-            if model.card.preprocess.spacing != spacing:
+            if model.context and channels == 3:
                 raise SettingsError(
-                    f"The teacher '{model.card.name}' looks at pixels of {model.card.preprocess.spacing} mm, the "
-                    f"network at pixels of {spacing} mm; expected the same. Choose another teacher."
+                    f"The teacher '{model.card.name}' looks at three slices, the network at one. Choose a teacher of "
+                    "single slices."
                 )
             self._maps.append([names.index(name) for name in classes])
 
     @torch.no_grad()
     def says(self, images: torch.Tensor) -> torch.Tensor:
         """The mean probability of each class, (b, classes, y, x), on views (b, c, y, x)."""
-        answers = [probabilities(model, images)[:, maps] for model, maps in zip(self._models, self._maps, strict=True)]
+        answers = [
+            probabilities(model, images, self._spacing)[:, maps]
+            for model, maps in zip(self._models, self._maps, strict=True)
+        ]
         return torch.stack(answers).mean(0)
 
     def mixed(self, images: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -80,11 +87,17 @@ class Teacher:
         return torch.stack([wanted, torch.ones_like(wanted)], 1)
 
 
-def probabilities(model: models.TrainedModel, images: torch.Tensor) -> torch.Tensor:
-    """Probabilities (b, c, y, x) of the classes of a model; together they are at most 1."""
+def probabilities(
+    model: models.TrainedModel, images: torch.Tensor, spacing: tuple[float, float] | None = None
+) -> torch.Tensor:
+    """Probabilities (b, c, y, x) of the classes of a model on views with pixels of `spacing` mm.
+
+    Together they are at most 1.
+    """
     if images.shape[1] == 9 and not model.context:
         images = images[:, 3:6]
-    odds = model.logits(images).float()
+    tensor, undo = model.card.preprocess.fit(images, spacing)
+    odds = undo(model.logits(tensor).float())
     if models.architecture(model.card.architecture).background:
         background = torch.zeros_like(odds[:, :1])
         return torch.cat([background, odds], 1).softmax(1)[:, 1:]

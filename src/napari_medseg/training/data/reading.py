@@ -180,6 +180,11 @@ def _from_row(row: Mapping[str, Any], source: Source, path: Path, index: int) ->
         image, label, objects = image[inner], label[inner], None if objects is None else objects[inner]
     if source.axes == "xyz":
         image, label, objects = image.T, label.T, None if objects is None else objects.T
+    spacing = tuple(source.spacing) if source.spacing else None
+    if source.along != "z":
+        image, label = _along(image, source), _along(label, source)
+        objects = None if objects is None else _along(objects, source)
+        spacing = spacing and _turned(spacing, source)
     case = str(row[source.case]) if source.case else f"{path.stem}-{index}"
     frame = int(row[source.frame]) if source.frame else 0
     return Entry(
@@ -189,12 +194,28 @@ def _from_row(row: Mapping[str, Any], source: Source, path: Path, index: int) ->
         group=str(row[source.group]) if source.group else "",
         name=f"{path}-{index}",
         repeat=_repeat(source.repeat, row),
-        spacing=tuple(source.spacing) if source.spacing else None,
+        spacing=spacing,
         objects=objects,
         stack=(case, frame % source.stride) if source.frame else None,
         frame=frame,
         ignore=source.ignore,
     )
+
+
+def _along(array: np.ndarray, source: Source) -> np.ndarray:
+    """A volume (z, y, x) with the axis of its slices in front, the others in their order."""
+    if array.ndim != 3 or source.along not in "zyx":
+        raise SettingsError(
+            f"'{source.path}': slices along '{source.along}' were asked for in an array with {array.ndim} axes; "
+            "expected z, y or x, and volumes."
+        )
+    return np.moveaxis(array, "zyx".index(source.along), 0)
+
+
+def _turned(spacing: tuple[float, ...], source: Source) -> tuple[float, ...]:
+    """The spacing of `_along`."""
+    first = "zyx".index(source.along)
+    return (spacing[first], *spacing[:first], *spacing[first + 1 :])
 
 
 def _check_fit(entry: Entry) -> None:

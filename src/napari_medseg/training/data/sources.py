@@ -41,6 +41,8 @@ class Source:
         How often entries are drawn in one epoch, by the value of an array: ``{"kind": {"stained": 2}}``.
     axes : str
         Order of the axes of each volume in an npz file, ``zyx`` or ``xyz``.
+    along : {"z", "y", "x"}
+        Axis along which slices of the volumes in an npz file are taken: ``y`` gives slices (z, x), ``x`` (z, y).
     shape : str
         Array with the true shape of each volume, which lies in the first corner of its array; empty where it fills it.
     spacing : tuple of float or None
@@ -75,6 +77,7 @@ class Source:
     select: Mapping[str, list] = field(default_factory=dict)
     repeat: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     axes: str = "zyx"
+    along: str = "z"
     shape: str = ""
     spacing: tuple[float, ...] | None = None
     frame: str = ""
