@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from napari_medseg import io
 from napari_medseg.errors import FileError, MedsegError, SettingsError
@@ -394,3 +395,14 @@ def test_slices_are_taken_along_the_axis_that_is_asked_for(npz, along, order):
     assert (samples[0].thickness, *samples[0].spacing) == tuple(spacing)
     with pytest.raises(SettingsError, match="expected z, y or x, and volumes"):
         load([Source("data.npz", along=along)], PLAIN, npz())
+
+
+def test_colours_become_grey_where_that_is_asked_for(npz):
+    colour = arrays(shape=(20, 24, 3))
+    root = npz(image=colour["image"], label=colour["label"][..., 0])
+    (sample, *_) = load([Source("data.npz", grey=True)], PLAIN, root)
+    expected = np.asarray(Image.fromarray(colour["image"][0]).convert("L"))
+    assert np.abs(sample.image.numpy() - PLAIN.normalise(expected)).max() < 0.02  # one grey level of rounding
+    torch.testing.assert_close(sample.image[0], sample.image[2])
+    plain, grey = (load([Source("data.npz", grey=grey)], PLAIN, npz())[0].image for grey in (False, True))
+    assert torch.equal(plain, grey)

@@ -18,6 +18,8 @@ from . import folders, pairs
 from .layouts import LAYOUTS
 from .sources import Case, Entry, Source, npz_arrays, unlabelled
 
+_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+
 
 def entries(source: Source, root: Path) -> Iterator[Entry]:
     """Read `source`; files are opened one after the other, and those that `Source.select` leaves out not at all.
@@ -37,7 +39,8 @@ def entries(source: Source, root: Path) -> Iterator[Entry]:
         _check_fit(entry)
         if source.label:
             _check_labels(entry)
-        yield replace(entry, unlabelled=source.unlabelled)
+        image = _grey(entry) if source.grey else entry.image
+        yield replace(entry, image=image, unlabelled=source.unlabelled)
 
 
 def files_of(source: Source, root: Path) -> list[Path]:
@@ -200,6 +203,15 @@ def _from_row(row: Mapping[str, Any], source: Source, path: Path, index: int) ->
         frame=frame,
         ignore=source.ignore,
     )
+
+
+def _grey(entry: Entry) -> np.ndarray:
+    """The image without its colours, in its own type."""
+    image = entry.image
+    if image.ndim == entry.labels.ndim:
+        return image
+    luma = image @ _LUMA
+    return luma.round().astype(image.dtype) if image.dtype.kind in "iu" else luma.astype(image.dtype)
 
 
 def _along(array: np.ndarray, source: Source) -> np.ndarray:

@@ -62,6 +62,8 @@ class Source:
         A published data set whose folders lie as their authors made them, see `layouts.LAYOUTS`; empty for the others.
     ignore : int or None
         Label for voxels about which nothing is known. None: a ``dataset.json`` may name one.
+    grey : bool
+        Turn colours to grey, as pictures are saved without them; images of one channel stay as they are.
     inner : bool
         Leave out the first and the last slice of every volume, as the authors of LSTM-SA do when they score.
     unlabelled : tuple of int
@@ -86,6 +88,7 @@ class Source:
     split: str = ""
     layout: str = ""
     ignore: int | None = None
+    grey: bool = False
     inner: bool = False
     unlabelled: tuple[int, ...] = ()
 
