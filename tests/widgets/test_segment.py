@@ -13,13 +13,13 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QTextBrowser
 from napari_medseg import io
 from napari_medseg.errors import VolumeError
 from napari_medseg.io.contributions import layer_tuple
-from napari_medseg.segmentation import inference, last_runs
+from napari_medseg.segmentation import engine, inference, last_runs
 from napari_medseg.volume import Volume
 from napari_medseg.widgets.kit import jobs
 from napari_medseg.widgets.kit.card import CardDialog
 from napari_medseg.widgets.kit.records import record_of
 
-SLICES = 10  # three batches
+SLICES = 10
 OBLIQUE = np.array([[1.2, -0.3, 0.5, -40], [0.4, 1.1, -0.2, 12], [-0.5, 0.3, 7.9, 33], [0, 0, 0, 1]])
 
 
@@ -118,7 +118,8 @@ def test_impossible_image_is_refused_with_a_sentence(dock, data, options, words)
     assert words in d.form.hint.text() and words in d.form.run.toolTip()
 
 
-def test_run_begins_with_the_slice_in_view_and_goes_on_live(dock, gate):
+def test_run_begins_with_the_slice_in_view_and_goes_on_live(dock, gate, monkeypatch):
+    monkeypatch.setattr(engine, "workers_of", lambda device: 4)
     d = dock(noise(SLICES, 40, 48), scale=(8, 1, 1))
     d.viewer.dims.set_current_step(0, 6)
     labels = d.start()
