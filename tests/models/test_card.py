@@ -44,8 +44,6 @@ WRONG = {
     "colour": ({"classes": [{"id": 1, "name": "x", "colour": "red"}]}, "colours like"),
     "side": ({"preprocess": {"multiple": 10**9}}, "at most 32768"),
     "padding": ({"preprocess": {"padding": "wrap"}}, "padding is 'wrap'"),
-    "same line": ({"orientation": "SIR"}, "an orientation like SAR"),
-    "same line in the plane": ({"orientation": "?RL"}, "an orientation like SAR"),
     "keep": ({"keep": "smallest"}, "keep as one of largest"),
     "temperature": ({"temperature": 0}, "a temperature above 0"),
     "both": ({"keep": "largest", "objects": True}, "objects without keep"),

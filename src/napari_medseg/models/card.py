@@ -35,9 +35,6 @@ KEEP = ("", "largest")
 DISPLAY = "display"
 """Orientation of slices as the scanner took them, lying as a workstation shows them."""
 
-ACROSS = "?"
-"""Begins an orientation of slices as the scanner took them, of which the directions of rows and columns follow."""
-
 _PAIRS = {"R": 0, "L": 0, "A": 1, "P": 1, "S": 2, "I": 2}  # directions, and the axis of the patient they lie on
 _LARGEST_ID = 2**16 - 1
 _LARGEST_CROP = 1e4  # mm
@@ -144,9 +141,7 @@ class ModelCard:
     orientation : str
         Directions in which the axes of the training volumes grew, as of `Volume.orientation`: volumes whose axes run
         otherwise are turned before the run, and labels are turned back. ``display``: slices are taken across the thick
-        side of the voxels, with left on the right and the front or the head on top. ``?RI`` and the like: slices taken
-        likewise, whose rows and columns follow each other as near as may be in these two directions, as in training.
-        Empty where it does not matter.
+        side of the voxels, with left on the right and the front or the head on top. Empty where it does not matter.
     turns : bool
         Whether logits are averaged over the four quarter turns of a slice: four times slower, chosen on `val`.
     certainty : float
@@ -224,12 +219,6 @@ class ModelCard:
         found = []
         if self.orientation == DISPLAY:
             found.append("takes slices as the scanner did and a workstation shows them, and turns labels back")
-        elif self.orientation.startswith(ACROSS):
-            rows, columns = self.orientation[1:]
-            found.append(
-                f"takes slices as the scanner did, turned to rows towards {rows} and columns towards {columns}, and "
-                "turns labels back"
-            )
         elif self.orientation:
             found.append(f"turns volumes to {self.orientation}, and labels back")
         if self.locator:
@@ -259,7 +248,8 @@ class ModelCard:
             and all(1 <= number <= _LARGEST_ID for number in ids),
             "colours like #4dbbd5": colours,
             f"no design, or one of {', '.join(CHANNELS)}": self.design in ("", *CHANNELS),
-            f"an orientation like SAR or {ACROSS}RI, {DISPLAY} or nothing": _is_orientation(self.orientation),
+            f"an orientation like SAR, {DISPLAY} or nothing": self.orientation in ("", DISPLAY)
+            or sorted(_PAIRS.get(code, -1) for code in self.orientation) == [0, 1, 2],
             "a certainty from 0 to 1": 0 <= self.certainty <= 1,
             "rising pixel sizes above 0 mm in spacing_mm": 0 < sizes[0] <= sizes[1] < math.inf,
             f"keep as one of {', '.join(KEEP[1:])}, or nothing": self.keep in KEEP,
@@ -270,13 +260,6 @@ class ModelCard:
             "objects without keep: the largest piece would be the only object": not (self.objects and self.keep),
             "rising lengths from 0 mm in view_mm": 0 <= view[0] <= view[1] < math.inf,
         }
-
-
-def _is_orientation(text: str) -> bool:
-    """Whether a text is one of those that `ModelCard.orientation` names."""
-    lines = [_PAIRS.get(code, -1) for code in text.removeprefix(ACROSS)]
-    expected = 2 if text.startswith(ACROSS) else 3
-    return text in ("", DISPLAY) or (-1 not in lines and len({*lines}) == len(lines) == expected)
 
 
 def from_fields(**content: Any) -> ModelCard:

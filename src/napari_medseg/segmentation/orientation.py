@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..models import ModelCard
-from ..models.card import ACROSS, DISPLAY
+from ..models.card import DISPLAY
 from ..volume import Volume
 
 _THICK = 1.5  # times the other two sides: voxels whose slices are those of the scanner
@@ -25,9 +25,6 @@ _OPPOSITE |= {there: here for here, there in _OPPOSITE.items()}
 # left is on the right; the front, or what is higher, on top; a sagittal slice looks to the left
 _RIGHTWARDS = np.array([-1.0, -0.5, 0.0])
 _DOWNWARDS = np.array([0.0, -0.5, -1.0])
-
-_DIRECTIONS = {"R": (1, 0, 0), "A": (0, 1, 0), "S": (0, 0, 1), "L": (-1, 0, 0), "P": (0, -1, 0), "I": (0, 0, -1)}
-_TIES = 1e-3 * np.array([[0.31, 0.53, 0.79], [0.83, 0.29, 0.47]])  # decide where no axis runs along a direction
 
 
 @dataclass(frozen=True)
@@ -110,8 +107,8 @@ def turn_for(volume: Volume, wanted: str) -> Turn:
     """
     if not wanted or volume.spatial_axes != "zyx" or not volume.has_spacing:
         return AS_IT_LIES
-    if _across_the_thick_side(wanted):
-        return _in_plane(volume, *_towards(wanted))
+    if wanted == DISPLAY:
+        return _as_displayed(volume)
     if not _is_placed(volume):
         return AS_IT_LIES
     return _by_codes(volume.orientation, wanted)
@@ -122,7 +119,7 @@ def remark(volume: Volume, card: ModelCard) -> str:
     if not card.orientation or volume.spatial_axes != "zyx":
         return ""
     turn = turn_for(volume, card.orientation)
-    if _across_the_thick_side(card.orientation):
+    if card.orientation == DISPLAY:
         if turn.keeps_slices:
             return ""
         return f"Voxels are thickest along {turn.sources[0]}: slices across it are segmented, and labels turned back."
@@ -157,20 +154,8 @@ def _by_codes(found: str, wanted: str) -> Turn:
     return Turn((sources[0], sources[1], sources[2]), (backwards[0], backwards[1], backwards[2]))
 
 
-def _across_the_thick_side(wanted: str) -> bool:
-    return wanted == DISPLAY or wanted.startswith(ACROSS)
-
-
-def _towards(wanted: str) -> tuple[np.ndarray, np.ndarray]:
-    """Directions in which rows follow each other, and columns."""
-    if wanted == DISPLAY:
-        return _DOWNWARDS, _RIGHTWARDS
-    down, right = np.array([_DIRECTIONS[code] for code in wanted.removeprefix(ACROSS)]) + _TIES
-    return down, right
-
-
-def _in_plane(volume: Volume, down: np.ndarray, right: np.ndarray) -> Turn:
-    """Slices across the thick side of the voxels, their rows and columns in these directions.
+def _as_displayed(volume: Volume) -> Turn:
+    """Slices across the thick side of the voxels, as a workstation shows them.
 
     Where only the voxel size is known slices are taken as they are.
     """
@@ -178,7 +163,7 @@ def _in_plane(volume: Volume, down: np.ndarray, right: np.ndarray) -> Turn:
     rest = [axis for axis in "zyx" if axis != across]
     if not _is_placed(volume) or (_is_upright(volume) and "format" not in volume.metadata):
         return Turn((across, rest[0], rest[1]))
-    turn = max(_ways(across, rest), key=lambda turn: _likeness(volume, turn, down, right))
+    turn = max(_ways(across, rest), key=lambda turn: _likeness(volume, turn))
     # the other slices follow so that the axes are right-handed, as those of a DICOM series
     left_handed = np.linalg.det(turn.volume(volume).affine[:3, :3]) < 0
     return replace(turn, reversed=(left_handed, *turn.reversed[1:]))
@@ -196,10 +181,10 @@ def _ways(across: str, rest: list[str]) -> Iterator[Turn]:
             yield Turn((across, down, right), (False, *backwards))
 
 
-def _likeness(volume: Volume, turn: Turn, down: np.ndarray, right: np.ndarray) -> float:
-    """How well rows and columns run in the directions that are wanted."""
+def _likeness(volume: Volume, turn: Turn) -> float:
+    """How well slices lie as a workstation shows them."""
     columns = volume.affine[:3, :3] / np.linalg.norm(volume.affine[:3, :3], axis=0)
     signs = [-1 if backwards else 1 for backwards in turn.reversed]
-    rows = signs[1] * columns[:, "xyz".index(turn.sources[1])]
-    across = signs[2] * columns[:, "xyz".index(turn.sources[2])]
-    return float(rows @ down + across @ right)
+    down = signs[1] * columns[:, "xyz".index(turn.sources[1])]
+    right = signs[2] * columns[:, "xyz".index(turn.sources[2])]
+    return float(down @ _DOWNWARDS + right @ _RIGHTWARDS)
