@@ -65,15 +65,16 @@ def segment(volume, trained, **settings):
     ("orientation", "affine", "shape"),
     [
         ("SAR", np.diag([1.0, 1.0, 1.0, 1.0]), (4, 32, 48)),
-        ("SAR", np.diag([1.0, 1.0, 1.0, 1.0]), (2, 4, 32, 48)),
-        (DISPLAY, OBLIQUE, (4, 32, 48)),
+        ("SAR", np.diag([1.0, 1.0, 1.0, 1.0]), (2, 3, 16, 20)),
+        (DISPLAY, OBLIQUE, (3, 16, 20)),
     ],
 )
 def test_however_a_volume_is_stored_its_labels_are_the_same(orientation, affine, shape):
     volume, trained = scan(affine, shape), model(orientation)
     expected = segment(volume, trained, uncertainty=True)
     assert 0 < expected.labels.data.mean() < 0.5
-    for change in STORED:
+    # a large step meets all orders of the axes and all directions
+    for change in STORED[::5] if orientation == "SAR" else STORED:
         other = stored(volume, change)
         before = other.data.copy()
         found = segment(other, trained, uncertainty=True)

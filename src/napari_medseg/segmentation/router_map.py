@@ -9,8 +9,10 @@ import torch
 
 from ..errors import VolumeError
 from ..models import TrainedModel
+from ..progress import run
 from ..volume import Volume
 from .engine import tile_side
+from .locating import Search, crop, extent, locate_job
 from .orientation import turn_for
 from .slices import Slices, label_shape
 
@@ -32,7 +34,8 @@ def router_map(volume: Volume, model: TrainedModel, index: Mapping[str, int], *,
     -------
     Volume, axes ``yx``, float32
         0 to 1: the share of its heavy attention that a token gets, on the grid of the slice. With light routers the
-        gates of the 64 tokens of a window sum to 1. A model that is averaged over quarter turns shows the unturned one.
+        gates of the 64 tokens of a window sum to 1; where the network does not look they are 0. A model that is
+        averaged over quarter turns shows the unturned one.
 
     Raises
     ------
@@ -47,7 +50,7 @@ def router_map(volume: Volume, model: TrainedModel, index: Mapping[str, int], *,
         )
     source = Slices(turn.volume(volume), channel)
     spec, limit = model.card.preprocess, tile_side(model) ** 2
-    height, width = spec.padded_size(source.size, source.spacing)
+    height, width = spec.padded_size(source.size, source.spacing, extent(model))
     if height * width > limit:
         raise VolumeError(
             f"A slice becomes {height} x {width} pixels for this model and is cut into pieces, each with its own "
@@ -56,11 +59,14 @@ def router_map(volume: Volume, model: TrainedModel, index: Mapping[str, int], *,
     lead = label_shape(volume)[:-2]
     place = [lead[-1] - 1 - at if axis == "z" and turn.reversed[0] else at for axis, at in index.items()]
     number = int(np.ravel_multi_index(tuple(place), lead)) if lead else 0
-    tensor, undo = spec.apply(source.read([number]), source.spacing)
+    places, _ = run(locate_job(model, source, Search("cpu", model.precision, 1, number, near=True)))
+    shown = crop(model, places)
+    normal = torch.from_numpy(spec.normalise(source.read_one(number)))[None]
+    tensor, undo = spec.fit(normal, source.spacing, shown.of([number]) if shown else None)
     with torch.inference_mode():
         maps = model.network.router_maps(tensor)
         gates = torch.stack([gate for name, gate in maps.items() if name.endswith(".query")]).mean(0)
-        overlay = turn.back(undo(gates[:, None])[0, 0].numpy(), "yx")
+        overlay = turn.back(undo(gates[:, None])[0, 0].clamp(min=0).numpy(), "yx")
     for axis, position in index.items():
         volume = volume.select(axis, position)
     return volume.like(overlay)
