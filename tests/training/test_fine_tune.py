@@ -9,6 +9,8 @@ import torch
 
 from napari_medseg import cli, files, io, models
 from napari_medseg.errors import FileError, MedsegError, SettingsError
+from napari_medseg.models.card import Locator
+from napari_medseg.preprocess import Preprocess
 from napari_medseg.progress import run
 from napari_medseg.training.data.dataset import load, on_working_grid
 from napari_medseg.training.fine_tune import (
@@ -23,6 +25,8 @@ from napari_medseg.training.fine_tune import (
 )
 from napari_medseg.training.gain import Comparison, before_and_after
 from napari_medseg.training.loop import train_job
+from napari_medseg.training.planning import shown_side
+from napari_medseg.training.segmentation import Segmentation
 from napari_medseg.training.settings import CARD_TEXTS, read_settings
 from napari_medseg.volume import LabelClass, Volume
 
@@ -287,3 +291,20 @@ def test_numbered_objects_are_the_only_class(annotation, tmp_path):
     learnt = slices(recipe, recipe.val, tmp_path / "run")
     assert {value for sample in learnt for value in sample.labels.unique().tolist()} <= {0, 1, 255}
     np.testing.assert_array_equal(learnt[0].labels.numpy() == 1, numbers[0] > 0)
+
+
+def test_a_model_with_a_locator_is_tuned_on_the_crops_that_it_isshown_side(annotation, tmp_path):
+    close = models.build("litenext", num_classes=2, channels=4, width=8, dilation=2)
+    locator = Locator("litenext-heart", (44.0, 44.0))
+    folder = models.models_folder()
+    folder.mkdir(parents=True)
+    card = models.ModelCard("close", "litenext", Preprocess(spacing=2.74), (CAVITY,), locator=locator)
+    models.save(folder / "close.safetensors", close, card)
+    recipe = prepare([annotation((1, 3, 5, 7))], replace(SETTINGS, base="close"), tmp_path / "run")
+    assert recipe.about_objects and recipe.augment.jitter > 0
+    task = Segmentation(recipe, torch.device("cpu"))
+    task.load(tmp_path / "run")
+    sizes = {shown_side(sample, task) for sample in task.views.train.samples}
+    assert task.card().locator == locator and sizes == {16}
+    with pytest.raises(SettingsError, match="about_objects where the card has a locator"):
+        replace(recipe, about_objects=False)

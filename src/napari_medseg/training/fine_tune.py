@@ -33,6 +33,7 @@ _RATE = 5e-5  # higher ones fit the reviewed slices better and those next to the
 _RATE_ANEW = 1e-3  # where classes begin anew
 _ANCHOR = 0.5  # gains half as much on the images learnt from, and loses little elsewhere (measured on `val`)
 _REPLAYED = 0.5  # share of the views
+_JITTER = 8.0  # pixels of a crop about an organ
 
 
 @dataclass(frozen=True, eq=False)
@@ -330,7 +331,8 @@ def _recipe(settings: FineTuneSettings) -> TrainSettings:
         anchor=_ANCHOR if same else 0.0,
         **_LEARNING,
         loss="dice-ce" if models.architecture(card.architecture).background else "dice-bce",
-        augment=AugmentSettings(quarter_turns=False, rotate=15.0, zoom=(0.85, 1.2)),
+        augment=AugmentSettings(quarter_turns=False, rotate=15.0, zoom=(0.85, 1.2), jitter=_JITTER),
+        about_objects=card.locator is not None,
         threads=settings.threads,
         device=settings.device,
         card=_texts(card, settings, same),

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from ..errors import SettingsError
+from .data.dataset import Sample
 from .segmentation import Segmentation
 from .settings import Phase, TrainSettings
 
@@ -24,7 +25,7 @@ _MULTIPLE = 16  # of the side of a view, see `Phase`
 def plan(settings: TrainSettings, root: Path, device: torch.device, run: Path = Path()) -> TrainSettings:
     """The settings with views, steps and validations that take about ``settings.seconds`` in all.
 
-    Views show whole slices as far as the memory allows, which trial steps measure.
+    Views show whole slices, or with a locator what it crops, as far as the memory allows, which trial steps measure.
 
     Raises
     ------
@@ -36,7 +37,7 @@ def plan(settings: TrainSettings, root: Path, device: torch.device, run: Path = 
     task.load(root, run)
     step = math.lcm(_MULTIPLE, settings.preprocess.multiple)
     smallest = 2 * step  # a single value per map, at the coarsest level, has no batch statistics
-    longest = max(max(sample.labels.shape) for sample in task.views.train.samples)
+    longest = max(shown_side(sample, task) for sample in task.views.train.samples)
     size = max(smallest, min(_up(longest, step), _up(_LARGEST, step)))
     budget = torch.cuda.mem_get_info(device)[0] / 2 if device.type == "cuda" else _CPU_BUDGET
     while (needed := _try(task, size, 1)[0]) > budget:
@@ -61,6 +62,15 @@ def plan(settings: TrainSettings, root: Path, device: torch.device, run: Path = 
         warmup_steps=steps // 10,
         validate_every=math.ceil(steps / _VALIDATIONS),
     )
+
+
+def shown_side(sample: Sample, task: Segmentation) -> int:
+    """The longer side of what inference shows of a slice, in pixels."""
+    height, width = sample.labels.shape
+    locator = task.card().locator
+    if locator is None:
+        return max(height, width)
+    return max(task.settings.preprocess.padded_size((height, width), sample.spacing, locator.crop_mm))
 
 
 def _up(size: float, step: int) -> int:

@@ -171,7 +171,8 @@ class TrainSettings(RunSettings):
         Slices without any object, or parts of slices, see `Source.beside`, and their share of the views.
     about_objects : bool
         Whether views are taken about the objects of a case: their mean middle over all its slices in `train`, up to
-        `AugmentSettings.jitter`. Of a case without any object, and of parts of slices, views are taken anywhere.
+        `AugmentSettings.jitter`. Of a case without any object, and of parts of slices, views are taken anywhere. What a
+        card with a `Locator` needs.
     teachers, teacher_share : tuple of str, float
         Models, given like `start`, and the share of what they say in what the network should say, see `teacher`.
     serp : float
@@ -212,6 +213,8 @@ class TrainSettings(RunSettings):
             <= self.empty_share
             < 1 - self.replay_share
             and (self.empty_share > 0) == bool(self.empty),
+            "about_objects where the card has a locator: it shows the network crops": self.about_objects
+            or not self.card.get("locator"),
             "a teacher_share from 0 to 1, above 0 with teachers and only then": 0 <= self.teacher_share <= 1
             and (self.teacher_share > 0) == bool(self.teachers),
             "a serp of 0, or above 0 with the architecture litenext": self.serp == 0

@@ -41,10 +41,11 @@ class Views:
             return [self._prepared(sample, settings) for sample in samples]
 
         train = read(settings.train)
+        replay = read(settings.replay) if settings.replay else []
         self.train = Deck(train, self._classes)
-        self._replay = Deck(read(settings.replay), self._classes) if settings.replay else self.train
+        self._replay = Deck(replay, self._classes) if replay else self.train
         self._empty = Deck(read(settings.empty), self._classes) if settings.empty else self.train
-        self._centres = centres(train) if settings.about_objects else {}
+        self._centres = centres([*train, *replay]) if settings.about_objects else {}
 
     def _prepared(self, sample: Sample, settings: TrainSettings) -> Sample:
         """A slice as inference prepares it; crops are cut out before anything is added at their borders."""
