@@ -78,6 +78,7 @@ SPECS = {
     "whole, edges": Preprocess(spacing=1.0, smallest=(48, 48), padding="edge"),
     "neighbours as channels": Preprocess(spacing=1.0, smallest=(48, 48), padding="zero", neighbours="z"),
     "crop": Preprocess(spacing=0.8),
+    "crop, padded": Preprocess(spacing=0.8, padding="zero"),
 }
 
 
@@ -92,19 +93,29 @@ def test_a_view_without_changes_is_what_inference_shows_the_network(name, settin
     for part, array in (("images", data), ("labels", labels)):
         (tmp_path / part).mkdir()
         io.write(Volume(array, "zyx", affine), tmp_path / part / "a.nii.gz")
-    spec, about = SPECS[name], name == "crop"
+    spec, about = SPECS[name], name.startswith("crop")
     size = 16 if about else spec.smallest[0]
+    extent = (12.8, 12.8 if name == "crop" else 9.0)
     chosen = settings(
-        train=(Source("."),), preprocess=spec, phases=(Phase(1.0, size, 1),), about_objects=about, augment=NOTHING
+        train=(Source("."),),
+        preprocess=spec,
+        phases=(Phase(1.0, size, 1),),
+        about_objects=about,
+        augment=NOTHING,
+        card={"locator": {"model": "finder", "crop_mm": extent}} if about else {},
     )
     volume = io.read(tmp_path / "images" / "a.nii.gz")
     slices = [torch.from_numpy(spec.normalise(plane)) for plane in np.asarray(volume.data)]
     if spec.neighbours:
         trios = [(*neighbours(index, 3), index) for index in range(3)]
         slices = [as_channels(slices[before], slices[index], slices[after]) for before, after, index in trios]
-    crop = Crop((size * 0.8,) * 2, ((24.0, 12.0),) * 3) if about else None
+    crop = Crop(extent, ((24.0, 12.0),) * 3) if about else None
     tensor, _ = spec.fit(torch.stack(slices), volume.spacing[1:], crop)
     views = Views(chosen, tmp_path, context=False)
     found = torch.cat([views.batch(chosen, step, NOTHING)[0] for step in range(3)])
     apart = (found[:, None] - tensor[None]).abs().amax((2, 3, 4))
     assert apart.min(0).values.max() < 1e-4 and apart.min(1).values.max() < 1e-4  # in another order
+    if about:
+        larger = replace(chosen, phases=(Phase(1.0, 32, 1),))
+        with pytest.raises(SettingsError, match=r"views of 32 x 32 pixels, .* shown 16 x 16"):
+            views.batch(larger, 0, NOTHING)

@@ -228,6 +228,15 @@ class TrainSettings(RunSettings):
         """That of the card, see `ModelCard`."""
         return str(self.card.get("orientation", ""))
 
+    @property
+    def crop_mm(self) -> tuple[float, float] | None:
+        """Height and width in mm of what the locator of the card shows the network; None without one."""
+        locator = self.card.get("locator")
+        if not locator:
+            return None
+        height, width = plain(locator)["crop_mm"]
+        return height, width
+
     def phase(self, step: int) -> Phase:
         """The phase that `step` (from 0) lies in."""
         return next(p for p in self.phases if step < p.until * self.steps)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..errors import SettingsError
 from . import processes
 from .augment import Augment, AugmentSettings
 from .data import shares
@@ -75,7 +76,16 @@ class Views:
         about = self._centres.get(_grid_of(sample))
         target = shares.exchanged(sample.target_of(self._classes))
         augment = Augment(changes, generator, settings.preprocess.padding)
-        image, target = augment(sample.image, target, (size, size), focus, about)
+        shown = _shown(sample, settings, size)
+        image, target = augment(sample.image, target, shown, focus, about)
+        if shown != (size, size):
+            image, target = settings.preprocess.pad(image[None])[0], settings.preprocess.pad(target)
+        if image.shape[-2:] != (size, size):
+            height, width = image.shape[-2:]
+            raise SettingsError(
+                f"The phases have views of {size} x {size} pixels, but of the locator's crop the network is shown "
+                f"{height} x {width}; expected phases of that size."
+            )
         return image, shares.exchanged(target)
 
     def _deck(self, settings: TrainSettings, drawn: float) -> Deck:
@@ -100,6 +110,17 @@ def centres(samples: Iterable[Sample]) -> dict[tuple[str, torch.Size], Place]:
         y, x = torch.stack(places).mean(0).tolist()
         found[key] = (y, x)
     return found
+
+
+def _shown(sample: Sample, settings: TrainSettings, size: int) -> tuple[int, int]:
+    """Height and width of a view before it is padded to `size`: the crop of a locator, which may be smaller."""
+    pixel = settings.preprocess.spacing
+    extent = settings.crop_mm
+    height, width = sample.labels.shape
+    if extent is None or pixel is None or min(height, width) <= size:
+        return size, size
+    rows, columns = (min(round(mm / pixel), size) for mm in extent)
+    return rows, columns
 
 
 def _grid_of(sample: Sample) -> tuple[str, torch.Size]:
