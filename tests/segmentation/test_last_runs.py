@@ -133,6 +133,9 @@ def test_a_run_that_was_cancelled_says_nothing(clock):
         b'{"seconds": NaN, "pixels": 4096}',
         b'{"seconds": 1.0, "pixels": 0}',
         b"[" * 100_000,
+        b'{"seconds": 0.3, "pixels": 1' + 400 * b"0" + b"}",
+        b'{"seconds": 1e308, "pixels": 1}',
+        b'{"seconds": 5e-324, "pixels": 1}',
     ],
 )
 def test_a_damaged_file_is_as_good_as_none_and_is_replaced(content):

@@ -179,3 +179,29 @@ def test_several_models_decide_on_slices_that_lie_as_in_training(change):
     across = replace(other, card=replace(other.card, name="across", orientation="ASR"))
     with pytest.raises(SettingsError, match="SAR volumes and across on ASR"):
         run(consensus_job(volume, [two[0], across], InferenceSettings()))
+
+
+@pytest.mark.parametrize("made_in", ["NIfTI", "TIFF", ""])
+@pytest.mark.parametrize("thick", ["z", "y", "x"])
+@pytest.mark.parametrize("wanted", [DISPLAY, "SAR", "LPS"])
+def test_what_is_turned_is_not_turned_again(made_in, thick, wanted):
+    steps = [5.0 if axis == thick else 1.0 for axis in "xyz"]
+    volume = Volume(np.zeros((4, 5, 6)), "zyx", np.diag([*steps, 1.0]), metadata={"format": made_in} if made_in else {})
+    turned = turn_for(volume, wanted).volume(volume)
+    assert turn_for(turned, wanted) == AS_IT_LIES
+
+
+@pytest.mark.parametrize("made_in", ["NIfTI", "TIFF"])
+@pytest.mark.parametrize("orientation", [DISPLAY, ""])
+@pytest.mark.parametrize("vote", ["probability", "labels"])
+def test_twins_decide_as_each_of_them_however_the_volume_is_stored(made_in, orientation, vote):
+    volume = scan(np.diag([3.0, 1.0, 1.0, 1.0]), (16, 20, 4), format=made_in)
+    first = model(DISPLAY)
+    second = model(orientation)
+    second = replace(second, card=replace(second.card, name="twin"))
+    alone = segment(volume, first)
+    both = run(consensus_job(volume, [first, second], InferenceSettings(vote=vote)))
+    assert alone.labels.data.any()
+    np.testing.assert_array_equal(both.labels.data, alone.labels.data)
+    assert both.record.place["turned"] == alone.record.place["turned"]
+    assert both.record.warnings == alone.record.warnings

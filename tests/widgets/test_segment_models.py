@@ -181,7 +181,7 @@ def test_the_name_of_a_group_chooses_its_best_model(dock):
     d = dock(noise(40, 48))
     best = library.bundled_groups()["nuclei"][0].name
     d.choose(d.form.model, "nuclei")
-    assert d.form.model.currentText() == f"nuclei: the best, {best}"
+    assert d.form.model.currentText() == f"nuclei ({best})"
     assert [card.name for card in d.widget._models.chosen()] == [best]
     assert best not in {action.data() for action in d.form.others.menu().actions()}
 

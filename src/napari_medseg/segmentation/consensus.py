@@ -43,8 +43,8 @@ def consensus_plan(
     check([model.card for model in models])
     if settings.vote not in VOTES:
         raise SettingsError(f"The vote '{settings.vote}' does not exist; choose one of {', '.join(VOTES)}.")
-    common_turn(volume, [model.card for model in models])
-    plans = [plan(volume, model, _single(settings), trial=trial) for model in models]
+    turn = common_turn(volume, [model.card for model in models])
+    plans = [plan(volume, model, _single(settings), trial=trial, turn=turn) for model in models]
     warnings = []
     doubts = []
     for each in plans:
@@ -128,9 +128,8 @@ def consensus_job(
     with contextlib.ExitStack() as open_jobs:
         members = []
         for model in models:
-            job = open_jobs.enter_context(
-                contextlib.closing(segment_job(image, model, _single(settings), order=order, near=near))
-            )
+            job = segment_job(image, model, _single(settings), order=order, near=near, turn=AS_IT_LIES)
+            open_jobs.enter_context(contextlib.closing(job))
             members.append(_Member(job, what.slices, settings.vote == "probability"))
         while running := [member for member in members if member.result is None]:
             if min(running, key=attrgetter("finished")).advance():
@@ -149,7 +148,7 @@ def consensus_job(
     record = describe("consensus", volume, ballot.canvas, models, settings)
     record = replace(
         record,
-        place={"device": _each(places, "device"), "batch": what.batch, "precision": _each(places, "precision")},
+        place={**_together(places), "batch": what.batch, **turn.noted()},
         seconds=round(time.monotonic() - began, 3),
         warnings=tuple(dict.fromkeys(warnings)),
         figures={**record.figures, "agreement": ballot.agreement.table()},
@@ -334,9 +333,10 @@ class _Ballot:
             yield Progress(total, total, Part(self.canvas.array, None, self.canvas.all_slices, self.disagreement))
 
 
-def _each(places: Sequence[Mapping[str, Any]], name: str) -> str:
-    """What the records of several runs say of a place, each value once."""
-    return ", ".join(dict.fromkeys(place[name] for place in places))
+def _together(places: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """What the records of several runs say of their places, each value once."""
+    names = dict.fromkeys(itertools.chain(*places))
+    return {name: ", ".join(dict.fromkeys(str(place[name]) for place in places if name in place)) for name in names}
 
 
 class _Agreement:

@@ -32,6 +32,8 @@ _MOST_WITH_CONTEXT = 4  # slices side by side
 _BEAT = 0.2  # seconds after which a run looks whether it was cancelled
 _TRIAL = 128  # height and width of the image that times a network
 
+_under_way: list[int] = []  # the threads that there were before, one entry for each `side_by_side`
+
 Encoding = list[list[list[torch.Tensor]]]
 """What a network with context made of one slice: per tile what `TrainedModel.encode` returned."""
 
@@ -319,7 +321,12 @@ def try_out(model: TrainedModel) -> tuple[float, float]:
 
 def workers_of(device: str) -> int:
     """How many passes are under way at a time: on a CPU one per thread that PyTorch may use."""
-    return torch.get_num_threads() if device == "cpu" else 1
+    return _threads() if device == "cpu" else 1
+
+
+def _threads() -> int:
+    """Threads that PyTorch may use, whatever the workers of another job have made of that meanwhile."""
+    return _under_way[0] if _under_way else torch.get_num_threads()
 
 
 def _workers(model: TrainedModel, device: str, pixels: int) -> int:
@@ -341,8 +348,9 @@ def side_by_side(passes: Sequence[Callable[[], None]], workers: int, progress: P
                 yield progress
             work()
         return
-    threads = torch.get_num_threads()
+    threads = _threads()
     share = max(1, threads // workers)
+    _under_way.append(threads)
     try:
         with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(share,)) as pool:
             waiting = {pool.submit(work) for work in passes}
@@ -356,6 +364,7 @@ def side_by_side(passes: Sequence[Callable[[], None]], workers: int, progress: P
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
     finally:
+        _under_way.pop()
         torch.set_num_threads(threads)  # the last word of any thread counts for threads to come
 
 

@@ -132,7 +132,7 @@ def negative_values(planes: Sequence[np.ndarray], card: ModelCard) -> str:
     # what a camera saw less a background may be negative too
     if lowest > (_AIR if _is_microscopy(card) else _FAT):
         return ""
-    return f"The image has values down to {lowest:.0f}, as CT does; {card.name} was trained on {card.modality}."
+    return f"The image has values down to {lowest:.6g}, as CT does; {card.name} was trained on {card.modality}."
 
 
 def view(volume: Volume, card: ModelCard) -> str:

@@ -25,6 +25,7 @@ from . import costs, engine, guard, locating, members, orientation
 from .gathering import Gathered
 from .locating import Places
 from .members import Mean, Ready
+from .orientation import Turn
 from .settings import CONTEXTS, PRECISIONS, InferenceSettings
 from .slices import Canvas, Slices
 
@@ -114,7 +115,14 @@ class Segmentation:
         return self.record.report()
 
 
-def plan(volume: Volume, model: TrainedModel, settings: InferenceSettings, *, trial: bool = True) -> Plan:
+def plan(
+    volume: Volume,
+    model: TrainedModel,
+    settings: InferenceSettings,
+    *,
+    trial: bool = True,
+    turn: Turn | None = None,
+) -> Plan:
     """Check that a run is possible and say what it will take.
 
     Parameters
@@ -124,6 +132,8 @@ def plan(volume: Volume, model: TrainedModel, settings: InferenceSettings, *, tr
     trial : bool
         Estimate seconds, and measure memory: seconds by the last run of this model on this computer; where there was
         none, by running the network on a small image on the CPU. Else they are NaN.
+    turn : Turn, optional
+        How the image is turned for the model, in place of what its card asks for.
 
     Raises
     ------
@@ -134,7 +144,7 @@ def plan(volume: Volume, model: TrainedModel, settings: InferenceSettings, *, tr
         raise SettingsError(
             f"The model '{model.card.name}' reconstructs images and does not segment them. Choose another one."
         )
-    turn = orientation.turn_for(volume, model.card.orientation)
+    turn = turn or orientation.turn_for(volume, model.card.orientation)
     image = turn.volume(volume)
     along = context_axis(image, model, settings.context)
     source = Slices(image, settings.channel, along)
@@ -166,6 +176,7 @@ def segment_job(
     start: int = 0,
     order: Sequence[int] | None = None,
     near: bool = False,
+    turn: Turn | None = None,
 ) -> Job[Segmentation]:
     """Segment every slice of `volume`.
 
@@ -183,6 +194,8 @@ def segment_job(
         All slices in the order in which they are segmented, in place of the one that suits the model best.
     near : bool
         Whether the place to look is found for that slice alone, by its own content: for a job that is stopped after it.
+    turn : Turn, optional
+        How the image is turned for the model, in place of what its card asks for.
 
     Yields
     ------
@@ -201,8 +214,8 @@ def segment_job(
         If the memory does not suffice even for the smallest step.
     """
     began = time.monotonic()
-    what = plan(volume, model, settings, trial=False)
-    turn = orientation.turn_for(volume, model.card.orientation)
+    turn = turn or orientation.turn_for(volume, model.card.orientation)
+    what = plan(volume, model, settings, trial=False, turn=turn)
     image = turn.volume(volume)
     source = Slices(image, settings.channel, context_axis(image, model, settings.context))
     canvas = Canvas(volume, model.card.classes, settings.split_objects, turn)

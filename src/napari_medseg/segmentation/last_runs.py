@@ -25,6 +25,8 @@ from ..models import ModelCard
 from .settings import InferenceSettings
 
 _MOST_FILES = 200
+_SECONDS = (1e-6, 1e6)  # of a slice; what lies outside was not measured
+_MOST_PIXELS = 2**40
 _SHORTEST = 0.5  # seconds; a shorter run tells little, and in a cohort of thousands the note would cost more
 _REACH = 3  # classes of size, see `_size_class`, up to which a run of larger or smaller slices tells something
 
@@ -47,8 +49,8 @@ class _Speed:
     pixels: int
 
     def __post_init__(self) -> None:
-        if not (0 < self.seconds < math.inf and self.pixels > 0):
-            raise SettingsError(f"A slice of {self.pixels} pixels took {self.seconds} s; expected more than 0.")
+        if not (_SECONDS[0] < self.seconds < _SECONDS[1] and 0 < self.pixels < _MOST_PIXELS):
+            raise SettingsError(f"A slice of {self.pixels} pixels took {self.seconds} s; nobody has measured that.")
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from ..models.card import DISPLAY
 from ..volume import Volume
 
 _THICK = 1.5  # times the other two sides: voxels whose slices are those of the scanner
+_BEFORE = "known before turning"  # of the metadata of a turned volume: its affine no longer tells how it was made
 _PLACED = ("NIfTI", "compressed NIfTI", "DICOM", "NRRD", "MetaImage")
 _OPPOSITE = {"R": "L", "A": "P", "S": "I"}
 _OPPOSITE |= {there: here for here, there in _OPPOSITE.items()}
@@ -77,7 +78,9 @@ class Turn:
             affine[:3, "xyz".index(axis)] = -step if backwards else step
             if backwards:
                 affine[:3, 3] += (lengths[source] - 1) * step
-        return replace(volume, data=self.there(volume.data, volume.axes), affine=affine)
+        known = {_BEFORE: (_is_placed(volume), _has_only_sizes(volume))}
+        turned = self.there(volume.data, volume.axes)
+        return replace(volume, data=turned, affine=affine, metadata={**volume.metadata, **known})
 
     def _order(self, axes: str) -> list[int]:
         sources = dict(zip("zyx", self.sources, strict=True))
@@ -133,10 +136,19 @@ def remark(volume: Volume, card: ModelCard) -> str:
 
 def _is_placed(volume: Volume) -> bool:
     """Whether the directions of the axes are known."""
+    if _BEFORE in volume.metadata:
+        return volume.metadata[_BEFORE][0]
     if volume.metadata.get("space_code") == 0:  # a NIfTI file that says none
         return False
     made_in = volume.metadata.get("format")
     return made_in is None or made_in in _PLACED or not _is_upright(volume)
+
+
+def _has_only_sizes(volume: Volume) -> bool:
+    """Whether no more is known than the size of the voxels: slices are then taken as they are."""
+    if _BEFORE in volume.metadata:
+        return volume.metadata[_BEFORE][1]
+    return not _is_placed(volume) or (_is_upright(volume) and "format" not in volume.metadata)
 
 
 def _is_upright(volume: Volume) -> bool:
@@ -155,13 +167,10 @@ def _by_codes(found: str, wanted: str) -> Turn:
 
 
 def _as_displayed(volume: Volume) -> Turn:
-    """Slices across the thick side of the voxels, as a workstation shows them.
-
-    Where only the voxel size is known slices are taken as they are.
-    """
+    """Slices across the thick side of the voxels, as a workstation shows them."""
     across = _through_plane(volume.spacing)
     rest = [axis for axis in "zyx" if axis != across]
-    if not _is_placed(volume) or (_is_upright(volume) and "format" not in volume.metadata):
+    if _has_only_sizes(volume):
         return Turn((across, rest[0], rest[1]))
     turn = max(_ways(across, rest), key=lambda turn: _likeness(volume, turn))
     # the other slices follow so that the axes are right-handed, as those of a DICOM series

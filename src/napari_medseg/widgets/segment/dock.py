@@ -81,7 +81,7 @@ class SegmentWidget(Dock):
 
     def _connect(self) -> None:
         form = self.form
-        form.image.currentIndexChanged.connect(self._list_axes)
+        form.image.currentIndexChanged.connect(self._image_chosen)
         for box in (form.axes, form.channel, form.vote, form.context, form.device):
             box.currentIndexChanged.connect(self._changed)
         form.model.currentIndexChanged.connect(self._model_chosen)
@@ -104,6 +104,11 @@ class SegmentWidget(Dock):
         if self._images.offer_images():
             self._list_axes()
         self._update()
+
+    def _image_chosen(self) -> None:
+        if not self._queue.busy:
+            self.form.status.say("")  # what was found in another image
+        self._list_axes()
 
     def _list_axes(self) -> None:
         self._images.offer_axes()
@@ -165,10 +170,8 @@ class SegmentWidget(Dock):
         self._update()
 
     def _facts(self) -> Facts:
-        form = self.form
+        form, cards, target = self.form, self._models.chosen(), self._save_target()
         image = form.image.currentData()
-        cards = self._models.chosen()
-        target = self._save_target()
         return Facts(
             models_read=self._ready,
             problem=self._problem,
@@ -287,8 +290,9 @@ class SegmentWidget(Dock):
         from .work import doubts_job
 
         job = doubts_job(given.volume, given.cards, given.settings)
-        ask = partial(self._ask, given)
-        self._queue.start("check", job, title="Check", quiet=True, on_done=ask, on_error=self._failed)
+        self._queue.start(
+            "check", job, title="Check", quiet=True, on_done=partial(self._ask, given), on_error=self._failed
+        )
 
     def _ask(self, given: _Input, doubts: tuple[str, ...]) -> None:
         """Run, unless there are doubts that the person shares; they are named once for an image and its models."""
@@ -393,6 +397,7 @@ class SegmentWidget(Dock):
             self.form.preview.setChecked(False)
         if layer is self.labels:
             self.labels = None
+            self.form.status.say("")
 
     def _clear(self) -> None:
         self._give_up()

@@ -109,10 +109,11 @@ def result_text(found: Segmentation) -> str:
     """What a run found: one line per class, and what is doubted."""
     report = found.report
     doubts = [f"⚠ {text}" for text in report["warnings"] if text.startswith(OUTSIDE)]
-    lines = [f"Done in {duration(report['seconds'])}."]
+    done = f"Done in {duration(report['seconds'])}."
     if "objects" in report:
         count = f"{report['objects']} {'object' if report['objects'] == 1 else 'objects'}."
-        return "\n".join([f"{lines[0]} {count}", *doubts])
+        return "\n".join([*doubts, f"{done} {count}"])
+    lines = [*doubts, done]
     for row in report["classes"]:
         size = f"{row['voxels']} voxels"
         if "volume_mm3" in row and "t" not in found.labels.axes:
@@ -122,4 +123,4 @@ def result_text(found: Segmentation) -> str:
         dice = report.get("agreement", {}).get(row["name"])
         agreement = "" if dice is None else f", agreement {rounded(dice, 2)} (Dice)"
         lines.append(f"{row['name']}: {size}{agreement}")
-    return "\n".join([*lines, *doubts])
+    return "\n".join(lines)

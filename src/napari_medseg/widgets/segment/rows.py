@@ -70,8 +70,8 @@ class ModelRows:
         chosen = form.model.currentData() or wanted.model, form.device.currentData() or wanted.device
         wanted = replace(wanted, model=chosen[0], device=chosen[1])
         groups = {name: cards[0] for name, cards in bundled_groups().items() if name not in shelf.cards}
-        entries = [(name, name) for name in (*shelf.cards, *shelf.broken)]
-        entries += [(f"{name}: the best, {card.name}", name) for name, card in groups.items()]
+        entries = [(f"{name} ({card.name})", name) for name, card in groups.items()]
+        entries += [(name, name) for name in (*shelf.cards, *shelf.broken)]
         known = {*shelf.cards, *groups}
         model = wanted.model if wanted.model in known else next(iter(shelf.cards), None)
         fill(form.model, entries, model)
