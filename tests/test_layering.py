@@ -14,7 +14,7 @@ GUI = {"PyQt5", "PyQt6", "PySide2", "PySide6", "magicgui", "napari", "qtpy", "su
 
 # From the bottom up; a room imports itself and lower floors, not its neighbours. A new room needs a place here.
 FLOORS = (
-    {"errors", "image_values", "options", "progress", "quantities", "record", "weights"},
+    {"errors", "image_values", "options", "progress", "quantities", "record", "slice_states", "weights"},
     {"files", "kspace", "label_values", "volume"},
     {"labels", "metrics", "preprocess"},
     {"io"},
@@ -105,6 +105,7 @@ def test_states_load_no_window_and_no_network():
 # Who else may turn values into JSON text and back: none of them reads or replaces a JSON file.
 JSON_TEXTS = {
     "record.py": "the text that a fingerprint is made of",
+    "review/log.py": "records of a log that only grows",
     "io/notes.py": "texts inside image files, and that of the side file, which is saved together with its array",
     "io/kspace_out.py": "texts inside HDF5 files",
     "runs/child.py": "lines between a process and its child",

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from . import slice_states
 from .errors import VolumeError, readable
 from .record import KEY as RECORD
 from .record import Record
+from .slice_states import KEY as SLICES
 
 LOW_IS_BRIGHT = "MONOCHROME1"
 """What ``photometric`` in the metadata of a volume says where low values are meant to be seen bright."""
@@ -55,7 +57,8 @@ class Volume:
     metadata : mapping
         What else the file said. ``has_spacing`` is False when the voxel size is not known and the affine is a guess.
         ``photometric`` is `LOW_IS_BRIGHT` where values run from bright to dark, and ``t_axis`` names what differs
-        along ``t`` if it is not plain time. ``record``, if there, is the `Record` of how the array came to be.
+        along ``t`` if it is not plain time. ``record``, if there, is the `Record` of how the array came to be, and
+        ``slices`` says what a person has reviewed, see `slice_states`.
 
     Raises
     ------
@@ -166,15 +169,20 @@ class Volume:
     def like(self, data: Any, classes: tuple[LabelClass, ...] = ()) -> Volume:
         """`data` on the grid of this volume: same affine; the channel axis is dropped if `data` has none.
 
-        The record of this volume does not hold for other data and is left out.
+        Record and slices of this volume do not hold for other data and are left out.
         """
         axes = self.axes if data.ndim == len(self.axes) else self.axes.replace("c", "")
-        return replace(self, data=data, axes=axes, classes=classes, metadata=self._without_record())
+        return replace(self, data=data, axes=axes, classes=classes, metadata=self._without(RECORD, SLICES))
 
     def made_by(self, record: Record | None) -> Volume:
         """The same volume with another record, or without one."""
         noted = {} if record is None else {RECORD: record}
-        return replace(self, metadata={**self._without_record(), **noted})
+        return replace(self, metadata={**self._without(RECORD), **noted})
+
+    def with_slices(self, rows: Any) -> Volume:
+        """The same volume with other states of its slices, see `slice_states`; without any if there are no rows."""
+        noted = {SLICES: tuple(rows)} if rows else {}
+        return replace(self, metadata={**self._without(SLICES), **noted})
 
     def select(self, axis: str, index: int) -> Volume:
         """One position along `axis` (``t``, ``c`` or ``z``); affine and reviewed slices follow the selection.
@@ -197,12 +205,22 @@ class Volume:
             affine[:3, 3] += index * affine[:3, 2]
         data = self.data[(slice(None),) * where + (index,)]
         part = replace(self, data=data, axes=self.axes.replace(axis, ""), affine=affine)
-        if self.record is None or axis == "c":
+        if axis == "c":
+            return part
+        part = part.with_slices(slice_states.at(self.metadata.get(SLICES), self._numbers_at(axis, index)))
+        if self.record is None:
             return part
         return part.made_by(self.record.with_reviewed(self._reviewed_at(axis, index)))
 
-    def _without_record(self) -> dict[str, Any]:
-        return {key: value for key, value in self.metadata.items() if key != RECORD}
+    def _without(self, *names: str) -> dict[str, Any]:
+        return {key: value for key, value in self.metadata.items() if key not in names}
+
+    def _numbers_at(self, axis: str, index: int) -> list[int]:
+        """Numbers of the slices within position `index` of an axis before y and x, in the order of the selection."""
+        lengths = [n for a, n in zip(self.axes, self.data.shape, strict=True) if a in "tz"]
+        numbers = np.arange(math.prod(lengths)).reshape(lengths)
+        where = [a for a in self.axes if a in "tz"].index(axis)
+        return np.take(numbers, index, where).reshape(-1).tolist()
 
     def _reviewed_at(self, axis: str, index: int) -> list[int]:
         """Numbers that the reviewed slices have within position `index` of an axis before y and x."""

@@ -5,7 +5,7 @@ random hidden name next to its target until it is complete, on the disk and chec
 process left.
 """
 
-from .locking import HOLDER, LOCK, Holder, holder, lock, note
+from .locking import HOLDER, LOCK, Holder, holder, is_locked, lock, note
 from .names import misfit, refuse_name
 from .replacing import Change, abandon, move, replace, replace_all, replace_bytes, sweep
 from .special import is_file, is_folder, real, refuse_special
@@ -23,6 +23,7 @@ __all__ = [
     "is_deep",
     "is_file",
     "is_folder",
+    "is_locked",
     "load",
     "lock",
     "misfit",

@@ -66,6 +66,23 @@ def note(folder: Path, pid: int) -> None:
     dump(folder / HOLDER, Holder.of(pid))
 
 
+def is_locked(folder: Path) -> bool:
+    """Whether a process holds the lock of a folder; asking leaves nothing behind."""
+    from filelock import FileLock, Timeout
+
+    place = folder / LOCK
+    if not place.exists():
+        return False
+    try:
+        with FileLock(place, timeout=0):
+            place.unlink()
+    except Timeout:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 @contextmanager
 def lock(folder: Path) -> Generator[None]:
     """Make a folder, and keep other processes out of it for as long as the context lasts; see `sweep` too.
@@ -84,7 +101,8 @@ def lock(folder: Path) -> Generator[None]:
     refuse_name(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        held = FileLock(folder / LOCK, timeout=0)
+        # one thread may take it and another let go of it
+        held = FileLock(folder / LOCK, timeout=0, thread_local=False)
         held.acquire()
     except Timeout as error:
         other = holder(folder)

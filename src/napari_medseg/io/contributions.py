@@ -164,9 +164,10 @@ def volume_from_layer_data(data: Any, meta: Mapping[str, Any], axes: str | None 
     _refuse_reordered(data.shape, notes)
     place = _noted_place(notes).of_layer(axes, meta)
     volume = Volume(data, axes, place.affine, notes.get("classes", ()), place.metadata(kept))
-    if volume.record is not None and _has_other_slices(volume, notes):
-        return volume.made_by(volume.record.with_reviewed(()))
-    return volume
+    if not _has_other_slices(volume, notes):
+        return volume
+    record = volume.record
+    return volume.with_slices(()).made_by(record.with_reviewed(()) if record else None)
 
 
 def axes_choices(data: Any, meta: Mapping[str, Any]) -> tuple[str, ...]:

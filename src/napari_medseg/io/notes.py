@@ -21,6 +21,8 @@ from .. import files
 from ..errors import FileError
 from ..record import KEY as RECORD
 from ..record import Record, plain
+from ..slice_states import KEY as SLICES
+from ..slice_states import collapse, expand
 from ..volume import LabelClass, Volume
 from .formats import readable_suffixes, stem
 
@@ -49,7 +51,7 @@ class Notes:
     classes : tuple of LabelClass
     metadata : mapping
         As in `Volume`. Files keep its flags ``has_spacing``, ``labels`` and ``simulated``, its ``modality``,
-        ``series_uid``, ``photometric`` and ``t_axis``, and its ``record``.
+        ``series_uid``, ``photometric`` and ``t_axis``, its ``record``, and the states of its ``slices``.
     """
 
     axes: str = ""
@@ -77,6 +79,8 @@ class Notes:
         found |= {name: str(self.metadata[name]) for name in _TEXTS if self.metadata.get(name)}
         if RECORD in self.metadata:
             found[RECORD] = plain(self.metadata[RECORD])
+        if self.metadata.get(SLICES):
+            found[SLICES] = plain(self.metadata[SLICES])
         return found
 
     @classmethod
@@ -116,6 +120,9 @@ def content_with_notes(text: str | bytes) -> Mapping[str, Any] | None:
 def _metadata(content: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {flag: content[flag] for flag in _FLAGS if isinstance(content.get(flag), bool)}
     found |= {name: content[name] for name in _TEXTS if isinstance(content.get(name), str)}
+    rows = collapse(expand(content.get(SLICES)))
+    if rows:
+        found[SLICES] = rows
     record = Record.from_json(content.get(RECORD))
     return found if record is None else {**found, RECORD: record}
 

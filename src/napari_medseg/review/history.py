@@ -1,0 +1,150 @@
+"""The steps of a session and where the person stands among them, as the records of its log say it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .log import Record
+
+Approval = tuple[int, int | None, str, str]
+"""Slice, checksum of the labels that were approved (None: the approval was taken back), time in UTC, by whom."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a person or a tool has done, to be undone as a whole.
+
+    Parameters
+    ----------
+    name : str
+        For people: ``paint left-ventricle, slice 5``.
+    planes : tuple of int
+        Slices that changed.
+    number : int
+        Counted from 1 over the whole session, undone steps included.
+    offset, length : int
+        Of its record in the log.
+    time : str
+        UTC.
+    """
+
+    name: str
+    planes: tuple[int, ...]
+    number: int
+    offset: int
+    length: int
+    time: str
+
+
+@dataclass
+class History:
+    """Steps, position and marks.
+
+    Attributes
+    ----------
+    steps : list of Step
+        Those that can be undone, then those that can be done again.
+    position : int
+        Number of the former.
+    base : int
+        Number of the last step that was folded into the base; 0 if none was.
+    folded : set of int
+        Slices that the steps have changed which were folded into the base.
+    last : int
+        Number of the newest step.
+    saved : int or None
+        Number of the step that a saved file ends with; None if nothing was saved.
+    notes : int
+        Approvals, and approvals taken back, since then.
+    approvals : dict of int to Approval
+        The newest one of every slice.
+    """
+
+    steps: list[Step] = field(default_factory=list)
+    position: int = 0
+    base: int = 0
+    folded: set[int] = field(default_factory=set)
+    last: int = 0
+    saved: int | None = None
+    notes: int = 0
+    approvals: dict[int, Approval] = field(default_factory=dict)
+
+    @property
+    def top(self) -> int:
+        """Number of the step that the labels end with now."""
+        return self.steps[self.position - 1].number if self.position else self.base
+
+    @property
+    def unsaved(self) -> int:
+        """Steps between the labels now and those in the saved file, or at the start."""
+        saved = self.base if self.saved is None else self.saved
+        numbers = [self.base, *(step.number for step in self.steps)]
+        if saved in numbers:
+            return abs(self.position - numbers.index(saved))
+        return self.position
+
+    @property
+    def pending(self) -> bool:
+        """Whether something would be lost without the journal."""
+        return bool(self.unsaved or self.notes)
+
+    def take(self, record: Record) -> Step | None:
+        """Follow one record of the log; the step that it adds, undoes or redoes, if any.
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError
+            If the record does not make sense here.
+        """
+        content = record.content
+        if "do" in content:
+            return self._do(record)
+        if "undo" in content:
+            return self._undo(self._approvals_of(content))
+        if "redo" in content:
+            return self._redo(self._approvals_of(content))
+        if "mark" in content:
+            self.saved = int(content["step"])
+            self.notes = 0
+        elif "from" in content:
+            self.base = int(content["from"])
+            self.last = self.base
+            self.folded = {int(plane) for plane in content["changed"]}
+        self._approve(self._approvals_of(content))
+        return None
+
+    def _do(self, record: Record) -> Step:
+        content = record.content
+        planes = tuple(int(part[0]) for part in content["parts"])
+        number = int(content["n"])
+        step = Step(str(content["do"]), planes, number, record.offset, record.length, str(content["t"]))
+        self.last = number
+        del self.steps[self.position :]
+        self.steps.append(step)
+        self.position += 1
+        self._approve(self._approvals_of(content))
+        return step
+
+    def _undo(self, approvals: Sequence[Approval]) -> Step:
+        if not self.position:
+            raise ValueError("nothing to undo")
+        self.position -= 1
+        self._approve(approvals)
+        return self.steps[self.position]
+
+    def _redo(self, approvals: Sequence[Approval]) -> Step:
+        if self.position == len(self.steps):
+            raise ValueError("nothing to redo")
+        self.position += 1
+        self._approve(approvals)
+        return self.steps[self.position - 1]
+
+    def _approvals_of(self, content: Mapping[str, Any]) -> list[Approval]:
+        return [(int(plane), crc, str(at), str(by)) for plane, crc, at, by in content.get("approve", ())]
+
+    def _approve(self, approvals: Sequence[Approval]) -> None:
+        for approval in approvals:
+            self.approvals[approval[0]] = approval
+        self.notes += len(approvals)

@@ -1,0 +1,374 @@
+"""Steps of random sessions: undo, redo, crash and recovery give the states that were there."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_medseg.errors import FileError, VolumeError
+from napari_medseg.progress import run
+from napari_medseg.review import journal, log, sessions
+from napari_medseg.review.opening import resume, start_job
+from napari_medseg.review.recovery import recover, replay, unfinished
+from napari_medseg.review.sessions import Session
+
+SHAPE = (5, 24, 20)
+
+
+def begun(array, place, layer="labels", **more):
+    """A journal of `array`."""
+    return run(start_job(array, Session(layer, tuple(array.shape), np.dtype(array.dtype).str, **more), place))
+
+
+def as_numpy(tmp_path, data):
+    return data.copy()
+
+
+def as_zarr(tmp_path, data):
+    zarr = pytest.importorskip("zarr")
+    return zarr.array(data, chunks=(1, 8, 20), store=tmp_path / "labels.zarr")
+
+
+class Stored:
+    """As an array on the disk: what is read is a copy."""
+
+    def __init__(self, data):
+        self._data = data
+        self.shape, self.dtype = data.shape, data.dtype
+
+    def __getitem__(self, where):
+        return self._data[where].copy()
+
+    def __setitem__(self, where, values):
+        self._data[where] = values
+
+
+def as_stored(tmp_path, data):
+    return Stored(data.copy())
+
+
+def scribble(random, array):
+    """A stroke, an eraser or a change of several slices; which slices."""
+    z, y, x = (int(random.integers(length)) for length in SHAPE)
+    deep = int(random.integers(1, 3)) if random.random() < 0.3 else 1
+    value = int(random.integers(0, 4))
+    array[z : z + deep, y : y + 6, x : x + 5] = value
+    return set(range(z, min(z + deep, SHAPE[0])))
+
+
+def a_session(array, book, seed, count):
+    """Random strokes, undo and redo; the state after each of them."""
+    random = np.random.default_rng(seed)
+    states = [np.array(array[:])]
+    for _ in range(count):
+        kind = random.random()
+        if kind < 0.6:
+            book.settle(array, scribble(random, array))
+        elif kind < 0.8:
+            book.undo(array)
+        else:
+            book.redo(array)
+        states.append(np.array(array[:]))
+    return states
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("backend", [as_numpy, as_stored, as_zarr])
+def test_undo_and_redo_pass_the_same_states_and_the_file_gives_the_last(tmp_path, backend, seed):
+    start = np.random.default_rng(seed).integers(0, 3, SHAPE).astype(np.uint8)
+    array = backend(tmp_path, start)
+    book = begun(array, tmp_path / "review")
+    last = a_session(array, book, seed, 40)[-1]
+    np.testing.assert_array_equal(recover(book.folder).labels, last)
+    back = []
+    while book.undo(array) is not None:
+        back.append(np.array(array[:]))
+    np.testing.assert_array_equal(array[:], start)
+    for expected in reversed(back[:-1]):
+        book.redo(array)
+        np.testing.assert_array_equal(array[:], expected)
+    while book.redo(array) is not None:
+        pass
+    np.testing.assert_array_equal(recover(book.folder).labels, array[:])
+    book.close()
+
+
+def test_a_new_step_after_an_undo_drops_what_could_be_redone(tmp_path):
+    array = np.zeros(SHAPE, np.int32)
+    book = begun(array, tmp_path)
+    for value in (1, 2, 3):
+        array[value, :3] = value
+        book.settle(array)
+    book.undo(array)
+    book.undo(array)
+    array[0, 0, 0] = 9
+    step = book.settle(array, {0}, "grow 1.5 mm", {"mm": 1.5})
+    assert book.redo(array) is None
+    assert [each.name for each in book.steps] == ["paint 1, slice 1", "grow 1.5 mm, slice 0"]
+    assert step.number == 4 and book.size == (book.folder / "log.bin").stat().st_size
+    np.testing.assert_array_equal(recover(book.folder).labels, array)
+    assert replay(book.folder, 1).max() == 1
+
+
+def test_names_say_what_was_done_and_where(tmp_path):
+    array = np.zeros((2, 3, 8, 8), np.uint8)
+    book = begun(array, None)
+    array[1, 2, :2] = 3
+    assert book.settle(array).name == "paint 3, time 1, slice 2"
+    array[1, :2, :2] = 3
+    assert book.settle(array).name == "paint 3, time 1, slices 0-1"
+    array[0, 1], array[1, 1] = 5, 5
+    assert book.settle(array).name == "paint 5, 2 slices at 2 time points"
+    array[:] = 0
+    assert book.settle(array, [4, 5]).name == "erase, time 1, slices 1-2"
+    flat = np.zeros((8, 8), np.uint8)
+    book = begun(flat, None)
+    flat[0] = [0, 1, 2, 3, 4, 5, 6, 7]
+    assert book.settle(flat).name == "change, slice 0"
+
+
+def test_an_array_of_another_shape_or_type_is_refused(tmp_path):
+    book = begun(np.zeros(SHAPE, np.uint8), None)
+    for other in (np.zeros((5, 24, 21), np.uint8), np.zeros(SHAPE, np.int16)):
+        with pytest.raises(VolumeError, match="Begin another journal"):
+            book.settle(other)
+
+
+def test_a_rule_gives_voxels_back_before_the_step_is_written(tmp_path):
+    array = np.zeros(SHAPE, np.uint8)
+    array[2, 5:9] = 2
+    book = begun(array, tmp_path)
+
+    def protect(number, before, now):
+        return np.where(before == 2, before, now)
+
+    array[2] = 1
+    book.settle(array, {2}, rules=[protect])
+    assert set(np.unique(array[2, 5:9])) == {2} and (array[2, :5] == 1).all()
+    array[2, 5:9] = 0
+    assert book.settle(array, {2}, rules=[protect]) is None
+    np.testing.assert_array_equal(recover(book.folder).labels, array)
+
+
+# ---- what a crash leaves ----
+
+
+def test_every_cut_and_every_damaged_bit_of_the_end_gives_an_earlier_state(tmp_path):
+    array = np.zeros(SHAPE, np.uint8)
+    book = begun(array, tmp_path)
+    a_session(array, book, 4, 12)
+    path = book.folder / "log.bin"
+    whole = path.read_bytes()
+    ends = [0] + [record.offset + record.length for record in log.records(whole)]
+    states = [replay(book.folder, number) for number in range(len(ends))]
+    for cut in range(ends[-3], len(whole)):
+        path.write_bytes(whole[:cut])
+        found = recover(book.folder)
+        good = max(number for number, end in enumerate(ends) if end <= cut)
+        np.testing.assert_array_equal(found.labels, states[good])
+        assert found.lost_bytes == cut - ends[good]
+    random = np.random.default_rng(5)
+    for _ in range(60):
+        bit = int(random.integers(8 * ends[-4], 8 * len(whole)))
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(bytes(damaged))
+        good = max(number for number, end in enumerate(ends) if end <= bit // 8)
+        np.testing.assert_array_equal(recover(book.folder).labels, states[good])
+
+
+def test_a_session_goes_on_after_its_damaged_end(tmp_path):
+    array = np.zeros(SHAPE, np.uint8)
+    book = begun(array, tmp_path)
+    for value in (1, 2, 3):
+        array[value] = value
+        book.settle(array)
+    folder = book.folder
+    book.close()
+    with (folder / "log.bin").open("ab") as file:
+        file.write(b"mjr1 half of a record")
+    again, found = resume(folder)
+    assert (folder / "log.torn").read_bytes() == b"mjr1 half of a record"
+    assert again.history.position == 3
+    labels = found.labels
+    again.undo(labels)
+    labels[0] = 7
+    again.settle(labels)
+    np.testing.assert_array_equal(recover(folder).labels, labels)
+    assert recover(folder).lost_bytes == 0
+    again.close()
+    assert not (folder / "log.torn").exists()
+
+
+CHILD = """
+import sys
+from pathlib import Path
+import numpy as np
+from napari_medseg.progress import run
+from napari_medseg.review.opening import start_job
+from napari_medseg.review.sessions import Session
+place = Path(sys.argv[1])
+array = np.zeros((3, 16, 16), np.uint8)
+book = run(start_job(array, Session("labels", array.shape, array.dtype.str), place))
+random = np.random.default_rng(0)
+number = 0
+while True:
+    number += 1
+    array[number % 3].flat[number % 256] = 1 + number % 250
+    array[number % 3, 0, 0] = number % 256
+    if book.settle(array, {number % 3}):
+        print(book.history.last, int(array.astype(int).sum()), flush=True)
+"""
+
+
+def test_a_killed_process_loses_at_most_the_step_at_hand(tmp_path):
+    for number in range(2):
+        place = tmp_path / str(number)
+        with subprocess.Popen([sys.executable, "-c", CHILD, str(place)], stdout=subprocess.PIPE, text=True) as child:
+            for _ in range(5 + 20 * number):
+                child.stdout.readline()
+            child.send_signal(signal.SIGKILL)
+            said = [line.split() for line in child.stdout.read().splitlines()]
+        (left,) = unfinished(place)
+        found = recover(left.folder)
+        noted = [tuple(map(int, words)) for words in said if len(words) == 2]
+        if noted:
+            assert found.history.last - noted[-1][0] in (0, 1)
+            assert found.history.last != noted[-1][0] or found.labels.astype(int).sum() == noted[-1][1]
+        assert left.steps == found.history.position > 0
+
+
+# ---- folders ----
+
+
+def test_only_what_was_not_saved_is_offered_and_the_rest_goes(tmp_path):
+    array = np.zeros(SHAPE, np.uint8)
+    books = [begun(array, tmp_path, name) for name in ("nothing", "saved", "open", "left")]
+    nothing, saved, still_open, left = books
+    array[1] = 1
+    for book in (saved, still_open, left):
+        book.settle(array.copy())
+    saved.mark(saved.history.top, "labels.nii.gz", "ab")
+    folders = [book.folder for book in books]
+    for book in (nothing, saved, left):
+        book.close()
+    assert not folders[0].exists() and not folders[0].parent.exists()
+    (offered,) = unfinished(tmp_path)
+    assert offered.folder == folders[3] and offered.steps == 1 and offered.session.layer == "left"
+    assert folders[1].exists(), "for a week"
+    os.utime(folders[1], (0, 0))
+    assert len(unfinished(tmp_path)) == 1 and not folders[1].exists()
+    sessions.discard(offered.folder)
+    assert unfinished(tmp_path) == []
+    with pytest.raises(FileError):
+        recover(folders[3])
+
+
+def test_two_windows_on_one_file_have_a_session_each(tmp_path):
+    array = np.zeros(SHAPE, np.uint8)
+    one, two = begun(array, tmp_path), begun(array.copy(), tmp_path)
+    assert one.folder != two.folder and one.folder.parent == two.folder.parent
+    other = array.copy()
+    array[1], other[2] = 1, 2
+    one.settle(array)
+    two.settle(other)
+    assert sessions.held_since(one.folder)
+    np.testing.assert_array_equal(recover(one.folder).labels, array)
+    np.testing.assert_array_equal(recover(two.folder).labels, other)
+    one.close()
+    two.close()
+    assert len(unfinished(tmp_path)) == 2
+
+
+def test_a_folder_that_cannot_be_written_leaves_the_journal_in_memory(tmp_path):
+    (tmp_path / "review").write_text("a file, not a folder")
+    array = np.zeros(SHAPE, np.uint8)
+    book = begun(array, tmp_path / "review")
+    assert "Not protected against a crash" in book.problem and book.folder is None
+    array[1] = 1
+    book.settle(array)
+    book.undo(array)
+    assert not array.any()
+    book.redo(array)
+    assert array[1].all()
+    book.close()
+
+
+@pytest.mark.parametrize("written", [0, 5])
+def test_a_full_disk_is_said_once_and_undo_still_works(tmp_path, monkeypatch, written):
+    array = np.zeros(SHAPE, np.uint8)
+    book = begun(array, tmp_path)
+    array[1] = 1
+    book.settle(array)
+    before = array.copy()
+
+    def full(handle, raw):
+        if written:
+            return real(handle, raw[:written])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    real = os.write
+    monkeypatch.setattr(os, "write", full)
+    array[2] = 2
+    book.settle(array)
+    monkeypatch.setattr(os, "write", real)
+    assert "Not protected against a crash since step 2 (No space left on device)" in book.problem
+    np.testing.assert_array_equal(recover(book.folder).labels, before)
+    array[3] = 3
+    book.settle(array)
+    for _ in range(3):
+        book.undo(array)
+    assert not array.any()
+    np.testing.assert_array_equal(recover(book.folder).labels, before)
+
+
+def test_the_older_half_of_many_steps_becomes_the_base(tmp_path, monkeypatch):
+    monkeypatch.setattr(journal, "BOUND", 3000)
+    array = np.zeros(SHAPE, np.uint8)
+    book = begun(array, tmp_path)
+    first = book.folder
+    random = np.random.default_rng(6)
+    book.approve([(4, 123, "2026-11-28T00:00:00Z", "me")])
+    for number in range(60):
+        array[number % 4] = random.integers(0, 4, SHAPE[1:])
+        book.settle(array, {number % 4})
+        if number == 30:
+            book.mark(book.history.top, "labels.nii.gz")
+        assert book.size < 3300
+    assert book.folder != first and not first.exists() and len(list(tmp_path.glob("*/*"))) == 1
+    found = recover(book.folder)
+    np.testing.assert_array_equal(found.labels, array)
+    assert found.history == book.history and found.history.last == 60 and found.history.approvals[4][1] == 123
+    assert found.history.folded == {0, 1, 2, 3}
+    while book.undo(array):
+        pass
+    np.testing.assert_array_equal(recover(book.folder).labels, array)
+    while book.redo(array):
+        pass
+    np.testing.assert_array_equal(array, found.labels)
+
+
+def test_a_step_that_was_damaged_on_the_disk_is_named_and_nothing_changes(tmp_path):
+    array = np.zeros(SHAPE, np.uint8)
+    book = begun(array, tmp_path)
+    array[1] = 1
+    book.settle(array)
+    Path(book.folder / "log.bin").write_bytes(b"x" * book.size)
+    with pytest.raises(FileError, match="cannot be read from the journal"):
+        book.undo(array)
+    assert array[1].all()
+
+
+def test_a_damaged_base_is_named(tmp_path):
+    book = begun(np.zeros(SHAPE, np.uint8), tmp_path)
+    folder = book.folder
+    raw = bytearray((folder / "base.bin").read_bytes())
+    raw[-3] ^= 1
+    (folder / "base.bin").write_bytes(bytes(raw))
+    with pytest.raises(FileError, match=r"base\.bin' cannot be read"):
+        recover(folder)
