@@ -7,6 +7,8 @@ from napari_medseg import io, samples
 from napari_medseg.volume import LabelClass, Volume
 from napari_medseg.widgets.segment.dock import SegmentWidget
 
+DOCKS = ("segment", "reconstruct", "study", "fine_tune", "review")
+
 
 def commands(menu):
     """Commands in a menu of napari and its submenus."""
@@ -22,7 +24,7 @@ def commands(menu):
 @pytest.mark.parametrize(
     ("menu", "command"),
     [
-        *(("napari/plugins", f"napari-medseg.{name}") for name in ("segment", "reconstruct", "study", "fine_tune")),
+        *(("napari/plugins", f"napari-medseg.{name}") for name in DOCKS),
         ("napari/layers/segment", "napari-medseg.segment"),
         *(("napari/file/samples", f"napari-medseg.{key}") for key in ("heart", "nuclei", "head_kspace")),
     ],

@@ -105,9 +105,9 @@ class Journal:
         """CRC-32 of a slice as last written down, see `planes.checksum`."""
         return checksum(self._shadow.read(number))
 
-    def filled(self) -> list[int]:
-        """The slices that hold labels."""
-        return [number for number in range(len(self._shadow)) if self._shadow.read(number).any()]
+    def holds_labels(self, number: int) -> bool:
+        """Whether a slice holds labels."""
+        return bool(self._shadow.read(number).any())
 
     # ---- what has changed ----
 
@@ -156,8 +156,13 @@ class Journal:
         if not deltas:
             return None
         changed = [delta.plane for delta in deltas]
-        title = f"{name or what_was_done(deltas)}, {slices_text(changed, planes.lead)}"
+        what = name or what_was_done(deltas, self._class_names())
+        title = f"{what}, {slices_text(changed, planes.lead)}"
         return self._append(title, deltas, tool or {})
+
+    def _class_names(self) -> dict[int, str]:
+        rows = self.session.notes.get("classes", ())
+        return {row["id"]: row["name"] for row in rows}
 
     def _compare(self, planes: Planes, number: int, rules: Sequence[Rule]) -> Delta | None:
         before = self._shadow.read(number)
@@ -335,9 +340,12 @@ class Journal:
         self._folder = folder
 
 
-def what_was_done(deltas: Sequence[Delta]) -> str:
-    """The kind of a change, from the labels that it left: ``paint 3``, ``erase`` or ``change``."""
+def what_was_done(deltas: Sequence[Delta], names: Mapping[int, str]) -> str:
+    """The kind of a change, from the labels that it left: ``paint left kidney``, ``erase`` or ``change``."""
     left = {label for delta in deltas for label in np.unique(delta.new).tolist()}
     if left == {0}:
         return "erase"
-    return f"paint {left.pop()}" if len(left) == 1 else "change"
+    if len(left) > 1:
+        return "change"
+    label = left.pop()
+    return f"paint {names.get(label, label)}"

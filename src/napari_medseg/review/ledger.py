@@ -145,6 +145,12 @@ class Ledger:
         """A person takes the approval back."""
         return self.take((number, None, now(), by))
 
+    def dismiss(self, number: int) -> None:
+        """A person says that the slice, as it is, is not to be counted as reviewed."""
+        entry = self._entries[number]
+        base = AUTO if entry.model else UNSEEN
+        self._set(number, base=base, base_crc=entry.content, approved_crc=None)
+
     def take(self, approval: Approval) -> Approval:
         """Follow an approval, or its withdrawal."""
         number, crc, at, by = approval

@@ -17,7 +17,7 @@ from ...label_values import count_regions
 from ...progress import Job, Progress
 from ...volume import Volume
 from ..kit import layer_volumes
-from ..kit.records import is_judged, noted, record_of, say_reviewed
+from ..kit.records import is_judged, note_changes, noted, record_of, say_reviewed
 from .class_rows import Painted, count_objects, object_name
 
 if TYPE_CHECKING:
@@ -131,10 +131,10 @@ class _Look:
 
 
 class Reviews:
-    """Which slices of the labels layers a person has looked at, and what is on them.
+    """What is on the slices of labels layers, and which of them count: those that their ledger has as reviewed.
 
-    A slice counts as reviewed if a person says so or paints on it, or if the file says so that the labels were opened
-    from. Of labels that were drawn in this session, those that hold labels do until the person says which.
+    That is, those that a person has changed or approved, here or before the file was saved. Of labels that were drawn
+    in this session, those that hold labels do until the person says which.
     """
 
     def __init__(self) -> None:
@@ -212,10 +212,14 @@ class Reviews:
 
     def paint(self, layer: Labels, slices: set[int]) -> None:
         """A person has painted: these slices are reviewed."""
-        said = is_judged(layer) or self.known(layer)
         self.change(layer, slices)
-        if said:  # else the first look finds them, and what was painted before
-            self.say(layer, {*self.reviewed(layer), *slices})
+        if self.known(layer):  # else the first look finds them, and what was painted before
+            self.note(layer, slices)
+
+    def note(self, layer: Labels, slices: Iterable[int] = ()) -> None:
+        """Note in a layer that was drawn in this session what counts from now on, and `slices`."""
+        if not is_judged(layer):
+            note_changes(layer, dict.fromkeys((*self.reviewed(layer), *slices)))
 
     def _seen(self, layer: Labels) -> Mapping[int, SliceLabels]:
         return self._look(layer).labels or {}

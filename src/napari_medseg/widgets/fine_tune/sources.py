@@ -17,7 +17,7 @@ from ...volume import LabelClass, Volume
 from ..kit import layer_volumes
 from ..kit.controls import apply, fill, switch_off
 from ..kit.offers import axes_text, offer_images
-from ..kit.records import is_judged, is_made_by_model
+from ..kit.records import is_judged, is_made_by_model, settle
 from .class_rows import ClassRow, class_rows, dataset_rows, final_classes, folder_classes, numbered_text, plan_text
 from .data import (
     Marked,
@@ -310,12 +310,13 @@ class Sources:
         return {row.first: numbers[row.name] if row.learn else ignore for row in painted}
 
     def _take_pair(self, pair: Pair, card: ModelCard | None, final: Mapping[str, int | None]) -> Marked:
+        settle(pair.labels)
         labels = self.reviews.labels(pair.labels)
         names = label_names(pair.labels, labels, card, objects=pair.labels in self._objects())
         table = {label: final[name] for label, name in names.items()}
         if self._form.painted_only.isChecked():
             _, table[0] = self.classes()
-        self.reviews.say(pair.labels, self.reviews.reviewed(pair.labels))
+        self.reviews.note(pair.labels)
         return mark(pair.labels, pair.image, pair.axes, self.reviews, table)
 
     # ---- what is shown ----

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from napari.qt.threading import GeneratorWorker, create_worker
 from napari.utils.notifications import show_error
 from qtpy.compat import isalive
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QWidget
 
 from ...errors import JobError, MedsegError, short
@@ -63,7 +63,7 @@ def _is_bug(error: BaseException) -> bool:
 def start(
     job: Job[T],
     *,
-    owner: QWidget,
+    owner: QObject,
     title: str,
     quiet: bool = False,
     on_step: Callable[[Progress], None] = _ignore,
@@ -77,8 +77,8 @@ def start(
     ----------
     job : Job
         Touches no layer and no widget.
-    owner : QWidget
-        The form; once it is gone the job is cancelled and nothing is called any more.
+    owner : QObject
+        The form, for example; once it is gone the job is cancelled and nothing is called any more.
     title : str
         Name of the work in napari's activity list.
     quiet : bool

@@ -19,12 +19,15 @@ from ...io import contributions, places
 from ...io.contributions import KEY, layer_tuple, volume_from_layer_data
 from ...io.formats import stem
 from ...record import Record, UsedModel
+from ...slice_states import KEY as SLICES
 from ...volume import LabelClass, Volume
-from .listing import add_layer, remove_layer
-from .records import noted, put_record, record_of
+from .listing import Selection, add_layer, remove_layer
+from .records import check_ledger, noted, put_record, record_of, settle
+from .slices import place_in_view
 
 if TYPE_CHECKING:
     from napari import Viewer
+    from napari.components import ViewerModel
 
     from ...segmentation.inference import Part
 
@@ -82,6 +85,8 @@ def labels_volume(layer: Labels, image: Image | None, axes: str | None) -> Volum
     VolumeError
         If the layer has too many axes, or lies where no volume can.
     """
+    settle(layer)
+    check_ledger(layer)
     if image is not None and axes is not None and not noted(layer).get("axes"):
         volume = _drawn(layer, image, axes)
     else:
@@ -134,7 +139,8 @@ def _drawn(layer: Labels, image: Image, axes: str) -> Volume:
     flat = axes.replace("c", "")
     # napari's own new labels have the channels of their image
     own = flat if layer.ndim <= len(flat) else axes.removesuffix("c")
-    notes = {**volume.made_by(record_of(layer)).metadata, "axes": own, "affine": volume.affine}
+    made = volume.made_by(record_of(layer)).with_slices(noted(layer).get(SLICES))
+    notes = {**made.metadata, "axes": own, "affine": volume.affine}
     meta = {**_meta(layer), "metadata": {KEY: notes}}
     if not any(unit.is_compatible_with("mm") for unit in layer.units):
         meta["units"] = image.units[-layer.ndim :]
@@ -172,16 +178,8 @@ def shown_index(viewer: Viewer, layer: Layer, axes: str) -> dict[str, int]:
     axes : str
         Axes of the layer, for example ``tzyx``; a trailing ``c`` (RGB) is not an axis of a layer.
     """
-    point, units = viewer.dims.point[-layer.ndim :], viewer.dims.units
-    if units is not None:  # those of the viewer, when its layers have different ones
-        pairs = zip(point, units[-layer.ndim :], layer.units, strict=True)
-        point = [(value * theirs).to(ours).magnitude for value, theirs, ours in pairs]
-    point = layer.world_to_data(point)
-    return {
-        axis: int(np.clip(round(float(point[i])), 0, layer.data.shape[i] - 1))
-        for i, axis in enumerate(axes.removesuffix("c"))
-        if axis in "tz"
-    }
+    place = place_in_view(viewer, layer)
+    return {axis: place[i] for i, axis in enumerate(axes.removesuffix("c")) if axis in "tz"}
 
 
 def shown_slice(viewer: Viewer, layer: Layer, axes: str) -> int:
@@ -191,7 +189,7 @@ def shown_slice(viewer: Viewer, layer: Layer, axes: str) -> int:
     return int(np.ravel_multi_index(list(index.values()), shape)) if index else 0
 
 
-def shows_slices(viewer: Viewer) -> bool:
+def shows_slices(viewer: ViewerModel) -> bool:
     """Whether the canvas shows one slice (y, x) after the other rather than another plane or a rendering."""
     return viewer.dims.ndisplay == 2 and tuple(viewer.dims.displayed) == (viewer.dims.ndim - 2, viewer.dims.ndim - 1)
 
@@ -246,26 +244,6 @@ class Grid:
         turn = {name: self.options[name] for name in ("rotate", "shear") if name in self.options}
         linear = Affine(scale=self.options["scale"], **turn).linear_matrix
         return {**self.options, "translate": self.options["translate"] + linear @ step}
-
-
-class Selection:
-    """What is selected in a viewer now, to be selected again later.
-
-    Parameters
-    ----------
-    viewer : napari.Viewer
-    """
-
-    def __init__(self, viewer: Viewer):
-        self._viewer = viewer
-        self._chosen = set(viewer.layers.selection)
-        self._active = viewer.layers.selection.active
-
-    def restore(self) -> None:
-        """Select what was selected, as far as it is there."""
-        layers = self._viewer.layers
-        layers.selection = self._chosen & set(layers)
-        layers.selection.active = self._active if self._active in layers else None
 
 
 class Result:

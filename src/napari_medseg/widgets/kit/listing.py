@@ -40,3 +40,23 @@ def remove_layer(viewer: Viewer, layer: Layer | None) -> None:
         if layer in viewer.layers:
             raise
         _log.exception("napari has removed '%s' and failed afterwards", layer)
+
+
+class Selection:
+    """What is selected in a viewer now, to be selected again later.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    """
+
+    def __init__(self, viewer: Viewer):
+        self._viewer = viewer
+        self._chosen = set(viewer.layers.selection)
+        self._active = viewer.layers.selection.active
+
+    def restore(self) -> None:
+        """Select what was selected, as far as it is there."""
+        layers = self._viewer.layers
+        layers.selection = self._chosen & set(layers)
+        layers.selection.active = self._active if self._active in layers else None

@@ -1,33 +1,67 @@
-"""The only listener to strokes: what a person does to the labels of a viewer, for everybody who needs to know it."""
+"""The only listener to changes of labels: strokes, undo and whatever else changes them, for all who need to know.
+
+Layers that are protected (`Painting.protect`) have a journal: every change becomes a step that can be undone and that
+survives a crash. Of the others only strokes are heard.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from napari.layers import Labels, Layer
-from qtpy.QtCore import QObject, Signal
+from napari.layers import Image, Labels, Layer
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QObject, Qt, QTimer, Signal
+from qtpy.QtWidgets import QApplication
 
-from .records import is_judged, record_of, say_reviewed
+from ...errors import MedsegError
+from ...progress import run
+from ...review.journal import Change, Journal
+from ...review.opening import resume
+from ...review.planes import checksum
+from ...review.sessions import held_since
+from . import jobs, layer_volumes, records
+from .follower import Follower
+from .protecting import Begun, begin_job, why_not
+from .slices import go_to_slice, shown_plane
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
+    from ...review.recovery import Recovered
 
-def touched(item: Sequence[tuple[Any, ...]], ndim: int) -> set[int]:
-    """The slices that a step of napari's undo history changed: each of its parts begins with an index of the array."""
-    if ndim < 3:
-        return {0}
+_AT_ONCE = 2**23  # bytes of labels that are compared and compressed without a thread
+_SYNC_MS = 2000
+
+
+def touched(item: Sequence[tuple[Any, ...]], shape: tuple[int, ...]) -> set[int]:
+    """The slices that a stroke changes: each of its parts begins with an index of the array, of the given shape."""
+    lead = tuple(shape[:-2])
     found: set[int] = set()
-    for where in (part[0][-3] for part in item):
-        found |= set(range(where.start, where.stop)) if isinstance(where, slice) else set(np.unique(where).tolist())
+    for part in item:
+        places = [_places(where, length) for where, length in zip(part[0], lead, strict=False)]
+        if any(isinstance(where, slice) for where in part[0][: len(lead)]):
+            grid = np.meshgrid(*places, indexing="ij")
+        else:
+            grid = np.broadcast_arrays(*places) if places else []
+        found |= set(np.ravel_multi_index(grid, lead).ravel().tolist()) if lead else {0}
     return found
 
 
+def _places(where: Any, length: int) -> np.ndarray:
+    if isinstance(where, slice):
+        return np.arange(*where.indices(length))
+    return np.unique(where) if np.ndim(where) == 0 else np.asarray(where).ravel()
+
+
 class Painting(QObject):
-    """Hears the strokes on every labels layer of a viewer, and notes the slices that they touch as reviewed.
+    """Hears what happens to every labels layer of a viewer, and notes the slices that change.
 
     A stroke is a judgement of its slice: where slices count as reviewed only if a person said so, it says so.
 
@@ -38,18 +72,38 @@ class Painting(QObject):
     """
 
     painted = Signal(object, object)
-    """A person has painted on a layer, on a set of slices; the layer has noted them already."""
+    """Labels of a layer have changed on a set of slices; the layer has noted them already."""
     replaced = Signal(object)
     """The whole array of a layer is another one."""
     redrawn = Signal(object)
-    """A layer shows another slice, or an undo has changed the one in view."""
+    """A layer shows another slice, or its labels in view have changed."""
+    protected = Signal(object)
+    """A layer has a journal now, or the facts about it have changed."""
 
     def __init__(self, viewer: ViewerModel):
         super().__init__()
+        self._viewer = weakref.ref(viewer)
+        self._left: WeakKeyDictionary[Labels, Path | None] = WeakKeyDictionary()  # taken out of the viewer
+        self._beginning: WeakKeyDictionary[Labels, bool] = WeakKeyDictionary()
+        self._settling = self._timer(0, self._settle)
+        self._syncing = self._timer(_SYNC_MS, self._sync)
         viewer.layers.events.inserted.connect(self._added)
         viewer.layers.events.removed.connect(self._removed)
         for layer in viewer.layers:
             self._follow(layer)
+        application = QApplication.instance()
+        if isinstance(application, QApplication):
+            application.aboutToQuit.connect(self._close)
+            application.applicationStateChanged.connect(self._left_alone)
+
+    def _timer(self, milliseconds: int, call: Any) -> QTimer:
+        timer = QTimer(self)
+        timer.setSingleShot(True)
+        timer.setInterval(milliseconds)
+        timer.timeout.connect(call)
+        return timer
+
+    # ---- layers come and go ----
 
     def _added(self, event: Any) -> None:
         self._follow(event.value)
@@ -57,30 +111,255 @@ class Painting(QObject):
     def _follow(self, layer: Layer) -> None:
         if isinstance(layer, Labels):
             layer.events.paint.connect(self._painted)
+            layer.events.labels_update.connect(self._moved)
             layer.events.data.connect(self._replaced)
             layer.events.set_data.connect(self._redrawn)
+            if layer in self._left:
+                self._go_on(layer, self._left.pop(layer))
 
     def _removed(self, event: Any) -> None:
         layer = event.value
         if isinstance(layer, Labels):
             layer.events.paint.disconnect(self._painted)
+            layer.events.labels_update.disconnect(self._moved)
             layer.events.data.disconnect(self._replaced)
             layer.events.set_data.disconnect(self._redrawn)
+            follower = self.follower(layer)
+            if follower is not None:
+                self._left[layer] = follower.journal.folder
+                self._end(follower)
+
+    def _go_on(self, layer: Labels, folder: Path | None) -> None:
+        """The layer is back: so is its journal."""
+        with suppress(MedsegError):
+            if folder is not None:
+                journal, found = resume(folder)
+                if journal.fits(layer.data):
+                    self.restore(layer, journal, found)
+                    return
+                journal.close()
+        self.protect(layer)
+
+    # ---- what happens to them ----
 
     def _painted(self, event: Any) -> None:
         layer = event.source
-        slices = touched(event.value, layer.ndim)
-        if layer.ndim in (2, 3) and is_judged(layer):
-            record = record_of(layer)
-            earlier = record.reviewed if record else ()
-            say_reviewed(layer, {*earlier, *slices})
+        slices = touched(event.value, layer.data.shape)
+        follower = self.follower(layer)
+        if follower is not None:  # the stroke of a function call is drawn after this event
+            follower.painted(slices)
+            self._settling.start()
+            return
+        if records.is_judged(layer):
+            records.note_changes(layer, dict.fromkeys(slices))
         self.painted.emit(layer, slices)
 
+    def _moved(self, event: Any) -> None:
+        follower = self.follower(event.source)
+        if follower is not None:
+            follower.stroke_moves()
+
     def _replaced(self, event: Any) -> None:
+        self._touch(event.source, None)
         self.replaced.emit(event.source)
 
     def _redrawn(self, event: Any) -> None:
-        self.redrawn.emit(event.source)
+        layer = event.source
+        viewer = self._viewer()
+        if viewer is not None and self.follower(layer) is not None and layer_volumes.shows_slices(viewer):
+            self._touch(layer, {shown_plane(viewer, layer)})
+        self.redrawn.emit(layer)
+
+    def _touch(self, layer: Labels, numbers: set[int] | None) -> None:
+        follower = self.follower(layer)
+        if follower is not None:
+            follower.touch(numbers)
+            self._settling.start()
+
+    def follower(self, layer: Any) -> Follower | None:
+        """Who follows a layer; None if it is not protected."""
+        found = records.FOLLOWERS.get(layer) if isinstance(layer, Labels) else None
+        return found if isinstance(found, Follower) else None
+
+    def _followers(self) -> Iterator[Follower]:
+        viewer = self._viewer()
+        for layer in list(viewer.layers) if viewer is not None else ():
+            follower = self.follower(layer)
+            if follower is not None:
+                yield follower
+
+    def _settle(self) -> None:
+        for follower in self._followers():
+            if not follower.fits():
+                self._begin_anew(follower)
+                continue
+            with jobs.errors_shown():
+                follower.settle()
+
+    def settle_all(self) -> None:
+        """Find what nobody has announced on any layer."""
+        for follower in self._followers():
+            with jobs.errors_shown():
+                follower.settle_all()
+
+    def _left_alone(self, now: Any) -> None:
+        """The person has gone to another program: there is time to look at everything."""
+        if now != Qt.ApplicationState.ApplicationActive:
+            self.settle_all()
+
+    def _changed(self, layer: Labels, slices: set[int]) -> None:
+        self._syncing.start()
+        self.painted.emit(layer, slices)
+        self.protected.emit(layer)
+
+    def _undone(self, layer: Labels, change: Change | None, word: str) -> None:
+        """Go to where an undo has changed something that is not in view, and say what it was."""
+        viewer = self._viewer()
+        if viewer is None:
+            return
+        if change is None:
+            viewer.status = "There is nothing to undo." if word == "Undid" else "There is nothing to do again."
+            return
+        viewer.status = f"{word}: {change.step.name}"
+        if change.planes and shown_plane(viewer, layer) not in change.planes:
+            go_to_slice(viewer, layer, change.planes[0])
+
+    # ---- protection ----
+
+    def protect(self, layer: Labels, image: Image | None = None, axes: str | None = None) -> str:
+        """Keep a journal of a layer from now on, as long as it is there; why that is not possible, or nothing.
+
+        Parameters
+        ----------
+        layer : napari.layers.Labels
+        image : napari.layers.Image, optional
+            That the labels lie on.
+        axes : str, optional
+            Its axes.
+        """
+        reason = why_not(layer)
+        if reason or layer in self._beginning or self.follower(layer) is not None:
+            return reason
+        self._beginning[layer] = True
+        lies_on = None if image is None else weakref.ref(image)
+
+        def done(begun: Begun) -> None:
+            self._begun(layer, begun, lies_on, axes)
+
+        def failed(why: str) -> None:
+            self._beginning.pop(layer, None)
+            show_error(why)
+
+        if isinstance(layer.data, np.ndarray) and layer.data.nbytes <= _AT_ONCE:
+            with jobs.errors_shown():
+                done(run(begin_job(layer, image)))
+        else:
+            title = f"Protect {layer.name}"
+            jobs.start(begin_job(layer, image), owner=self, title=title, quiet=True, on_done=done, on_error=failed)
+        return ""
+
+    def _begun(self, layer: Labels, begun: Begun, image: Any, axes: str | None) -> None:
+        viewer = self._viewer()
+        self._beginning.pop(layer, None)
+        if viewer is None or layer not in viewer.layers:
+            begun.journal.close()
+            return
+        notes = []
+        if begun.array is not layer.data and not begun.journal.fits(layer.data):
+            begun.journal.close()  # replaced meanwhile
+            self.protect(layer, image and image(), axes)
+            return
+        if begun.copied:
+            layer.data = begun.array
+            notes.append("The labels were copied into memory, so that every change can be noted.")
+        ledger = records.ledger_of(layer)
+        if not records.is_judged(layer):
+            ledger.begin(begun.filled, records.EDITED)
+        differing = ledger.check(begun.sums.__getitem__, range(len(begun.sums)))
+        if differing:
+            notes.append(_changed_text(len(differing)))
+        self._attach(layer, begun.journal, notes, image, axes)
+        records.put_ledger(layer, ledger)
+
+    def restore(
+        self,
+        layer: Labels,
+        journal: Journal,
+        found: Recovered,
+        image: Image | None = None,
+        axes: str | None = None,
+    ) -> None:
+        """Go on with a journal: `layer`, which is in the viewer, holds the labels that were found, or newer ones."""
+        ledger = records.ledger_of(layer)
+        if not records.is_judged(layer):
+            empty = checksum(np.zeros(layer.data.shape[-2:], np.uint8))
+            filled = [number for number, crc in enumerate(found.sums) if crc != empty]
+            ledger.begin(filled, records.EDITED)
+        ledger.begin(found.history.folded, records.EDITED)
+        ledger.check(found.sums.__getitem__, range(len(found.sums)))
+        for approval in found.history.approvals.values():
+            ledger.take(approval)
+        ledger.changed({number: journal.checksum(number) for number in range(len(ledger))})
+        self._attach(layer, journal, [], None if image is None else weakref.ref(image), axes)
+        records.put_ledger(layer, ledger)
+
+    def _attach(self, layer: Labels, journal: Journal, notes: list[str], image: Any, axes: str | None) -> None:
+        follower = Follower(layer, journal, self._changed, self._undone)
+        follower.notes = [*notes, *_others(journal.folder)]
+        follower.image = image
+        follower.axes = axes
+        follower.touch(None)  # it may have changed while the journal began
+        follower.settle()
+        self.protected.emit(layer)
+
+    def _begin_anew(self, follower: Follower) -> None:
+        """The layer has another array: what was noted of the old one stays on the disk."""
+        layer = follower.layer
+        image = follower.image() if follower.image else None
+        self._end(follower)
+        if layer is not None:
+            self.protect(layer, image, follower.axes)
+
+    def _end(self, follower: Follower) -> None:
+        with jobs.errors_shown():
+            follower.close()
+
+    def _close(self) -> None:
+        for follower in self._followers():
+            self._end(follower)
+
+    def _sync(self) -> None:
+        """Bring what was written to the disk, in a thread: it may take long, and a power cut is rare."""
+        for follower in self._followers():
+            handle = follower.journal.sync_handle()
+            if handle is not None:
+                job = jobs.once(_to_disk, handle)
+                jobs.start(job, owner=self, title="Write the journal", quiet=True, on_error=_not_said)
+
+
+def _to_disk(handle: int) -> None:
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _not_said(_: str) -> None:
+    """The next record says what is wrong with the disk."""
+
+
+def _others(folder: Path | None) -> list[str]:
+    """Who else has the same labels open."""
+    if folder is None:
+        return []
+    times = [held_since(other) for other in folder.parent.iterdir() if other != folder]
+    return [f"These labels are also open in another window since {since}." for since in times if since]
+
+
+def _changed_text(count: int) -> str:
+    if count == 1:
+        return "1 slice has changed since it was reviewed."
+    return f"{count} slices have changed since they were reviewed."
 
 
 _LISTENERS: WeakKeyDictionary[ViewerModel, Painting] = WeakKeyDictionary()

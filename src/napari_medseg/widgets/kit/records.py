@@ -1,15 +1,23 @@
-"""What a layer remembers of its making: the `Record` in its metadata, and which slices a person has reviewed."""
+"""What a layer remembers: the `Record` of its making in its metadata, and the ledger of its slices."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 from napari.layers import Labels, Layer
 
 from ...io.contributions import KEY
 from ...record import KEY as RECORD
 from ...record import Record, now
+from ...review.history import Approval
+from ...review.ledger import AUTO, EDITED, Ledger
+from ...review.planes import Planes, checksum
+from ...review.sessions import user
+from ...slice_states import KEY as SLICES
 
 
 def noted(layer: Layer) -> Mapping[str, Any]:
@@ -50,9 +58,157 @@ def is_judged(layer: Layer) -> bool:
     return record_of(layer) is not None or is_opened(layer)
 
 
-def say_reviewed(layer: Labels, slices: Iterable[int]) -> None:
-    """Note in a layer which slices were reviewed."""
+def count_slices(layer: Labels) -> int:
+    """Number of slices (y, x), over all axes before them."""
+    return math.prod(layer.data.shape[:-2])
+
+
+# ---- the ledger: which slices a person has looked at ----
+
+_LEDGERS: WeakKeyDictionary[Labels, tuple[Ledger, Any]] = WeakKeyDictionary()  # and what the layer said then
+
+FOLLOWERS: WeakKeyDictionary[Labels, Followed] = WeakKeyDictionary()
+"""Who writes down what happens to a layer; see `painting.py`."""
+
+
+class Followed(Protocol):
+    """What is asked of a follower of a layer here."""
+
+    def settle_all(self) -> None:
+        """Find every change that nobody has announced."""
+
+    def saved(self, number: int, path: str) -> None:
+        """Note that the labels were saved as they were after a step."""
+
+    @property
+    def last_step(self) -> int:
+        """Number of the step that the labels end with now."""
+
+    def write_down(self, approvals: Sequence[Approval]) -> None:
+        """Note approvals, or that they were taken back."""
+
+
+def settle(layer: Labels) -> None:
+    """Call this before the labels of a layer are used as they are now: to save them, or to learn from them."""
+    follower = FOLLOWERS.get(layer)
+    if follower is not None:
+        follower.settle_all()
+
+
+def last_step(layer: Labels) -> int | None:
+    """Number of the step that the labels of a layer end with; None if nobody counts them."""
+    follower = FOLLOWERS.get(layer)
+    return None if follower is None else follower.last_step
+
+
+def note_saved(layer: Labels, number: int | None, path: Path) -> None:
+    """The labels of a layer, as they were after step `number`, are in a file now."""
+    follower = FOLLOWERS.get(layer)
+    if follower is not None and number is not None:
+        follower.saved(number, str(path))
+
+
+def ledger_of(layer: Labels) -> Ledger:
+    """The states of the slices of a layer. After a change of it, call `put_ledger`."""
+    ledger, before = _LEDGERS.get(layer, (None, None))
+    said = _said(layer)
+    if ledger is None or before != said:
+        ledger = _read_ledger(layer, count_slices(layer))
+        _LEDGERS[layer] = ledger, said
+    return ledger
+
+
+def _said(layer: Labels) -> Any:
+    """What a layer says of its slices."""
+    record = record_of(layer)
+    return count_slices(layer), noted(layer).get(SLICES, ()), record.reviewed if record else (), bool(record)
+
+
+def _read_ledger(layer: Labels, count: int) -> Ledger:
+    record = record_of(layer)
+    before = noted(layer).get("shape", layer.data.shape)
+    if tuple(before[:-2]) != tuple(layer.data.shape[:-2]):  # a crop, say: its slices are others
+        return Ledger(count)
+    rows = noted(layer).get(SLICES)
+    said = record.reviewed if record else ()
+    ledger = Ledger.from_json(rows, count)
+    if not rows and record is not None and record.models:
+        names = "+".join(model.name for model in record.models)
+        ledger.begin(range(count), AUTO, names, record.models[0].sha256)
+    # what earlier versions and other parts of the program note
+    ledger.begin([number for number in said if number < count and number not in ledger.reviewed()], EDITED)
+    for number in set(ledger.reviewed()) - set(said):
+        ledger.dismiss(number)
+    return ledger
+
+
+def put_ledger(layer: Labels, ledger: Ledger) -> None:
+    """Note in a layer what was reviewed: files keep it."""
     record = record_of(layer)
     if record is None:
         record = Record("" if is_opened(layer) else "draw", time=now())
-    put_record(layer, record.with_reviewed(slices))
+    notes = {**noted(layer), RECORD: record.with_reviewed(ledger.reviewed())}
+    rows = ledger.to_json()
+    if rows:
+        notes[SLICES] = rows
+    else:
+        notes.pop(SLICES, None)
+    layer.metadata = {**layer.metadata, KEY: notes}
+    _LEDGERS[layer] = ledger, _said(layer)
+
+
+def check_ledger(layer: Labels) -> None:
+    """Look at those slices whose labels have changed since their state was noted."""
+    ledger = ledger_of(layer)
+    numbers = ledger.unchecked()
+    if numbers:
+        planes = Planes(layer.data)
+        ledger.check(lambda number: checksum(planes.read(number)), numbers)
+        put_ledger(layer, ledger)
+
+
+def note_changes(layer: Labels, sums: Mapping[int, int | None]) -> None:
+    """A person has changed slices: their checksums now, None where they are not known yet."""
+    ledger = ledger_of(layer)
+    ledger.changed(sums)
+    put_ledger(layer, ledger)
+
+
+def approve(layer: Labels, numbers: Iterable[int]) -> list[Approval]:
+    """A person approves slices as they are."""
+    settle(layer)
+    ledger = ledger_of(layer)
+    planes = Planes(layer.data)
+    given = [ledger.approve(number, checksum(planes.read(number)), user()) for number in numbers]
+    put_ledger(layer, ledger)
+    _write_down(layer, given)
+    return given
+
+
+def withdraw(layer: Labels, numbers: Iterable[int]) -> None:
+    """A person takes approvals back."""
+    settle(layer)
+    ledger = ledger_of(layer)
+    given = [ledger.withdraw(number, user()) for number in numbers]
+    put_ledger(layer, ledger)
+    _write_down(layer, given)
+
+
+def say_reviewed(layer: Labels, slices: Iterable[int]) -> None:
+    """Note in a layer which slices were reviewed: those that were not are approved, others are not any more."""
+    ledger = ledger_of(layer)
+    wanted = {number for number in slices if 0 <= number < len(ledger)}
+    before = set(ledger.reviewed())
+    approve(layer, sorted(wanted - before))
+    taken_back = []
+    for number in sorted(before - wanted):
+        taken_back.append(ledger.withdraw(number, user()))
+        ledger.dismiss(number)
+    put_ledger(layer, ledger)
+    _write_down(layer, taken_back)
+
+
+def _write_down(layer: Labels, approvals: Sequence[Approval]) -> None:
+    follower = FOLLOWERS.get(layer)
+    if follower is not None and approvals:
+        follower.write_down(approvals)

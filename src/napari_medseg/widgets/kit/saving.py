@@ -14,7 +14,7 @@ from ...errors import VolumeError
 from ...io import contributions
 from ...io.places import Place
 from . import layer_volumes
-from .records import noted
+from .records import last_step, note_saved, noted
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -35,13 +35,14 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     """
     viewer = napari.current_viewer()
     layer = next((layer for layer in viewer.layers if layer.data is data), None) if viewer else None
-    if viewer is None or not isinstance(layer, Labels):
+    if viewer is None or not isinstance(layer, Labels) or layer.multiscale:
         return contributions.write_labels(path, data, meta)
     pair = image_of(viewer, layer)
-    if pair is None:
-        return contributions.write_labels(path, data, meta)
-    written = io.write(layer_volumes.labels_volume(layer, *pair), path)
-    if text := moved_text(*pair):
+    volume = layer_volumes.labels_volume(layer, *(pair or (None, None)))
+    number = last_step(layer)
+    written = io.write(volume, path)
+    note_saved(layer, number, written)
+    if pair is not None and (text := moved_text(*pair)):
         show_warning(text)
     return [str(written)]
 

@@ -10,8 +10,8 @@ from napari.layers import Image
 from ...recon.reconstruct import Part, Reconstruction
 from ...record import KEY as RECORD
 from ...record import Record, now, software
-from ..kit.layer_volumes import Selection, shown_slice, shows_slices
-from ..kit.listing import add_layer, remove_layer
+from ..kit.layer_volumes import shown_slice, shows_slices
+from ..kit.listing import Selection, add_layer, remove_layer
 from ..kit.records import is_opened, put_record, record_of
 from .scans import Scan
 

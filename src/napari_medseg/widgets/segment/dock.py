@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from ..kit.card import CardDialog
 from ..kit.controls import apply
 from ..kit.dock import Dock
 from ..kit.preferences import preferences
+from ..kit.records import last_step, note_saved
 from ..kit.saving import image_of, moved_text
 from .form import SegmentForm, doubts_text, plan_text, result_text
 from .rows import ImageRows, ModelRows
@@ -341,6 +343,7 @@ class SegmentWidget(Dock):
         result, self._result = self._result, None
         result.finish(found.labels.record)
         self.labels = result.labels
+        self._painting.protect(result.labels, *(image_of(self._viewer, result.labels) or (None, None)))
         self.form.status.say(f"{result_text(found)}\nLayer: {result.labels.name}")
         self._queue.want("plan", self._start_plan)  # now it is known how long such a run takes
 
@@ -355,18 +358,22 @@ class SegmentWidget(Dock):
 
     def _ask_where_to_save(self) -> None:
         layer = self._save_target()
+        if layer is None:
+            return
         with jobs.errors_shown():
             image, axes = self.form.image.currentData(), self.form.axes.currentData()
             pair = image_of(self._viewer, layer, (image, axes) if image is not None and axes else None)
             volume = layer_volumes.labels_volume(layer, *(pair or (None, None)))
+            noted = partial(note_saved, layer, last_step(layer))
             suggested = str(layer_volumes.suggested_path(volume, layer.name))
             path, _ = QFileDialog.getSaveFileName(self, "Save labels", suggested, _FILTERS)
             note = moved_text(*pair) if pair else ""
             if path:
-                self._queue.want("save", partial(self._start_save, volume, Path(path), note))
+                self._queue.want("save", partial(self._start_save, volume, Path(path), note, noted))
 
-    def _start_save(self, volume: Volume, path: Path, note: str) -> None:
+    def _start_save(self, volume: Volume, path: Path, note: str, noted: Callable[[Path], None]) -> None:
         def done(written: Path) -> None:
+            noted(written)
             self.form.status.say(f"Saved {written.name}; read back and compared voxel by voxel. {note}".rstrip())
 
         self.form.bar.setRange(0, 0)

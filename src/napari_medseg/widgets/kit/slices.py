@@ -1,0 +1,45 @@
+"""Which slice of a layer is in view, and how to go to another one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.layers import Layer
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+
+def place_in_view(viewer: ViewerModel, layer: Layer) -> tuple[int, ...]:
+    """Where the shown slice of a layer lies along the axes before its last two."""
+    point = viewer.dims.point[-layer.ndim :]
+    units = viewer.dims.units
+    if units is not None:  # those of the viewer, when its layers have different ones
+        pairs = zip(point, units[-layer.ndim :], layer.units, strict=True)
+        point = [(value * theirs).to(ours).magnitude for value, theirs, ours in pairs]
+    place = np.round(layer.world_to_data(point)[: layer.ndim - 2]).astype(int)
+    last = np.array(layer.data.shape[: layer.ndim - 2]) - 1
+    return tuple(np.clip(place, 0, last).tolist())
+
+
+def shown_plane(viewer: ViewerModel, layer: Layer) -> int:
+    """Number of the slice in view, counted over all axes before the last two."""
+    lead = layer.data.shape[: layer.ndim - 2]
+    return int(np.ravel_multi_index(place_in_view(viewer, layer), lead)) if lead else 0
+
+
+def go_to_slice(viewer: ViewerModel, layer: Layer, number: int) -> None:
+    """Show a slice of a layer."""
+    lead = layer.data.shape[: layer.ndim - 2]
+    if not lead:
+        return
+    place = (*np.unravel_index(number, lead), 0, 0)
+    point = layer.data_to_world(place)
+    units = viewer.dims.units
+    first = viewer.dims.ndim - layer.ndim
+    for axis in range(len(lead)):
+        value = float(point[axis])
+        if units is not None:
+            value = float((value * layer.units[axis]).to(units[first + axis]).magnitude)
+        viewer.dims.set_point(first + axis, value)

@@ -1,0 +1,393 @@
+"""The Review dock: correct, undo, approve, restore; a thin form over the journal and the ledger of a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Labels, Layer
+from napari.utils.key_bindings import coerce_keybinding
+from qtpy.QtWidgets import QListWidgetItem, QMessageBox
+
+from ...errors import VolumeError
+from ...io.contributions import layer_tuple
+from ...review.ledger import AUTO, UNSEEN, Ledger
+from ...review.recovery import Unfinished, unfinished
+from ...review.sessions import discard, root
+from ..kit import jobs, layer_volumes, records
+from ..kit.controls import apply, fill
+from ..kit.dock import Dock
+from ..kit.listing import add_layer
+from ..kit.offers import offer_images
+from ..kit.protecting import restored_layer, why_not
+from ..kit.saving import image_of
+from ..kit.slices import go_to_slice, shown_plane
+from .form import ReviewForm
+from .restoring import Restored, restore_job
+from .state import Facts, Offer, state
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+    from ..kit.follower import Follower
+
+
+class ReviewWidget(Dock):
+    """Review the labels of a layer slice by slice; every change is a step that can be undone and survives a crash.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+    """
+
+    def __init__(self, napari_viewer: Viewer):
+        super().__init__(napari_viewer, ("restore", "offers"), ("restore",))
+        self._left: list[Unfinished] = []
+        self._bound: list[Any] = []
+        self._other_keys: tuple[str, ...] = ()
+        self.form = ReviewForm()
+        self._connect()
+        self._bind_keys()
+        self._open_form(self.form, self.form.status)
+        self._queue.want("offers", self._look_for_sessions)
+
+    def _connect(self) -> None:
+        form = self.form
+        form.labels.currentIndexChanged.connect(self._labels_chosen)
+        form.image.currentIndexChanged.connect(self._update)
+        for box in (form.labels, form.image):
+            box.activated.connect(box.clearFocus)  # letters are keys again
+        form.strip.chosen.connect(self._go_to)
+        form.steps.itemClicked.connect(self._step_chosen)
+        form.steps.itemActivated.connect(self._step_chosen)
+        form.approve.clicked.connect(self.approve)
+        form.take_back.clicked.connect(self.take_back)
+        form.following.clicked.connect(self.go_on)
+        form.approve_filled.clicked.connect(self.approve_filled)
+        form.undo.clicked.connect(self.undo)
+        form.redo.clicked.connect(self.redo)
+        form.restore.clicked.connect(self.restore)
+        form.later.clicked.connect(self._later)
+        form.discard.clicked.connect(self._ask_to_discard)
+        self._hear(self._viewer.dims.events.current_step, self._scrolled)
+        self._hear(self._viewer.dims.events.ndisplay, self._update)
+        self._hear(self._viewer.dims.events.order, self._update)
+        self._hear(self._painting.protected, self._layer_changed)
+
+    # ---- keys ----
+
+    def _bind_keys(self) -> None:
+        """Bind the keys of this dock on the viewer, unless something else has: those of a layer come first."""
+        calls: dict[str, Callable[[], object]] = {
+            "A": self.approve,
+            "Shift-A": self.take_back,
+            "N": self.go_on,
+            "Shift-N": partial(self.go_on, backwards=True),
+            "Control-Z": self.undo,
+            "Control-Shift-Z": self.redo,
+        }
+        others = []
+        for key, call in calls.items():
+            if coerce_keybinding(key) in self._viewer.keymap:
+                others.append(key.replace("-", "+").replace("Control", "Ctrl"))
+                continue
+            self._viewer.bind_key(key, _key_function(call))
+            self._bound.append(key)
+        self._other_keys = tuple(others)
+
+    def _clear(self) -> None:
+        for key in self._bound:
+            self._viewer.bind_key(key, None)
+        self._bound.clear()
+        self._left.clear()
+
+    # ---- what can be chosen ----
+
+    def _list_layers(self) -> None:
+        box = self.form.labels
+        layers = [layer for layer in self._viewer.layers if _can_be_reviewed(layer)]
+        before = box.currentData()
+        active = self._viewer.layers.selection.active
+        newest = next(iter(reversed(layers)), None)
+        chosen = before if before in layers else active if active in layers else newest
+        fill(box, [(layer.name, layer) for layer in layers], chosen)
+        offer_images(self.form.image, self._viewer)
+        if chosen is not before:
+            self._labels_chosen()
+        self._update()
+
+    def _labels_chosen(self) -> None:
+        layer = self._layer()
+        if layer is None:
+            self._update()
+            return
+        pair = image_of(self._viewer, layer)
+        if pair is not None:
+            index = self.form.image.findData(pair[0])
+            self.form.image.blockSignals(True)
+            self.form.image.setCurrentIndex(index)
+            self.form.image.blockSignals(False)
+        self._painting.protect(layer, *(pair or (None, None)))
+        self._update()
+
+    def choose(self, layer: Labels) -> None:
+        """Choose a labels layer."""
+        self.form.labels.setCurrentIndex(self.form.labels.findData(layer))
+
+    def _layer(self) -> Labels | None:
+        return self.form.labels.currentData()
+
+    def _follower(self) -> Follower | None:
+        return self._painting.follower(self._layer())
+
+    def _shown(self) -> int:
+        layer = self._layer()
+        return 0 if layer is None else shown_plane(self._viewer, layer)
+
+    def _shows_slice(self) -> bool:
+        layer = self._layer()
+        if layer is None or layer.ndim == 2:
+            return layer is not None and self._viewer.dims.ndisplay == 2
+        return layer_volumes.shows_slices(self._viewer)
+
+    # ---- what is possible now, and why the rest is not ----
+
+    def _facts(self) -> Facts:
+        layer = self._layer()
+        offer = _offer(self._left[0]) if self._left else None
+        restoring = self._queue.kind == "restore"
+        if layer is None:
+            return Facts(has_labels=False, offer=offer, restoring=restoring)
+        follower = self._follower()
+        ledger = records.ledger_of(layer)
+        facts: dict[str, Any] = {}
+        if follower is not None:
+            history = follower.journal.history
+            numbers = [history.base, *(step.number for step in history.steps)]
+            problem = follower.journal.problem
+            facts = {
+                "position": history.position,
+                "steps": len(history.steps),
+                "size": follower.journal.size,
+                "on_disk": not problem,
+                "saved": numbers.index(history.saved) if history.saved in numbers else None,
+                "notes": (*filter(None, [problem]), *follower.notes),
+            }
+        return Facts(
+            problem=why_not(layer),
+            ready=follower is not None,
+            misfit=self._misfit(layer),
+            shows_slice=self._shows_slice(),
+            states=ledger.counts(),
+            shown=self._shown(),
+            shown_state=ledger.state(self._shown()),
+            filled=len(self._filled(ledger)),
+            other_keys=self._other_keys,
+            offer=offer,
+            restoring=restoring,
+            **facts,
+        )
+
+    def _misfit(self, layer: Labels) -> str:
+        """Why the chosen image is not that of the labels; empty if it is, or none is chosen."""
+        image: Image | None = self.form.image.currentData()
+        axes = next(iter(layer_volumes.axes_choices(image)), None) if image is not None else None
+        if image is None or axes is None:
+            return ""
+        try:
+            if layer_volumes.lies_on(layer, image, axes):
+                return ""
+        except VolumeError as error:
+            return str(error)
+        return (
+            f"'{layer.name}' {tuple(layer.data.shape)} does not lie on '{image.name}' {tuple(image.data.shape)}, voxel "
+            "by voxel. Its changes are kept all the same; choose the image that it was drawn on."
+        )
+
+    def _filled(self, ledger: Ledger) -> list[int]:
+        """Slices that hold labels and that nobody has looked at."""
+        follower = self._follower()
+        if follower is None:
+            return []
+        return [number for number in follower.filled() if ledger.state(number) in (UNSEEN, AUTO)]
+
+    def _update(self, event: Any = None) -> None:
+        facts = self._facts()
+        apply(self.form, state(facts))
+        self._show_states(facts)
+        follower = self._follower()
+        if follower is not None:
+            self.form.show_steps(follower.journal.steps, follower.journal.history.position)
+
+    def _show_states(self, facts: Facts) -> None:
+        layer = self._layer()
+        if layer is None:
+            return
+        states = records.ledger_of(layer).states()
+        self.form.strip.show_states(states, tuple(layer.data.shape[:-2]), facts.shown)
+        self.form.show_legend(facts.states)
+
+    def _layer_changed(self, layer: Labels) -> None:
+        if layer is self._layer():
+            self._update()
+
+    def _scrolled(self, event: Any = None) -> None:
+        facts = self._facts()
+        apply(self.form, state(facts))
+        self._show_states(facts)
+
+    def _job_changed(self) -> None:
+        self._update()
+
+    # ---- go ----
+
+    def _go_to(self, number: int) -> None:
+        layer = self._layer()
+        if layer is not None:
+            go_to_slice(self._viewer, layer, number)
+
+    def _step_chosen(self, item: QListWidgetItem) -> None:
+        number = item.data(0x0100)  # Qt.UserRole
+        if number is not None:
+            self._go_to(number)
+
+    def go_on(self, backwards: bool = False) -> None:
+        """Go to the next slice that is not approved, or to the one before."""
+        layer = self._layer()
+        if layer is None:
+            return
+        number = records.ledger_of(layer).next_open(self._shown(), bool(backwards))
+        if number is None:
+            self._viewer.status = "There is no other slice to review."
+        else:
+            self._go_to(number)
+
+    # ---- approve ----
+
+    def approve(self) -> None:
+        """The slice in view is right as it is; go to the next one."""
+        if self.form.approve.isEnabled():
+            layer = self._layer()
+            number = self._shown()
+            records.approve(layer, [number])
+            self._viewer.status = f"Approved slice {number}."
+            self.go_on()
+        self._update()
+
+    def take_back(self) -> None:
+        """The slice in view is not approved any more."""
+        if self.form.take_back.isEnabled():
+            records.withdraw(self._layer(), [self._shown()])
+        self._update()
+
+    def approve_filled(self) -> None:
+        """Every slice that holds labels is right as it is."""
+        follower = self._follower()
+        layer = self._layer()
+        if follower is not None and layer is not None:
+            numbers = self._filled(records.ledger_of(layer))
+            if numbers:
+                follower.approve_as_step(f"approve all filled slices ({len(numbers)})", numbers)
+        self._update()
+
+    # ---- undo and redo ----
+
+    def undo(self) -> None:
+        """Take the last step of the chosen labels back."""
+        follower = self._follower()
+        if follower is not None:
+            with jobs.errors_shown():
+                follower.undo()
+        self._update()
+
+    def redo(self) -> None:
+        """Do again the step that was taken back last."""
+        follower = self._follower()
+        if follower is not None:
+            with jobs.errors_shown():
+                follower.redo()
+        self._update()
+
+    # ---- after a crash ----
+
+    def _look_for_sessions(self) -> None:
+        options = {"title": "Look for unsaved labels", "quiet": True, "on_error": self._failed}
+        self._queue.start("offers", jobs.once(unfinished, root()), on_done=self._show_sessions, **options)
+
+    def _show_sessions(self, found: list[Unfinished]) -> None:
+        self._left = list(found)
+        self._update()
+
+    def _later(self) -> None:
+        self._left = self._left[1:]
+        self._update()
+
+    def _ask_to_discard(self) -> None:
+        if not self._left:
+            return
+        left = self._left[0]
+        answers = QMessageBox.StandardButton
+        text = f"Delete the unsaved steps of '{left.session.layer}' for good? They cannot be restored then."
+        answer = QMessageBox.question(self, "Discard", text, answers.Yes | answers.No, answers.No)
+        if answer == answers.Yes:
+            discard(left.folder)
+            self._later()
+
+    def restore(self) -> None:
+        """Open the labels of the first session that is offered."""
+        if self._left:
+            self._queue.want("restore", partial(self._start_restore, self._left[0]))
+
+    def _start_restore(self, left: Unfinished) -> None:
+        images = [layer.data for layer in self._viewer.layers if isinstance(layer, Image)]
+        arrays = [data for data in images if isinstance(data, np.ndarray)]
+        title = f"Restore {left.session.layer}"
+        job = restore_job(left, arrays)
+        self._queue.start("restore", job, title=title, on_done=self._restored, on_error=self._failed)
+
+    def _restored(self, restored: Restored) -> None:
+        session = restored.found.session
+        self._left = [left for left in self._left if left.folder != restored.journal.folder]
+        if restored.volume is not None:
+            add_layer(self._viewer, Layer.create(*layer_tuple(restored.volume, session.image)))
+        layer = restored_layer(session, restored.found.labels)
+        add_layer(self._viewer, layer)
+        pair = image_of(self._viewer, layer)
+        self._painting.restore(layer, restored.journal, restored.found, *(pair or (None, None)))
+        self.choose(layer)
+        lost = ""
+        if restored.found.lost_bytes:
+            lost = " The last step was cut off by the crash and is lost."
+        self._status.say(f"Restored '{layer.name}'. {restored.note}{lost}".strip())
+        self._labels_chosen()
+
+
+def _key_function(call: Callable[[], object]) -> Callable[[Any], None]:
+    """What napari can bind: it asks for the name of a function."""
+
+    def pressed(viewer: Any) -> None:
+        call()
+
+    return pressed
+
+
+def _can_be_reviewed(layer: Layer) -> bool:
+    return isinstance(layer, Labels) and not layer.metadata.get(layer_volumes.SIGHT)
+
+
+def _offer(left: Unfinished) -> Offer:
+    session = left.session
+    return Offer(session.layer, session.image, left.steps, left.approvals, _time_text(session.created))
+
+
+def _time_text(created: str) -> str:
+    """When, in the time of this computer: only the time of today, else the date too."""
+    try:
+        when = datetime.strptime(created, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).astimezone()
+    except ValueError:
+        return "an earlier session"
+    today = datetime.now(UTC).astimezone().date()
+    return f"{when:%H:%M}" if when.date() == today else f"{when:%Y-%m-%d %H:%M}"

@@ -1,0 +1,106 @@
+"""The controls of the Review dock and where they stand; what they do is in `dock.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QLabel, QListWidget, QListWidgetItem, QPushButton
+
+from ...review.history import Step
+from ..kit.controls import Page, Paragraph, beside, button, choice
+from .state import legend_parts
+from .strip import COLOURS, Strip
+
+_LISTED = 200  # steps: more would take long to fill in after every stroke
+
+
+class ReviewForm(Page):
+    """Controls as attributes; every one has a tooltip, and one that is off says why."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.offer = Paragraph()
+        self.restore = button("&Restore")
+        self.later = button("&Later")
+        self.discard = button("&Discard…")
+        self.labels = choice("The labels to review and correct.")
+        self.image = choice("The image that they were drawn on; they are restored on it after a crash.")
+        self.strip = Strip()
+        self.legend = QLabel()
+        self.legend.setTextFormat(Qt.TextFormat.RichText)
+        self.legend.setWordWrap(True)
+        self.approve = button("&Approve   A")
+        self.take_back = button("Ta&ke back   Shift+A")
+        self.following = button("&Next to review   N")
+        self.approve_filled = button("Approve all &filled slices")
+        self.steps = QListWidget()
+        self.steps.setToolTip("Steps, the newest last; grey ones were taken back. Choose one to go to its slice.")
+        self.steps.setFixedHeight(140)
+        self.undo = button("&Undo")
+        self.redo = button("R&edo")
+        self.journal = Paragraph()
+        self.notes = Paragraph()
+        self.status = Paragraph()
+        self.keys = Paragraph()
+        self.hint = Paragraph()
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        # a click leaves the keys with the canvas; the tabulator reaches the buttons all the same
+        for control in self._buttons():
+            control.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        rows = self.rows(("La&bels", self.labels, self.labels), ("&Image", self.image, self.image))
+        self.stack(
+            self.offer,
+            beside(self.restore, self.later, self.discard),
+            rows,
+            self.strip,
+            self.legend,
+            beside(self.approve, self.following),
+            beside(self.take_back, self.approve_filled),
+            self.steps,
+            beside(self.undo, self.redo),
+            self.journal,
+            self.notes,
+            self.status,
+            self.keys,
+            self.hint,
+        )
+
+    def _buttons(self) -> list[QPushButton]:
+        return [
+            self.restore,
+            self.later,
+            self.discard,
+            self.approve,
+            self.take_back,
+            self.following,
+            self.approve_filled,
+            self.undo,
+            self.redo,
+        ]
+
+    def show_legend(self, states: Mapping[str, int]) -> None:
+        """Say how many slices are in which state, with the colours of the strip."""
+        parts = [f'<span style="color:{COLOURS[state]}">■</span> {text}' for state, text in legend_parts(states)]
+        self.legend.setText("&nbsp; ".join(parts))
+
+    def show_steps(self, steps: list[Step], position: int) -> None:
+        """List the newest steps; the last one that counts is chosen."""
+        first = max(0, min(len(steps), position + _LISTED // 4) - _LISTED)
+        listed = steps[first : first + _LISTED]
+        self.steps.blockSignals(True)
+        self.steps.clear()
+        for number, step in enumerate(listed, start=first):
+            item = QListWidgetItem(step.name)
+            item.setData(Qt.ItemDataRole.UserRole, step.planes[0] if step.planes else None)
+            item.setToolTip(f"Step {number + 1} of {len(steps)}: {step.name}")
+            if number >= position:
+                item.setForeground(QColor("#888888"))
+            self.steps.addItem(item)
+        self.steps.setCurrentRow(position - 1 - first)
+        self.steps.blockSignals(False)
+        if position > first:
+            self.steps.scrollToItem(self.steps.item(position - 1 - first))
