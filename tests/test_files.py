@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -159,15 +160,26 @@ def test_a_folder_is_locked_for_other_processes_until_they_end(tmp_path):
     command = [sys.executable, "-c", program, str(folder)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "held\n"
-        assert files.holder(folder).pid == other.pid
+        assert files.holder(folder).pid == other.pid and files.is_locked(folder)
         with pytest.raises(JobError, match=rf"Another run \(host .+, process {other.pid}, since \d\d:\d\d\) writes to"):
             files.lock(folder).__enter__()
         other.kill()
+    assert not files.is_locked(folder) and not (folder / files.LOCK).exists()
     with files.lock(folder):
         assert files.holder(folder).pid == os.getpid()
         with pytest.raises(JobError), files.lock(folder):
             pass
     assert files.holder(folder) is None
+
+
+def test_a_lock_that_one_thread_took_is_released_by_another(tmp_path):
+    held = files.lock(tmp_path)
+    thread = threading.Thread(target=held.__enter__)
+    thread.start()
+    thread.join()
+    assert files.is_locked(tmp_path)
+    held.__exit__(None, None, None)
+    assert not files.is_locked(tmp_path)
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path):

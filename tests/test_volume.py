@@ -132,3 +132,12 @@ def test_size_of_a_voxel_on_tilted_and_turned_grids():
     volume = Volume(np.zeros((2, 4, 5)), "zyx", sheared)
     assert volume.voxel_size == pytest.approx(0.05 * 0.05 * 50) and volume.steps.any(axis=0).all()
     assert np.count_nonzero(volume.steps) == 4
+
+
+def test_states_of_slices_follow_a_selection_and_not_other_data():
+    rows = ({"first": 3, "last": 5, "state": "approved", "crc": [3, 4, 5]},)
+    volume = Volume(np.zeros((2, 3, 4, 5), np.uint8), "tzyx").with_slices(rows)
+    assert volume.select("t", 1).metadata["slices"] == ({"first": 0, "last": 2, "state": "approved", "crc": [3, 4, 5]},)
+    assert "slices" not in volume.select("t", 0).metadata
+    assert volume.select("z", 2).metadata["slices"] == ({"first": 1, "last": 1, "state": "approved", "crc": [5]},)
+    assert "slices" not in volume.like(volume.data).metadata

@@ -27,17 +27,23 @@ RECORD = Record(
     warnings=("The image is CT.",),
     reviewed=(2,),
 )
+SLICES = (
+    {"first": 0, "last": 1, "state": "auto", "model": "litenext-heart", "sha256": "12ab", "crc": [1, 4294967295]},
+    {"first": 2, "last": 2, "state": "approved", "was": "edited", "at": "2026-11-28T10:12:00Z", "crc": [7]},
+)
 FOREIGN = [b"[1, 2, 3]", b'{"a": 1} // note', '{"name": "Müller"}'.encode("latin-1"), b"", b'{"a": 1}', b"{}"]
 
 
 @pytest.fixture
 def made(labels):
     """Labels of a model, one slice reviewed, of a DICOM series."""
-    return replace(labels, metadata={"series_uid": "1.2.3", "modality": "MR", "labels": True, "record": RECORD})
+    notes = {"series_uid": "1.2.3", "modality": "MR", "labels": True, "record": RECORD, "slices": SLICES}
+    return replace(labels, metadata=notes)
 
 
 def same(back, made):
     assert back.record == made.record and back.classes == made.classes and back.axes == made.axes
+    assert back.metadata["slices"] == SLICES
     assert (back.metadata["series_uid"], back.metadata["modality"]) == ("1.2.3", "MR")
     np.testing.assert_array_equal(back.data, made.data)
     np.testing.assert_allclose(back.affine, made.affine, rtol=0, atol=1e-6)

@@ -297,3 +297,16 @@ def _saved(layer):
     from napari_medseg.widgets.kit.layer_volumes import labels_volume
 
     return labels_volume(layer, None, None)
+
+
+def test_labels_that_are_still_being_made_are_left_alone_until_they_are_done(review, viewer):
+    labels = add_labels(viewer)
+    labels.editable = False
+    one = review()
+    assert painting_of(viewer).follower(labels) is None and "cannot be changed now" in one.form.hint.text()
+    labels.data[0] = 1  # a run writes to it
+    labels.editable = True
+    viewer.dims.set_current_step(0, 1)
+    one.press("N")
+    painting_of(viewer).protect(labels)
+    assert painting_of(viewer).follower(labels).journal.steps == [] and one.form.approve.isEnabled()

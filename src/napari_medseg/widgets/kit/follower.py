@@ -124,6 +124,11 @@ class Follower:
         self.touch(None)
         self.settle("" if self._moving else CHANGED_OUTSIDE)
 
+    def settle_slices(self, numbers: Iterable[int]) -> None:
+        """The same on some slices."""
+        self.touch(numbers)
+        self.settle()
+
     def _note(self, layer: Labels, numbers: Iterable[int]) -> None:
         for number in numbers:
             self._holds[number] = self.journal.holds_labels(number)

@@ -289,7 +289,7 @@ class Painting(QObject):
         image: Image | None = None,
         axes: str | None = None,
     ) -> None:
-        """Go on with a journal: `layer`, which is in the viewer, holds the labels that were found, or newer ones."""
+        """Go on with a journal: `layer` holds the labels that were found, or newer ones."""
         ledger = records.ledger_of(layer)
         if not records.is_judged(layer):
             empty = checksum(np.zeros(layer.data.shape[-2:], np.uint8))

@@ -57,6 +57,8 @@ def why_not(layer: Labels) -> str:
         return f"'{layer.name}' holds labels at several resolutions; expected a single one. Open the finest one alone."
     if layer.ndim < 2:
         return f"'{layer.name}' has {layer.ndim} axis; expected at least rows and columns. Open other labels."
+    if not layer.editable:
+        return f"'{layer.name}' cannot be changed now. Wait until its run has ended; show the layer if it is hidden."
     return ""
 
 

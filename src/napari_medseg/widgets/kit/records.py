@@ -58,6 +58,12 @@ def is_judged(layer: Layer) -> bool:
     return record_of(layer) is not None or is_opened(layer)
 
 
+def _settle_slices(layer: Labels, numbers: Iterable[int]) -> None:
+    follower = FOLLOWERS.get(layer)
+    if follower is not None:
+        follower.settle_slices(numbers)
+
+
 def count_slices(layer: Labels) -> int:
     """Number of slices (y, x), over all axes before them."""
     return math.prod(layer.data.shape[:-2])
@@ -76,6 +82,9 @@ class Followed(Protocol):
 
     def settle_all(self) -> None:
         """Find every change that nobody has announced."""
+
+    def settle_slices(self, numbers: Iterable[int]) -> None:
+        """The same on some slices."""
 
     def saved(self, number: int, path: str) -> None:
         """Note that the labels were saved as they were after a step."""
@@ -176,7 +185,8 @@ def note_changes(layer: Labels, sums: Mapping[int, int | None]) -> None:
 
 def approve(layer: Labels, numbers: Iterable[int]) -> list[Approval]:
     """A person approves slices as they are."""
-    settle(layer)
+    numbers = list(numbers)
+    _settle_slices(layer, numbers)
     ledger = ledger_of(layer)
     planes = Planes(layer.data)
     given = [ledger.approve(number, checksum(planes.read(number)), user()) for number in numbers]
@@ -187,7 +197,8 @@ def approve(layer: Labels, numbers: Iterable[int]) -> list[Approval]:
 
 def withdraw(layer: Labels, numbers: Iterable[int]) -> None:
     """A person takes approvals back."""
-    settle(layer)
+    numbers = list(numbers)
+    _settle_slices(layer, numbers)
     ledger = ledger_of(layer)
     given = [ledger.withdraw(number, user()) for number in numbers]
     put_ledger(layer, ledger)

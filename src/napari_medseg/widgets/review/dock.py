@@ -130,7 +130,6 @@ class ReviewWidget(Dock):
             self.form.image.blockSignals(True)
             self.form.image.setCurrentIndex(index)
             self.form.image.blockSignals(False)
-        self._painting.protect(layer, *(pair or (None, None)))
         self._update()
 
     def choose(self, layer: Labels) -> None:
@@ -215,6 +214,9 @@ class ReviewWidget(Dock):
         return [number for number in follower.filled() if ledger.state(number) in (UNSEEN, AUTO)]
 
     def _update(self, event: Any = None) -> None:
+        layer = self._layer()
+        if layer is not None and self._follower() is None:
+            self._painting.protect(layer, *(image_of(self._viewer, layer) or (None, None)))
         facts = self._facts()
         apply(self.form, state(facts))
         self._show_states(facts)
@@ -269,8 +271,8 @@ class ReviewWidget(Dock):
 
     def approve(self) -> None:
         """The slice in view is right as it is; go to the next one."""
-        if self.form.approve.isEnabled():
-            layer = self._layer()
+        layer = self._layer()
+        if layer is not None and self.form.approve.isEnabled():
             number = self._shown()
             records.approve(layer, [number])
             self._viewer.status = f"Approved slice {number}."
@@ -279,8 +281,9 @@ class ReviewWidget(Dock):
 
     def take_back(self) -> None:
         """The slice in view is not approved any more."""
-        if self.form.take_back.isEnabled():
-            records.withdraw(self._layer(), [self._shown()])
+        layer = self._layer()
+        if layer is not None and self.form.take_back.isEnabled():
+            records.withdraw(layer, [self._shown()])
         self._update()
 
     def approve_filled(self) -> None:
@@ -354,9 +357,10 @@ class ReviewWidget(Dock):
         if restored.volume is not None:
             add_layer(self._viewer, Layer.create(*layer_tuple(restored.volume, session.image)))
         layer = restored_layer(session, restored.found.labels)
-        add_layer(self._viewer, layer)
         pair = image_of(self._viewer, layer)
+        # before the layer is listed: its journal would begin anew there
         self._painting.restore(layer, restored.journal, restored.found, *(pair or (None, None)))
+        add_layer(self._viewer, layer)
         self.choose(layer)
         lost = ""
         if restored.found.lost_bytes:

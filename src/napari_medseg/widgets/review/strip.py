@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qtpy.QtCore import QEvent, QPoint, QRect, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
+from qtpy.QtGui import QColor, QHelpEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from ...review.ledger import APPROVED, AUTO, EDITED, UNSEEN
@@ -124,7 +124,7 @@ class Strip(QWidget):
 
     def event(self, event: QEvent) -> bool:
         """Say which slice is under the pointer."""
-        if event.type() == QEvent.Type.ToolTip and self._states:
+        if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip and self._states:
             number = self.number_at(event.pos())
             if number < len(self._states):
                 QToolTip.showText(event.globalPos(), f"{self.words(number)}. Click to go there.", self)
