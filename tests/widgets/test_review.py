@@ -310,3 +310,36 @@ def test_labels_that_are_still_being_made_are_left_alone_until_they_are_done(rev
     one.press("N")
     painting_of(viewer).protect(labels)
     assert painting_of(viewer).follower(labels).journal.steps == [] and one.form.approve.isEnabled()
+
+
+@pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")
+def test_labels_drawn_by_hand_come_back_where_they_were(review, viewer):
+    data = np.zeros(SHAPE, np.uint16)
+    data[1, 3] = 300
+    place = {"scale": (8, 1.1, 1.2), "translate": (3, 2, 1), "rotate": (10, 20, 30), "units": ("mm", "mm", "mm")}
+    labels = viewer.add_labels(data, name="by hand", **place)
+    review()
+    stroke(labels, 2, 300)
+    expected = labels.extent.world.copy()
+    viewer.window.remove_dock_widget("all")
+    viewer.layers.clear()
+    one = review()
+    one.form.restore.click()
+    one.settle()
+    (layer,) = viewer.layers
+    assert layer.data.dtype == np.uint16 and layer.data[2, 4, 4] == 300 and layer.units == labels.units
+    np.testing.assert_allclose(layer.extent.world, expected)
+    assert one.states() == ["unseen", "edited", "edited", "unseen", "unseen"], "drawn before the journal, and after"
+    one.press("Control-Z")
+    assert one.states() == ["unseen", "edited", "unseen", "unseen", "unseen"]
+
+
+def test_a_save_is_noted_in_the_journal(review, viewer, tmp_path):
+    labels = add_labels(viewer)
+    one = review()
+    stroke(labels, 2)
+    labels.save(str(tmp_path / "a.nii.gz"), plugin="napari-medseg")
+    assert one.form.journal.text().endswith("on disk, saved")
+    stroke(labels, 3)
+    assert one.form.journal.text().endswith("on disk, saved at step 1")
+    assert io.read(tmp_path / "a.nii.gz").record.reviewed == (2,)

@@ -10,7 +10,7 @@ import numpy as np
 
 from .deltas import Delta
 
-_OPEN = 64  # slices that are kept uncompressed
+_OPEN = 32  # slices that are kept uncompressed: 8 MB at 512 x 512 and 8 bits
 _LEVEL = 1
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
-from napari.utils.key_bindings import coerce_keybinding
 from qtpy.QtWidgets import QListWidgetItem, QMessageBox
 
 from ...errors import VolumeError
+from ...files import is_locked
 from ...io.contributions import layer_tuple
 from ...review.ledger import AUTO, UNSEEN, Ledger
 from ...review.recovery import Unfinished, unfinished
@@ -20,14 +18,15 @@ from ...review.sessions import discard, root
 from ..kit import jobs, layer_volumes, records
 from ..kit.controls import apply, fill
 from ..kit.dock import Dock
+from ..kit.keys import Keys
 from ..kit.listing import add_layer
 from ..kit.offers import offer_images
 from ..kit.protecting import restored_layer, why_not
 from ..kit.saving import image_of
 from ..kit.slices import go_to_slice, shown_plane
 from .form import ReviewForm
-from .restoring import Restored, restore_job
-from .state import Facts, Offer, state
+from .restoring import Restored, offer_of, restore_job
+from .state import Facts, state
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -46,7 +45,7 @@ class ReviewWidget(Dock):
     def __init__(self, napari_viewer: Viewer):
         super().__init__(napari_viewer, ("restore", "offers"), ("restore",))
         self._left: list[Unfinished] = []
-        self._bound: list[Any] = []
+        self._keys = Keys(self._viewer)
         self._other_keys: tuple[str, ...] = ()
         self.form = ReviewForm()
         self._connect()
@@ -80,28 +79,19 @@ class ReviewWidget(Dock):
     # ---- keys ----
 
     def _bind_keys(self) -> None:
-        """Bind the keys of this dock on the viewer, unless something else has: those of a layer come first."""
-        calls: dict[str, Callable[[], object]] = {
-            "A": self.approve,
-            "Shift-A": self.take_back,
-            "N": self.go_on,
-            "Shift-N": partial(self.go_on, backwards=True),
-            "Control-Z": self.undo,
-            "Control-Shift-Z": self.redo,
-        }
-        others = []
-        for key, call in calls.items():
-            if coerce_keybinding(key) in self._viewer.keymap:
-                others.append(key.replace("-", "+").replace("Control", "Ctrl"))
-                continue
-            self._viewer.bind_key(key, _key_function(call))
-            self._bound.append(key)
-        self._other_keys = tuple(others)
+        self._other_keys = self._keys.bind(
+            {
+                "A": self.approve,
+                "Shift-A": self.take_back,
+                "N": self.go_on,
+                "Shift-N": partial(self.go_on, backwards=True),
+                "Control-Z": self.undo,
+                "Control-Shift-Z": self.redo,
+            }
+        )
 
     def _clear(self) -> None:
-        for key in self._bound:
-            self._viewer.bind_key(key, None)
-        self._bound.clear()
+        self._keys.release()
         self._left.clear()
 
     # ---- what can be chosen ----
@@ -156,7 +146,7 @@ class ReviewWidget(Dock):
 
     def _facts(self) -> Facts:
         layer = self._layer()
-        offer = _offer(self._left[0]) if self._left else None
+        offer = offer_of(self._left[0]) if self._left else None
         restoring = self._queue.kind == "restore"
         if layer is None:
             return Facts(has_labels=False, offer=offer, restoring=restoring)
@@ -336,7 +326,8 @@ class ReviewWidget(Dock):
         text = f"Delete the unsaved steps of '{left.session.layer}' for good? They cannot be restored then."
         answer = QMessageBox.question(self, "Discard", text, answers.Yes | answers.No, answers.No)
         if answer == answers.Yes:
-            discard(left.folder)
+            if not is_locked(left.folder):  # another window may have restored it meanwhile
+                discard(left.folder)
             self._later()
 
     def restore(self) -> None:
@@ -369,29 +360,5 @@ class ReviewWidget(Dock):
         self._labels_chosen()
 
 
-def _key_function(call: Callable[[], object]) -> Callable[[Any], None]:
-    """What napari can bind: it asks for the name of a function."""
-
-    def pressed(viewer: Any) -> None:
-        call()
-
-    return pressed
-
-
 def _can_be_reviewed(layer: Layer) -> bool:
     return isinstance(layer, Labels) and not layer.metadata.get(layer_volumes.SIGHT)
-
-
-def _offer(left: Unfinished) -> Offer:
-    session = left.session
-    return Offer(session.layer, session.image, left.steps, left.approvals, _time_text(session.created))
-
-
-def _time_text(created: str) -> str:
-    """When, in the time of this computer: only the time of today, else the date too."""
-    try:
-        when = datetime.strptime(created, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).astimezone()
-    except ValueError:
-        return "an earlier session"
-    today = datetime.now(UTC).astimezone().date()
-    return f"{when:%H:%M}" if when.date() == today else f"{when:%Y-%m-%d %H:%M}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from ...review.opening import resume
 from ...review.recovery import Recovered, Unfinished
 from ...review.sessions import Session
 from ...volume import Volume
+from .state import Offer
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,3 +80,19 @@ def _read_image(session: Session) -> tuple[Volume | None, str]:
     if session.image_hash and voxel_hash(np.asarray(volume.data)) != session.image_hash:
         return None, f"'{path.name}' holds other voxels now than when the labels were drawn. {alone}"
     return volume, ""
+
+
+def offer_of(left: Unfinished) -> Offer:
+    """What the dock says of a session that can be restored."""
+    session = left.session
+    return Offer(session.layer, session.image, left.steps, left.approvals, _time_text(session.created))
+
+
+def _time_text(created: str) -> str:
+    """When, in the time of this computer: only the time of today, else the date too."""
+    try:
+        when = datetime.strptime(created, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).astimezone()
+    except ValueError:
+        return "an earlier session"
+    today = datetime.now(UTC).astimezone().date()
+    return f"{when:%H:%M}" if when.date() == today else f"{when:%Y-%m-%d %H:%M}"
