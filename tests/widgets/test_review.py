@@ -19,6 +19,7 @@ from napari_medseg.review.sessions import root
 from napari_medseg.volume import LabelClass, Volume
 from napari_medseg.widgets.kit import records
 from napari_medseg.widgets.kit.painting import painting_of
+from napari_medseg.widgets.review import form
 from napari_medseg.widgets.review.strip import COLOURS, Strip
 
 SHAPE = (5, 24, 20)
@@ -343,3 +344,42 @@ def test_a_save_is_noted_in_the_journal(review, viewer, tmp_path):
     stroke(labels, 3)
     assert one.form.journal.text().endswith("on disk, saved at step 1")
     assert io.read(tmp_path / "a.nii.gz").record.reviewed == (2,)
+
+
+def test_the_dock_lets_go_of_labels_that_are_removed_under_it(review, viewer):
+    viewer.add_image(np.zeros((24, 20)))
+    labels = add_labels(viewer)
+    one = review()
+    stroke(labels, 2)
+    viewer.dims.set_current_step(0, 3)
+    viewer.layers.remove(labels)
+    one.settle()
+    assert one.form.labels.currentData() is None and "no labels layer is open" in one.form.hint.text()
+    assert one.form.journal.text() == "" and not one.form.undo.isEnabled()
+    viewer.layers.clear()
+
+
+def test_the_list_of_steps_is_right_after_strokes_undo_and_another_layer(review, viewer, monkeypatch):
+    monkeypatch.setattr(form, "_LISTED", 4)
+    one_layer, other = add_labels(viewer), add_labels(viewer)
+    one = review()
+
+    def listed():
+        return [one.form.steps.item(row).text()[-1] for row in range(one.form.steps.count())]
+
+    one.dock.choose(one_layer)
+    for number in (1, 2, 3):
+        stroke(one_layer, number)
+    assert listed() == ["1", "2", "3"] and one.form.steps.currentRow() == 2
+    one.press("Control-Z")
+    assert listed() == ["1", "2", "3"] and one.form.steps.currentRow() == 1
+    stroke(one_layer, 4)
+    assert listed() == ["1", "2", "4"]
+    one.dock.choose(other)
+    assert listed() == []
+    for number in (0, 2, 4, 0, 1, 3):
+        stroke(other, number, 1 + len(one.form.steps) % 2)
+    assert listed() == ["4", "0", "1", "3"] and one.form.steps.currentRow() == 3
+    assert one.form.steps.item(3).toolTip().startswith("Step 6:")
+    one.dock.choose(one_layer)
+    assert listed() == ["1", "2", "4"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Layer
@@ -13,14 +13,21 @@ if TYPE_CHECKING:
 
 def place_in_view(viewer: ViewerModel, layer: Layer) -> tuple[int, ...]:
     """Where the shown slice of a layer lies along the axes before its last two."""
+    if viewer.dims.ndim < layer.ndim:  # it is being taken out
+        return (0,) * (layer.ndim - 2)
     point = viewer.dims.point[-layer.ndim :]
     units = viewer.dims.units
     if units is not None:  # those of the viewer, when its layers have different ones
         pairs = zip(point, units[-layer.ndim :], layer.units, strict=True)
-        point = [(value * theirs).to(ours).magnitude for value, theirs, ours in pairs]
+        point = [_converted(value, theirs, ours) for value, theirs, ours in pairs]
     place = np.round(layer.world_to_data(point)[: layer.ndim - 2]).astype(int)
     last = np.array(layer.data.shape[: layer.ndim - 2]) - 1
     return tuple(np.clip(place, 0, last).tolist())
+
+
+def _converted(value: float, unit: Any, wanted: Any) -> float:
+    """A length in another unit; most are the same, and comparing is a hundred times faster."""
+    return value if unit == wanted else float((value * unit).to(wanted).magnitude)
 
 
 def shown_plane(viewer: ViewerModel, layer: Layer) -> int:
@@ -41,5 +48,5 @@ def go_to_slice(viewer: ViewerModel, layer: Layer, number: int) -> None:
     for axis in range(len(lead)):
         value = float(point[axis])
         if units is not None:
-            value = float((value * layer.units[axis]).to(units[first + axis]).magnitude)
+            value = _converted(value, layer.units[axis], units[first + axis])
         viewer.dims.set_point(first + axis, value)

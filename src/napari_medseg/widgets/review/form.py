@@ -13,7 +13,7 @@ from ..kit.controls import Page, Paragraph, beside, button, choice
 from .state import legend_parts
 from .strip import COLOURS, Strip
 
-_LISTED = 200  # steps: more would take long to fill in after every stroke
+_LISTED = 100  # steps: more would take long to fill in after every stroke
 
 
 class ReviewForm(Page):
@@ -35,6 +35,7 @@ class ReviewForm(Page):
         self.take_back = button("Ta&ke back   Shift+A")
         self.following = button("&Next to review   N")
         self.approve_filled = button("Approve all &filled slices")
+        self._shown: tuple[int, list[Step], int] | None = None
         self.steps = QListWidget()
         self.steps.setToolTip("Steps, the newest last; grey ones were taken back. Choose one to go to its slice.")
         self.steps.setFixedHeight(140)
@@ -91,16 +92,25 @@ class ReviewForm(Page):
         """List the newest steps; the last one that counts is chosen."""
         first = max(0, min(len(steps), position + _LISTED // 4) - _LISTED)
         listed = steps[first : first + _LISTED]
+        before, self._shown = self._shown, (first, listed, position)
+        if before == self._shown:
+            return
         self.steps.blockSignals(True)
-        self.steps.clear()
-        for number, step in enumerate(listed, start=first):
-            item = QListWidgetItem(step.name)
-            item.setData(Qt.ItemDataRole.UserRole, step.planes[0] if step.planes else None)
-            item.setToolTip(f"Step {number + 1} of {len(steps)}: {step.name}")
-            if number >= position:
-                item.setForeground(QColor("#888888"))
-            self.steps.addItem(item)
+        one_more = before is not None and before == (first, listed[:-1], position - 1)
+        if not one_more:
+            self.steps.clear()
+        for number in range(first + self.steps.count(), first + len(listed)):
+            self.steps.addItem(_step_item(steps[number], number, number >= position))
         self.steps.setCurrentRow(position - 1 - first)
         self.steps.blockSignals(False)
         if position > first:
             self.steps.scrollToItem(self.steps.item(position - 1 - first))
+
+
+def _step_item(step: Step, number: int, taken_back: bool) -> QListWidgetItem:
+    item = QListWidgetItem(step.name)
+    item.setData(Qt.ItemDataRole.UserRole, step.planes[0] if step.planes else None)
+    item.setToolTip(f"Step {number + 1}: {step.name}")
+    if taken_back:
+        item.setForeground(QColor("#888888"))
+    return item
