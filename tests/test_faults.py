@@ -316,7 +316,7 @@ class Lesson(segmentation.Segmentation):
     def findings(self, root):
         return []
 
-    def load(self, root):
+    def load(self, root, run: Path):
         pass
 
     def loss(self, step):

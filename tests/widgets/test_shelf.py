@@ -84,7 +84,7 @@ def test_jobs_of_two_docks_load_a_network_once(model, counted):
 
 def test_a_shared_network_stays_where_it_is(model):
     trained = models.load(models.find("all"))
-    assert trained.on("cpu") is trained
+    assert trained.on("cpu").network is trained.network
     elsewhere = trained.on("meta")
     devices = [next(each.network.parameters()).device.type for each in (trained, elsewhere)]
     assert devices == ["cpu", "meta"]
