@@ -24,9 +24,11 @@ from napari_medseg.training.evaluate import (
     evaluate,
     images_of,
     mean_dice,
+    mean_volume_dice,
     score_image,
     score_images,
     summarise,
+    volume_dice,
     whole,
 )
 from napari_medseg.training.scored_runs import score_runs
@@ -221,3 +223,32 @@ def test_models_with_members_are_scored_by_runs_on_whole_volumes(tmp_path):
     found = run(segment_job(volume, model, InferenceSettings())).labels.data
     assert scores[1].overlaps == ((int((found * label[1]).sum()), int(found.sum()), int(label[1].sum())),)
     assert 0 < scores[1].hd95[0] < 10
+
+
+def stacked(true, found, case, stack, classes=1):
+    return score_image(replace(sample(true, case), stack=stack), found, classes)
+
+
+def test_dice_of_a_volume_counts_all_its_slices_together():
+    large, small, nothing = square((0, 0), side=20), square((0, 0), side=4), np.zeros((24, 24), np.uint8)
+    scores = [
+        stacked(large, large, "a", "1"),
+        stacked(small, nothing, "a", "1"),  # hardly counts
+        stacked(nothing, small, "a", "1"),  # nor does this
+        stacked(small, nothing, "a", "2"),
+        stacked(nothing, small, "b", "1"),  # nothing to find
+    ]
+    whole = 2 * 400 / (400 + 16 + 400 + 16)
+    assert volume_dice(scores) == [pytest.approx(whole / 2)]
+    figures = summarise(scores, ["thing"])
+    assert figures["volume_dice"] == pytest.approx(whole / 2, abs=1e-4) and figures["dice"] == pytest.approx(1 / 5)
+    assert "volume_dice" not in summarise(scores[3:], ["thing"])  # every volume is an image
+    assert volume_dice(scores[4:]) == [None] and math.isnan(mean_volume_dice(scores[4:]))
+
+
+def test_volumes_have_the_dice_of_each_class():
+    both = square((0, 0)) + square((12, 12), value=2)
+    only_one = square((0, 0))
+    scores = [stacked(both, only_one, "a", "1", 2), stacked(both, both, "a", "1", 2)]
+    classes = summarise(scores, ["one", "two"])["classes"]
+    assert classes["one"]["volume_dice"] == 1 and classes["two"]["volume_dice"] == pytest.approx(2 / 3, abs=1e-4)

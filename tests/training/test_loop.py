@@ -398,3 +398,10 @@ def test_what_is_not_a_mask_is_refused_before_training(data, settings, tmp_path,
     np.savez(data / "train.npz", **content)
     with pytest.raises(MedsegError, match=r"mask of case .* whole numbers from 0 up"):
         run(train_job(settings(steps=1), tmp_path / "run", root=data))
+
+
+def test_the_best_weights_of_stacks_are_those_with_the_best_volumes(settings, data, tmp_path):
+    np.savez(data / "stack.npz", **np.load(data / "val.npz"), frame=np.array([1, 3, 5]))
+    stack = Source("stack.npz", case="patient", frame="frame", stride=2)
+    card = run(train_job(settings(val=(stack,), steps=1), tmp_path / "run", root=data))
+    assert card.metrics["val"].keys() == {"volume_dice", "step"}
