@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -202,7 +203,7 @@ def test_a_session_goes_on_after_its_damaged_end(tmp_path):
     np.testing.assert_array_equal(recover(folder).labels, labels)
     assert recover(folder).lost_bytes == 0
     again.close()
-    assert not (folder / "log.torn").exists()
+    assert (folder / "log.torn").exists(), "a person may want to look at it"
 
 
 CHILD = """
@@ -267,6 +268,61 @@ def test_only_what_was_not_saved_is_offered_and_the_rest_goes(tmp_path):
     assert unfinished(tmp_path) == []
     with pytest.raises(FileError):
         recover(folders[3])
+
+
+@pytest.mark.parametrize("damage", ["flip", "empty", "missing"])
+def test_a_session_whose_log_is_damaged_from_the_start_stays_and_is_offered(tmp_path, damage):
+    array = np.zeros(SHAPE, np.uint8)
+    book = begun(array, tmp_path)
+    for value in (1, 2):
+        array[value] = value
+        book.settle(array)
+    path = book.folder / "log.bin"
+    book.close()
+    raw = bytearray(path.read_bytes())
+    raw[20] ^= 1
+    path.unlink()
+    if damage != "missing":
+        path.write_bytes(bytes(raw) if damage == "flip" else b"")
+    offered = unfinished(tmp_path)
+    if damage == "empty":  # as a session in which nothing was done
+        assert not offered
+    else:
+        assert [each.damaged for each in offered] == [True] and path.parent.exists()
+
+
+def test_what_is_left_when_the_saved_state_is_gone_is_offered(tmp_path, monkeypatch):
+    array = np.zeros(SHAPE, np.uint8)
+    book = begun(array, tmp_path)
+    array[1] = 1
+    book.settle(array)
+    book.mark(book.history.top, "labels.nii.gz")
+    book.undo(array)
+    array[2] = 2
+    book.settle(array)
+    book.undo(array)
+    assert book.history.pending, "the file holds a step of a branch that was left"
+    monkeypatch.setattr(journal, "BOUND", 900)
+    folded = begun(array, tmp_path, "folded")
+    random = np.random.default_rng(0)
+    for number in range(8):
+        array[number % 4] = random.integers(0, 4, SHAPE[1:])
+        folded.settle(array, {number % 4})
+    while folded.undo(array):
+        pass
+    assert array.any() and folded.history.pending, "the steps of the base are in no file"
+
+
+def test_a_folder_that_is_deleted_meanwhile_is_said_and_undo_still_works(tmp_path):
+    array = np.zeros(SHAPE, np.uint8)
+    book = begun(array, tmp_path)
+    array[1] = 1
+    book.settle(array)
+    shutil.rmtree(book.folder)
+    array[2] = 2
+    book.settle(array)
+    assert book.problem
+    assert book.undo(array) and book.undo(array) and not array.any()
 
 
 def test_two_windows_on_one_file_have_a_session_each(tmp_path):

@@ -85,3 +85,14 @@ def test_checksums_do_not_depend_on_the_type():
     assert len(sums) == 1
     assert checksum(plane + 100) == checksum((plane + 100).astype(np.uint16))
     assert checksum(-plane) == checksum(-plane.astype(np.int16))
+
+
+def test_labels_of_a_model_that_another_program_has_changed_are_unseen():
+    ledger = Ledger(3)
+    ledger.begin(range(3), "auto", "tiny", "12ab")
+    ledger.check({0: 5, 1: 6, 2: 7}.__getitem__, range(3))
+    opened = Ledger.from_json(ledger.to_json(), 3)
+    assert opened.check({0: 5, 1: 66, 2: 7}.__getitem__, range(3)) == [1]
+    assert opened.states() == ["auto", "unseen", "auto"] and not opened.reviewed()
+    opened.changed({1: 8})
+    assert opened.state(1) == "edited"

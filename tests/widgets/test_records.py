@@ -26,7 +26,7 @@ from napari_medseg.widgets.fine_tune.data import (
 )
 from napari_medseg.widgets.kit import layer_volumes
 from napari_medseg.widgets.kit.painting import painting_of
-from napari_medseg.widgets.kit.records import is_made_by_model, put_record, record_of, say_reviewed
+from napari_medseg.widgets.kit.records import is_made_by_model, ledger_of, put_record, record_of, say_reviewed
 
 CLASSES = (LabelClass(1, "nucleus", "#4dbbd5"),)
 RECORD = Record("segment", models=(UsedModel("tiny", "12"),), seconds=2.0)
@@ -208,3 +208,11 @@ def test_images_without_anything_to_see_are_named_before_fine_tuning(viewer):
     assert remarks.is_stale(image)
     remarks.saw(run(layers_job([], [(image, image.data)])).remarks)
     assert remarks.of(image) == ""
+
+
+def test_another_array_does_not_inherit_what_was_said_of_the_slices(viewer):
+    layer = viewer.add_labels(np.zeros((5, 16, 16), np.uint8))
+    say_reviewed(layer, [1, 2])
+    assert tuple(ledger_of(layer).reviewed()) == (1, 2)
+    layer.data = np.zeros((9, 24, 24), np.uint8)
+    assert not ledger_of(layer).reviewed() and not record_of(layer).reviewed

@@ -78,12 +78,12 @@ class History:
 
     @property
     def unsaved(self) -> int:
-        """Steps between the labels now and those in the saved file, or at the start."""
-        saved = self.base if self.saved is None else self.saved
+        """Steps between the labels now and those in the saved file, or at the start; at least 1 if that is gone."""
+        saved = self.saved or 0
         numbers = [self.base, *(step.number for step in self.steps)]
         if saved in numbers:
             return abs(self.position - numbers.index(saved))
-        return self.position
+        return max(1, self.position)  # folded, or on a branch that was left
 
     @property
     def pending(self) -> bool:

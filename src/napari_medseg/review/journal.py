@@ -272,8 +272,8 @@ class Journal:
         self._log.close()
         if self._folder is None:
             return
-        (self._folder.path / sessions.TORN).unlink(missing_ok=True)
-        self._folder.release(remove=not self._history.pending and self._history.saved is None)
+        torn = (self._folder.path / sessions.TORN).exists()  # what could not be read stays until a person discards it
+        self._folder.release(remove=not self._history.pending and self._history.saved is None and not torn)
         self._folder = None
 
     # ---- bounded size ----

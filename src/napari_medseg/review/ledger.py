@@ -131,6 +131,8 @@ class Ledger:
                 continue
             if entry.state != UNSEEN and entry.crc != _OTHER and entry.content != crc:
                 found.append(number)
+                if entry.state == AUTO:  # neither the model nor, as far as is known, a person made these labels
+                    self._set(number, base=UNSEEN, base_crc=crc, model="", sha256="")
             self._set(number, crc=crc)
         return found
 

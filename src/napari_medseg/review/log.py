@@ -6,6 +6,7 @@ text (32 bits), this text and a payload. Numbers are little-endian.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import struct
@@ -129,7 +130,9 @@ class Log:
             os.lseek(handle, self.end, os.SEEK_SET)
             # a single call: it is complete even if the process is killed right after it
             if os.write(handle, raw) != len(raw):
-                raise OSError(28, os.strerror(28))
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if os.fstat(handle).st_nlink == 0:  # the folder was deleted: nobody will find what is written
+                raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
         except OSError as error:
             self.problem = reason(error)
             self._kept[self.end] = raw

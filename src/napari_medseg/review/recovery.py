@@ -65,12 +65,15 @@ class Unfinished:
         That a saved file does not have.
     approvals : int
         Likewise.
+    damaged : bool
+        Whether a part of the journal is missing or cannot be read.
     """
 
     folder: Path
     session: Session
     steps: int
     approvals: int
+    damaged: bool = False
 
 
 def recover(folder: Path, until: int | None = None) -> Recovered:
@@ -99,7 +102,7 @@ def recover(folder: Path, until: int | None = None) -> Recovered:
             break
         length = record.offset + record.length
     # once more: what did not make sense may have left half of itself there
-    history = _history(raw[:length])
+    history, _ = _history(raw[:length])
     return Recovered(labels, sums, history, session, length, raw[length:])
 
 
@@ -172,7 +175,7 @@ def unfinished(place: Path) -> list[Unfinished]:
     for each in there:
         if each.folder.name in replaced:
             sessions.discard(each.folder)
-        elif each.steps or each.approvals:
+        elif each.steps or each.approvals or each.damaged:
             left.append(each)
     return sorted(left, key=lambda each: each.session.created, reverse=True)
 
@@ -183,21 +186,26 @@ def _look(folder: Path) -> Unfinished | None:
         return None
     try:
         session = _session(folder)
-        history = _history(_log(folder))
+        history, whole = _history(_log(folder))
     except MedsegError:
         return None
-    if not history.pending and (history.saved is None or _is_old(folder)):
+    damaged = not whole or not (folder / sessions.LOG).exists()
+    done_with = not (folder / sessions.TORN).exists() if history.saved is None else _is_old(folder)
+    if done_with and not damaged and not history.pending:
         sessions.discard(folder)
         return None
-    return Unfinished(folder, session, history.unsaved, history.notes)
+    return Unfinished(folder, session, history.unsaved, history.notes, damaged)
 
 
-def _history(raw: bytes) -> History:
+def _history(raw: bytes) -> tuple[History, bool]:
+    """What the records say up to the first that is damaged, and whether that is all there is."""
     history = History()
+    end = 0
     with suppress(ValueError, KeyError, TypeError):
         for record in records(raw):
             history.take(record)
-    return history
+            end = record.offset + record.length
+    return history, end == len(raw)
 
 
 def _is_old(folder: Path) -> bool:

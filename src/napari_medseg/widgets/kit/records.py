@@ -121,7 +121,10 @@ def ledger_of(layer: Labels) -> Ledger:
     """The states of the slices of a layer. After a change of it, call `put_ledger`."""
     ledger, before = _LEDGERS.get(layer, (None, None))
     said = _said(layer)
-    if ledger is None or before != said:
+    if before is not None and before[0] != said[0]:  # another array: what was said holds for other slices
+        ledger = Ledger(said[0])
+        put_ledger(layer, ledger)
+    elif ledger is None or before != said:
         ledger = _read_ledger(layer, count_slices(layer))
         _LEDGERS[layer] = ledger, said
     return ledger

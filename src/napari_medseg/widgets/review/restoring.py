@@ -85,7 +85,8 @@ def _read_image(session: Session) -> tuple[Volume | None, str]:
 def offer_of(left: Unfinished) -> Offer:
     """What the dock says of a session that can be restored."""
     session = left.session
-    return Offer(session.layer, session.image, left.steps, left.approvals, _time_text(session.created))
+    when = _time_text(session.created)
+    return Offer(session.layer, session.image, left.steps, left.approvals, when, left.damaged)
 
 
 def _time_text(created: str) -> str:

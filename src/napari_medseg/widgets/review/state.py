@@ -32,6 +32,8 @@ class Offer:
         That no saved file has.
     begun : str
         When, for people.
+    damaged : bool
+        Whether a part of it cannot be read.
     """
 
     layer: str
@@ -39,6 +41,7 @@ class Offer:
     steps: int
     approvals: int
     begun: str
+    damaged: bool = False
 
 
 @dataclass(frozen=True)
@@ -193,7 +196,8 @@ def offer_text(offer: Offer | None) -> str:
     if offer.approvals:
         parts.append(_count(offer.approvals, "approval"))
     image = f" on '{offer.image}'" if offer.image else ""
-    return f"Restore {' and '.join(parts)} of {offer.begun}? They were not saved: '{offer.layer}'{image}."
+    question = f"Restore {' and '.join(parts)} of {offer.begun}? They were not saved: '{offer.layer}'{image}."
+    return f"{question} A part of the journal is damaged and cannot be read." if offer.damaged else question
 
 
 def journal_text(facts: Facts) -> str:
