@@ -8,10 +8,14 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QMessageBox
 
-from napari_medseg import cli, io, models
+from napari_medseg import cli, io, models, samples
 from napari_medseg.models import library
+from napari_medseg.progress import run
+from napari_medseg.segmentation.inference import InferenceSettings, plan
+from napari_medseg.segmentation.orientation import Turn
 from napari_medseg.volume import Volume
 from napari_medseg.widgets.kit.records import record_of
+from napari_medseg.widgets.segment.work import doubts_job
 
 pytestmark = pytest.mark.usefixtures("more_models")
 SLICES = 6
@@ -266,3 +270,13 @@ def test_router_map_lies_on_the_slice_in_view(dock):
     assert shown.data.shape == (1, 64, 64) and 0 <= shown.data.min() < shown.data.max() <= 1
     np.testing.assert_allclose(shown.translate, (5 + 8 * 4, 0, 0))
     assert d.viewer.layers.selection.active is d.viewer.layers["scan"]
+
+
+def test_doubts_before_a_plan_are_those_of_the_plan_however_the_scan_is_stored():
+    """Of a scan that is stored across, its thin side is no small field of view."""
+    heart = io.read(samples.path("sunnybrook_SC-HF-I-01_ED.nii.gz"))
+    model = models.load(models.find("litenext-heart"))
+    turned = Turn(("y", "x", "z")).volume(heart)
+    across = replace(turned, metadata=heart.metadata)
+    settings = InferenceSettings()
+    assert run(doubts_job(across, [model.card], settings)) == plan(across, model, settings, trial=False).doubts == ()

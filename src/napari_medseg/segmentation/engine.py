@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -63,7 +64,7 @@ class Engine:
         model: TrainedModel,
         source: Slices,
         device: str,
-        batch: int,
+        batch: int = 1,
         precision: str = "float32",
         crop: Crop | None = None,
     ):
@@ -210,16 +211,8 @@ class ContextEngine(Engine):
     then all are fused side by side. Only the encodings that these slices need are kept.
     """
 
-    def __init__(
-        self,
-        model: TrainedModel,
-        source: Slices,
-        device: str,
-        batch: int = 1,
-        precision: str = "float32",
-        crop: Crop | None = None,
-    ):
-        super().__init__(model, source, device, batch, precision, crop)
+    def __init__(self, *given: Any, **options: Any):
+        super().__init__(*given, **options)
         self._encodings: dict[int, Encoding] = {}
 
     def _attempt(self, indices: list[int], progress: Progress) -> Job[Gathered]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
-from qtpy.QtWidgets import QListWidgetItem, QMessageBox
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QListWidgetItem
 
 from ...errors import VolumeError
 from ...files import is_locked
@@ -242,7 +243,7 @@ class ReviewWidget(Dock):
             go_to_slice(self._viewer, layer, number)
 
     def _step_chosen(self, item: QListWidgetItem) -> None:
-        number = item.data(0x0100)  # Qt.UserRole
+        number = item.data(Qt.ItemDataRole.UserRole)
         if number is not None:
             self._go_to(number)
 
@@ -322,10 +323,8 @@ class ReviewWidget(Dock):
         if not self._left:
             return
         left = self._left[0]
-        answers = QMessageBox.StandardButton
         text = f"Delete the unsaved steps of '{left.session.layer}' for good? They cannot be restored then."
-        answer = QMessageBox.question(self, "Discard", text, answers.Yes | answers.No, answers.No)
-        if answer == answers.Yes:
+        if self._sure("Discard", text):
             if not is_locked(left.folder):  # another window may have restored it meanwhile
                 discard(left.folder)
             self._later()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,28 +23,17 @@ from ..kit.preferences import preferences
 from ..kit.records import last_step, note_saved
 from ..kit.saving import image_of, moved_text
 from .form import SegmentForm, doubts_text, plan_text, result_text
-from .rows import ImageRows, ModelRows
+from .rows import ImageRows, Input, ModelRows
 from .state import Facts, state
 
 if TYPE_CHECKING:
     from napari import Viewer
 
-    from ...models import ModelCard
-    from ...segmentation.inference import InferenceSettings, Plan, Segmentation
+    from ...segmentation.inference import Plan, Segmentation
 
 # PyTorch is imported by the first job, in its thread; what needs it is imported where it is used.
 
 _FILTERS = "NIfTI (*.nii.gz *.nii);;TIFF (*.tif *.tiff);;NumPy (*.npz)"
-
-
-@dataclass(frozen=True)
-class _Input:
-    """What the form says, taken down when a job starts."""
-
-    image: Image
-    volume: Volume
-    cards: list[ModelCard]
-    settings: InferenceSettings
 
 
 class SegmentWidget(Dock):
@@ -129,7 +117,7 @@ class SegmentWidget(Dock):
     def _show_card(self) -> None:
         CardDialog(self._models.chosen()[0], self).show()
 
-    def _input(self) -> _Input:
+    def _input(self) -> Input:
         """What the form says.
 
         Raises
@@ -151,7 +139,7 @@ class SegmentWidget(Dock):
             context="auto" if form.context.isHidden() else form.context.currentData(),
             vote=form.vote.currentData() if len(cards) > 1 else "probability",
         )
-        return _Input(image, volume, cards, settings)
+        return Input(image, volume, cards, settings)
 
     # ---- what is possible now, and why the rest is not ----
 
@@ -257,7 +245,7 @@ class SegmentWidget(Dock):
         with jobs.errors_shown():
             self._queue.want("routers", partial(self._start_routers, self._input()))
 
-    def _start_routers(self, given: _Input) -> None:
+    def _start_routers(self, given: Input) -> None:
         from .work import router_job
 
         with jobs.errors_shown():
@@ -287,7 +275,7 @@ class SegmentWidget(Dock):
             else:
                 self._ask(given, plan.doubts)
 
-    def _start_check(self, given: _Input) -> None:
+    def _start_check(self, given: Input) -> None:
         """Compare the image with the cards, as the plan does that is not there yet."""
         from .work import doubts_job
 
@@ -296,7 +284,7 @@ class SegmentWidget(Dock):
             "check", job, title="Check", quiet=True, on_done=partial(self._ask, given), on_error=self._failed
         )
 
-    def _ask(self, given: _Input, doubts: tuple[str, ...]) -> None:
+    def _ask(self, given: Input, doubts: tuple[str, ...]) -> None:
         """Run, unless there are doubts that the person shares; they are named once for an image and its models."""
         subject = (given.image.unique_id, *(card.name for card in given.cards), *doubts)
         if doubts and subject not in self._asked:
@@ -311,7 +299,7 @@ class SegmentWidget(Dock):
         if result is not None:
             result.discard()
 
-    def _start_run(self, given: _Input) -> None:
+    def _start_run(self, given: Input) -> None:
         from .work import run_job
 
         with jobs.errors_shown():

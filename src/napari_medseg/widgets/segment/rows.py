@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ...models.library import bundled_groups, members_of
@@ -13,12 +13,25 @@ from .form import SegmentForm
 
 if TYPE_CHECKING:
     from napari import Viewer
+    from napari.layers import Image
 
     from ...models import ModelCard
+    from ...segmentation.inference import InferenceSettings
+    from ...volume import Volume
     from ..kit.preferences import Preferences
     from ..kit.shelf import Shelf
 
 _DIRECTIONS = {"z": "along z", "t": "along time"}
+
+
+@dataclass(frozen=True)
+class Input:
+    """What the form says, taken down when a job starts."""
+
+    image: Image
+    volume: Volume
+    cards: list[ModelCard]
+    settings: InferenceSettings
 
 
 class ImageRows:

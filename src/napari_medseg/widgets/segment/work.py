@@ -27,10 +27,11 @@ def plan_job(volume: Volume, models: Sequence[TrainedModel], settings: Inference
 def doubts_job(volume: Volume, cards: Sequence[ModelCard], settings: InferenceSettings) -> Job[tuple[str, ...]]:
     """What of `volume` lies outside of what the models were trained on, as the plan says it; no network is needed."""
     yield Progress(0, 1)
-    source = Slices(volume, settings.channel)
+    image = consensus.common_turn(volume, cards).volume(volume)
+    source = Slices(image, settings.channel)
     found: list[str] = []
     for card in cards:
-        found += guard.compare(volume, card, source).doubts
+        found += guard.compare(image, card, source).doubts
     return tuple(dict.fromkeys(found))
 
 
