@@ -82,6 +82,25 @@ def label_stack(
     return found
 
 
+def stack_logits(
+    model: TrainedModel,
+    images: Sequence[torch.Tensor],
+    spacing: Sequence[float] | None,
+    device: torch.device | str,
+    shown: Crop | None,
+) -> Iterator[torch.Tensor]:
+    """Logits (n, c, y, x) of some slices after the others, on their own grid; parameters as of `label_stack`.
+
+    `shown` is what the network is shown of them, see `locating.crop`.
+    """
+    for first in range(0, len(images), _BATCH):
+        batch = images[first : first + _BATCH]
+        part = shown and shown.of(range(first, first + len(batch)))
+        tensor, undo = model.card.preprocess.fit(torch.stack(list(batch)), spacing, part)
+        with torch.inference_mode():
+            yield undo(model.logits(tensor.to(device)))
+
+
 def _labelled(
     model: TrainedModel,
     images: Sequence[torch.Tensor],
@@ -89,12 +108,7 @@ def _labelled(
     device: torch.device | str,
     shown: Crop | None,
 ) -> Iterator[np.ndarray]:
-    for first in range(0, len(images), _BATCH):
-        batch = images[first : first + _BATCH]
-        part = shown and shown.of(range(first, first + len(batch)))
-        tensor, undo = model.card.preprocess.fit(torch.stack(list(batch)), spacing, part)
-        with torch.inference_mode():
-            logits = undo(model.logits(tensor.to(device)))
+    for logits in stack_logits(model, images, spacing, device, shown):
         yield from labels.from_logits(logits, model.card.certainty)
 
 
