@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .card import Locator, ModelCard, load_card, save_card
-    from .checkpoint import TrainedModel, load, load_locator, options_of, save
+    from .checkpoint import TrainedModel, load, load_locator, load_members, options_of, save
     from .importing import Imported, check, import_checkpoint, install
     from .library import available, find, models_folder
     from .published import from_published, read_checkpoint, to_published
@@ -35,6 +35,7 @@ __all__ = [
     "load",
     "load_card",
     "load_locator",
+    "load_members",
     "models_folder",
     "options_of",
     "read_checkpoint",
@@ -45,7 +46,7 @@ __all__ = [
 
 _NAMES = {
     "card": ("Locator", "ModelCard", "load_card", "save_card"),
-    "checkpoint": ("TrainedModel", "load", "load_locator", "options_of", "save"),
+    "checkpoint": ("TrainedModel", "load", "load_locator", "load_members", "options_of", "save"),
     "importing": ("Imported", "check", "import_checkpoint", "install"),
     "library": ("available", "find", "models_folder"),
     "published": ("from_published", "read_checkpoint", "to_published"),

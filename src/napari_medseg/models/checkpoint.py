@@ -155,10 +155,10 @@ def load(path: Path) -> TrainedModel:
         If a file is missing or damaged, or the weights are not those the card was written for.
     """
     model = _load(path)
-    return replace(model, locator=load_locator(model.card), members=_load_members(model.card))
+    return replace(model, locator=load_locator(model.card), members=load_members(model.card))
 
 
-def _load_members(card: ModelCard) -> tuple[TrainedModel, ...]:
+def load_members(card: ModelCard) -> tuple[TrainedModel, ...]:
     """The members of a model that can be used: they are installed and find the same classes."""
     names = [row.name for row in card.classes]
     found = []

@@ -15,6 +15,7 @@ from ..models import TrainedModel
 from ..progress import Job, Progress, moved
 from ..volume import Volume
 from .engine import Engine
+from .gathering import Gathered
 from .locating import Places, Search, stages
 from .orientation import AS_IT_LIES, turn_for
 from .slices import Slices, label_shape
@@ -42,6 +43,14 @@ class Ready:
     places: Places
     notes: tuple[str, ...]
 
+    def answers(self, indices: list[int], progress: Progress) -> Job[Gathered]:
+        """What the engine makes of slices, see `Engine.answers`; no class is possible where none may be labelled."""
+        found = yield from self.runner.answers(indices, progress)
+        for place, index in enumerate(indices):
+            if index in self.places.empty:
+                found.blank(place, np.ones(self.source.size, bool))
+        return found
+
 
 Prepare = Callable[[TrainedModel, Volume, Search], Job[Ready]]
 """Finds where a model is to look in an image that is turned for it."""
@@ -54,18 +63,19 @@ class Together:
     ----------
     first : Engine
         That of the model itself.
-    others : sequence of (Engine or Known)
+    others : sequence of (Ready or Known)
         Those of its members.
     """
 
-    def __init__(self, first: Engine, others: Sequence[Engine | Known]):
+    def __init__(self, first: Engine, others: Sequence[Ready | Known]):
         self._first = first
         self._others = others
 
     @property
     def batch(self) -> int:
         """Slices that go through the networks together."""
-        return min([self._first.batch, *(each.batch for each in self._others if isinstance(each, Engine))])
+        ready = [each.runner.batch for each in self._others if isinstance(each, Ready)]
+        return min([self._first.batch, *ready])
 
     @property
     def device(self) -> str:
@@ -85,8 +95,8 @@ class Together:
     def answers(self, indices: list[int], progress: Progress) -> Job[Mean]:
         """What all of them make of slices, see `Engine.answers`."""
         found = []
-        for engine in (self._first, *self._others):
-            answers = yield from engine.answers(indices, progress)
+        for each in (self._first, *self._others):
+            answers = yield from each.answers(indices, progress)
             found.append(answers.logits())
         return Mean(labels.mean_logits(torch.stack(found)).float())
 
@@ -141,12 +151,12 @@ class Others:
 
     Parameters
     ----------
-    engines : tuple of (Engine or Known)
+    engines : tuple of (Ready or Known)
     steps : int
         Slices that already went through a network.
     """
 
-    engines: tuple[Engine | Known, ...]
+    engines: tuple[Ready | Known, ...]
     steps: int
 
     def joined(self, runner: Engine) -> Engine | Together:
@@ -165,7 +175,7 @@ def prepare(model: TrainedModel, image: Volume, search: Search, ready: Prepare) 
     Progress
         Over all slices that go through the networks of the model and its members.
     """
-    engines: list[Engine | Known] = []
+    engines: list[Ready | Known] = []
     steps = 0
     total = _slices_of(image) * stages(model) + sum(_steps_before(member, image) for member in model.members)
     axes = image.axes.replace("c", "")
@@ -175,7 +185,7 @@ def prepare(model: TrainedModel, image: Volume, search: Search, ready: Prepare) 
         look = search if along else replace(search, start=0, near=False)
         found = yield from moved(ready(member, turn.volume(image), look), steps, total)
         if along:
-            engines.append(found.runner)
+            engines.append(found)
         else:
             maps = yield from moved(_look_at_all(found, member), steps, total)
             engines.append(Known(turn.back(maps, f"c{axes}")))
@@ -217,12 +227,19 @@ def noted(model: TrainedModel) -> dict[str, str]:
     return found
 
 
+def missing(model: TrainedModel) -> list[str]:
+    """Names of the members on the card that are not at hand."""
+    present = [member.card.name for member in model.members]
+    return [wanted.model for wanted in model.card.members if wanted.model not in present]
+
+
 def remarks(model: TrainedModel) -> tuple[str, ...]:
     """What a person should know before a run about members that are missing or others than those of the card."""
     present = {member.card.name: member.card.sha256 for member in model.members}
+    absent = missing(model)
     found = []
     for wanted in model.card.members:
-        if wanted.model not in present:
+        if wanted.model in absent:
             found.append(
                 f"{model.card.name} averages its probabilities with those of {wanted.model}, which is not installed or "
                 f"cannot be used; it decides without it. Install {wanted.model}."
@@ -248,10 +265,7 @@ def _look_at_all(ready: Ready, member: TrainedModel) -> Job[np.ndarray]:
     total = stages(member) * source.count
     done = total - source.count
     while indices := list(itertools.islice(order, runner.batch)):
-        answers = yield from runner.answers(indices, Progress(done, total))
-        for place, index in enumerate(indices):
-            if index in ready.places.empty:
-                answers.blank(place, np.ones(source.size, bool))
+        answers = yield from ready.answers(indices, Progress(done, total))
         for index, logits in zip(indices, answers.logits(), strict=True):
             maps[:, index] = logits.clamp(-_LARGEST, _LARGEST).numpy()
         done += len(indices)

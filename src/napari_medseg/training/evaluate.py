@@ -89,7 +89,7 @@ def evaluate(path: Path, sources: Iterable[Source], root: Path) -> dict[str, Any
     model = models.load(path)
     card = model.card
     names = [row.name for row in card.classes]
-    if model.members:
+    if stacks.needs_volumes(model):
         return summarise(list(score_runs(model, sources, root)), names)
     samples = load(sources, card.preprocess, root, len(names), context=model.context, orientation=card.orientation)
     return summarise(list(score_images(model, samples)), names)
@@ -103,19 +103,41 @@ def score_images(
 ) -> Iterator[ImageScore]:
     """Scores of `model`, whose network lies on `device`, on each slice or volume of `samples` in order.
 
-    They are labelled as in a run, see `stacks.label_stack`, but by the model alone: its members are left out, see
-    `scored_runs`. `places` is where to look in each slice, if that is known
+    They are labelled as in a run, see `stacks.label_stack`. `places` is where to look in each slice, if that is known
     already; see `located`.
+
+    Raises
+    ------
+    ModelError
+        If the locator or a member is not installed, or members need whole volumes: see `scored_runs`.
     """
-    card, samples = model.card, list(samples)
-    shown = iter(located.places(model, samples, device) if places is None else places)
+    card = model.card
+    samples = list(samples)
+    located.refuse_missing(model)
+    if places is None:
+        places = located.places(model, samples, device)
+    predictions = iter(_predictions(model, samples, places, device))
     split = split_objects if card.objects else None
     for slices in images_of(samples):
-        together = Places.together(list(itertools.islice(shown, len(slices))))
-        images = [sample.image for sample in slices]
-        spacing, volume = slices[0].spacing, bool(slices[0].volume)
-        prediction = stacks.label_stack(model, images, spacing, device, volume=volume, places=together)
+        prediction = np.stack(list(itertools.islice(predictions, len(slices))))
         yield score_image(whole(slices, card.preprocess), prediction, len(card.classes), split)
+
+
+def _predictions(
+    model: models.TrainedModel, samples: list[Sample], places: list[Places], device: torch.device | str
+) -> list[np.ndarray]:
+    """Class numbers (y, x) of each slice, those of a stack or volume labelled together."""
+    found = [np.empty(0, np.uint8)] * len(samples)
+    for indices in located.together(samples):
+        slices = [samples[index] for index in indices]
+        images = [sample.image for sample in slices]
+        shown = Places.together([places[index] for index in indices])
+        planes = stacks.label_stack(
+            model, images, slices[0].spacing, device, volume=located.follow(slices), places=shown
+        )
+        for index, plane in zip(indices, planes, strict=True):
+            found[index] = plane
+    return found
 
 
 def images_of(samples: Iterable[Sample]) -> Iterator[list[Sample]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,13 +10,17 @@ import torch
 
 from .. import models
 from ..errors import SettingsError
-from .data.dataset import load
+from ..segmentation import stacks
+from .data.dataset import Sample, load
 from .data.folders import read_dataset_file
-from .evaluate import dice_by_class, score_images
+from .data.sources import Source
+from .evaluate import ImageScore, dice_by_class, score_images
 from .fine_tune import DATA, HELD_BACK, RECIPE
+from .scored_runs import score_runs
 from .settings import read_settings
 
 _HARDLY_WORSE = 0.01  # Dice
+_AS_THEY_ARE = torch.arange(256, dtype=torch.uint8)  # class numbers
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,27 @@ class Comparison:
         return self.change > (0 if self.before.keys() == self.after.keys() else -_HARDLY_WORSE)
 
 
+@dataclass(frozen=True, eq=False)
+class _HeldBack:
+    """Slices that were held back, and the data that they lie in."""
+
+    sources: Sequence[Source]
+    folder: Path
+    samples: Sequence[Sample]
+    classes: int
+
+    def scores(self, model: models.TrainedModel, numbers: torch.Tensor = _AS_THEY_ARE) -> list[ImageScore]:
+        """Scores of a model that knows the classes by other numbers."""
+
+        def renumber(labels: torch.Tensor) -> torch.Tensor:
+            return numbers[labels.long()]
+
+        if stacks.needs_volumes(model):
+            return list(score_runs(model, self.sources, self.folder, classes=self.classes, renumber=renumber))
+        renamed = [replace(sample, labels=renumber(sample.labels)) for sample in self.samples]
+        return list(score_images(model, renamed))
+
+
 def before_and_after(folder: Path) -> Comparison:
     """Score a run's first and best model on the slices that were held back, or if there is but one, on that one.
 
@@ -74,9 +99,10 @@ def before_and_after(folder: Path) -> Comparison:
     )
     names = [row.name for row in recipe.classes]
     known = {row.name: row.id for row in before.card.classes if row.name in names}
-    number = torch.arange(256, dtype=torch.uint8)  # IGNORE stays
+    number = _AS_THEY_ARE.clone()  # IGNORE stays
     number[1 : len(names) + 1] = torch.tensor([known.get(name, 0) for name in names], dtype=torch.uint8)
-    renamed = [replace(sample, labels=number[sample.labels.long()]) for sample in samples]
-    old, new = dice_by_class(score_images(before, renamed)), dice_by_class(score_images(after, samples))
+    data = _HeldBack(sources, folder, samples, len(names))
+    old = dice_by_class(data.scores(before, number))
+    new = dice_by_class(data.scores(after))
     shared = {name: old[known[name] - 1] for name in names if name in known}
     return Comparison(shared, dict(zip(names, new, strict=True)), len(samples), apart)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,33 +19,58 @@ from .data.dataset import Sample, class_numbers
 from .data.reading import entries
 from .data.sources import Entry, Source
 from .evaluate import ImageScore, score_image
+from .located import refuse_missing
 
 _DIRECTIONS = {"R": (0, 1), "A": (1, 1), "S": (2, 1), "L": (0, -1), "P": (1, -1), "I": (2, -1)}
 _USUAL = "SAR"  # where the card names no directions
 
 
-def score_runs(model: TrainedModel, sources: Iterable[Source], root: Path) -> Iterator[ImageScore]:
+def score_runs(
+    model: TrainedModel,
+    sources: Iterable[Source],
+    root: Path,
+    *,
+    device: str = "cpu",
+    classes: int = 0,
+    renumber: Callable[[torch.Tensor], torch.Tensor] = lambda numbers: numbers,
+) -> Iterator[ImageScore]:
     """Scores of runs of `model` on each slice or volume of `sources`, in order.
 
     The axes of the data are taken for those that the card names, as in training.
 
+    Parameters
+    ----------
+    model : TrainedModel
+    sources : iterable of Source
+    root : pathlib.Path
+        Folder that relative paths start from.
+    device : str
+        See `InferenceSettings`.
+    classes : int
+        Number of classes of the data; 0 for those of the model.
+    renumber : callable
+        From class numbers of the data to those of the model.
+
     Raises
     ------
-    FileError, SettingsError
-        If a source cannot be read, or holds series, or single slices of stacks.
+    FileError, ModelError, SettingsError
+        If a source cannot be read, or holds series, or single slices of stacks; if a member is not installed.
     """
-    classes = len(model.card.classes)
+    refuse_missing(model)
+    own = len(model.card.classes)
     split = split_objects if model.card.objects else None
+    settings = InferenceSettings(device=device)
     for source in sources:
         for entry in entries(source, root):
             if entry.labels.ndim > 3 or entry.stack is not None:
                 raise SettingsError(
                     f"Case '{entry.case}' is a series, or its slices lie in the file one by one; expected whole "
-                    f"volumes (z, y, x): {model.card.name} is the mean of several models, each with a plane of its own."
+                    f"volumes (z, y, x): {model.card.name} is the mean of several models that do not see the same."
                 )
-            found = run(segment_job(_volume(entry, model), model, InferenceSettings(device="cpu")))
+            found = run(segment_job(_volume(entry, model), model, settings))
             prediction = np.asarray(found.labels.data).reshape(-1, *entry.labels.shape[-2:])
-            yield score_image(_reference(entry, model, classes), prediction, classes, split)
+            reference = _reference(entry, model, classes or own)
+            yield score_image(replace(reference, labels=renumber(reference.labels)), prediction, own, split)
 
 
 def _volume(entry: Entry, model: TrainedModel) -> Volume:

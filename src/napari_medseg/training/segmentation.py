@@ -11,12 +11,14 @@ from torch import nn
 
 from .. import models
 from ..models.card import from_fields
+from ..segmentation import stacks
 from . import located, processes, start
 from .augment import NOTHING, AugmentSettings
 from .data.dataset import IGNORE, Sample, load
 from .data.findings import findings
-from .evaluate import evaluate, mean_dice, mean_volume_dice, score_images
+from .evaluate import ImageScore, evaluate, mean_dice, mean_volume_dice, score_images
 from .losses import SegmentationLoss
+from .scored_runs import score_runs
 from .serp import SelfEmbedding
 from .settings import TrainSettings
 from .teacher import Teacher
@@ -51,7 +53,10 @@ class Segmentation:
         self.val_samples = load(
             s.val, s.preprocess, root, len(s.classes), context=self.context, orientation=s.orientation
         )
+        self.root = root
         self.locator = models.load_locator(self.card())
+        self.members = models.load_members(self.card())
+        located.refuse_missing(self._model(self.network))
         self.val_places = located.places(self._model(self.network), self.val_samples, self.device)
         if any(sample.stack for sample in self.val_samples):
             self.figure = "volume_dice"
@@ -95,11 +100,16 @@ class Segmentation:
         """
         if not self.can_score:
             return math.nan
-        scores = list(score_images(self._model(network), self.val_samples, self.device, self.val_places))
+        scores = self._scores(self._model(network))
         return mean_volume_dice(scores) if self.figure == "volume_dice" else mean_dice(scores)
 
+    def _scores(self, model: models.TrainedModel) -> list[ImageScore]:
+        if stacks.needs_volumes(model):
+            return list(score_runs(model, self.settings.val, self.root, device=self.device.type))
+        return list(score_images(model, self.val_samples, self.device, self.val_places))
+
     def _model(self, network: nn.Module) -> models.TrainedModel:
-        return models.TrainedModel(self.card(), network, locator=self.locator)
+        return models.TrainedModel(self.card(), network, locator=self.locator, members=self.members)
 
     def card(self) -> models.ModelCard:
         """Card without figures."""

@@ -55,6 +55,8 @@ class Sample:
     stack : str
         Which stack a single slice is a part of, see `Source.frame`; empty for slices of volumes and those that lie
         alone.
+    number : int
+        Place of the slice in its volume or stack: where two follow each other, they differ by one.
     target : torch.Tensor, shape (2, c, y, x), or None
         What the network should say, see `shares`; None where `labels` say it, on the grid that they were drawn on.
     """
@@ -70,6 +72,7 @@ class Sample:
     thickness: float | None = None
     unlabelled: tuple[int, ...] = ()
     stack: str = ""
+    number: int = 0
     target: torch.Tensor | None = None
 
     def target_of(self, classes: int) -> torch.Tensor:
@@ -188,7 +191,7 @@ def _slices(entry: Entry, preprocess: Preprocess, classes: int, shown: int, orie
     for z in range(len(numbers)):
         objects = None if entry.objects is None else entry.objects[z]
         part = replace(entry, image=entry.image[z], objects=objects)
-        yield replace(_slice(part, preprocess, numbers[z]), volume=volume, thickness=thickness)
+        yield replace(_slice(part, preprocess, numbers[z]), volume=volume, thickness=thickness, number=z)
 
 
 def _turned(entry: Entry, numbers: torch.Tensor, orientation: str) -> tuple[Entry, torch.Tensor]:
@@ -215,6 +218,7 @@ def _slice(entry: Entry, preprocess: Preprocess, numbers: torch.Tensor) -> Sampl
         objects=entry.objects,
         unlabelled=entry.unlabelled,
         stack="" if entry.stack is None else "{}, {}".format(*entry.stack),
+        number=entry.frame // entry.step,
     )
 
 

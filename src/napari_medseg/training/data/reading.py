@@ -201,6 +201,7 @@ def _from_row(row: Mapping[str, Any], source: Source, path: Path, index: int) ->
         objects=objects,
         stack=(case, frame % source.stride) if source.frame else None,
         frame=frame,
+        step=source.stride,
         ignore=source.ignore,
     )
 

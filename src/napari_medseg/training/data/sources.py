@@ -113,7 +113,8 @@ class Entry:
         Object numbers shaped like `labels`.
     stack : (str, int or str) or None
         What a single slice is a part of; slices of equal `stack` lie on top of each other in the order of `frame`.
-    frame : int
+    frame, step : int
+        Number of a single slice, and what lies between the numbers of slices that follow each other in its stack.
     ignore : int or None
         Label of voxels about which nothing is known.
     reviewed : tuple of int or None
@@ -138,6 +139,7 @@ class Entry:
     objects: np.ndarray | None = None
     stack: tuple[str, int | str] | None = None
     frame: int = 0
+    step: int = 1
     ignore: int | None = None
     reviewed: tuple[int, ...] | None = None
     remarks: tuple[str, ...] = ()

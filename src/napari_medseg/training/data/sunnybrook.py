@@ -147,6 +147,7 @@ def _read(study: _Study, number: int, drawn: str) -> Entry:
         spacing=frame.spacing,
         stack=(study.case, number % _PHASES),
         frame=number,
+        step=_PHASES,
         reviewed=None if masks else (),
     )
     if drawn != "io":
