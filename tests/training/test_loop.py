@@ -163,6 +163,16 @@ def test_run_folder_of_other_settings_is_refused_and_kept(data, settings, tmp_pa
     run(train_job(settings(card={"task": "only a text"}), folder, root=data))  # texts do not change the weights
 
 
+def test_a_run_does_not_go_on_when_a_model_that_it_looks_with_has_changed(data, settings, tmp_path, monkeypatch):
+    finder = tmp_path / "finder.safetensors"
+    finder.write_bytes(b"first")
+    monkeypatch.setattr(loop, "looked_with", lambda card: [finder])
+    interrupt(train_job(settings(), tmp_path / "run", root=data), 2)
+    finder.write_bytes(b"second")
+    with pytest.raises(SettingsError, match=r"models have changed .*'finder.safetensors' has other content"):
+        run(train_job(settings(), tmp_path / "run", root=data))
+
+
 def test_a_run_does_not_go_on_with_other_data(data, settings, tmp_path):
     folder = tmp_path / "run"
     interrupt(train_job(settings(), folder, root=data), 2)

@@ -1,12 +1,15 @@
 """Recipes: what is written is what is read, and every mistake gets a sentence."""
 
 import json
+import re
 from dataclasses import asdict, replace
 from importlib import resources
 
 import pytest
 
 from napari_medseg.errors import FileError, MedsegError, SettingsError
+from napari_medseg.training.continuing import differences, refuse_other_settings
+from napari_medseg.training.data.sources import Source
 from napari_medseg.training.settings import Phase, read_settings
 
 RECIPES = [entry for entry in resources.files("napari_medseg.training").joinpath("recipes").iterdir()]
@@ -134,3 +137,35 @@ def test_a_recipe_that_is_like_itself_or_nothing_is_refused(tmp_path, like, sent
     (tmp_path / "b.json").write_text('{"like": "a"}')
     with pytest.raises(SettingsError, match=sentence):
         read_settings(tmp_path / "a.json")
+
+
+LOCATOR = {"model": "finder", "crop_mm": (90.0, 90.0)}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("orientation", "SAR", "card.orientation was nothing and is SAR now"),
+        ("turns", True, "card.turns was False and is True now"),
+        ("certainty", 0.8, "card.certainty was 0.5 and is 0.8 now"),
+        ("keep", "largest", "card.keep was nothing and is largest now"),
+        ("temperature", 2, "card.temperature was 1.0 and is 2.0 now"),
+        ("members", [{"model": "b"}], "card.members was nothing and is [{'model': 'b', 'sha256': ''}] now"),
+        ("locator", LOCATOR | {"gate": True}, "card.locator.gate was False and is True now"),
+    ],
+)
+def test_a_run_does_not_go_on_when_the_card_labels_otherwise(settings, tmp_path, field, value, sentence):
+    first = {"locator": LOCATOR} if field == "locator" else {}
+    before = settings(card=first, about_objects=bool(first))
+    now = settings(card={field: value, "limits": "other words"}, about_objects=bool(first))
+    assert not now.trains_like(before)
+    with pytest.raises(SettingsError, match=re.escape(f": {sentence}. Change them back to continue it")):
+        refuse_other_settings(tmp_path, before, now)
+
+
+def test_what_differs_is_named(settings, tmp_path):
+    source = Source("val.npz")
+    now = settings(teachers=("a", "b"), teacher_share=0.5, seed=1, val=(source, source), train=(source,))
+    with pytest.raises(SettingsError, match=r"train was .*… and is .* and 1 more. Change them back"):
+        refuse_other_settings(tmp_path, settings(), now)
+    assert "teachers was nothing and is ['a', 'b'] now" in differences(settings(), now)

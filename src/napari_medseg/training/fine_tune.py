@@ -16,6 +16,7 @@ from ..label_values import number_objects, whole_labels
 from ..models.library import check_new_name
 from ..volume import LabelClass, Volume
 from .augment import AugmentSettings
+from .continuing import refuse_other_settings
 from .data.folders import LabelledImage, is_listed, read_dataset_file, write_dataset
 from .data.pairs import paired, parts
 from .data.sources import Source
@@ -169,8 +170,7 @@ def begin(settings: FineTuneSettings, place: Path, folder: Path) -> TrainSetting
     if (folder / RECIPE).exists():
         begun = read_settings(folder / RECIPE)
         mine = replace(_recipe(settings), train=begun.train, val=begun.val)
-        if not mine.trains_like(begun):
-            raise SettingsError(f"The folder '{folder}' holds a run with other settings. Choose a new folder.")
+        refuse_other_settings(folder, begun, mine)
         _log.info("The run goes on with the data that it began with.")
         return mine
     if settings.data:

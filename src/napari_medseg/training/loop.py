@@ -22,6 +22,7 @@ from ..models import memory
 from ..progress import Job, Progress
 from ..record import plain
 from . import processes, start, stored
+from .continuing import looked_with, refuse_other_settings
 from .data import changed
 from .planning import plan
 from .reconstruction import Reconstruction
@@ -176,9 +177,11 @@ class _Trainer:
             )
         self.step, self.best, self.stale, self.lines, self.losses = 0, -math.inf, 0, 0, []
         self.data = changed.DataFiles(())  # known to the first process, which writes
+        self.models = changed.DataFiles(())
         if processes.rank() == 0:
             self._prepare_run()
             self.data = self._data(root)
+            self.models = changed.describe((), root, looked_with(self.task.card()))
             self._check_data()
             for note in self.task.findings(root):
                 _log.info(note)
@@ -186,8 +189,8 @@ class _Trainer:
 
     def _prepare_run(self) -> None:
         path = self.run / SETTINGS
-        if begun(self.settings, self.run) and not self.settings.trains_like(read_settings(path)):
-            raise SettingsError(f"The folder '{self.run}' holds a run with other settings. Choose a new folder.")
+        if begun(self.settings, self.run):
+            refuse_other_settings(self.run, read_settings(path), self.settings)
         with writing(self.run):
             files.dump(path, self.settings)
             (self.run / STOP).unlink(missing_ok=True)
@@ -301,7 +304,7 @@ class _Trainer:
         with (self.run / LOG).open("a", encoding="utf-8") as log:
             log.write(json.dumps(line) + "\n")
         numbers = {name: getattr(self, name) for name in _NUMBERS}
-        state = numbers | {"data": plain(self.data)}
+        state = numbers | {"data": plain(self.data), "models": plain(self.models)}
         state |= {name: part.state_dict() for name, part in self._parts().items()}
         files.replace(self.last, lambda temporary: torch.save(state, temporary))
 
@@ -338,15 +341,17 @@ class _Trainer:
             raise self._unusable() from error
 
     def _check_data(self) -> None:
-        """Make sure that a run goes on with the data that it began with; earlier releases have not noted them."""
+        """Make sure that a run goes on with the data and models that it began with."""
         if not self.last.exists():
             return
-        try:
-            noted = models.read_checkpoint(self.last).get("data")
-            before = self.data if noted is None else files.typed(changed.DataFiles, noted, LAST)
-        except (ModelError, TypeError, ValueError, RecursionError) as error:
-            raise self._unusable() from error
-        changed.refuse_changes(self.run, before, self.data)
+        for name, now in (("data", self.data), ("models", self.models)):
+            try:
+                noted = models.read_checkpoint(self.last).get(name)
+                # earlier releases have not noted them
+                before = now if noted is None else files.typed(changed.DataFiles, noted, LAST)
+            except (ModelError, TypeError, ValueError, RecursionError) as error:
+                raise self._unusable() from error
+            changed.refuse_changes(self.run, before, now, name)
 
     def _unusable(self) -> FileError:
         return FileError(

@@ -6,7 +6,7 @@ import itertools
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from ..preprocess import Preprocess
 from ..record import plain
 from ..volume import LabelClass
 from .augment import AugmentSettings
+from .continuing import differences
 from .course import Phase, Schedule
 from .data.dataset import IGNORE
 from .data.sources import Source
@@ -139,8 +140,7 @@ class RunSettings:
 
     def trains_like(self, other: RunSettings) -> bool:
         """Whether both lead to the same weights: all but the texts of the card and the data for the last evaluation."""
-        mine, theirs = (replace(settings, card={}, test=()) for settings in (self, other))
-        return plain(mine) == plain(theirs)
+        return not differences(other, self)
 
     def to_json(self) -> str:
         """The settings as indented JSON."""

@@ -63,7 +63,7 @@ def _described(name: str, path: Path) -> DataFile:
         return DataFile(name, path.stat().st_size, file_hash(path))
 
 
-def refuse_changes(run: Path, before: DataFiles, now: DataFiles) -> None:
+def refuse_changes(run: Path, before: DataFiles, now: DataFiles, what: str = "data") -> None:
     """Make sure that a run goes on with the data that it began with.
 
     Parameters
@@ -71,6 +71,8 @@ def refuse_changes(run: Path, before: DataFiles, now: DataFiles) -> None:
     run : pathlib.Path
         Folder of the run, for the sentence.
     before, now : DataFiles
+    what : str
+        What they are, for the sentence.
 
     Raises
     ------
@@ -84,7 +86,7 @@ def refuse_changes(run: Path, before: DataFiles, now: DataFiles) -> None:
         return
     more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
     raise SettingsError(
-        f"The data have changed since the run in '{run}' began: {', '.join(found[:_NAMED])}{more}. "
+        f"The {what} have changed since the run in '{run}' began: {', '.join(found[:_NAMED])}{more}. "
         "Restore them, or train in a new folder."
     )
 
