@@ -12,9 +12,11 @@ from napari_medseg.models import Locator, ModelCard, TrainedModel
 from napari_medseg.models.registry import ARCHITECTURES, Architecture
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.progress import run
-from napari_medseg.segmentation import locating, stacks
+from napari_medseg.segmentation import beyond, locating, stacks
 from napari_medseg.segmentation.consensus import consensus_job
 from napari_medseg.segmentation.inference import InferenceSettings, plan, segment_job
+from napari_medseg.segmentation.orientation import AS_IT_LIES, Turn
+from napari_medseg.segmentation.settings import BEYOND
 from napari_medseg.volume import LabelClass, Volume
 
 CLASSES = (LabelClass(1, "bright", "#ff0000"),)
@@ -252,3 +254,52 @@ def test_models_that_look_for_themselves_decide_with_others():
     # logits of the gated one are surely background: the mean probability stays at one half
     np.testing.assert_array_equal(np.flatnonzero(result.labels.data.any((1, 2))), [1, 2, 4])
     assert not (result.labels.data.astype(bool) & ~in_the_piece(volume)).any()
+
+
+@pytest.mark.parametrize(
+    ("unseen", "labelled", "stack", "count", "expected"),
+    [
+        ({0, 1, 5}, {0, 1, 2, 3, 4, 5}, 6, 6, [0, 1, 5]),
+        ({0, 1, 5}, {1, 2, 3}, 6, 6, [1]),
+        ({2}, {0, 1, 2, 3}, 4, 4, []),  # a gap within the organ
+        ({0, 1, 2}, {0, 1, 2}, 3, 3, []),  # not found at all
+        ({0, 5}, {0, 1, 2, 3, 4, 5}, 3, 6, [0, 5]),  # two stacks
+    ],
+)
+def test_labels_at_the_ends_of_a_stack_where_nothing_is_found_are_doubtful(unseen, labelled, stack, count, expected):
+    assert beyond.outer_slices(unseen, labelled, stack, count) == expected
+
+
+@pytest.mark.parametrize(
+    ("turn", "slices"),
+    [
+        (AS_IT_LIES, "1, 2, 5 of 5"),
+        (Turn(("z", "y", "x"), (True, False, False)), "1, 4 to 5 of 5"),
+        (Turn(("x", "y", "z")), "1 to 2, 5 of 5 along x"),
+    ],
+)
+def test_slices_beyond_the_organ_are_numbered_as_the_image_lies(turn, slices):
+    volume = turn_back(turn)
+    card = looking().card
+    slices = slices.replace("1, 2,", "1 to 2,")
+    expected = f"{BEYOND}slices {slices}, where finder finds nothing, nor farther out."
+    assert beyond.remark(volume, turn, card, {0, 1, 4}, range(5)).startswith(expected)
+    # in the run of a consensus the image is turned already
+    assert beyond.remark(turn.volume(volume), AS_IT_LIES, card, {0, 1, 4}, range(5)).startswith(expected)
+
+
+def turn_back(turn):
+    """An image that becomes one of five slices."""
+    shape = [8, 8, 8]
+    shape["zyx".index(turn.sources[0])] = 5
+    return Volume(np.zeros(shape, np.float32), "zyx")
+
+
+@pytest.mark.parametrize(("gate", "said"), [(False, 1), (True, 0)])
+def test_a_run_warns_of_labels_beyond_the_organ(gate, said):
+    data = scan().data
+    data[[0, 4], 38:45, 60:67] = 0.7  # no core: the first model finds nothing there
+    data[[0, 4], 2, 3] = 1.0
+    result = segment(Volume(data, "zyx"), looking(replace(LOCATOR, gate=gate), found=_larger_than(5)))
+    found = [text for text in result.report["warnings"] if text.startswith(BEYOND)]
+    assert len(found) == said and all("slices 1, 5 of 5, where finder" in text for text in found)

@@ -1,10 +1,12 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 from qtpy.QtCore import Qt
 
 from napari_medseg.record import Item, Record
 from napari_medseg.segmentation.inference import Plan, Segmentation
+from napari_medseg.segmentation.settings import BEYOND, OUTSIDE
 from napari_medseg.volume import LabelClass, Volume
 from napari_medseg.widgets.kit.controls import choice, fill, switch_off
 from napari_medseg.widgets.segment.form import plan_text, result_text
@@ -47,3 +49,11 @@ def test_entry_that_is_switched_off_says_why_and_the_others_stay(qtbot):
     assert box.currentData() == "cpu" and box.itemText(1) == "CUDA: not found"
     assert box.itemData(1, Qt.ItemDataRole.ToolTipRole) == "not found"
     assert [box.model().item(i).isEnabled() for i in range(2)] == [True, False]
+
+
+def test_result_says_what_the_plan_did_not():
+    result = found("zyx")
+    record = replace(result.record, warnings=("Pixels are 9 mm.", BEYOND + "slice 1 of 9.", OUTSIDE + "it is CT."))
+    result = replace(result, labels=result.labels.made_by(record))
+    text = result_text(result, known=("Pixels are 9 mm.", OUTSIDE + "it is CT."))
+    assert text.splitlines()[:2] == [f"⚠ {BEYOND}slice 1 of 9.", f"⚠ {OUTSIDE}it is CT."]

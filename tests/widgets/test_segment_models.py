@@ -2,9 +2,11 @@
 
 import shlex
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from napari.layers import Image
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QMessageBox
 
@@ -15,6 +17,7 @@ from napari_medseg.segmentation.inference import InferenceSettings, plan
 from napari_medseg.segmentation.orientation import Turn
 from napari_medseg.volume import Volume
 from napari_medseg.widgets.kit.records import record_of
+from napari_medseg.widgets.segment.rows import ImageRows
 from napari_medseg.widgets.segment.work import doubts_job
 
 pytestmark = pytest.mark.usefixtures("more_models")
@@ -280,3 +283,15 @@ def test_doubts_before_a_plan_are_those_of_the_plan_however_the_scan_is_stored()
     across = replace(turned, metadata=heart.metadata)
     settings = InferenceSettings()
     assert run(doubts_job(across, [model.card], settings)) == plan(across, model, settings, trial=False).doubts == ()
+
+
+@pytest.mark.parametrize(
+    ("orientation", "scale", "along"), [("display", (1, 1, 8), "x"), ("display", (8, 1, 1), "z"), ("", (1, 1, 8), "z")]
+)
+def test_neighbours_lie_along_the_axis_of_the_image_that_is_turned_to_z(orientation, scale, along):
+    image = Image(np.zeros((8, 9, 10)), scale=scale, units="mm")
+    form = SimpleNamespace(
+        image=SimpleNamespace(currentData=lambda: image), axes=SimpleNamespace(currentData=lambda: "zyx")
+    )
+    card = SimpleNamespace(orientation=orientation)
+    assert ImageRows(form, None).along([card]) == along

@@ -21,7 +21,7 @@ from ..models.memory import kept
 from ..progress import Job, Progress, moved
 from ..record import Record, UsedModel, now, software
 from ..volume import Volume
-from . import costs, engine, guard, locating, members, orientation
+from . import beyond, costs, engine, guard, locating, members, orientation
 from .gathering import Gathered
 from .locating import Places
 from .members import Mean, Ready
@@ -233,7 +233,9 @@ def segment_job(
     if order is None and found:  # else other models have taken their time meanwhile, or whole slices took longer
         costs.remember(source, model, settings, runner.device, seconds)
     record = describe("segment", volume, canvas, [model], settings)
-    said = (*what.warnings, *locating.outcome(model, ready.places), *(ready.notes or runner.notes()))
+    said = [*what.warnings, *locating.outcome(model, ready.places), *(ready.notes or runner.notes())]
+    if ready.places.unseen:
+        said += filter(None, [beyond.remark(volume, turn, model.card, ready.places.unseen, canvas.labelled)])
     place = {"device": runner.device, "batch": runner.batch, "precision": runner.precision}
     record = replace(
         record,

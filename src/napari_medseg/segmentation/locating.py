@@ -6,7 +6,7 @@ import itertools
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -31,10 +31,13 @@ class Places:
         One per slice; empty where whole slices are to be segmented.
     empty : frozenset of int
         Slices that get no label.
+    unseen : frozenset of int
+        Slices in which it was looked for, and nothing was found.
     """
 
     centres: tuple[Centre, ...] = ()
     empty: frozenset[int] = frozenset()
+    unseen: frozenset[int] = field(default=frozenset(), compare=False)
 
     def of(self, indices: Sequence[int]) -> Places:
         """Those of some of the slices, in that order."""
@@ -142,14 +145,15 @@ def settle(found: Mapping[int, Centre | None], model: TrainedModel, count: int) 
     if locator is None:
         return Places()
     known = [centre for centre in found.values() if centre is not None]
-    empty = {index for index, centre in found.items() if centre is None} if locator.gate else set()
+    unseen = frozenset(index for index, centre in found.items() if centre is None)
+    empty = unseen if locator.gate else frozenset()
     if not known:
-        return Places((), frozenset(range(count) if locator.fallback == "none" else empty))
+        return Places((), frozenset(range(count)) if locator.fallback == "none" else empty, unseen)
     rows, columns = zip(*known, strict=True)
     middle = statistics.median(rows), statistics.median(columns)
     apart = locator.per == "slice" and not model.looks_around
     own = [found.get(index) if apart else None for index in range(count)]
-    return Places(tuple(centre or middle for centre in own), frozenset(empty))
+    return Places(tuple(centre or middle for centre in own), empty, unseen)
 
 
 def extent(model: TrainedModel) -> tuple[float, float] | None:

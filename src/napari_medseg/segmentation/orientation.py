@@ -18,6 +18,7 @@ from ..volume import Volume
 
 _THICK = 1.5  # times the other two sides: voxels whose slices are those of the scanner
 _BEFORE = "known before turning"  # of the metadata of a turned volume: its affine no longer tells how it was made
+_TURNED = "turned by"  # likewise: the axes of the file
 _PLACED = ("NIfTI", "compressed NIfTI", "DICOM", "NRRD", "MetaImage")
 _OPPOSITE = {"R": "L", "A": "P", "S": "I"}
 _OPPOSITE |= {there: here for here, there in _OPPOSITE.items()}
@@ -78,7 +79,7 @@ class Turn:
             affine[:3, "xyz".index(axis)] = -step if backwards else step
             if backwards:
                 affine[:3, 3] += (lengths[source] - 1) * step
-        known = {_BEFORE: (_is_placed(volume), _has_only_sizes(volume))}
+        known = {_BEFORE: (_is_placed(volume), _has_only_sizes(volume)), _TURNED: self}
         turned = self.there(volume.data, volume.axes)
         return replace(volume, data=turned, affine=affine, metadata={**volume.metadata, **known})
 
@@ -115,6 +116,20 @@ def turn_for(volume: Volume, wanted: str) -> Turn:
     if not _is_placed(volume):
         return AS_IT_LIES
     return _by_codes(volume.orientation, wanted)
+
+
+def direction(volume: Volume, turn: Turn) -> tuple[str, bool]:
+    """Along which axis of the file slices follow each other in a run, and whether backwards.
+
+    Parameters
+    ----------
+    volume : Volume
+        As it lies, or turned already: then `turn` is `AS_IT_LIES`.
+    turn : Turn
+    """
+    if turn == AS_IT_LIES:
+        turn = volume.metadata.get(_TURNED, turn)
+    return turn.sources[0], turn.reversed[0]
 
 
 def remark(volume: Volume, card: ModelCard) -> str:

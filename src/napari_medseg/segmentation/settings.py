@@ -13,6 +13,9 @@ VOTES = ("probability", "labels")
 OUTSIDE = "Outside what the model was trained on: "
 """How the warnings begin that say so, see `guard.Findings`."""
 
+BEYOND = "Probably labelled beyond the organ: "
+"""How the warning begins that says so, see `beyond`."""
+
 
 @dataclass(frozen=True)
 class InferenceSettings:
@@ -32,7 +35,8 @@ class InferenceSettings:
         Number touching objects one by one instead of by class.
     context : {"auto", "z", "t", "none"}
         Where a model that sees three slices finds the neighbours: ``auto`` takes z, without it time; with ``none`` the
-        slice stands for its neighbours. Other models do not use it.
+        slice stands for its neighbours. ``z`` is that of the image as it is turned for the model. Other models do not
+        use it.
     precision : {"auto", "float32", "bfloat16"}
         ``bfloat16`` multiplies in 16 bits: faster where the processor or the graphics card computes it itself, and
         labels differ in a few pixels. ``auto`` takes it there, and ``float32`` elsewhere.
@@ -50,7 +54,8 @@ class InferenceSettings:
     split_objects: bool = option(False, "number touching objects one by one")
     context: str = option(
         "auto",
-        "where models that see three slices find the neighbours; auto: along z, else along time",
+        "where models that see three slices find the neighbours; z: the slices before and after, in the direction that "
+        "the model was trained on; t: the same slice before and after; auto: z, else t",
         choices=CONTEXTS,
     )
     precision: str = option(

@@ -142,6 +142,11 @@ class Canvas:
         """The slices of the image."""
         return list(range(len(planes(self.array))))
 
+    @property
+    def labelled(self) -> list[int]:
+        """The slices of the run that have any label."""
+        return [index for index in range(self.count) if self._turned[self._place(index)].any()]
+
     def write(self, array: np.ndarray, indices: Sequence[int], values: np.ndarray) -> None:
         """Write values (n, y, x) of slices of the run into an array on the grid of the image."""
         turned = self._turn.there(array, self._axes)

@@ -148,7 +148,7 @@ class SegmentWidget(Dock):
         self._plan = None
         self._images.offer_channels()
         self._models.offer_vote()
-        self._models.offer_context(self.form.axes.currentData() or "")
+        self._models.offer_context(self._images.axes(), self._images.along(self._models.chosen()))
         if self._ready:
             self._queue.want("plan", self._start_plan)
             self._scrolled()
@@ -308,6 +308,7 @@ class SegmentWidget(Dock):
             start = layer_volumes.shown_slice(self._viewer, given.image, given.volume.axes)
             self._result = layer_volumes.Result(self._viewer, given.image, given.volume, name, classes)
             self._clock = jobs.Clock(self._plan.seconds if self._plan else math.nan)
+            known = self._plan.warnings if self._plan else ()
             self.form.bar.setRange(0, 0)
             self.form.status.say(f"Starting with {given.image.name}…")
             unit = "slices" if len(given.cards) == 1 else f"slices ({len(given.cards)} models)"
@@ -316,7 +317,7 @@ class SegmentWidget(Dock):
                 self._shelf.job(given.cards, lambda models: run_job(given.volume, models, given.settings, start)),
                 title=f"Segment {given.image.name}",
                 on_step=partial(self._show_step, unit),
-                on_done=self._show_result,
+                on_done=partial(self._show_result, known),
                 on_error=self._failed,
             )
 
@@ -327,12 +328,12 @@ class SegmentWidget(Dock):
         if step.partial is not None:
             self._result.show(step.partial)
 
-    def _show_result(self, found: Segmentation) -> None:
+    def _show_result(self, known: tuple[str, ...], found: Segmentation) -> None:
         result, self._result = self._result, None
         result.finish(found.labels.record)
         self.labels = result.labels
         self._painting.protect(result.labels, *(image_of(self._viewer, result.labels) or (None, None)))
-        self.form.status.say(f"{result_text(found)}\nLayer: {result.labels.name}")
+        self.form.status.say(f"{result_text(found, known)}\nLayer: {result.labels.name}")
         self._queue.want("plan", self._start_plan)  # now it is known how long such a run takes
 
     # ---- save and copy ----
@@ -377,9 +378,8 @@ class SegmentWidget(Dock):
             output = layer_volumes.suggested_path(given.volume, source.name)
             axes = given.volume.axes if self.form.axes.count() > 1 else None  # else the file names them
             names = [card.name for card in given.cards]
-            moved = layer_volumes.was_moved(given.image, given.volume.axes)
             words = "The command is on the clipboard."
-            if moved:
+            if layer_volumes.was_moved(given.image, given.volume.axes):
                 words += f" It takes the file as it lies, not as '{given.image.name}' was moved in the viewer."
             self._copy(command(given.settings, names, [source], output, axes=axes), words)
 

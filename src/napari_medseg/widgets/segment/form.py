@@ -105,10 +105,14 @@ def doubts_text(doubts: Sequence[str]) -> str:
     return f"{found}\n\nThe labels may mean nothing. Run anyway?"
 
 
-def result_text(found: Segmentation) -> str:
-    """What a run found: one line per class, and what is doubted."""
+def result_text(found: Segmentation, known: Sequence[str] = ()) -> str:
+    """What a run found: one line per class, what is doubted, and what the plan did not say yet.
+
+    `known` is what the form has warned of.
+    """
     report = found.report
-    doubts = [f"⚠ {text}" for text in report["warnings"] if text.startswith(OUTSIDE)]
+    warnings = report["warnings"]
+    doubts = [f"⚠ {text}" for text in warnings if text.startswith(OUTSIDE) or text not in known]
     done = f"Done in {duration(report['seconds'])}."
     if "objects" in report:
         count = f"{report['objects']} {'object' if report['objects'] == 1 else 'objects'}."

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ...errors import MedsegError
 from ...models.library import bundled_groups, members_of
+from ...segmentation.orientation import turn_for
 from ..kit import layer_volumes
 from ..kit.controls import fill, switch_off
 from ..kit.offers import axes_text, offer_devices, offer_images
@@ -20,8 +23,6 @@ if TYPE_CHECKING:
     from ...volume import Volume
     from ..kit.preferences import Preferences
     from ..kit.shelf import Shelf
-
-_DIRECTIONS = {"z": "along z", "t": "along time"}
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,22 @@ class ImageRows:
         image = self._form.image.currentData()
         choices = layer_volumes.axes_choices(image) if image else ()
         fill(self._form.axes, [(axes_text(axes), axes) for axes in choices], next(iter(choices), None))
+
+    def axes(self) -> str:
+        """The axes of the chosen image; empty if there is none."""
+        return self._form.axes.currentData() or ""
+
+    def along(self, cards: Sequence[ModelCard]) -> str:
+        """The axis of the chosen image along which its slices follow each other once it is turned for models."""
+        image = self._form.image.currentData()
+        wanted = next((card.orientation for card in cards if card.orientation), "")
+        if image is None or not wanted:
+            return "z"
+        try:
+            volume = layer_volumes.to_volume(image, self.axes() or None)
+        except MedsegError:  # the plan says so
+            return "z"
+        return turn_for(volume, wanted).sources[0]
 
     def offer_channels(self) -> None:
         """Offer the channels of the chosen image."""
@@ -118,16 +135,20 @@ class ModelRows:
         """Ask how to decide where several models are chosen."""
         self._form.show_row(self._form.vote, len(self.chosen()) > 1)
 
-    def offer_context(self, axes: str) -> None:
-        """Offer where an image of these `axes` has neighbouring slices, to the chosen models that look at them."""
+    def offer_context(self, axes: str, along: str) -> None:
+        """Offer where an image of these `axes` has neighbouring slices, to the chosen models that look at them.
+
+        `along` is the axis that its slices follow each other on.
+        """
         box = self._form.context
+        directions = {"z": f"along {along}", "t": "along time"}
         self._form.show_row(box, any(card.name in self._shelf.context for card in self.chosen()))
-        found = [axis for axis in _DIRECTIONS if axis in axes]
+        found = [axis for axis in directions if axis in axes]
         wanted = box.currentData() if box.currentData() in found else "none" if box.currentData() == "none" else "auto"
-        automatic = f"automatic, {_DIRECTIONS[found[0]]}" if found else "none in this image"
-        entries = [(automatic, "auto"), *((words, axis) for axis, words in _DIRECTIONS.items()), ("none", "none")]
+        automatic = f"automatic, {directions[found[0]]}" if found else "none in this image"
+        entries = [(automatic, "auto"), *((words, axis) for axis, words in directions.items()), ("none", "none")]
         fill(box, [(f"Neighbours: {words}", value) for words, value in entries], wanted)
-        for axis in _DIRECTIONS.keys() - found:
+        for axis in directions.keys() - found:
             switch_off(box, axis, "the image has none")
 
 
