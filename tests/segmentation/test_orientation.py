@@ -9,6 +9,7 @@ import pytest
 import torch
 from nibabel.orientations import apply_orientation, inv_ornt_aff
 
+from napari_medseg import io
 from napari_medseg.errors import SettingsError
 from napari_medseg.models import ModelCard, TrainedModel
 from napari_medseg.models.card import DISPLAY
@@ -16,7 +17,9 @@ from napari_medseg.preprocess import Preprocess
 from napari_medseg.progress import run
 from napari_medseg.segmentation.consensus import consensus_job
 from napari_medseg.segmentation.inference import InferenceSettings, plan, segment_job
-from napari_medseg.segmentation.orientation import AS_IT_LIES, turn_for
+from napari_medseg.segmentation.orientation import AS_IT_LIES, Turn, remark, turn_for
+from napari_medseg.training.data.dataset import load
+from napari_medseg.training.data.sources import Source
 from napari_medseg.volume import LabelClass, Volume
 
 CLASSES = (LabelClass(1, "bright", "#ff0000"),)
@@ -205,3 +208,80 @@ def test_twins_decide_as_each_of_them_however_the_volume_is_stored(made_in, orie
     np.testing.assert_array_equal(both.labels.data, alone.labels.data)
     assert both.record.place["turned"] == alone.record.place["turned"]
     assert both.record.warnings == alone.record.warnings
+
+
+class Corner(torch.nn.Module):
+    """Labels what is bright in the upper left, which every turn moves."""
+
+    def forward(self, x):
+        rows = torch.linspace(0.3, -0.3, x.shape[-2])[:, None]
+        columns = torch.linspace(0.2, -0.2, x.shape[-1])
+        return x[:, 1:2] + rows + columns - 0.5
+
+
+def cornered(orientation):
+    card = ModelCard("corner", "litenext", Preprocess(percentiles=(0, 100)), CLASSES, orientation=orientation)
+    return TrainedModel(card, Corner())
+
+
+def in_plane(volume):
+    """The same slices (..., y, x) in the eight ways in which they can be stored."""
+    for swapped, *backwards in itertools.product((False, True), repeat=3):
+        axes = ("x", "y") if swapped else ("y", "x")
+        yield Turn(("z", *axes), (False, *backwards)).volume(volume)
+
+
+@pytest.mark.parametrize("shape", [(16, 20), (3, 16, 20)])
+@pytest.mark.parametrize(
+    ("wanted", "affine"), [("SAR", np.eye(4)), ("ILP", np.diag([1, -1, 1, 1.0])), (DISPLAY, OBLIQUE)]
+)
+def test_single_slices_and_series_of_them_are_turned_however_they_are_stored(wanted, affine, shape):
+    data = np.random.default_rng(1).random(shape, np.float32)
+    whole = Volume(data, "tyx"[-len(shape) :], affine, metadata={"format": "NIfTI"})
+    whole = turn_for(whole, wanted).volume(whole)
+    whole = replace(whole, metadata={"format": "NIfTI"})
+    expected = segment(whole, cornered(wanted)).labels.data
+    assert 0.05 < expected.mean() < 0.95
+    for other in in_plane(whole):
+        other = replace(other, metadata={"format": "NIfTI"})
+        turn = turn_for(other, wanted)
+        found = segment(other, cornered(wanted))
+        np.testing.assert_array_equal(turn.there(found.labels.data, other.axes), expected)
+        assert found.labels.data.shape == other.data.shape and not remark(other, cornered(wanted).card)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "metadata", "said"),
+    [
+        (DISPLAY, {}, "does not say which way it lies"),
+        (DISPLAY, {"format": "PNG"}, "as a workstation shows them"),
+        (DISPLAY, {"format": "DICOM", "has_place": False}, "does not say which way it lies"),
+        ("SAR", {"format": "PNG"}, "slices of SAR volumes"),
+        ("ASR", {"format": "NIfTI"}, "The slice lies in the plane AR; corner was trained on the slices of ASR volumes"),
+        ("SAR", {"format": "NIfTI"}, ""),
+        ("", {"format": "PNG"}, ""),
+    ],
+)
+@pytest.mark.parametrize("axes", ["yx", "tyx", "yxc"])
+def test_slices_that_cannot_be_turned_are_named(wanted, metadata, said, axes):
+    shape = {"t": 2, "y": 16, "x": 20, "c": 3}
+    volume = Volume(np.zeros([shape[axis] for axis in axes], np.float32), axes, metadata=metadata)
+    assert turn_for(volume, wanted) == AS_IT_LIES
+    text = remark(volume, cornered(wanted).card)
+    assert said in text and bool(said) == bool(text)
+    if text:
+        assert text in plan(volume, cornered(wanted), InferenceSettings(), trial=False).warnings
+
+
+def test_slices_of_a_data_set_are_turned_as_in_a_run(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labels").mkdir()
+    data = np.arange(320, dtype=np.float32).reshape(16, 20)
+    affine = np.diag([-2.0, 3.0, 1.0, 1.0])
+    for folder, values in (("images", data), ("labels", (data > 100).astype(np.uint8))):
+        io.write(Volume(values, "yx", affine), tmp_path / folder / "a.nii.gz")
+    (sample,) = load([Source(".", label="labels")], Preprocess((0, 100)), tmp_path, orientation="SRP")
+    turn = Turn(("z", "x", "y"), (False, True, True))
+    np.testing.assert_array_equal(sample.labels, turn.there((data > 100).astype(np.uint8), "yx"))
+    assert torch.equal(sample.image[0].argmax(), torch.tensor(int(turn.there(data, "yx").argmax())))
+    assert sample.spacing == (2.0, 3.0)

@@ -72,6 +72,8 @@ def read(path: Path, axes: str | None = None) -> Volume:
         "frame_of_reference_shared": len({frame.reference for frame in frames}) == 1,
         "has_spacing": first.spacing is not None,
     }
+    if first.position is None:
+        metadata["has_place"] = False
     if first.series.body_part:
         metadata["body_part"] = first.series.body_part
     if low_is_bright(first.kind):

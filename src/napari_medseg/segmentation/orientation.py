@@ -107,10 +107,13 @@ AS_IT_LIES = Turn()
 def turn_for(volume: Volume, wanted: str) -> Turn:
     """How `volume` is to be turned to be `wanted`, as of `ModelCard.orientation`.
 
-    `AS_IT_LIES` where it is not to be turned, or its place is not known.
+    `AS_IT_LIES` where it is not to be turned, or its place is not known. Of single slices, and series of them, only the
+    axes y and x are swapped and reversed.
     """
-    if not wanted or volume.spatial_axes != "zyx" or not volume.has_spacing:
+    if not wanted or not volume.has_spacing:
         return AS_IT_LIES
+    if volume.spatial_axes == "yx":
+        return _within_plane(volume, wanted)
     if wanted == DISPLAY:
         return _as_displayed(volume)
     if not _is_placed(volume):
@@ -134,8 +137,10 @@ def direction(volume: Volume, turn: Turn) -> tuple[str, bool]:
 
 def remark(volume: Volume, card: ModelCard) -> str:
     """What a person should know of how the volume lies, before a run; empty if nothing."""
-    if not card.orientation or volume.spatial_axes != "zyx":
+    if not card.orientation:
         return ""
+    if volume.spatial_axes == "yx":
+        return _remark_on_slice(volume, card)
     turn = turn_for(volume, card.orientation)
     if card.orientation == DISPLAY:
         if turn.keeps_slices:
@@ -149,11 +154,52 @@ def remark(volume: Volume, card: ModelCard) -> str:
     )
 
 
+def _remark_on_slice(volume: Volume, card: ModelCard) -> str:
+    if not _lies_somewhere(volume, card.orientation):
+        displayed = card.orientation == DISPLAY
+        how = "that lie as a workstation shows them" if displayed else f"of {card.orientation} volumes"
+        return (
+            f"The image does not say which way it lies; {card.name} was trained on slices {how}. "
+            "Turn or mirror it if it lies otherwise."
+        )
+    if card.orientation == DISPLAY or _by_codes(_codes(volume), card.orientation).keeps_slices:
+        return ""
+    return (
+        f"The slice lies in the plane {volume.orientation}; {card.name} was trained on the slices of "
+        f"{card.orientation} volumes, which lie across it. Choose an image of that plane."
+    )
+
+
+def _lies_somewhere(volume: Volume, wanted: str) -> bool:
+    """Whether a slice says which way it lies."""
+    known = not _has_only_sizes(volume) if wanted == DISPLAY else _is_placed(volume)
+    return volume.has_spacing and known
+
+
+def _within_plane(volume: Volume, wanted: str) -> Turn:
+    """How a slice is to be turned within its plane; `AS_IT_LIES` if it lies in another one."""
+    if not _lies_somewhere(volume, wanted):
+        return AS_IT_LIES
+    if wanted == DISPLAY:
+        return max(_ways("z", ["y", "x"]), key=lambda turn: _likeness(volume, turn))
+    turn = _by_codes(_codes(volume), wanted)
+    return replace(turn, reversed=(False, *turn.reversed[1:])) if turn.keeps_slices else AS_IT_LIES
+
+
+def _codes(volume: Volume) -> str:
+    """Directions of z, y and x, of a slice too."""
+    from nibabel.orientations import aff2axcodes
+
+    return "".join(reversed(aff2axcodes(volume.affine)))
+
+
 def _is_placed(volume: Volume) -> bool:
     """Whether the directions of the axes are known."""
     if _BEFORE in volume.metadata:
         return volume.metadata[_BEFORE][0]
     if volume.metadata.get("space_code") == 0:  # a NIfTI file that says none
+        return False
+    if volume.metadata.get("has_place") is False:  # a DICOM file without the tags
         return False
     made_in = volume.metadata.get("format")
     return made_in is None or made_in in _PLACED or not _is_upright(volume)

@@ -182,10 +182,10 @@ def _slices(entry: Entry, preprocess: Preprocess, classes: int, shown: int, orie
             yield from _slices(part, preprocess, classes, shown, orientation)
         return
     numbers = torch.from_numpy(class_numbers(entry, classes))
+    entry, numbers = _turned(entry, numbers, orientation)
     if numbers.ndim == 2:
         yield _slice(entry, preprocess, numbers)
         return
-    entry, numbers = _turned(entry, numbers, orientation)
     volume = entry.name or entry.case
     thickness = entry.spacing[0] if entry.spacing else None
     for z in range(len(numbers)):
@@ -195,15 +195,17 @@ def _slices(entry: Entry, preprocess: Preprocess, classes: int, shown: int, orie
 
 
 def _turned(entry: Entry, numbers: torch.Tensor, orientation: str) -> tuple[Entry, torch.Tensor]:
-    """A volume and its class numbers (z, y, x) as the network is to see them."""
+    """A volume or slice and its class numbers (z, y, x) or (y, x) as the network is to see them."""
     turn = turn_for(entry.place, orientation) if entry.place else AS_IT_LIES
     if turn == AS_IT_LIES:
         return entry, numbers
-    objects = None if entry.objects is None else turn.there(entry.objects, "zyx")
-    spacing = entry.spacing and tuple(entry.spacing["zyx".index(axis)] for axis in turn.sources)
-    axes = "zyx" if entry.image.ndim == 3 else "zyxc"
-    turned = replace(entry, image=turn.there(entry.image, axes), objects=objects, spacing=spacing)
-    return turned, torch.from_numpy(np.ascontiguousarray(turn.there(numbers.numpy(), "zyx")))
+    axes = "zyx"[-numbers.ndim :]
+    objects = None if entry.objects is None else turn.there(entry.objects, axes)
+    sides = dict(zip(reversed(axes), reversed(entry.spacing or ()), strict=False))
+    spacing = tuple(sides[axis] for axis in turn.sources if axis in sides) or None
+    colours = "c" if entry.image.ndim > numbers.ndim else ""
+    turned = replace(entry, image=turn.there(entry.image, axes + colours), objects=objects, spacing=spacing)
+    return turned, torch.from_numpy(np.ascontiguousarray(turn.there(numbers.numpy(), axes)))
 
 
 def _slice(entry: Entry, preprocess: Preprocess, numbers: torch.Tensor) -> Sample:
