@@ -117,4 +117,24 @@ def test_a_card_says_what_happens_besides_the_network():
         "of c",
     ):
         assert text in card.steps and text in shown
+    others = {
+        "temperature": (
+            replace(CARD, temperature=0.5),
+            "more certain probabilities than the network (temperature 0.5)",
+        ),
+        "certainty": (replace(CARD, certainty=0.8), "without any pixel of at least 80% probability"),
+        "neighbours": (replace(CARD, preprocess=Preprocess(neighbours="z")), "with the one before and the one after"),
+        "fallback": (replace(CARD, locator=Locator("b", (9.0, 9.0), fallback="none")), "finds nothing gets no labels"),
+    }
+    for other, text in others.values():
+        assert text in " ".join(terminal.card_text(other).split())
     assert CARD.steps == "" and "each slice as it is" in terminal.card_text(CARD)
+
+
+def test_the_list_of_models_names_those_that_run_with_others():
+    alone = terminal.models([CARD])
+    assert "together with" not in alone
+    pair = replace(CARD, locator=Locator("finder", (9.0, 9.0)), members=(Member("twin"),))
+    heading, *rows = terminal.models([CARD, pair]).splitlines()
+    assert heading.endswith("together with")
+    assert [row.split("  ")[-1].strip() for row in rows[:2]] == ["-", "finder, twin"]

@@ -4,12 +4,15 @@ from dataclasses import replace
 import numpy as np
 from qtpy.QtCore import Qt
 
+from napari_medseg.models import Locator, ModelCard
+from napari_medseg.preprocess import Preprocess
 from napari_medseg.record import Item, Record
 from napari_medseg.segmentation.inference import Plan, Segmentation
 from napari_medseg.segmentation.settings import BEYOND, OUTSIDE
 from napari_medseg.volume import LabelClass, Volume
 from napari_medseg.widgets.kit.controls import choice, fill, switch_off
 from napari_medseg.widgets.segment.form import plan_text, result_text
+from napari_medseg.widgets.segment.rows import card_tip
 
 ROWS = [{"id": 1, "name": "cavity", "voxels": 1200, "volume_mm3": 4321.0}]
 
@@ -57,3 +60,11 @@ def test_result_says_what_the_plan_did_not():
     result = replace(result, labels=result.labels.made_by(record))
     text = result_text(result, known=("Pixels are 9 mm.", OUTSIDE + "it is CT."))
     assert text.splitlines()[:2] == [f"⚠ {BEYOND}slice 1 of 9.", f"⚠ {OUTSIDE}it is CT."]
+
+
+def test_a_model_says_in_the_list_what_happens_besides_its_network():
+    locator = Locator("finder", (90.0, 80.0))
+    card = ModelCard("a", "litenext", Preprocess(), (), task="cavity", locator=locator, keep="largest", temperature=2.0)
+    lines = card_tip(card).splitlines()
+    assert lines[:2] == ["a", "Cavity."] and lines[2].startswith("Looks at 90 x 80 mm about what finder finds")
+    assert "less certain" in lines[3] and lines[4] == "Keeps the largest piece of each class in a volume."

@@ -230,9 +230,12 @@ def models(cards: Iterable[ModelCard]) -> str:
     """A table of models with their held-out Dice."""
     from ..models import figures
 
-    lines = [["model", "finds", "Dice", "in"]]
+    cards = list(cards)
+    together = any(card.helpers for card in cards)
+    lines = [["model", "finds", "Dice", "in", *(["together with"] if together else [])]]
     for card in cards:
-        lines.append([card.name, finds(card), figures.held_out_dice(card) or "-", card.modality])
+        row = [card.name, finds(card), figures.held_out_dice(card) or "-", card.modality]
+        lines.append([*row, *([", ".join(card.helpers) or "-"] if together else [])])
     return table(lines) + "\nDice: mean on held-out test images, class by class, from the model card"
 
 

@@ -79,7 +79,11 @@ class Locator:
         """What it does, for the reader of a card."""
         height, width = self.crop_mm
         text = f"looks at {height:.0f} x {width:.0f} mm about what {self.model} finds, one place per {self.per}"
-        return f"{text}, and labels no slice where that finds nothing" if self.gate else text
+        if self.gate:
+            text += ", and labels no slice where that finds nothing"
+        if self.fallback == "none":
+            text += "; an image in which it finds nothing gets no labels"
+        return text
 
     def _needed(self) -> dict[str, bool]:
         return {
@@ -223,16 +227,30 @@ class ModelCard:
             found.append(f"turns volumes to {self.orientation}, and labels back")
         if self.locator:
             found.append(self.locator.in_words())
+        if self.preprocess.neighbours:
+            found.append("sees each slice with the one before and the one after, in grey")
         if self.turns:
             found.append("averages over the four quarter turns of a slice")
         if self.members:
             others = ", ".join(member.model for member in self.members)
             found.append(f"averages its probabilities with those of {others}")
+        if self.temperature != 1:
+            way = "less" if self.temperature > 1 else "more"
+            found.append(
+                f"gives {way} certain probabilities than the network (temperature {self.temperature:g}), which hold as "
+                "often as they say"
+            )
+        if self.certainty > 0.5:
+            found.append(f"drops objects without any pixel of at least {100 * self.certainty:g}% probability")
         if self.keep:
             found.append(f"keeps the {self.keep} piece of each class in a volume")
-        if self.temperature != 1:
-            found.append(f"divides logits by {self.temperature:g}, by which its probabilities hold")
         return "; ".join(found)
+
+    @property
+    def helpers(self) -> tuple[str, ...]:
+        """Names of the other models that a run goes through: the locator, and the members."""
+        first = (self.locator.model,) if self.locator else ()
+        return (*first, *(member.model for member in self.members))
 
     def _needed(self) -> dict[str, bool]:
         """What a card must fulfil, and whether it does."""

@@ -54,10 +54,8 @@ def refuse_other_settings(run: Path, before: RunSettings, now: RunSettings) -> N
 
 def looked_with(card: ModelCard) -> list[Path]:
     """Weights files of the models that find where `card` looks, or are averaged with it; those that are installed."""
-    named = [member.model for member in card.members]
-    named += [card.locator.model] if card.locator else []
     found = []
-    for name in named:
+    for name in card.helpers:
         with suppress(ModelError):
             path = models.find(name)
             own = models.load_card(path).locator

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from qtpy.QtCore import Qt
+
 from ...errors import MedsegError
 from ...models.library import bundled_groups, members_of
 from ...segmentation.orientation import turn_for
@@ -105,6 +107,10 @@ class ModelRows:
         known = {*shelf.cards, *groups}
         model = wanted.model if wanted.model in known else next(iter(shelf.cards), None)
         fill(form.model, entries, model)
+        for row, (_, name) in enumerate(entries):
+            card = groups.get(name) or shelf.cards.get(name)
+            if card:
+                form.model.setItemData(row, card_tip(card), Qt.ItemDataRole.ToolTipRole)
         for name, why in shelf.broken.items():
             switch_off(form.model, name, why)
         offer_devices(form.device, shelf, wanted)
@@ -150,6 +156,13 @@ class ModelRows:
         fill(box, [(f"Neighbours: {words}", value) for words, value in entries], wanted)
         for axis in directions.keys() - found:
             switch_off(box, axis, "the image has none")
+
+
+def card_tip(card: ModelCard) -> str:
+    """What a model is for and what happens besides its network, to read while choosing."""
+    parts = [card.task, *card.steps.split("; ")]
+    sentences = [f"{part[0].upper()}{part[1:].rstrip('.')}." for part in parts if part]
+    return "\n".join([card.name, *sentences])
 
 
 def _why_not(card: ModelCard, other: ModelCard) -> str:
