@@ -5,6 +5,7 @@ import json
 import shlex
 import sys
 import textwrap
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -728,3 +729,36 @@ def test_a_run_folder_with_something_else_in_it_is_read(tmp_path):
         assert run.read() and run.lines == [good]
         assert (run.step, run.steps, run.best, run.seconds_left()) == (3, 0, 0.5, None)
         assert isinstance(run.base, str) and all(isinstance(name, str) for name in run.classes)
+
+
+def test_form_asks_before_a_model_learns_from_another_kind_of_image(viewer, dock, answer):
+    path = models.find("all")
+    models.save_card(path, replace(models.load_card(path), dicom_modality="MR", modality="heart MR"))
+    d = dock()
+    viewer.layers["scan"].data = noise(SLICES, 40, 48).astype(np.int16) - 1000
+    painted = d.labels(z3=1, z4=1)
+    d.widget._sources.reviews.say(painted, {3, 4})
+    d.widget._sources._chosen()
+    d.settle()
+    answer.no()
+    d.form.start.click()
+    d.settle()
+    sentence = "The image has values down to -1000, as CT does; all was trained on heart MR."
+    assert answer.asked == [f"{sentence}\n\nWhat it knows may not help there. Train anyway?"]
+    assert training().run is None and "nothing was changed" in d.form.status.text()
+
+
+def test_questions_name_what_will_happen(qtbot, viewer):
+    _, widget = viewer.window.add_plugin_dock_widget("napari-medseg", "Segment")
+    seen = []
+
+    def press():
+        box = QApplication.activeModalWidget()
+        seen.extend(button.text().replace("&", "") for button in box.buttons())
+        seen.append(box.defaultButton().text().replace("&", ""))
+        box.button(QMessageBox.StandardButton.Yes).click()
+
+    QTimer.singleShot(200, press)
+    assert widget._agreed(("a",), "Segment", "Odd. Run anyway?", "Run anyway")
+    assert sorted(seen[:2]) == ["Cancel", "Run anyway"] and seen[2] == "Cancel"
+    assert widget._agreed(("a",), "Segment", "Odd. Run anyway?", "Run anyway"), "asked once"

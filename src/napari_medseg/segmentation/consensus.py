@@ -21,6 +21,7 @@ from ..errors import SettingsError
 from ..models import ModelCard, TrainedModel, find, load
 from ..progress import Job, Progress, run
 from ..volume import LabelClass, Volume
+from . import guard
 from .costs import remember
 from .inference import InferenceSettings, Part, Plan, Segmentation, context_axis, describe, plan, segment_job
 from .orientation import AS_IT_LIES, Turn, turn_for
@@ -155,6 +156,16 @@ def consensus_job(
     )
     disagreement = volume.like(ballot.disagreement).made_by(record)
     return Segmentation(ballot.canvas.volume().made_by(record), None, disagreement)
+
+
+def doubts(volume: Volume, cards: Sequence[ModelCard], channel: int | None = None) -> tuple[str, ...]:
+    """What of `volume` lies outside of what models were trained on, as their plan says it; no network is needed."""
+    image = common_turn(volume, cards).volume(volume)
+    source = Slices(image, channel)
+    found: list[str] = []
+    for card in cards:
+        found += guard.compare(image, card, source).doubts
+    return tuple(dict.fromkeys(found))
 
 
 def common_turn(volume: Volume, cards: Sequence[ModelCard]) -> Turn:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QFileDialog
 
 from ... import options
-from ...errors import MedsegError, SettingsError
+from ...errors import SettingsError
 from ...models.library import check_new_name, remove
 from ...progress import Job, Progress
 from ..kit import jobs, layer_volumes
@@ -22,8 +22,8 @@ from ..kit.preferences import preferences
 from ..kit.tuning import RECIPE, Run, runs_folder, training, was_tuned
 from .form import FineTuneForm, new_name
 from .sources import Sources
-from .state import Facts, RunFacts, state, why_not
-from .view import doubtful, status_text, verdict_text
+from .state import Facts, RunFacts, problem, state, why_not
+from .view import doubtful, doubts_text, status_text, verdict_text
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -31,10 +31,12 @@ if TYPE_CHECKING:
     from ...models import ModelCard
     from ...training.fine_tune import FineTuneSettings
     from ...training.gain import Comparison
+    from ...volume import Volume
 
 # PyTorch is imported by the first job, in its thread; what needs it is imported where it is used.
 
 _LASTING = ("accept", "discard", "remove")  # what the person has decided upon is done, even without the dock
+_KINDS = (*_LASTING, "look", "check", "prepare", "save", "difference", "compare")
 
 
 class FineTuneWidget(Dock):
@@ -51,7 +53,7 @@ class FineTuneWidget(Dock):
     """
 
     def __init__(self, napari_viewer: Viewer):
-        super().__init__(napari_viewer, (*_LASTING, "look", "prepare", "save", "difference", "compare"), _LASTING)
+        super().__init__(napari_viewer, _KINDS, _LASTING)
         self.comparison: Comparison | None = None
         self._training = training()
         self._ready = False
@@ -72,7 +74,7 @@ class FineTuneWidget(Dock):
         form.browse.clicked.connect(self._browse)
         form.start.clicked.connect(self.start)
         form.stop.clicked.connect(self.stop)
-        form.resume.clicked.connect(lambda: self._begin(self._training.run, tied=self._tied()))
+        form.resume.clicked.connect(lambda: self._begin(self._training.run, tied=not form.go_on.isChecked()))
         form.difference.clicked.connect(lambda: self._queue.want("difference", self._start_difference))
         form.accept.clicked.connect(self._ask_to_accept)
         form.discard.clicked.connect(self._ask_to_discard)
@@ -178,9 +180,9 @@ class FineTuneWidget(Dock):
             layers=self._sources.layer_facts(),
             folder=self._sources.folder_facts(),
             name=name,
-            name_problem=_problem(check_new_name, name),
+            name_problem=problem(check_new_name, name),
             name_used=bool(name) and (runs_folder() / name).exists(),
-            classes_problem=_problem(self._sources.classes),
+            classes_problem=problem(self._sources.classes),
             has_plan=bool(self.form.plan.text()),
             job=self._queue.kind,
             run=self._run_facts(),
@@ -222,17 +224,29 @@ class FineTuneWidget(Dock):
             folder = runs_folder() / settings.name
             marked, source = self._sources.take(self._card())
             job = work.prepare_job(marked, source, settings, folder)
-            begin = partial(self._begin, Run(folder), tied=self._tied())
-            self._queue.want("prepare", partial(self._start_prepare, job, begin))
+            begin = partial(self._begin, Run(folder), tied=not self.form.go_on.isChecked())
+            prepare = partial(self._start_prepare, job, begin)
+            ask = partial(self._ask_to_train, (settings.base, *(part.name for part in marked)), prepare)
+            self._queue.want("check", partial(self._start_check, [part.image for part in marked], ask))
+
+    def _start_check(self, images: Sequence[Volume], on_done: Callable[[tuple[str, ...]], None]) -> None:
+        """Compare the images with the card of the model, as Segment does before a run."""
+        from . import work
+
+        job = work.doubts_job(images, self._shelf.cards[self._name()])
+        self._queue.start("check", job, title="Check", quiet=True, on_done=on_done, on_error=self._failed)
+
+    def _ask_to_train(self, names: tuple[str, ...], prepare: Callable[[], None], doubts: tuple[str, ...]) -> None:
+        if doubts and not self._agreed((*names, *doubts), "Train", doubts_text(doubts), "Train anyway"):
+            self.form.status.say("Not started; nothing was changed.")
+            return
+        self._queue.want("prepare", prepare)
 
     def _start_prepare(self, job: Job[None], begin: Callable[[], None]) -> None:
         self.form.bar.setRange(0, 0)
         self.form.status.say("Writing the data to learn from…")
         start = {"title": "Prepare", "on_done": lambda _: begin(), "on_error": self._failed}
         self._queue.start("prepare", job, **start)
-
-    def _tied(self) -> bool:
-        return not self.form.go_on.isChecked()
 
     def _begin(self, run: Run, *, tied: bool) -> None:
         with jobs.errors_shown():
@@ -321,12 +335,13 @@ class FineTuneWidget(Dock):
         run = self._training.run
         found = self.comparison
         text = f"{verdict_text(found, run)} Add {run.name} to your models all the same?"
-        if not doubtful(found) or self._sure("Accept", text):
+        if not doubtful(found) or self._sure("Accept", text, "Accept anyway"):
             self._finish_with("accept", run, f"{run.name} is one of your models now. To take it back, choose it above.")
 
     def _ask_to_discard(self) -> None:
         run = self._training.run
-        if self._sure("Discard", f"Delete {run.name} and the copy of the data it was trained on? Your layers stay."):
+        text = f"Delete {run.name} and the copy of the data it was trained on? Your layers stay."
+        if self._sure("Discard", text, "Delete"):
             self._finish_with("discard", run, f"{run.name} is discarded; nothing else has changed.")
 
     def _finish_with(self, what: str, run: Run, words: str) -> None:
@@ -343,7 +358,8 @@ class FineTuneWidget(Dock):
 
     def _ask_to_roll_back(self) -> None:
         name = self._name()
-        if not self._sure("Roll back", f"Take {name} from your models? Its files move to the folder 'removed' there."):
+        text = f"Take {name} from your models? Its files move to the folder 'removed' there."
+        if not self._sure("Roll back", text, "Roll back"):
             return
 
         def done(path: Path) -> None:
@@ -380,12 +396,3 @@ class FineTuneWidget(Dock):
                 words = f"Saved. To train without a window: {options.join(['napari-medseg', 'train', path])}"
                 start = {"title": "Save settings", "on_done": lambda _: self.form.status.say(words)}
                 self._queue.start("save", job, on_error=self._failed, **start)
-
-
-def _problem(check: Callable[..., Any], *given: Any) -> str:
-    """What `check` complains of; empty if of nothing."""
-    try:
-        check(*given)
-    except MedsegError as error:
-        return str(error)
-    return ""

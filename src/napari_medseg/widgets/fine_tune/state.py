@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from ...errors import MedsegError
 from ..kit.state import Control, first, hint_text, unless
 
 _REVIEWED = (
@@ -315,3 +317,12 @@ def slice_state(number: int | None, reviewed: bool) -> SliceState:
     if reviewed:
         return SliceState(Control("Do not learn from the slice in view.", title=f"Remove slice {number}"))
     return SliceState(Control("The labels of the slice in view are right.", title=f"Add slice {number}"))
+
+
+def problem(check: Callable[..., object], *given: object) -> str:
+    """What `check` complains of; empty if of nothing."""
+    try:
+        check(*given)
+    except MedsegError as error:
+        return str(error)
+    return ""

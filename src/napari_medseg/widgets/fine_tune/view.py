@@ -121,6 +121,12 @@ def doubtful(found: Comparison) -> bool:
     return not found.better or bool(_missed(found))
 
 
+def doubts_text(doubts: Sequence[str]) -> str:
+    """The question before a training on images that are unlike those of the model that begins it."""
+    found = "\n".join(doubts)
+    return f"{found}\n\nWhat it knows may not help there. Train anyway?"
+
+
 def verdict_text(found: Comparison, run: Run) -> str:
     """What came of the training, in a few sentences."""
     text = _change_text(found, run)

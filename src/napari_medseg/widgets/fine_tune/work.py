@@ -12,7 +12,9 @@ import numpy as np
 
 from ... import files, models
 from ...errors import FileError
+from ...models import ModelCard
 from ...progress import Job, Progress
+from ...segmentation.consensus import doubts
 from ...segmentation.inference import InferenceSettings, segment_job
 from ...training.fine_tune import Annotation, FineTuneSettings, prepare, prepare_folder, save
 from ...volume import LabelClass, Volume
@@ -54,6 +56,15 @@ def prepare_job(marked: Sequence[Marked], source: Path | None, settings: FineTun
     finally:
         if not done:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def doubts_job(images: Sequence[Volume], card: ModelCard) -> Job[tuple[str, ...]]:
+    """What of images lies outside of what the model of `card` was trained on, as a run of it would say."""
+    found: list[str] = []
+    for number, image in enumerate(images):
+        yield Progress(number, len(images))
+        found += doubts(image, [card])
+    return tuple(dict.fromkeys(found))
 
 
 def save_job(marked: Sequence[Marked], source: Path | None, settings: FineTuneSettings, path: Path) -> Job[None]:

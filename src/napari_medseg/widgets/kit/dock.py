@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Layer
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QEvent
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QApplication, QComboBox, QMessageBox, QWidget
 
 from ...progress import Job
@@ -28,6 +29,14 @@ def unwrapped(viewer: Viewer) -> Viewer:
     is one of `wrapt`, and ``__wrapped__`` is what `wrapt` documents for getting at the object behind it.
     """
     return getattr(viewer, "__wrapped__", viewer)
+
+
+def _name_answer(action: str) -> None:
+    """Let the open question be answered with what will happen, not with a Yes to words that were not read."""
+    box = QApplication.activeModalWidget()
+    button = box.button(QMessageBox.StandardButton.Yes) if isinstance(box, QMessageBox) else None
+    if button is not None:
+        button.setText(action)
 
 
 class Dock(QWidget):
@@ -54,6 +63,7 @@ class Dock(QWidget):
         self._queue = Queue(self, ("models", *kinds), self._job_changed, self._failed)
         self._lasting = lasting
         self._status = Paragraph()
+        self._agreed_to: set[tuple[Any, ...]] = set()
         self._heard: list[tuple[Any, Callable[..., Any]]] = []
 
     @property
@@ -126,11 +136,19 @@ class Dock(QWidget):
         QApplication.clipboard().setText(command)
         self._status.say(words)
 
-    def _sure(self, title: str, text: str) -> bool:
-        """Ask a question; whoever just presses Enter says no."""
+    def _sure(self, title: str, text: str, action: str) -> bool:
+        """Ask a question that is answered with `action` or Cancel; whoever just presses Enter cancels."""
         answers = QMessageBox.StandardButton
-        answer = QMessageBox.question(self, title, text, answers.Yes | answers.No, answers.No)
+        QTimer.singleShot(0, partial(_name_answer, action))  # once the box is open
+        answer = QMessageBox.question(self, title, text, answers.Yes | answers.Cancel, answers.Cancel)
         return answer == answers.Yes
+
+    def _agreed(self, subject: tuple[Any, ...], title: str, text: str, action: str) -> bool:
+        """Ask a question about a subject; whoever has agreed is not asked again."""
+        agreed = subject in self._agreed_to or self._sure(title, text, action)
+        if agreed:
+            self._agreed_to.add(subject)
+        return agreed
 
     def _failed(self, why: str) -> None:
         """Say why a job failed, in the form and as a notification."""

@@ -324,7 +324,7 @@ class ReviewWidget(Dock):
             return
         left = self._left[0]
         text = f"Delete the unsaved steps of '{left.session.layer}' for good? They cannot be restored then."
-        if self._sure("Discard", text):
+        if self._sure("Discard", text, "Delete"):
             if not is_locked(left.folder):  # another window may have restored it meanwhile
                 discard(left.folder)
             self._later()

@@ -55,7 +55,6 @@ class SegmentWidget(Dock):
         self._ready = False
         self._problem = ""
         self._plan: Plan | None = None  # of what the form says now
-        self._asked: set[tuple[Any, ...]] = set()
         self._result: layer_volumes.Result | None = None
         self._preview = layer_volumes.Preview(self._viewer)
         self._clock = jobs.Clock()
@@ -287,11 +286,9 @@ class SegmentWidget(Dock):
     def _ask(self, given: Input, doubts: tuple[str, ...]) -> None:
         """Run, unless there are doubts that the person shares; they are named once for an image and its models."""
         subject = (given.image.unique_id, *(card.name for card in given.cards), *doubts)
-        if doubts and subject not in self._asked:
-            if not self._sure("Segment", doubts_text(doubts)):
-                self.form.status.say("Not started; nothing was changed.")
-                return
-            self._asked.add(subject)
+        if doubts and not self._agreed(subject, "Segment", doubts_text(doubts), "Run anyway"):
+            self.form.status.say("Not started; nothing was changed.")
+            return
         self._queue.want("run", partial(self._start_run, given))
 
     def _give_up(self) -> None:

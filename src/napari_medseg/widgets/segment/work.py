@@ -10,9 +10,9 @@ import numpy as np
 
 from ...models import ModelCard, TrainedModel
 from ...progress import Job, Progress
-from ...segmentation import consensus, guard, inference, router_map
+from ...segmentation import consensus, inference, router_map
 from ...segmentation.inference import InferenceSettings, Part, Plan, Segmentation
-from ...segmentation.slices import Canvas, Slices, label_shape, planes
+from ...segmentation.slices import Canvas, label_shape, planes
 from ...volume import Volume
 
 
@@ -27,12 +27,7 @@ def plan_job(volume: Volume, models: Sequence[TrainedModel], settings: Inference
 def doubts_job(volume: Volume, cards: Sequence[ModelCard], settings: InferenceSettings) -> Job[tuple[str, ...]]:
     """What of `volume` lies outside of what the models were trained on, as the plan says it; no network is needed."""
     yield Progress(0, 1)
-    image = consensus.common_turn(volume, cards).volume(volume)
-    source = Slices(image, settings.channel)
-    found: list[str] = []
-    for card in cards:
-        found += guard.compare(image, card, source).doubts
-    return tuple(dict.fromkeys(found))
+    return consensus.doubts(volume, cards, settings.channel)
 
 
 def run_job(
