@@ -154,7 +154,9 @@ def test_several_models_vote_over_a_cohort(workplace, capsys):
     assert np.array_equal(io.read("out/a.nii.gz").data, expected.labels.data)
     assert np.array_equal(io.read("differ/a_disagreement.nii.gz").data, expected.disagreement.data)
     assert expected.disagreement.data.any()
-    assert "agreement (Dice) cavity 0." in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "agreement (Dice) cavity 0." in said
+    assert "between the labels that tiny, other and third each give alone, mean over all pairs" in said
     report = json.loads((workplace / "r.json").read_text())
     assert [row["name"] for row in report["models"]] == ["tiny", "other", "third"]
     assert report["files"][0]["agreement"] == expected.report["agreement"]

@@ -2,11 +2,12 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from qtpy.QtCore import Qt
 
 from napari_medseg.models import Locator, ModelCard
 from napari_medseg.preprocess import Preprocess
-from napari_medseg.record import Item, Record
+from napari_medseg.record import Item, Record, UsedModel
 from napari_medseg.segmentation.inference import Plan, Segmentation
 from napari_medseg.segmentation.settings import BEYOND, OUTSIDE
 from napari_medseg.volume import LabelClass, Volume
@@ -68,3 +69,17 @@ def test_a_model_says_in_the_list_what_happens_besides_its_network():
     lines = card_tip(card).splitlines()
     assert lines[:2] == ["a", "Cavity."] and lines[2].startswith("Looks at 90 x 80 mm about what finder finds")
     assert "less certain" in lines[3] and lines[4] == "Keeps the largest piece of each class in a volume."
+
+
+@pytest.mark.parametrize(
+    ("names", "note"),
+    [
+        (["a", "b"], "Agreement: Dice between the labels that a and b each give alone."),
+        (["a", "b", "c"], "Agreement: Dice between the labels that a, b and c each give alone, mean over all pairs."),
+    ],
+)
+def test_result_of_several_models_names_what_is_compared(names, note):
+    result = found("zyx", agreement={"cavity": 0.834})
+    record = replace(result.record, what="consensus", models=tuple(UsedModel(name, "", "litenext") for name in names))
+    text = result_text(replace(result, labels=result.labels.made_by(record)))
+    assert text.splitlines()[1:] == ["cavity: 4.3 ml, agreement 0.83 (Dice)", note]

@@ -87,7 +87,8 @@ def run_content(run: Run, row: Callable[[Outcome], dict[str, Any]]) -> dict[str,
 def _segment_line(title: str, outcome: Outcome) -> str:
     if outcome.record is None:
         return title
-    return f"{title}: {terminal.outcome(_segment_row(outcome))}"
+    models = [model.name for model in outcome.record.models]
+    return f"{title}: {terminal.outcome({**_segment_row(outcome), 'models': models})}"
 
 
 def _segment_row(outcome: Outcome) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import escaped
 from ..progress import Remaining
 from ..quantities import duration, extent, rounded, suited
+from ..segmentation.settings import compared
 
 if TYPE_CHECKING:
     from ..models import ModelCard
@@ -129,7 +130,7 @@ def outcome(row: Mapping[str, Any]) -> str:
     agreement = row.get("agreement", {})
     agreed = [f"{name} {rounded(dice, 3)}" for name, dice in agreement.items() if dice is not None]
     if agreed:
-        found.append(f"agreement (Dice) {', '.join(agreed)}")
+        found.append(f"agreement (Dice) {', '.join(agreed)} {compared(row['models'])}")
     slices = count(row["slices"], "slice")
     return f"{slices} in {rounded(row['seconds'], 1)} s on {row['device']}: {', '.join(found)} -> {row['output']}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..options import DEVICES, option
@@ -68,3 +69,17 @@ class InferenceSettings:
         "how several models decide: by the mean of their probabilities, or by the label that most of them give",
         choices=VOTES,
     )
+
+
+def compared(names: Sequence[str]) -> str:
+    """Between what the agreement of a run of several models was measured, for a sentence.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the models.
+    """
+    *first, last = names
+    listed = f"{', '.join(first)} and {last}"
+    pairs = ", mean over all pairs" if len(names) > 2 else ""
+    return f"between the labels that {listed} each give alone{pairs}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QPushButton
 
 from ...quantities import area, rounded, volume
-from ...segmentation.settings import OUTSIDE
+from ...segmentation.settings import OUTSIDE, compared
 from ..kit.controls import Page, Paragraph, beside, check, choice, fill, progress_bar
 from ..kit.jobs import duration
 from ..kit.ticks import Ticks
@@ -127,4 +127,11 @@ def result_text(found: Segmentation, known: Sequence[str] = ()) -> str:
         dice = report.get("agreement", {}).get(row["name"])
         agreement = "" if dice is None else f", agreement {rounded(dice, 2)} (Dice)"
         lines.append(f"{row['name']}: {size}{agreement}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_agreement_note(found)])
+
+
+def _agreement_note(found: Segmentation) -> list[str]:
+    """What the agreement compares, where there is one; numbered objects show none."""
+    names = [model.name for model in found.record.models]
+    known = [dice for dice in found.report.get("agreement", {}).values() if dice is not None]
+    return [f"Agreement: Dice {compared(names)}."] if known and len(names) > 1 else []
