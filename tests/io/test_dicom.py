@@ -50,6 +50,13 @@ def test_body_part_is_kept_where_the_file_says_it(slice_file):
     assert "body_part" not in io.read(slice_file("a")).metadata
 
 
+def test_localizers_and_images_without_a_place_say_so(slice_file):
+    plain = io.read(slice_file("a")).metadata
+    assert "localizer" not in plain and "has_place" not in plain
+    assert io.read(slice_file("b", ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])).metadata["localizer"]
+    assert io.read(slice_file("c", ImagePositionPatient=None)).metadata["has_place"] is False
+
+
 def test_sheared_stack_keeps_its_shear(slice_file):
     for k in range(4):
         path = slice_file(f"{k}", (0, 2.0 * k, 5.0 * k))

@@ -126,6 +126,40 @@ def image(shape=(4, 32, 32), spacing=1.5, low=0.0, **metadata):
         ({"view_mm": (100.0, 400.0)}, image(has_spacing=False), ""),
         ({"spacing_mm": (0.5, 0.9)}, image(), "Pixels are 1.5 x 1.5 mm; plain was trained for 0.5 to 0.9 mm."),
         ({"spacing_mm": (0.5, 1.2)}, image(), ""),
+        ({"dicom_modality": "SM"}, image(format="NIfTI"), "Pixels are 1.5 x 1.5 mm; plain was made for microscopes"),
+        (
+            {"dicom_modality": "SM"},
+            image(spacing=0.06, format="MetaImage"),
+            "Pixels are 0.06 x 0.06 mm; plain was made",
+        ),
+        ({"dicom_modality": "SM"}, image(spacing=0.01, format="NIfTI"), ""),
+        ({"dicom_modality": "SM"}, image(spacing=0.3, format="TIFF"), ""),
+        ({"dicom_modality": "SM"}, image(format="DICOM", modality="SM"), ""),
+        ({"dicom_modality": "SM"}, image(format="NIfTI", has_spacing=False), ""),
+        ({"dicom_modality": "MR"}, image(format="NIfTI"), ""),
+        (
+            {"dicom_modality": "MR"},
+            image(localizer=True),
+            "The series is a localizer; plain was made for the slices that",
+        ),
+        (
+            {"dicom_modality": "MR"},
+            image(series_description="3PL LOC"),
+            "The series is a localizer ('3PL LOC'); plain was",
+        ),
+        ({"dicom_modality": "MR"}, image(series_description="loc_tra"), "The series is a localizer"),
+        ({"dicom_modality": "MR"}, image(series_description="AAHScout_MPR"), "The series is a localizer"),
+        ({"dicom_modality": "MR"}, image(series_description="local shim cine"), ""),
+        ({"dicom_modality": "MR"}, image(series_description="cine_sa allocated"), ""),
+        ({"dicom_modality": "SM"}, image(series_description="survey"), ""),
+        (
+            {"oblique": True},
+            image(format="DICOM"),
+            "The slices are axial; plain was trained on slices oblique to the body",
+        ),
+        ({"oblique": True}, image(format="DICOM", has_place=False), ""),
+        ({"oblique": True}, image(format="NIfTI"), ""),
+        ({}, image(format="DICOM"), ""),
     ],
 )
 def test_each_doubt_and_its_sentence(card, volume, sentence):
@@ -182,3 +216,26 @@ def test_the_doubt_is_in_the_plan_and_in_the_record():
     (doubt,) = plan(ct, model, InferenceSettings(), trial=False).doubts
     found = segment(replace(ct, data=ct.data[:1]), model)
     assert f"{OUTSIDE}{doubt}" in found.record.warnings and "as CT does" in doubt
+
+
+@pytest.mark.parametrize(
+    ("normal", "named"),
+    [((0, 0, 1), "axial"), ((0.2, 0, -1), "axial"), ((0, 1, 0.1), "coronal"), ((-1, 0.1, 0.1), "sagittal")],
+)
+def test_slices_along_the_body_are_named_for_a_model_of_oblique_ones(normal, named):
+    assert f"The slices are {named};" in guard.plane(across(normal), replace(PLAIN, oblique=True))
+
+
+@pytest.mark.parametrize("normal", [(0.67, -0.67, 0.32), (0.5, 0, 1), (0, 0.3, 1)])
+def test_oblique_slices_are_not_doubted(normal):
+    assert guard.plane(across(normal), replace(PLAIN, oblique=True)) == ""
+
+
+def across(normal):
+    """Slices across a direction, from a DICOM file."""
+    direction = np.array(normal) / np.linalg.norm(normal)
+    row = np.cross(direction, [0.3, 0.5, 0.8])
+    row /= np.linalg.norm(row)
+    affine = np.eye(4)
+    affine[:3, :3] = np.column_stack([row, np.cross(direction, row), 8 * direction])
+    return Volume(np.zeros((3, 4, 5)), "zyx", affine, metadata={"format": "DICOM"})

@@ -47,8 +47,9 @@ def read(path: Path, axes: str | None = None) -> Volume:
     -------
     Volume
         Output values (Hounsfield units in CT). ``metadata`` has ``modality``, ``series_uid``, ``series_description``
-        and ``frame_of_reference_shared``, ``body_part`` where the file says it, ``photometric`` is MONOCHROME1 where
-        low values are bright, and ``t_axis`` names what differs along ``t`` where the file says so.
+        and ``frame_of_reference_shared``, ``body_part`` and ``localizer`` where the file says it, ``has_place``: False
+        where it says no position, ``photometric`` is MONOCHROME1 where low values are bright, and ``t_axis`` names what
+        differs along ``t`` where the file says so.
 
     Raises
     ------
@@ -76,6 +77,8 @@ def read(path: Path, axes: str | None = None) -> Volume:
         metadata["has_place"] = False
     if first.series.body_part:
         metadata["body_part"] = first.series.body_part
+    if first.series.localizer:
+        metadata["localizer"] = True
     if low_is_bright(first.kind):
         metadata["photometric"] = LOW_IS_BRIGHT
     if differ:

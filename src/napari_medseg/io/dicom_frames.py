@@ -45,6 +45,8 @@ class Series:
         When it was taken, as far as that is known: ``2019-03-04 10:22``; may differ between its files.
     body_part
         In the words of DICOM, ``HEART`` for example; empty where the file does not say.
+    localizer
+        Whether it says that it is one: a quick overview on which others are planned.
     """
 
     uid: str
@@ -53,6 +55,7 @@ class Series:
     number: int | None = None
     time: str = ""
     body_part: str = ""
+    localizer: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,6 +218,7 @@ def _frame(
             _series_number(header),
             _series_time(header),
             str(header.get("BodyPartExamined") or ""),
+            "LOCALIZER" in (header.get("ImageType") or ()),
         ),
         shape,
         numbers("PixelMeasuresSequence", "PixelSpacing", 2),

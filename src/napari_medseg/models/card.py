@@ -170,6 +170,9 @@ class ModelCard:
         any will do.
     view_mm : (float, float) or None
         Shortest and longest side in mm of the slices that the model was made for; None where it does not matter.
+    oblique : bool
+        Whether training slices lie oblique to the body, as the short axis of the heart does: slices along its axes are
+        doubted, where DICOM files say how they lie.
     most_slices : int or None
         Most slices of the stacks that the model was made for; None where it does not matter.
     appearance : Appearance or None
@@ -207,6 +210,7 @@ class ModelCard:
     group: str = ""
     body_parts: tuple[str, ...] = ()
     view_mm: tuple[float, float] | None = None
+    oblique: bool = False
     most_slices: int | None = None
     appearance: Appearance | None = None
     recipe: str = ""

@@ -6,6 +6,8 @@ so. How the limits of the statistics were chosen, and how often they are wrong, 
 
 from __future__ import annotations
 
+import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from ..models import ModelCard
 from ..models.appearance import Appearance, measure
 from ..models.library import bundled_cards
 from ..volume import Volume
+from .orientation import is_along_axes, is_from_scanner
 from .settings import OUTSIDE
 from .slices import Slices, label_shape
 
@@ -26,6 +29,12 @@ _AIR = -900
 _SAYS_NOTHING = ("OT", "SC")  # modalities: other, and screen captures
 _ALIKE = {"SM": ("SM", "GM", "XC")}
 """Modalities of the same kind: microscopes and cameras."""
+_COARSE = 0.05  # mm of a pixel that is larger than several cells
+_LOCALIZER = re.compile(
+    r"(?<![a-z])(loc|locali[sz]ers?|(aah?)?scout|survey|topogram|3[- ]?plane)(?![a-z])", re.IGNORECASE
+)
+_ALONG_BODY = math.cos(math.radians(15))  # of slices whose normal is that close to an axis of the body
+_BODY_PLANES = ("sagittal", "coronal", "axial")  # by the axis that they lie across
 _UNSPECIFIC = ("", "WHOLEBODY", "OTHER", "UNKNOWN", "TORSO", "BODY")  # body parts that say nothing
 
 
@@ -69,7 +78,10 @@ def compare(volume: Volume, card: ModelCard, source: Slices, *, context: bool = 
     planes = [source.read_one(number) for number in wanted]
     doubts = [
         far_pixels(volume, card),
+        coarse_pixels(volume, card),
         view(volume, card),
+        localizer(volume, card),
+        plane(volume, card),
         modality(volume, card),
         body_part(volume, card),
         colour(volume, card),
@@ -158,6 +170,39 @@ def far_pixels(volume: Volume, card: ModelCard) -> str:
     return _pixels_sentence(volume, card)
 
 
+def coarse_pixels(volume: Volume, card: ModelCard) -> str:
+    """Pixels of a scanner, in a file of its kind, for a model of microscopy: cells are smaller than they are."""
+    if not _is_microscopy(card) or volume.metadata.get("modality") in _ALIKE["SM"]:
+        return ""
+    if not is_from_scanner(volume) or not volume.has_spacing or min(volume.spacing[-2:]) < _COARSE:
+        return ""
+    return (
+        f"Pixels are {_pixel_size(volume)} mm; {card.name} was made for microscopes, with pixels below {_COARSE:g} mm."
+    )
+
+
+def localizer(volume: Volume, card: ModelCard) -> str:
+    """A quick overview on which the scan was planned, as its DICOM tags say."""
+    if _is_microscopy(card) or not card.dicom_modality:
+        return ""
+    described = str(volume.metadata.get("series_description", ""))
+    if not volume.metadata.get("localizer") and not _LOCALIZER.search(described):
+        return ""
+    named = f" ('{described}')" if described else ""
+    return f"The series is a localizer{named}; {card.name} was made for the slices that are planned on it."
+
+
+def plane(volume: Volume, card: ModelCard) -> str:
+    """Slices along the axes of the body for a model of oblique ones; only DICOM files say reliably how they lie."""
+    if not card.oblique or volume.metadata.get("format") != "DICOM" or volume.metadata.get("has_place") is False:
+        return ""
+    across = volume.affine[:3, 2] / np.linalg.norm(volume.affine[:3, 2])
+    axis = int(np.abs(across).argmax())
+    if abs(across[axis]) < _ALONG_BODY:
+        return ""
+    return f"The slices are {_BODY_PLANES[axis]}; {card.name} was trained on slices oblique to the body."
+
+
 def appearance(planes: Sequence[np.ndarray], card: ModelCard) -> str:
     """Grey values and texture unlike those of the training images, in most of the slices that were looked at."""
     own = card.appearance
@@ -229,23 +274,20 @@ def slices(volume: Volume, card: ModelCard) -> str:
 
 def geometry(volume: Volume) -> str:
     """What the labels of this grid lose in a file."""
-    if volume.spatial_axes != "zyx" or _is_upright(volume):
+    if volume.spatial_axes != "zyx" or is_along_axes(volume):
         return ""
     from ..io import nifti
 
     return nifti.notice(volume)
 
 
-def _is_upright(volume: Volume) -> bool:
-    """Whether the axes of a volume are those of the scanner, as of every file that does not say where it lies."""
-    steps = volume.affine[:3, :3]
-    return np.array_equal(steps, np.diag(np.diag(steps)))
-
-
 def _pixels_sentence(volume: Volume, card: ModelCard) -> str:
     low, high = card.spacing_mm or (0.0, 0.0)
-    seen = " x ".join(f"{mm:.3g}" for mm in volume.spacing[-2:])
-    return f"Pixels are {seen} mm; {card.name} was trained for {low:g} to {high:g} mm."
+    return f"Pixels are {_pixel_size(volume)} mm; {card.name} was trained for {low:g} to {high:g} mm."
+
+
+def _pixel_size(volume: Volume) -> str:
+    return " x ".join(f"{mm:.3g}" for mm in volume.spacing[-2:])
 
 
 def _is_microscopy(card: ModelCard) -> bool:

@@ -212,10 +212,20 @@ def _has_only_sizes(volume: Volume) -> bool:
     return not _is_placed(volume) or (_is_upright(volume) and "format" not in volume.metadata)
 
 
-def _is_upright(volume: Volume) -> bool:
-    """Whether the axes are those of the patient, as of every file that does not say where it lies."""
+def is_from_scanner(volume: Volume) -> bool:
+    """Whether its file has a format in which scanners and their programs say where an image lies."""
+    return volume.metadata.get("format") in _PLACED
+
+
+def is_along_axes(volume: Volume) -> bool:
+    """Whether x, y and z are the axes of the patient in this order, each in either direction."""
     steps = volume.affine[:3, :3]
-    return bool(np.array_equal(steps, np.diag(np.diag(steps))) and (np.diag(steps) > 0).all())
+    return bool(np.array_equal(steps, np.diag(np.diag(steps))))
+
+
+def _is_upright(volume: Volume) -> bool:
+    """Whether they also run in its directions, as of every file that does not say where it lies."""
+    return is_along_axes(volume) and bool((np.diag(volume.affine)[:3] > 0).all())
 
 
 def _by_codes(found: str, wanted: str) -> Turn:
