@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from napari.qt.threading import GeneratorWorker, create_worker
@@ -95,6 +96,25 @@ def start(
         Running.
     """
 
+    # napari's bar stays indeterminate: it runs the event loop inside of every update, so that steps would overtake
+    # each other; forms show their own
+    worker = create_worker(
+        _driver(job, title), _progress=False if quiet else {"desc": title}, _start_thread=False, _ignore_errors=True
+    )
+    heard = _Heard(worker, owner, title, on_step, on_done, on_error, on_end)
+    # functions keep `heard` alive, which bound methods would not
+    worker.yielded.connect(lambda progress: heard.step(progress))
+    worker.returned.connect(lambda result: heard.done(result))
+    worker.errored.connect(lambda error: heard.failed(error))
+    worker.aborted.connect(job.close)  # frees model and arrays at once
+    worker.finished.connect(lambda: heard.end())
+    worker.start()
+    return worker
+
+
+def _driver(job: Job[T], title: str) -> Callable[[], Job[T]]:
+    """What runs in the thread: the job, whose failures are worded."""
+
     def drive() -> Job[T]:
         try:
             return (yield from job)
@@ -106,52 +126,54 @@ def start(
             raise JobError(failure(title, error)) from error
 
     drive.__qualname__ = title  # napari shows it when a window with running work is closed
-    # napari's bar stays indeterminate: it runs the event loop inside of every update, so that steps would overtake
-    # each other; forms show their own
-    worker = create_worker(
-        drive, _progress=False if quiet else {"desc": title}, _start_thread=False, _ignore_errors=True
-    )
+    return drive
 
-    def wanted() -> bool:
+
+@dataclass(frozen=True, eq=False)
+class _Heard:
+    """What is called in the GUI thread for a worker, as `start` describes it."""
+
+    worker: GeneratorWorker
+    owner: QObject
+    title: str
+    on_step: Callable[[Progress], None]
+    on_done: Callable[[Any], None]
+    on_error: Callable[[str], None]
+    on_end: Callable[[], None]
+
+    def step(self, progress: Progress) -> None:
+        if self._is_wanted():
+            self._hand_over(self.on_step, progress)
+
+    def done(self, result: Any) -> None:
+        if self._is_wanted():
+            self._hand_over(self.on_done, result)
+
+    def failed(self, error: Exception) -> None:
+        if self._is_wanted():
+            self.on_error(str(error))
+
+    def end(self) -> None:
+        # napari keeps every worker as long as its window: let go of the form and of the images it got
+        worker = self.worker
+        for signal in (worker.yielded, worker.returned, worker.errored, worker.aborted, worker.finished):
+            signal.disconnect()
+        if isalive(self.owner):
+            self.on_end()
+
+    def _is_wanted(self) -> bool:
         # steps and results may still be queued when Cancel is pressed or the window closed
-        if not isalive(owner):
-            worker.quit()
-        return not worker.abort_requested
+        if not isalive(self.owner):
+            self.worker.quit()
+        return not self.worker.abort_requested
 
-    def hand_over(receive: Callable[[Any], None], given: Any) -> None:
+    def _hand_over(self, receive: Callable[[Any], None], given: Any) -> None:
         try:
             receive(given)
         except Exception as error:  # napari draws and lists what it is handed, and may fail at it
-            _log.exception("%s failed in the window", title)
-            worker.quit()
-            on_error(_sentence(title, error))
-
-    def step(progress: Progress) -> None:
-        if wanted():
-            hand_over(on_step, progress)
-
-    def done(result: T) -> None:
-        if wanted():
-            hand_over(on_done, result)
-
-    def tell(error: Exception) -> None:
-        if wanted():
-            on_error(str(error))
-
-    def end() -> None:
-        # napari keeps every worker as long as its window: let go of the form and of the images it got
-        for signal in (worker.yielded, worker.returned, worker.errored, worker.aborted, worker.finished):
-            signal.disconnect()
-        if isalive(owner):
-            on_end()
-
-    worker.yielded.connect(step)
-    worker.returned.connect(done)
-    worker.errored.connect(tell)
-    worker.aborted.connect(job.close)  # frees model and arrays at once
-    worker.finished.connect(end)
-    worker.start()
-    return worker
+            _log.exception("%s failed in the window", self.title)
+            self.worker.quit()
+            self.on_error(_sentence(self.title, error))
 
 
 def once(work: Callable[..., T], *given: Any) -> Job[T]:
