@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from napari.qt.threading import GeneratorWorker, create_worker
 from napari.utils.notifications import show_error
@@ -98,9 +98,9 @@ def start(
 
     # napari's bar stays indeterminate: it runs the event loop inside of every update, so that steps would overtake
     # each other; forms show their own
-    worker = create_worker(
-        _driver(job, title), _progress=False if quiet else {"desc": title}, _start_thread=False, _ignore_errors=True
-    )
+    bar = False if quiet else {"desc": title}
+    made = create_worker(_driver(job, title), _progress=bar, _start_thread=False, _ignore_errors=True)
+    worker = cast(GeneratorWorker, made)  # of a generator it makes no other
     heard = _Heard(worker, owner, title, on_step, on_done, on_error, on_end)
     # functions keep `heard` alive, which bound methods would not
     worker.yielded.connect(lambda progress: heard.step(progress))
