@@ -18,6 +18,8 @@ from scipy.ndimage import binary_dilation
 from napari_medseg import io, models, samples
 from napari_medseg.errors import SettingsError, VolumeError
 from napari_medseg.io.contributions import layer_tuple
+from napari_medseg.preprocess import Preprocess
+from napari_medseg.progress import run
 from napari_medseg.record import Record, UsedModel
 from napari_medseg.training import fine_tune, gain
 from napari_medseg.training.data.folders import LabelledImage, write_dataset
@@ -762,3 +764,12 @@ def test_questions_name_what_will_happen(qtbot, viewer):
     assert widget._agreed(("a",), "Segment", "Odd. Run anyway?", "Run anyway")
     assert sorted(seen[:2]) == ["Cancel", "Run anyway"] and seen[2] == "Cancel"
     assert widget._agreed(("a",), "Segment", "Odd. Run anyway?", "Run anyway"), "asked once"
+
+
+def test_the_first_image_of_a_folder_is_compared_with_the_model(tmp_path):
+    for folder, values in (("images", np.full((3, 8, 8), -1000.0)), ("labels", np.ones((3, 8, 8), np.uint8))):
+        (tmp_path / folder).mkdir()
+        io.write(Volume(values, "zyx"), tmp_path / folder / "a.nii.gz")
+    card = models.ModelCard("a", "litenext", Preprocess(), (), modality="heart MR", dicom_modality="MR")
+    (found,) = run(work.doubts_job([], tmp_path, card))
+    assert found.startswith("The image has values down to -1000, as CT does")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ...models import ModelCard
     from ...training.fine_tune import FineTuneSettings
     from ...training.gain import Comparison
-    from ...volume import Volume
+    from .data import Marked
 
 # PyTorch is imported by the first job, in its thread; what needs it is imported where it is used.
 
@@ -227,13 +227,13 @@ class FineTuneWidget(Dock):
             begin = partial(self._begin, Run(folder), tied=not self.form.go_on.isChecked())
             prepare = partial(self._start_prepare, job, begin)
             ask = partial(self._ask_to_train, (settings.base, *(part.name for part in marked)), prepare)
-            self._queue.want("check", partial(self._start_check, [part.image for part in marked], ask))
+            self._queue.want("check", partial(self._start_check, marked, source, ask))
 
-    def _start_check(self, images: Sequence[Volume], on_done: Callable[[tuple[str, ...]], None]) -> None:
+    def _start_check(self, marked: list[Marked], source: Path | None, on_done: Callable[[Any], None]) -> None:
         """Compare the images with the card of the model, as Segment does before a run."""
         from . import work
 
-        job = work.doubts_job(images, self._shelf.cards[self._name()])
+        job = work.doubts_job(marked, source, self._shelf.cards[self._name()])
         self._queue.start("check", job, title="Check", quiet=True, on_done=on_done, on_error=self._failed)
 
     def _ask_to_train(self, names: tuple[str, ...], prepare: Callable[[], None], doubts: tuple[str, ...]) -> None:

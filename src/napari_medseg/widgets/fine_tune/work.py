@@ -16,6 +16,8 @@ from ...models import ModelCard
 from ...progress import Job, Progress
 from ...segmentation.consensus import doubts
 from ...segmentation.inference import InferenceSettings, segment_job
+from ...training.data.reading import entries
+from ...training.data.sources import Source
 from ...training.fine_tune import Annotation, FineTuneSettings, prepare, prepare_folder, save
 from ...volume import LabelClass, Volume
 from ..kit.tuning import Run
@@ -58,8 +60,15 @@ def prepare_job(marked: Sequence[Marked], source: Path | None, settings: FineTun
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def doubts_job(images: Sequence[Volume], card: ModelCard) -> Job[tuple[str, ...]]:
-    """What of images lies outside of what the model of `card` was trained on, as a run of it would say."""
+def doubts_job(marked: Sequence[Marked], source: Path | None, card: ModelCard) -> Job[tuple[str, ...]]:
+    """What of images lies outside of what the model of `card` was trained on, as a run of it would say.
+
+    Of a `source` the first image stands for the others.
+    """
+    images = [part.image for part in marked]
+    if source is not None:
+        first = next(entries(Source(str(source)), source), None)
+        images = [first.place] if first and first.place else []
     found: list[str] = []
     for number, image in enumerate(images):
         yield Progress(number, len(images))
