@@ -45,6 +45,7 @@ GROUPS = {
             "dicom_modality": "MR",
             "body_parts": ("HEART", "CARDIAC", "CHEST", "THORAX", "CHESTABDOMEN", "ABDOMEN"),
             "view_mm": (100.0, 520.0),
+            "oblique": True,
             "most_slices": 40,
         },
     ),

@@ -13,7 +13,7 @@ from napari_medseg.models.card import Locator, Member
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.progress import run
 from napari_medseg.segmentation import engine
-from napari_medseg.segmentation.inference import InferenceSettings, segment_job
+from napari_medseg.segmentation.inference import InferenceSettings, plan, segment_job
 from napari_medseg.training.augment import AugmentSettings
 from napari_medseg.training.data.dataset import load
 from napari_medseg.training.data.sources import Source
@@ -178,3 +178,19 @@ def test_members_that_need_whole_volumes_or_are_missing_are_refused_slice_by_sli
             list(score_images(model, load([source], SPEC, tmp_path)))
     with pytest.raises(ModelError, match="those of b, which cannot be used"):
         list(score_images(replace(MODELS["members"](), members=()), load([source], SPEC, tmp_path)))
+    blind = replace(MODELS["located member"]().members[0], locator=None)
+    with pytest.raises(ModelError, match="those of finder, which cannot be used"):
+        list(score_images(replace(MODELS["members"](), members=(blind,)), load([source], SPEC, tmp_path)))
+
+
+def test_a_run_says_what_its_members_lack():
+    blind = replace(MODELS["located member"]().members[0], locator=None)
+    model = replace(MODELS["members"](), members=(blind,))
+    assert any("b looks at a piece of each slice" in text for text in warned(scan(), model))
+    across = MODELS["member in another plane"]()
+    flat = Volume(scan().data[0], "yx", SCAN, metadata={"format": "NIfTI"})
+    assert [text for text in warned(flat, across) if "b was trained on the slices of ASR volumes" in text]
+
+
+def warned(volume, model):
+    return plan(volume, model, InferenceSettings(device="cpu"), trial=False).warnings

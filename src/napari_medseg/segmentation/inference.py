@@ -161,8 +161,7 @@ def plan(
     at_hand = trial or isinstance(volume.data, np.ndarray)
     found = guard.compare(image, model.card, source, context=model.looks_around, along=along)
     warnings = (*(_of_values(volume, source) if at_hand else ()), *found.warnings)
-    warnings += (*filter(None, [orientation.remark(volume, model.card)]), *locating.remarks(model))
-    warnings += (*members.remarks(model), *costs.small_views(model, source))
+    warnings += (*_of_networks(volume, networks), *members.remarks(model))
     if precision == "bfloat16" and not computes_bfloat16(device):
         warnings += (_SLOW,)
     return Plan(source.count, batch, device, seconds, (memory + arrays) / 1e6, warnings, found.doubts)
@@ -338,6 +337,18 @@ def context_axis(volume: Volume, model: TrainedModel, context: str) -> str:
             "Choose another context: auto or none."
         )
     return context
+
+
+def _of_networks(volume: Volume, networks: Sequence[tuple[TrainedModel, Slices]]) -> tuple[str, ...]:
+    """What a person should know of how a model and its members see the image, each with its slices of it."""
+    found: list[str] = []
+    for number, (model, source) in enumerate(networks):
+        # of a volume members say what the model says
+        if number == 0 or volume.spatial_axes == "yx":
+            found.append(orientation.remark(volume, model.card))
+        found += locating.remarks(model)
+        found += costs.small_views(model, source)
+    return tuple(dict.fromkeys(filter(None, found)))
 
 
 def _of_values(volume: Volume, source: Slices) -> tuple[str, ...]:

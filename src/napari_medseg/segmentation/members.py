@@ -228,9 +228,11 @@ def noted(model: TrainedModel) -> dict[str, str]:
 
 
 def missing(model: TrainedModel) -> list[str]:
-    """Names of the members on the card that are not at hand."""
+    """Names of the members on the card that are not at hand, and of the models that members look with."""
     present = [member.card.name for member in model.members]
-    return [wanted.model for wanted in model.card.members if wanted.model not in present]
+    absent = [wanted.model for wanted in model.card.members if wanted.model not in present]
+    cards = [member.card for member in model.members if member.locator is None]
+    return absent + [card.locator.model for card in cards if card.locator]
 
 
 def remarks(model: TrainedModel) -> tuple[str, ...]:
