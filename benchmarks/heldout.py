@@ -22,7 +22,7 @@ from napari_medseg import models
 from napari_medseg.labels import split_objects
 from napari_medseg.training.data.dataset import Sample, load
 from napari_medseg.training.data.sources import Source
-from napari_medseg.training.evaluate import ImageScore, images_of, score_image, score_images, summarise, whole
+from napari_medseg.training.evaluate import ImageScore, images_of, score_image, score_sources, summarise, whole
 from napari_medseg.training.settings import TrainSettings, read_settings
 
 
@@ -126,8 +126,7 @@ def main() -> None:
     for path in given.models:
         model = models.load(path)
         name = model.card.name if model.card.name not in scores else str(path)
-        samples = load(chosen, model.card.preprocess, given.root, len(classes), context=model.context)
-        scores[name] = list(score_images(model, samples))
+        scores[name] = score_sources(model, chosen, given.root)
     if len(classes) == 1:
         # no threshold tells several classes apart
         name, found = baseline(settings, load(chosen, settings.preprocess, given.root), given.root)

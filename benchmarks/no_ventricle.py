@@ -13,9 +13,8 @@ import argparse
 from pathlib import Path
 
 from napari_medseg import models
-from napari_medseg.training.data.dataset import load
 from napari_medseg.training.data.sources import Source
-from napari_medseg.training.evaluate import score_images
+from napari_medseg.training.evaluate import score_sources
 
 # 20 cine phases per slice; experts contoured slices 2 to 10 of this patient
 _OUTER = [n for n in range(1, 241) if (n - 1) // 20 not in range(2, 11)]
@@ -39,7 +38,7 @@ def main() -> None:
     print("| slices | number | with any label | labelled share |")
     print("|---|---:|---:|---:|")
     for name, source in SETS.items():
-        scores = list(score_images(model, load([source], model.card.preprocess, given.data)))
+        scores = score_sources(model, [source], given.data)
         wrong = sum(score.predicted > 0 for score in scores)
         share = sum(score.predicted for score in scores) / len(scores)
         print(f"| {name} | {len(scores)} | {wrong / len(scores):.0%} | {share:.2%} |")

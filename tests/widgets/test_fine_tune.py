@@ -750,6 +750,7 @@ def test_form_asks_before_a_model_learns_from_another_kind_of_image(viewer, dock
     assert training().run is None and "nothing was changed" in d.form.status.text()
 
 
+@pytest.mark.smoke
 def test_questions_name_what_will_happen(qtbot, viewer):
     _, widget = viewer.window.add_plugin_dock_widget("napari-medseg", "Segment")
     seen = []

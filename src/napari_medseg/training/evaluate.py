@@ -84,15 +84,20 @@ def evaluate(path: Path, sources: Iterable[Source], root: Path) -> dict[str, Any
     ModelError, FileError, SettingsError
         If model or data cannot be read.
     """
+    model = models.load(path)
+    return summarise(score_sources(model, sources, root), [row.name for row in model.card.classes])
+
+
+def score_sources(model: models.TrainedModel, sources: Iterable[Source], root: Path) -> list[ImageScore]:
+    """Scores of `model` on each slice or volume of `sources`, see `evaluate`."""
     from .scored_runs import score_runs
 
-    model = models.load(path)
-    card = model.card
-    names = [row.name for row in card.classes]
     if stacks.needs_volumes(model):
-        return summarise(list(score_runs(model, sources, root)), names)
-    samples = load(sources, card.preprocess, root, len(names), context=model.context, orientation=card.orientation)
-    return summarise(list(score_images(model, samples)), names)
+        return list(score_runs(model, sources, root))
+    card = model.card
+    classes = len(card.classes)
+    samples = load(sources, card.preprocess, root, classes, context=model.context, orientation=card.orientation)
+    return list(score_images(model, samples))
 
 
 def score_images(
