@@ -194,3 +194,10 @@ def test_a_run_says_what_its_members_lack():
 
 def warned(volume, model):
     return plan(volume, model, InferenceSettings(device="cpu"), trial=False).warnings
+
+
+def test_where_a_member_may_not_label_the_mean_cannot_reach_one_half():
+    member = with_locator(gate=True)
+    nothing = replace(member.locator, network=Rows(9.0))
+    member = replace(member, card=replace(member.card, name="b"), locator=nothing)
+    assert labelled(stand_in("a")).any() and not labelled(with_members(member)).any()
