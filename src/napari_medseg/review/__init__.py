@@ -8,7 +8,8 @@
 - `history.py`: the steps that a log tells of;
 - `journal.py`: steps, undo and redo; `opening.py`: how one begins;
 - `recovery.py`: what is left after a crash;
-- `ledger.py`: unseen, auto, edited, approved.
+- `ledger.py`: unseen, auto, edited, approved;
+- `tools/`: what corrects labels, such as filling holes and interpolating between slices.
 
 Nothing here knows a window or a network.
 """
