@@ -96,3 +96,15 @@ def test_labels_of_a_model_that_another_program_has_changed_are_unseen():
     assert opened.states() == ["auto", "unseen", "auto"] and not opened.reviewed()
     opened.changed({1: 8})
     assert opened.state(1) == "edited"
+
+
+def test_what_a_tool_proposes_is_looked_at_by_nobody_until_it_is_changed_or_approved():
+    ledger = Ledger(2)
+    ledger.changed({0: 5, 1: 5})
+    ledger.propose(0, 7)
+    assert ledger.states() == ["auto", "edited"] and Ledger.from_json(ledger.to_json(), 2).states() == ledger.states()
+    ledger.changed({0: 8})
+    assert ledger.state(0) == "edited"
+    ledger.changed({0: 7})
+    ledger.approve(0, 7)
+    assert ledger.state(0) == "approved"

@@ -109,6 +109,18 @@ class Journal:
         """Whether a slice holds labels."""
         return bool(self._shadow.read(number).any())
 
+    def first(self, number: int) -> np.ndarray:
+        """A slice as it was before all steps that can be undone."""
+        plane = self._shadow.read(number).copy()
+        for step in reversed(self._history.steps[: self._history.position]):
+            if number not in step.planes:
+                continue
+            record = self._log.read(step.offset, step.length)
+            for delta in deltas_of(record.content["parts"], record.payload, self._shadow.dtype):
+                if delta.plane == number:
+                    delta.swapped().change(plane)
+        return plane
+
     # ---- what has changed ----
 
     def settle(

@@ -34,6 +34,8 @@ class Entry:
         Checksum of its labels now; None as long as nothing has changed.
     approved_crc : int or None
         Checksum of the labels that were approved; None if none were.
+    proposed_crc : int or None
+        Checksum of the labels that a tool proposed and that nobody has looked at; None if none did.
     at, by : str
         When (UTC) and by whom.
     model, sha256 : str
@@ -44,6 +46,7 @@ class Entry:
     base_crc: int | None = None
     crc: int | None = None
     approved_crc: int | None = None
+    proposed_crc: int | None = None
     at: str = ""
     by: str = ""
     model: str = ""
@@ -66,7 +69,7 @@ class Entry:
         """Its state without the approval."""
         if self.crc is None or self.crc == self.base_crc:
             return self.base
-        return EDITED
+        return AUTO if self.crc == self.proposed_crc else EDITED
 
 
 class Ledger:
@@ -111,6 +114,10 @@ class Ledger:
         """The labels of slices have the checksums `sums` now; None stands for others than before."""
         for number, crc in sums.items():
             self._set(number, crc=_OTHER if crc is None else crc)
+
+    def propose(self, number: int, crc: int) -> None:
+        """A tool proposes labels, with the checksum `crc`, for a slice that a person is still to look at."""
+        self._set(number, crc=crc, proposed_crc=crc)
 
     def unchecked(self) -> list[int]:
         """The slices with a state that depends on labels that were not looked at."""

@@ -37,6 +37,8 @@ class Scope:
     protected : frozenset of int
     drawn : frozenset of int, optional
         Slices that were edited or approved, counted over all axes; for `Where.drawn`.
+    flat : bool
+        Whether every slice is a frame of its own: the axis before y is time.
     """
 
     kind: str
@@ -47,6 +49,7 @@ class Scope:
     classes: tuple[int, ...] = ()
     protected: frozenset[int] = frozenset()
     drawn: frozenset[int] | None = None
+    flat: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,8 +135,9 @@ def tool_job(tool: Tool, labels: Any, scope: Scope, numbers: Mapping[str, float]
             f"'{tool.title}' needs the image of the labels, voxel by voxel; none is chosen that fits. Choose it at the "
             "top of the dock."
         )
-    lead = tuple(labels.shape[:-3])
-    depth = labels.shape[-3] if len(labels.shape) > 2 else 1
+    flat = scope.flat or len(labels.shape) == 2
+    lead = tuple(labels.shape[: -2 if flat else -3])
+    depth = 1 if flat else labels.shape[-3]
     edits: list[Edit] = []
     frames = list(_frames(scope, lead, depth))
     for done, place in enumerate(frames):

@@ -186,6 +186,17 @@ class Follower:
         self.journal.approve_step(name, before, after)
         self._changed(layer, set(numbers))
 
+    def propose(self, numbers: Sequence[int]) -> None:
+        """What was written down last on these slices is a proposal, which a person is still to look at."""
+        layer = self.layer
+        if layer is None:
+            return
+        ledger = records.ledger_of(layer)
+        for number in numbers:
+            ledger.propose(number, self.journal.checksum(number))
+        records.put_ledger(layer, ledger)
+        self._changed(layer, set(numbers))
+
     @property
     def last_step(self) -> int:
         """Number of the step that the labels end with now."""

@@ -25,9 +25,11 @@ from ..kit.offers import offer_images
 from ..kit.protecting import restored_layer, why_not
 from ..kit.saving import image_of
 from ..kit.slices import go_to_slice, shown_plane
+from .comparing import Comparing
 from .form import ReviewForm
 from .restoring import Restored, offer_of, restore_job
-from .state import Facts, state
+from .state import Facts, state, unusable
+from .workbench import KINDS, Workbench
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -44,11 +46,13 @@ class ReviewWidget(Dock):
     """
 
     def __init__(self, napari_viewer: Viewer):
-        super().__init__(napari_viewer, ("restore", "offers"), ("restore",))
+        super().__init__(napari_viewer, ("restore", *KINDS, "offers"), ("restore",))
         self._left: list[Unfinished] = []
         self._keys = Keys(self._viewer)
         self._other_keys: tuple[str, ...] = ()
         self.form = ReviewForm()
+        self.tools = Workbench(self._viewer, self._painting, self._queue, self.form.tools, self._failed)
+        self.comparing = Comparing(self._viewer, self._painting, self.form.tools.compare)
         self._connect()
         self._bind_keys()
         self._open_form(self.form, self.form.status)
@@ -86,6 +90,14 @@ class ReviewWidget(Dock):
                 "Shift-A": self.take_back,
                 "N": self.go_on,
                 "Shift-N": partial(self.go_on, backwards=True),
+                ".": partial(self.tools.classes.step, 1),
+                ",": partial(self.tools.classes.step, -1),
+                "G": partial(self.tools.use, "propagate-next", everything=True),
+                "Shift-G": partial(self.tools.use, "propagate-previous", everything=True),
+                "H": partial(self.tools.use, "interpolate"),
+                "T": self.comparing.outline,
+                "D": self.comparing.show_changes,
+                "K": self.comparing.compare,
                 "Control-Z": self.undo,
                 "Control-Shift-Z": self.redo,
             }
@@ -94,6 +106,8 @@ class ReviewWidget(Dock):
     def _clear(self) -> None:
         self._keys.release()
         self._left.clear()
+        self.tools.close()
+        self.comparing.close()
 
     # ---- what can be chosen ----
 
@@ -211,9 +225,18 @@ class ReviewWidget(Dock):
         facts = self._facts()
         apply(self.form, state(facts))
         self._show_states(facts)
+        self._show_tools(facts)
         follower = self._follower()
         if follower is not None:
             self.form.show_steps(follower.journal.steps, follower.journal.history.position)
+
+    def _show_tools(self, facts: Facts) -> None:
+        layer = self._layer()
+        problem = unusable(facts)
+        image = self.form.image.currentData()
+        fits = layer is not None and image is not None and not facts.misfit and image.data.shape == layer.data.shape
+        self.tools.show(layer, image if fits else None, problem, facts.shows_slice)
+        self.comparing.show(None if problem else layer)
 
     def _show_states(self, facts: Facts) -> None:
         layer = self._layer()
@@ -231,6 +254,7 @@ class ReviewWidget(Dock):
         facts = self._facts()
         apply(self.form, state(facts))
         self._show_states(facts)
+        self.tools.scrolled()
 
     def _job_changed(self) -> None:
         self._update()

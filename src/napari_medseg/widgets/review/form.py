@@ -12,6 +12,7 @@ from ...review.history import Step
 from ..kit.controls import Page, Paragraph, beside, button, choice
 from .state import legend_parts
 from .strip import COLOURS, Strip
+from .tools_form import ToolsForm
 
 _LISTED = 100  # steps: more would take long to fill in after every stroke
 
@@ -38,7 +39,8 @@ class ReviewForm(Page):
         self._shown: tuple[int, list[Step], int] | None = None
         self.steps = QListWidget()
         self.steps.setToolTip("Steps, the newest last; grey ones were taken back. Choose one to go to its slice.")
-        self.steps.setFixedHeight(140)
+        self.steps.setFixedHeight(84)
+        self.tools = ToolsForm(self)
         self.undo = button("&Undo")
         self.redo = button("R&edo")
         self.journal = Paragraph()
@@ -61,6 +63,7 @@ class ReviewForm(Page):
             self.legend,
             beside(self.approve, self.following),
             beside(self.take_back, self.approve_filled),
+            self.tools,
             self.steps,
             beside(self.undo, self.redo),
             self.journal,

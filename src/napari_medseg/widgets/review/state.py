@@ -13,6 +13,12 @@ KEYS = {
     "Shift+A": "take the approval back",
     "N, Shift+N": "next, previous slice to review",
     "Ctrl+Z, Ctrl+Shift+Z": "undo, redo",
+    ". and ,": "next, previous class",
+    "G, Shift+G": "propagate to the next, previous slice",
+    "H": "interpolate",
+    "T": "outline",
+    "D": "what has changed",
+    "K": "compare",
 }
 """What keys do while the dock is open."""
 
@@ -113,6 +119,7 @@ class State:
     later: Control
     discard: Control
     strip: bool
+    tools: bool
     legend: bool
     approve: Control
     take_back: Control
@@ -133,13 +140,18 @@ _NO_LABELS = (
 )
 
 
-def state(facts: Facts) -> State:
-    """What is possible, and why the rest is not."""
-    nothing = first(
+def unusable(facts: Facts) -> str:
+    """Why nothing can be done with the labels; empty if something can."""
+    return first(
         unless(facts.has_labels, _NO_LABELS),
         facts.problem,
         unless(facts.ready, "the labels are being read."),
     )
+
+
+def state(facts: Facts) -> State:
+    """What is possible, and why the rest is not."""
+    nothing = unusable(facts)
     no_slice = first(nothing, unless(facts.shows_slice, "the canvas shows no single slice. Switch to 2D."))
     approved = facts.shown_state == APPROVED
     no_approval = first(no_slice, unless(not approved, f"slice {facts.shown} is approved as it is."))
@@ -153,6 +165,7 @@ def state(facts: Facts) -> State:
         offer=offer_text(facts.offer),
         **_offer_controls(facts),
         strip=there,
+        tools=there,
         legend=there,
         approve=Control("This slice is right as it is; go to the next one to review (A).", no_approval),
         take_back=Control("This slice is not approved any more (Shift+A).", no_return),

@@ -1,0 +1,215 @@
+"""Classes of the chosen labels: which one is painted with, which are protected, where the brush may paint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from napari.layers import Image, Labels
+
+from ...review.planes import Planes
+from ...review.tools import rules
+from ..kit import jobs
+from .palette import MOST, Palette, class_names, class_text, numbers_in
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+    from ..kit.jobs import Queue
+    from ..kit.painting import Painting
+    from .tools_form import ToolsForm
+
+CLASSES = "classes"
+"""Kind of the job that looks for classes."""
+
+_NOT_PAINTING = ("pan_zoom", "transform", "pick", "erase")  # modes of a layer
+
+
+class Classes:
+    """The classes of one layer at a time.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    painting : Painting
+    queue : Queue
+        With the kind `CLASSES`.
+    form : ToolsForm
+    changed : callable
+        Called when another class is painted with, or other rules hold.
+    """
+
+    def __init__(self, viewer: Viewer, painting: Painting, queue: Queue, form: ToolsForm, changed: Callable[[], None]):
+        self.guided = 0
+        """The new class that is being made; 0 if none is."""
+        self._viewer = viewer
+        self._painting = painting
+        self._queue = queue
+        self._form = form
+        self._changed = changed
+        self._layer: Labels | None = None
+        self._image: Image | None = None
+        self._numbers: WeakKeyDictionary[Labels, list[int]] = WeakKeyDictionary()
+        self._protected: WeakKeyDictionary[Labels, frozenset[int]] = WeakKeyDictionary()
+        self._palette = Palette(form.palette_table)
+        form.palette_table.cellClicked.connect(self._clicked)
+        form.palette_table.itemActivated.connect(lambda item: self._clicked(item.row(), 0))
+        form.palette_table.itemChanged.connect(self._ticked)
+        form.within.toggled.connect(self._limits_changed)
+        for field in (form.within_low, form.within_high):
+            field.valueChanged.connect(self._limits_changed)
+
+    @property
+    def brush(self) -> int:
+        """The class that is painted with; 0 if it is background."""
+        return 0 if self._layer is None else self._layer.selected_label
+
+    @property
+    def protected(self) -> frozenset[int]:
+        """The classes whose voxels stay as they are."""
+        return frozenset() if self._layer is None else self._protected.get(self._layer, frozenset())
+
+    def text(self, number: int) -> str:
+        """A class for people."""
+        return class_text(number, {} if self._layer is None else class_names(self._layer))
+
+    # ---- which labels ----
+
+    def choose(self, layer: Labels | None, image: Image | None) -> None:
+        """List the classes of these labels; `image` lies on them."""
+        if layer is not self._layer:
+            self.let_go()
+            self._layer = layer
+            if layer is not None:
+                layer.events.selected_label.connect(self._brush_changed)
+        if image is not self._image:
+            self._image = image
+            self._suggest_limits()
+
+    def let_go(self) -> None:
+        """Nothing is followed any more, and no rule holds."""
+        layer = self._layer
+        self._layer = None
+        self.guided = 0
+        if layer is None:
+            return
+        layer.events.selected_label.disconnect(self._brush_changed)
+        follower = self._painting.follower(layer)
+        if follower is not None:
+            follower.settle()
+            follower.rules.clear()
+
+    def fill(self) -> None:
+        """Fill the palette, and see to it that the rules hold."""
+        layer = self._layer
+        if layer is None:
+            return
+        if layer not in self._numbers:
+            self._numbers[layer] = sorted(class_names(layer))[:MOST]
+            self._queue.want(CLASSES, partial(self._look, layer))
+        self._add(layer, [layer.selected_label])
+        self._palette.show(layer, self._numbers[layer], self.protected)
+        self._set_rules()
+
+    def _add(self, layer: Labels, numbers: list[int]) -> None:
+        known = {*self._numbers[layer], *(number for number in numbers if number > 0)}
+        self._numbers[layer] = sorted(known)[:MOST]
+
+    def _look(self, layer: Labels) -> None:
+        """Find the classes that no table names."""
+
+        def done(numbers: list[int]) -> None:
+            self._add(layer, numbers)
+            if layer is self._layer:
+                self.fill()
+
+        job = jobs.once(numbers_in, layer.data)
+        self._queue.start(CLASSES, job, title="Look for classes", quiet=True, on_done=done)
+
+    # ---- the brush ----
+
+    def _brush_changed(self, event: Any = None) -> None:
+        self.fill()
+        self._changed()
+
+    def _clicked(self, row: int, column: int) -> None:
+        number = self._palette.number_at(row)
+        if column == 0 and number:
+            self._paint_with(number)
+
+    def _paint_with(self, number: int) -> None:
+        layer = self._layer
+        if layer is None:
+            return
+        layer.selected_label = number
+        if layer.mode in _NOT_PAINTING and layer.editable:
+            layer.mode = "paint"
+        self._viewer.layers.selection.active = layer
+
+    def step(self, by: int) -> None:
+        """Paint with the next class, or the one before."""
+        layer = self._layer
+        numbers = [] if layer is None else self._numbers.get(layer, [])
+        if layer is None or not numbers:
+            return
+        place = numbers.index(layer.selected_label) + by if layer.selected_label in numbers else 0
+        layer.selected_label = numbers[place % len(numbers)]
+        self._viewer.status = f"Brush: {self.text(layer.selected_label)}."
+
+    def begin_new(self) -> str:
+        """Paint with a class that there is not yet; why that is not possible, or nothing."""
+        layer = self._layer
+        if layer is None:
+            return "no labels are open."
+        number = max(self._numbers.get(layer, []), default=0) + 1
+        kind: Any = layer.data.dtype
+        most = int(np.iinfo(kind).max)
+        if number > most:
+            return (
+                f"Labels of type {layer.data.dtype} hold classes up to {most}, and {most} is in use. Convert them with "
+                "Layers > Convert data type."
+            )
+        self.guided = number
+        self._paint_with(number)
+        return ""
+
+    # ---- rules ----
+
+    def _ticked(self, item: Any) -> None:
+        if self._layer is not None:
+            self._protected[self._layer] = self._palette.ticked()
+            self._set_rules()
+            self._changed()
+
+    def _limits_changed(self, value: Any) -> None:
+        self._set_rules()
+        self._changed()
+
+    def _suggest_limits(self) -> None:
+        image = self._image
+        if image is None:
+            self._form.within.setChecked(False)
+            return
+        for field, value in zip((self._form.within_low, self._form.within_high), image.contrast_limits, strict=True):
+            field.blockSignals(True)
+            field.setValue(value)
+            field.blockSignals(False)
+
+    def _set_rules(self) -> None:
+        """What no change of these labels may break."""
+        follower = self._painting.follower(self._layer)
+        if follower is None:
+            return
+        with jobs.errors_shown():
+            follower.settle()  # what was painted before the rule
+        found = []
+        if self.protected:
+            found.append(rules.protect(self.protected))
+        form = self._form
+        if form.within.isChecked() and self._image is not None:
+            planes = Planes(self._image.data)
+            found.append(rules.paint_within(planes.read, form.within_low.value(), form.within_high.value()))
+        follower.rules[:] = found

@@ -1,0 +1,119 @@
+"""The classes of labels by name and colour: a click paints with one, a tick protects it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Labels
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtWidgets import QTableWidgetItem
+
+from ...review.planes import Planes
+from ..kit.records import noted
+from ..kit.tables import table
+
+if TYPE_CHECKING:
+    from qtpy.QtWidgets import QTableWidget
+
+MOST = 100
+"""Classes that are listed: labels that number objects have thousands."""
+
+_ROWS_SHOWN = 4
+_TIP = "Click a class to paint with it (. and , step through them). Tick to protect it: its voxels stay as they are."
+
+
+def numbers_in(array: Any) -> list[int]:
+    """The classes that labels hold, without 0, at most the first `MOST`."""
+    planes = Planes(array)
+    found: set[int] = set()
+    for number in range(planes.count):
+        found |= set(np.unique(planes.read(number)).tolist())
+    return sorted(number for number in found if number > 0)[:MOST]
+
+
+def class_names(layer: Labels) -> dict[int, str]:
+    """The class table of a layer."""
+    return {row.id: row.name for row in noted(layer).get("classes", ()) if row.id > 0}
+
+
+def class_text(number: int, names: Mapping[int, str]) -> str:
+    """A class for people: ``2 myocardium``."""
+    name = names.get(number, "")
+    return f"{number} {name}" if name and name != str(number) else f"class {number}"
+
+
+class Palette:
+    """Fills a table with classes.
+
+    Parameters
+    ----------
+    target : QTableWidget
+        Of `palette_table`.
+    """
+
+    def __init__(self, target: QTableWidget):
+        self._table = target
+        self._shown: Any = None
+
+    def show(self, layer: Labels, numbers: list[int], protected: frozenset[int]) -> None:
+        """List the classes of a layer; the one that is painted with is selected."""
+        names = class_names(layer)
+        rows = [(number, class_text(number, names), _colour(layer, number), number in protected) for number in numbers]
+        self._table.blockSignals(True)
+        if rows != self._shown:
+            self._shown = rows
+            self._table.setRowCount(len(rows))
+            for place, row in enumerate(rows):
+                self._fill(place, *row)
+        current = layer.selected_label
+        self._table.setCurrentCell(numbers.index(current) if current in numbers else -1, 0)
+        self._table.blockSignals(False)
+
+    def _fill(self, place: int, number: int, text: str, colour: str, protected: bool) -> None:
+        pixels = QPixmap(12, 12)
+        pixels.fill(QColor(colour))
+        name = QTableWidgetItem(QIcon(pixels), text)
+        name.setData(Qt.ItemDataRole.UserRole, number)
+        name.setToolTip(f"{text}. {_TIP}")
+        tick = QTableWidgetItem()
+        tick.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable)
+        tick.setCheckState(Qt.CheckState.Checked if protected else Qt.CheckState.Unchecked)
+        tick.setToolTip(f"Protect {text}: neither brush nor tool changes its voxels.")
+        self._table.setItem(place, 0, name)
+        self._table.setItem(place, 1, tick)
+
+    def number_at(self, row: int) -> int:
+        """The class in a row; 0 if there is none."""
+        item = self._table.item(row, 0)
+        return 0 if item is None else int(item.data(Qt.ItemDataRole.UserRole))
+
+    def ticked(self) -> frozenset[int]:
+        """The protected classes."""
+        found = set()
+        for row in range(self._table.rowCount()):
+            tick = self._table.item(row, 1)
+            if tick is not None and tick.checkState() == Qt.CheckState.Checked:
+                found.add(self.number_at(row))
+        return frozenset(found)
+
+
+def palette_table() -> QTableWidget:
+    """An empty table of classes."""
+    found = table(("Class", "Protect"), _TIP)
+    found.setAccessibleName("Classes")
+    header = found.verticalHeader()
+    if header is not None:
+        header.setDefaultSectionSize(22)
+    top = found.horizontalHeader()
+    found.setFixedHeight((22 if top is None else top.sizeHint().height()) + _ROWS_SHOWN * 22 + 4)
+    return found
+
+
+def _colour(layer: Labels, number: int) -> str:
+    rgba = layer.get_color(number)
+    if rgba is None:
+        return "#00000000"
+    return QColor.fromRgbF(*(float(part) for part in rgba[:3])).name()

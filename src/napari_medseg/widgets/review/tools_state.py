@@ -1,0 +1,143 @@
+"""What is possible in the Tools part of the Review dock, and what tools would change; no window is needed to ask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ...review.tools.running import Result
+from ...review.tools.table import CLASS, INTENSITY, MM, MM3, RANGE, SLICE, Tool
+from ..kit.state import Control, first, unless
+
+_LISTED = 4  # classes in a report
+
+GUIDE = (
+    "New class {number}, without a model: paint it roughly on a slice; Keep an intensity range; Fill holes; go on with "
+    "Propagate (G), or paint every fifth slice and Interpolate (H); correct, and approve."
+)
+"""How to get a class that no model knows."""
+
+
+@dataclass(frozen=True)
+class ToolFacts:
+    """What is chosen, and what is known of it.
+
+    Parameters
+    ----------
+    problem : str
+        Why nothing can be changed; empty if it can.
+    scope : str
+    shows_slice : bool
+        Whether the canvas shows one slice of the labels.
+    first, last : int
+        Of the range of slices.
+    has_image : bool
+        Whether an image lies on the labels voxel by voxel.
+    class_open : bool
+        Whether the class of the brush is one, and is not protected; or all classes are meant.
+    working : bool
+        Whether a tool is computing.
+    previewed : bool
+        Whether its result is shown.
+    report : str
+    limited : bool
+        Whether the brush is limited to intensities.
+    guided : int
+        The new class that is being made; 0 if none is.
+    """
+
+    problem: str = ""
+    scope: str = SLICE
+    shows_slice: bool = True
+    first: int = 0
+    last: int = 0
+    has_image: bool = True
+    class_open: bool = True
+    working: bool = False
+    previewed: bool = False
+    report: str = ""
+    limited: bool = False
+    guided: int = 0
+
+
+@dataclass(frozen=True)
+class ToolState:
+    """What the controls of the form say."""
+
+    palette_table: bool
+    new_class: Control
+    within: Control
+    limits: bool
+    guide: str
+    first: bool
+    preview: Control
+    apply: Control
+    cancel: Control
+    report: str
+
+
+def tool_state(tool: Tool, facts: ToolFacts) -> ToolState:
+    """What is possible, and why the rest is not."""
+    no_image = "no image lies on the labels, voxel by voxel. Choose it at the top."
+    why_not = first(
+        facts.problem,
+        unless(not facts.working, "a tool is computing. Wait, or cancel it."),
+        unless(facts.scope != SLICE or facts.shows_slice, "the canvas shows no single slice. Switch to 2D."),
+        unless(facts.scope != RANGE or facts.first <= facts.last, "the range ends before it begins."),
+        unless(facts.class_open, "the class of the brush is background or protected. Choose another class."),
+        unless(facts.has_image or not tool.needs_image, no_image),
+    )
+    there = not facts.problem
+    no_limit = first(facts.problem, unless(facts.has_image, no_image))
+    return ToolState(
+        palette_table=there,
+        new_class=Control("Paint with the next free class, and say how to fill it without a model.", facts.problem),
+        within=Control("Brush, fill and tools give a class only to voxels within these intensities.", no_limit),
+        limits=there and facts.limited,
+        guide=GUIDE.format(number=facts.guided) if facts.guided and there else "",
+        first=there and facts.scope == RANGE,
+        preview=Control("Show what the tool would change: green added, red removed, yellow another class.", why_not),
+        apply=Control(f"{tool.says} One step, which can be undone.", why_not),
+        cancel=Control("Stop the tool, or remove its preview.", visible=facts.working or facts.previewed),
+        report=first(facts.report, f"{tool.title}: {why_not}" if why_not and there and not facts.working else ""),
+    )
+
+
+def report_text(result: Result, names: Mapping[int, str], voxel: float, unit: str) -> str:
+    """What a tool would change, class by class.
+
+    Parameters
+    ----------
+    result : Result
+    names : mapping of int to str
+        Of the classes.
+    voxel : float
+        Volume of a voxel.
+    unit : str
+        Of this volume; empty if it is not known.
+    """
+    if not result.edits:
+        return "Nothing would change."
+    count = len(result.edits)
+    lines = []
+    for number, (lost, gained) in list(result.voxels.items())[:_LISTED]:
+        change = gained - lost
+        size = f" ({change * voxel:+,.0f} {unit})" if unit else ""
+        lines.append(f"{names.get(number, f'class {number}')}: +{gained:,} -{lost:,} voxels{size}")
+    more = len(result.voxels) - len(lines)
+    if more > 0:
+        lines.append(f"and {more} more classes")
+    return "\n".join([f"Changes {count} slice{'s' * (count > 1)}.", *lines])
+
+
+def units_of(known: bool, flat: bool) -> dict[str, str]:
+    """How numbers end, by unit; without a voxel size they count in voxels."""
+    if not known:
+        return {MM: " voxels", MM3: " pixels" if flat else " voxels", CLASS: "", INTENSITY: ""}
+    return {MM: " mm", MM3: " mm²" if flat else " mm³", CLASS: "", INTENSITY: ""}
+
+
+def step_name(tool: Tool, numbers: Mapping[str, float], units: Mapping[str, str], target: str) -> str:
+    """Name of the step: ``grow 2 mm myocardium``."""
+    values = " to ".join(f"{numbers[wanted.name]:g}{units.get(wanted.unit, '')}" for wanted in tool.numbers)
+    return " ".join(filter(None, (tool.title[0].lower() + tool.title[1:], values, target)))

@@ -1,0 +1,372 @@
+"""The Tools part of the Review dock at work: classes, rules, and tools that become one step of the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Labels
+
+from ...errors import MedsegError
+from ...review.ledger import APPROVED, AUTO, EDITED
+from ...review.planes import Planes
+from ...review.tools.running import Result, Scope, tool_job
+from ...review.tools.table import SLICE, TOOLS, VOLUME, Tool
+from ..kit import jobs, records
+from ..kit.controls import apply, fill
+from ..kit.slices import go_to_slice, shown_plane
+from .classes import CLASSES, Classes
+from .sights import Sight, difference
+from .spacing import spacing_of
+from .tools_form import SCOPES, ToolsForm
+from .tools_state import ToolFacts, report_text, step_name, tool_state, units_of
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+    from ..kit.follower import Follower
+    from ..kit.jobs import Queue
+    from ..kit.painting import Painting
+
+JOB = "tool"
+KINDS = (JOB, CLASSES)
+"""Kinds of jobs in the queue of the dock."""
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a tool has found for what was chosen then."""
+
+    tool: Tool
+    name: str
+    settings: dict[str, Any]
+    result: Result
+
+
+class Workbench:
+    """Does what the Tools part offers, for the labels that the dock has chosen.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    painting : Painting
+    queue : Queue
+        Of the dock, with the `KINDS` of jobs.
+    form : ToolsForm
+    failed : callable
+        Says why something failed.
+    """
+
+    def __init__(
+        self, viewer: Viewer, painting: Painting, queue: Queue, form: ToolsForm, failed: Callable[[str], None]
+    ):
+        self._viewer = viewer
+        self._painting = painting
+        self._queue = queue
+        self._form = form
+        self._failed = failed
+        self._layer: Labels | None = None
+        self._image: Image | None = None
+        self._problem = ""
+        self._shows_slice = True
+        self.classes = Classes(viewer, painting, queue, form, self._request_changed)
+        self._preview = Sight(viewer)
+        self._found: Found | None = None
+        self._report = ""
+        self._computing = False
+        self._chosen: dict[str, dict[str, float]] = {}
+        self._connect()
+
+    def _connect(self) -> None:
+        form = self._form
+        form.new_class.clicked.connect(self.new_class)
+        form.tool.currentIndexChanged.connect(self._tool_chosen)
+        for box in (form.scope, form.classes):
+            box.currentIndexChanged.connect(self._request_changed)
+        for field in (*form.numbers, form.first, form.last):
+            field.valueChanged.connect(self._request_changed)
+        for box in (form.tool, form.scope, form.classes):
+            box.activated.connect(box.clearFocus)  # letters are keys again
+        form.preview.clicked.connect(self.preview)
+        form.apply.clicked.connect(self.apply)
+        form.cancel.clicked.connect(self.cancel)
+        self._painting.painted.connect(self._painted)
+
+    def close(self) -> None:
+        """The dock is closed: its rules and its preview end."""
+        self._painting.painted.disconnect(self._painted)
+        self._drop()
+        self.classes.let_go()
+        self._layer = None
+        self._image = None
+
+    # ---- labels and image ----
+
+    def show(self, layer: Labels | None, image: Image | None, problem: str, shows_slice: bool) -> None:
+        """Work on these labels from now on; `image` lies on them, voxel by voxel."""
+        other = layer is not self._layer or image is not self._image
+        self._layer = layer
+        self._image = image
+        self._problem = problem
+        self._shows_slice = shows_slice
+        self.classes.choose(layer, image)
+        if not problem:
+            self.classes.fill()
+        if other:
+            self._chosen.pop("keep-range", None)
+            self._drop()
+            self._tool_chosen()
+        self.update()
+
+    def scrolled(self) -> None:
+        """Another slice is in view."""
+        if self._form.scope.currentData() == SLICE:
+            self._drop()
+        self.update()
+
+    def _follower(self) -> Follower | None:
+        return self._painting.follower(self._layer)
+
+    def new_class(self) -> None:
+        """Paint with a class that there is not yet, and say how to fill it."""
+        why_not = self.classes.begin_new()
+        if why_not:
+            self._say(why_not)
+            return
+        self._form.tool.setCurrentIndex(self._form.tool.findData("keep-range"))
+        self.update()
+
+    # ---- what is chosen ----
+
+    @property
+    def _tool(self) -> Tool:
+        return TOOLS[self._form.tool.currentData()]
+
+    def _tool_chosen(self, event: Any = None) -> None:
+        tool = self._tool
+        layer = self._layer
+        if layer is None:
+            return
+        scopes = [(SCOPES[kind], kind) for kind in tool.scopes if layer.ndim > 2 or kind == SLICE]
+        scopes = scopes or [(SCOPES[SLICE], SLICE)]
+        fill(self._form.scope, scopes, scopes[0][1])
+        depth = layer.data.shape[-3] if layer.ndim > 2 else 1
+        for field in (self._form.first, self._form.last):
+            field.blockSignals(True)
+            field.setRange(0, depth - 1)
+            field.blockSignals(False)
+        if tool.needs_image and tool.key not in self._chosen:
+            self._chosen[tool.key] = self._suggested(layer)
+        self._form.show_numbers(tool, self._units(), self._chosen.get(tool.key, {}))
+        self._form.tool.setToolTip(tool.says)
+        self._request_changed()
+
+    def _suggested(self, layer: Labels) -> dict[str, float]:
+        """A range of intensities: most of those that the class has in the slice in view, or all of them."""
+        if self._image is None:
+            return {}
+        number = shown_plane(self._viewer, layer)
+        pixels = Planes(self._image.data).read(number)
+        mine = pixels[Planes(layer.data).read(number) == layer.selected_label]
+        if not mine.size:
+            return dict(zip(("low", "high"), map(float, self._image.contrast_limits), strict=True))
+        low, high = np.nanpercentile(mine, (10, 90))
+        return {"low": float(low), "high": float(high)}
+
+    def _units(self) -> dict[str, str]:
+        layer = self._layer
+        if layer is None:
+            return {}
+        spacing = spacing_of(layer, self._image)
+        return units_of(spacing.known, layer.ndim == 2)
+
+    def _request_changed(self, event: Any = None) -> None:
+        """A preview that is under way, or shown, is that of something else."""
+        tool = self._tool
+        self._chosen[tool.key] = self._form.values(tool) if self._layer is not None else {}
+        self._drop()
+        self.update()
+
+    def _scope(self, layer: Labels, kind: str, everything: bool) -> Scope:
+        spacing = spacing_of(layer, self._image)
+        ledger = records.ledger_of(layer)
+        states = ledger.states()
+        reviewed = frozenset(number for number, state in enumerate(states) if state in (EDITED, APPROVED))
+        # without a model, what is drawn is what was drawn
+        drawn = reviewed if AUTO in states and len(reviewed) > 1 else None
+        return Scope(
+            kind,
+            shown_plane(self._viewer, layer),
+            spacing.mm,
+            self._form.first.value(),
+            self._form.last.value(),
+            () if everything else (layer.selected_label,),
+            self.classes.protected,
+            drawn,
+            spacing.flat,
+        )
+
+    # ---- tools ----
+
+    def preview(self) -> None:
+        """Show what the tool would change."""
+        self._want(self._tool, self._form.scope.currentData(), self._form.classes.currentData(), self._show)
+
+    def apply(self) -> None:
+        """Change the labels, as one step."""
+        if self._found is not None:
+            self._write(self._found)
+        else:
+            self._want(self._tool, self._form.scope.currentData(), self._form.classes.currentData(), self._write)
+
+    def use(self, key: str, kind: str = "", everything: bool = False) -> None:
+        """Apply a tool at once, as its key does."""
+        layer = self._layer
+        if layer is None or self._problem:
+            return
+        self._drop()
+        self._want(TOOLS[key], kind or TOOLS[key].scopes[0], everything, self._write)
+
+    def cancel(self) -> None:
+        """Stop the tool, or remove its preview; the labels stay as they are."""
+        self._drop()
+        self.update()
+
+    def _want(self, tool: Tool, kind: str, everything: bool, then: Callable[[Found], None]) -> None:
+        self._queue.want(JOB, partial(self._start, tool, kind, everything, then))
+
+    def _start(self, tool: Tool, kind: str, everything: bool, then: Callable[[Found], None]) -> None:
+        layer = self._layer
+        follower = self._follower()
+        if layer is None or follower is None:
+            return
+        follower.settle()
+        scope = self._scope(layer, kind if layer.ndim > 2 else SLICE, everything)
+        numbers = self._form.values(tool) if tool is self._tool else {}
+        image = None if self._image is None else self._image.data
+        job = tool_job(tool, layer.data, scope, numbers, image)
+        target = "all classes" if everything else self.classes.text(layer.selected_label)
+        name = step_name(tool, numbers, self._units(), target)
+        settings = {"tool": tool.key, **numbers, "on": scope.kind, "classes": list(scope.classes)}
+
+        def done(result: Result) -> None:
+            self._computing = False
+            if layer is self._layer:
+                then(Found(tool, name, settings, result))
+
+        self._computing = True
+        self._report = "Computing…"
+        self._queue.start(JOB, job, title=tool.title, on_done=done, on_error=self._tool_failed)
+
+    def _tool_failed(self, why: str) -> None:
+        self._computing = False
+        self._report = why
+        self._failed(why)
+        self.update()
+
+    def _show(self, found: Found) -> None:
+        layer = self._layer
+        if layer is None:
+            return
+        self._found = found
+        self._report = self._report_of(layer, found.result)
+        if found.result.edits:
+            parts = [(e.plane, e.top, e.left, difference(e.before, e.after)) for e in found.result.edits]
+            self._preview.show(layer, "preview (not saved)", parts)
+        self.update()
+
+    def _report_of(self, layer: Labels, result: Result) -> str:
+        names = {number: self.classes.text(number) for number in result.voxels}
+        spacing = spacing_of(layer, self._image)
+        flat = layer.ndim == 2
+        unit = ("mm²" if flat else "mm³") if spacing.known else ""
+        return report_text(result, names, float(np.prod(spacing.mm)), unit)
+
+    def _write(self, found: Found) -> None:
+        layer = self._layer
+        follower = self._follower()
+        self._drop()
+        if layer is None or follower is None:
+            return
+        if not found.result.edits:
+            self._say(f"{found.tool.title}: nothing would change.")
+            return
+        with jobs.errors_shown():
+            follower.settle()
+            if not follower.fits() or not found.result.fits(layer.data):
+                self._say("The labels were changed while the tool was computing; nothing was written. Apply it again.")
+                return
+            self._write_step(layer, follower, found)
+
+    def _write_step(self, layer: Labels, follower: Follower, found: Found) -> None:
+        try:
+            found.result.write(layer.data)
+        except OSError as error:  # labels that lie on the disk
+            raise MedsegError(jobs.failure(found.tool.title, error)) from error
+        follower.touch(found.result.planes)
+        step = follower.settle(found.name, found.settings)
+        layer.refresh(extent=False, highlight=False)
+        if step is None:
+            self._say("The rules for protected classes and intensities allow none of this change.")
+            return
+        if found.tool.shift:
+            follower.propose(step.planes)
+            self._go_to(step.planes[0])
+        self._say(f"Done: {step.name}. Ctrl+Z takes it back.")
+
+    def _go_to(self, number: int) -> None:
+        if self._layer is not None:
+            go_to_slice(self._viewer, self._layer, number)
+
+    # ---- what is shown ----
+
+    def _painted(self, layer: Any, numbers: Any) -> None:
+        if not numbers or layer is not self._layer:
+            return
+        if self._computing:
+            self._drop()
+            self._say("The tool was stopped: the labels were changed meanwhile. Apply it again.")
+        elif self._found is not None:
+            self._drop()
+            self.update()
+
+    def _drop(self) -> None:
+        """What was computed, or is being computed, is not wanted any more."""
+        self._queue.forget(JOB)
+        if self._computing:
+            self._computing = False
+            self._queue.stop()
+        self._found = None
+        self._report = ""
+        self._preview.clear()
+
+    def _say(self, text: str) -> None:
+        self._report = text
+        self._viewer.status = text
+        self.update()
+
+    def update(self) -> None:
+        """Say what is possible."""
+        layer = self._layer
+        form = self._form
+        tool = self._tool
+        brush = self.classes.brush
+        everything = bool(form.classes.currentData())
+        facts = ToolFacts(
+            problem="no labels are open." if layer is None else self._problem,
+            scope=form.scope.currentData() or VOLUME,
+            shows_slice=self._shows_slice,
+            first=form.first.value(),
+            last=form.last.value(),
+            has_image=self._image is not None,
+            class_open=everything or (brush > 0 and brush not in self.classes.protected),
+            working=self._computing,
+            previewed=self._found is not None,
+            report=self._report,
+            limited=form.within.isChecked(),
+            guided=self.classes.guided,
+        )
+        apply(form, tool_state(tool, facts))

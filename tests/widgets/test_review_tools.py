@@ -1,0 +1,176 @@
+"""The Tools part of the Review dock in a window: classes, rules, previews, and tools as one step."""
+
+import numpy as np
+import pytest
+from napari.layers import Layer
+from napari.utils.key_bindings import KeymapHandler
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication
+
+from napari_medseg.io.contributions import layer_tuple
+from napari_medseg.record import Record, UsedModel
+from napari_medseg.volume import LabelClass, Volume
+from napari_medseg.widgets.kit import records
+from napari_medseg.widgets.kit.layer_volumes import SIGHT
+from napari_medseg.widgets.kit.painting import painting_of
+
+SHAPE = (6, 40, 36)
+AFFINE = np.diag([1.0, 1.0, 4.0, 1.0])
+CLASSES = (LabelClass(1, "cavity", "#e64b35"), LabelClass(2, "wall", "#4dbbd5"))
+
+
+class Review:
+    """The dock, and what a person does with it."""
+
+    def __init__(self, viewer, qtbot):
+        self.viewer = viewer
+        self.qtbot = qtbot
+        y, x = np.indices(SHAPE[1:])
+        pixels = np.stack([np.exp(-(((y - 18 - z) / 9) ** 2 + ((x - 18) / 9) ** 2)) for z in range(SHAPE[0])])
+        image = Volume(pixels.astype(np.float32), "zyx", AFFINE)
+        self.image = viewer.add_layer(Layer.create(*layer_tuple(image, "scan")))
+        data = np.zeros(SHAPE, np.uint8)
+        data[1, 10:24, 10:24] = 1
+        data[1, 15, 15] = 0
+        data[1, 24:30, 10:24] = 2
+        made = Record("segment", models=(UsedModel("tiny", "12"),))
+        labels = Volume(data, "zyx", AFFINE, CLASSES).made_by(made)
+        self.labels = viewer.add_layer(Layer.create(*layer_tuple(labels, "scan tiny")))
+        _, self.dock = viewer.window.add_plugin_dock_widget("napari-medseg", "Review")
+        self.form = self.dock.form.tools
+        viewer.dims.set_current_step(0, 1)
+        self.labels.selected_label = 1
+        self.settle()
+
+    def settle(self):
+        self.qtbot.waitUntil(lambda: not self.dock.busy, timeout=60000)
+        QApplication.processEvents()
+
+    def press(self, key):
+        handler = KeymapHandler()
+        handler.keymap_providers = [self.viewer]
+        handler.press_key(key)
+        self.settle()
+
+    def choose(self, tool, scope=None, **numbers):
+        self.form.tool.setCurrentIndex(self.form.tool.findData(tool))
+        if scope:
+            self.form.scope.setCurrentIndex(self.form.scope.findData(scope))
+        for field, value in zip(self.form.numbers, numbers.values(), strict=False):
+            field.setValue(value)
+
+    def steps(self):
+        return [step.name for step in painting_of(self.viewer).follower(self.labels).journal.steps]
+
+    def sights(self):
+        return [layer for layer in self.viewer.layers if layer.metadata.get(SIGHT)]
+
+
+@pytest.fixture
+def review(viewer, qtbot):
+    return Review(viewer, qtbot)
+
+
+def test_a_preview_changes_nothing_and_apply_is_one_step_that_can_be_taken_back(review):
+    before = review.labels.data.copy()
+    review.choose("grow", "slice", mm=2)
+    assert review.form.numbers[0].suffix() == " mm"
+    review.form.preview.click()
+    review.settle()
+    (sight,) = review.sights()
+    assert sight.data[1, 9, 15] == 1 and (review.labels.data == before).all()
+    assert "Changes 1 slice." in review.form.report.text() and "1 cavity: +" in review.form.report.text()
+    review.form.cancel.click()
+    assert not review.sights() and not review.form.cancel.isVisible()
+    review.form.apply.click()
+    review.settle()
+    assert review.steps() == ["grow 2 mm 1 cavity, slice 1"] and review.labels.data[1, 8, 15] == 1
+    assert records.ledger_of(review.labels).state(1) == "edited"
+    review.press("Control-Z")
+    assert (review.labels.data == before).all() and records.ledger_of(review.labels).state(1) == "auto"
+
+
+def test_a_stroke_or_another_choice_ends_a_preview(review):
+    review.choose("grow", "slice", mm=2)
+    for change in (lambda: review.labels.paint((1, 35, 30), 1), lambda: review.form.numbers[0].setValue(3)):
+        review.form.preview.click()
+        review.settle()
+        assert review.sights()
+        change()
+        QApplication.processEvents()
+        assert not review.sights()
+    review.form.preview.click()
+    review.settle()
+    review.viewer.dims.set_current_step(0, 2)
+    assert not review.sights(), "it was that of another slice"
+
+
+def test_labels_that_change_or_go_while_a_tool_computes_lose_nothing(review):
+    review.choose("clear", "slice")
+    review.form.preview.click()
+    review.settle()
+    review.labels.data[1, 12, 12] = 2  # which nobody announces
+    review.form.apply.click()
+    assert review.labels.data[1, 10:14, 10:14].all() and "nothing was written" in review.form.report.text()
+    review.form.apply.click()
+    review.viewer.layers.remove(review.labels)
+    review.settle()
+    assert not review.sights() and not review.form.apply.isEnabled()
+
+
+def test_protected_classes_and_intensities_hold_for_brush_and_tools_until_the_dock_closes(review):
+    review.form.palette_table.item(1, 1).setCheckState(Qt.CheckState.Checked)
+    wall = (review.labels.data == 2).copy()
+    review.labels.paint((1, 24, 15), 1)
+    review.choose("clear", "slice")
+    review.form.classes.setCurrentIndex(1)
+    review.form.apply.click()
+    review.settle()
+    assert (review.labels.data[wall] == 2).all() and not (review.labels.data == 1).any()
+    review.form.within.setChecked(True)
+    review.form.within_low.setValue(0.5)
+    review.labels.paint((1, 18, 18), 1)
+    review.labels.paint((1, 2, 2), 1)
+    QApplication.processEvents()
+    assert review.labels.data[1, 18, 18] == 1 and not review.labels.data[1, 2, 2]
+    follower = painting_of(review.viewer).follower(review.labels)
+    assert len(follower.rules) == 2
+    review.viewer.window.remove_dock_widget(review.dock)
+    assert not follower.rules
+
+
+def test_keys_step_through_classes_propagate_interpolate_and_compare(review):
+    review.press(".")
+    assert review.labels.selected_label == 2
+    review.press(".")
+    assert review.labels.selected_label == 1
+    review.press("G")
+    assert review.viewer.dims.current_step[0] == 2 and (review.labels.data[2] == 1).any()
+    assert records.ledger_of(review.labels).state(2) == "auto", "nobody has looked at it yet"
+    review.press("D")
+    assert [layer.data[2].any() for layer in review.sights()] == [True]
+    review.press("Control-Z")
+    assert not review.sights()[0].data.any()
+    review.press("D")
+    assert not review.sights()
+    other = review.viewer.add_labels(np.zeros(SHAPE, np.uint8), name="other")
+    review.press("K")
+    assert review.sights()[0].data[1].any()
+    review.viewer.layers.remove(other)
+    assert not review.sights()
+    review.press("T")
+    assert review.labels.contour
+    review.labels.data[4] = review.labels.data[1]
+    review.press("H")
+    assert (review.labels.data[2:4] == 1).any(axis=(1, 2)).all()
+    assert review.steps()[-1] == "interpolate between slices 1 cavity, slices 2-3"
+
+
+def test_a_new_class_is_painted_with_and_the_way_to_fill_it_is_said(review):
+    review.form.new_class.click()
+    assert review.labels.selected_label == 3 and review.labels.mode == "paint"
+    assert review.form.tool.currentData() == "keep-range" and "New class 3" in review.form.guide.text()
+    rows = [review.form.palette_table.item(row, 0).text() for row in range(3)]
+    assert rows == ["1 cavity", "2 wall", "class 3"]
+    review.form.palette_table.cellClicked.emit(0, 0)
+    assert review.labels.selected_label == 1
