@@ -172,5 +172,11 @@ def test_a_new_class_is_painted_with_and_the_way_to_fill_it_is_said(review):
     assert review.form.tool.currentData() == "keep-range" and "New class 3" in review.form.guide.text()
     rows = [review.form.palette_table.item(row, 0).text() for row in range(3)]
     assert rows == ["1 cavity", "2 wall", "class 3"]
+    colours = [tuple(review.labels.get_color(number)) for number in (1, 2, 3)]
+    assert len(set(colours)) == 3
+    review.labels.paint((1, 18, 18), 3)
+    QApplication.processEvents()
+    low, high = (field.value() for field in review.form.numbers)
+    assert low > 0.5 and high <= 1, "the intensities of what was painted are proposed"
     review.form.palette_table.cellClicked.emit(0, 0)
     assert review.labels.selected_label == 1

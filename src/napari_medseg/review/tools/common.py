@@ -44,8 +44,8 @@ class Where:
 
     @property
     def open_classes(self) -> tuple[int, ...]:
-        """Those of the classes that are not protected."""
-        return tuple(number for number in self.classes if number not in self.protected)
+        """Those of the classes that are not protected; background is not a class."""
+        return tuple(number for number in self.classes if number > 0 and number not in self.protected)
 
     @property
     def voxel_size(self) -> float:

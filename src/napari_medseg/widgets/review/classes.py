@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -13,7 +13,7 @@ from napari.layers import Image, Labels
 from ...review.planes import Planes
 from ...review.tools import rules
 from ..kit import jobs
-from .palette import MOST, Palette, class_names, class_text, numbers_in
+from .palette import MOST, Palette, class_names, class_text, give_colour, numbers_in
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -110,19 +110,20 @@ class Classes:
         if layer not in self._numbers:
             self._numbers[layer] = sorted(class_names(layer))[:MOST]
             self._queue.want(CLASSES, partial(self._look, layer))
-        self._add(layer, [layer.selected_label])
+        self.add(layer, [layer.selected_label])
         self._palette.show(layer, self._numbers[layer], self.protected)
         self._set_rules()
 
-    def _add(self, layer: Labels, numbers: list[int]) -> None:
-        known = {*self._numbers[layer], *(number for number in numbers if number > 0)}
+    def add(self, layer: Labels, numbers: Iterable[int]) -> None:
+        """List these classes as well."""
+        known = {*self._numbers.get(layer, ()), *(number for number in numbers if number > 0)}
         self._numbers[layer] = sorted(known)[:MOST]
 
     def _look(self, layer: Labels) -> None:
         """Find the classes that no table names."""
 
         def done(numbers: list[int]) -> None:
-            self._add(layer, numbers)
+            self.add(layer, numbers)
             if layer is self._layer:
                 self.fill()
 
@@ -173,6 +174,7 @@ class Classes:
                 "Layers > Convert data type."
             )
         self.guided = number
+        give_colour(layer, number)
         self._paint_with(number)
         return ""
 
@@ -193,10 +195,7 @@ class Classes:
         if image is None:
             self._form.within.setChecked(False)
             return
-        for field, value in zip((self._form.within_low, self._form.within_high), image.contrast_limits, strict=True):
-            field.blockSignals(True)
-            field.setValue(value)
-            field.blockSignals(False)
+        self._form.show_limits(*image.contrast_limits)
 
     def _set_rules(self) -> None:
         """What no change of these labels may break."""

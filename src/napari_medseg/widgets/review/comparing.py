@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Labels
-from qtpy.QtWidgets import QComboBox
 
 from ...review.planes import Planes
 from ..kit import jobs
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     from ..kit.follower import Follower
     from ..kit.painting import Painting
+    from .tools_form import ToolsForm
 
 Part = tuple[int, int, int, np.ndarray]
 
@@ -31,19 +31,20 @@ class Comparing:
     ----------
     viewer : napari.Viewer
     painting : Painting
-    others : QComboBox
-        To choose labels to compare with.
+    form : ToolsForm
+        In which other labels are chosen.
     """
 
-    def __init__(self, viewer: Viewer, painting: Painting, others: QComboBox):
+    def __init__(self, viewer: Viewer, painting: Painting, form: ToolsForm):
         self._viewer = viewer
         self._painting = painting
-        self._others = others
+        self._form = form
+        self._others = form.compare
         self._layer: Labels | None = None
         self._changes = Sight(viewer)
         self._compared = Sight(viewer)
-        others.currentIndexChanged.connect(self._other_chosen)
-        others.activated.connect(others.clearFocus)  # letters are keys again
+        self._others.currentIndexChanged.connect(self._other_chosen)
+        self._others.activated.connect(self._others.clearFocus)  # letters are keys again
         painting.painted.connect(self._painted)
 
     def close(self) -> None:
@@ -61,7 +62,7 @@ class Comparing:
         before = self._others.currentData()
         chosen = before if before in fitting else next(iter(fitting), None)
         fill(self._others, [(other.name, other) for other in fitting], chosen)
-        self._others.setEnabled(bool(fitting))
+        self._form.show_row(self._others, bool(fitting))
         if chosen is not before:
             self._compared.clear()
 

@@ -52,7 +52,7 @@ class ReviewWidget(Dock):
         self._other_keys: tuple[str, ...] = ()
         self.form = ReviewForm()
         self.tools = Workbench(self._viewer, self._painting, self._queue, self.form.tools, self._failed)
-        self.comparing = Comparing(self._viewer, self._painting, self.form.tools.compare)
+        self.comparing = Comparing(self._viewer, self._painting, self.form.tools)
         self._connect()
         self._bind_keys()
         self._open_form(self.form, self.form.status)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Labels
+from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QTableWidgetItem
@@ -22,6 +23,7 @@ MOST = 100
 """Classes that are listed: labels that number objects have thousands."""
 
 _ROWS_SHOWN = 4
+_NEW_COLOURS = ("#f5d547", "#b07aa1", "#9ccc65", "#ff9da7", "#76b7ff", "#d37295", "#bcbd22")
 _TIP = "Click a class to paint with it (. and , step through them). Tick to protect it: its voxels stay as they are."
 
 
@@ -75,7 +77,9 @@ class Palette:
     def _fill(self, place: int, number: int, text: str, colour: str, protected: bool) -> None:
         pixels = QPixmap(12, 12)
         pixels.fill(QColor(colour))
-        name = QTableWidgetItem(QIcon(pixels), text)
+        icon = QIcon(pixels)
+        icon.addPixmap(pixels, QIcon.Mode.Selected)  # Qt would tint it
+        name = QTableWidgetItem(icon, text)
         name.setData(Qt.ItemDataRole.UserRole, number)
         name.setToolTip(f"{text}. {_TIP}")
         tick = QTableWidgetItem()
@@ -110,6 +114,14 @@ def palette_table() -> QTableWidget:
     top = found.horizontalHeader()
     found.setFixedHeight((22 if top is None else top.sizeHint().height()) + _ROWS_SHOWN * 22 + 4)
     return found
+
+
+def give_colour(layer: Labels, number: int) -> None:
+    """Give a class a colour of its own where the classes of a layer have chosen ones."""
+    colours = layer.colormap
+    if isinstance(colours, DirectLabelColormap) and number not in colours.color_dict:
+        added = {number: _NEW_COLOURS[number % len(_NEW_COLOURS)]}
+        layer.colormap = DirectLabelColormap(color_dict={**colours.color_dict, **added})
 
 
 def _colour(layer: Labels, number: int) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDoubleSpinBox, QSpinBox, QVBoxLayout, QWidget
 
-from ...review.tools.table import CLASS, COUNT, INTENSITY, MM, RANGE, SLICE, TOOLS, VOLUME, Tool
+from ...review.tools.table import CLASS, COUNT, INTENSITY, MM, MM3, RANGE, SLICE, TOOLS, VOLUME, Tool
 from ..kit.controls import Page, Paragraph, beside, button, check, choice, fill, number
 from .palette import palette_table
 
 SCOPES = {SLICE: "this slice", RANGE: "a range of slices", VOLUME: "the whole volume"}
 _WIDEST = 1e9
+_DECIMALS = {CLASS: 0, COUNT: 0, MM: 1, MM3: 2}  # those of intensities depend on the image
 
 
 class ToolsForm(QWidget):
@@ -25,10 +28,11 @@ class ToolsForm(QWidget):
     def __init__(self, page: Page):
         super().__init__()
         self.show_row = page.show_row
+        self._decimals = 1
         self.palette_table = palette_table()
         self.new_class = button("Ne&w class")
         self.compare = choice("Other labels to compare with; K shows where they differ.")
-        self.within = check("Paint onl&y from")
+        self.within = check("Limit intensit&ies")
         self.within_low = number(-_WIDEST, _WIDEST, 0, 1, "Lowest intensity that gets a class.", "")
         self.within_high = number(-_WIDEST, _WIDEST, 1, 1, "Highest intensity that gets a class.", "")
         self.limits = beside(self.within_low, self.within_high)
@@ -73,18 +77,31 @@ class ToolsForm(QWidget):
 
     def show_numbers(self, tool: Tool, units: dict[str, str], chosen: dict[str, float]) -> None:
         """Ask for the numbers of a tool."""
+        self.show_row(self.numbers[0], bool(tool.numbers))
         for field in self.numbers:
             field.setVisible(False)
         for field, wanted in zip(self.numbers, tool.numbers, strict=False):
             field.blockSignals(True)
             field.setRange(wanted.low, wanted.high)
-            field.setDecimals(0 if wanted.unit in (CLASS, COUNT) else 1 if wanted.unit in (MM, INTENSITY) else 2)
-            field.setSingleStep(wanted.step)
+            decimals = _DECIMALS.get(wanted.unit, self._decimals)
+            field.setDecimals(decimals)
+            field.setSingleStep(10.0**-decimals if wanted.unit == INTENSITY else wanted.step)
             field.setPrefix(f"{wanted.title.lower()} ")
             field.setSuffix(units.get(wanted.unit, ""))
             field.setToolTip(f"{wanted.title}. {tool.says}")
             field.setValue(chosen.get(wanted.name, wanted.default))
             field.setVisible(True)
+            field.blockSignals(False)
+
+    def show_limits(self, low: float, high: float) -> None:
+        """Propose intensities for the brush, as finely as those of an image with this range need."""
+        span = max(high - low, 1e-12)
+        self._decimals = min(9, max(0, 2 - math.floor(math.log10(span))))
+        for field, value in ((self.within_low, low), (self.within_high, high)):
+            field.blockSignals(True)
+            field.setDecimals(self._decimals)
+            field.setSingleStep(10.0**-self._decimals)
+            field.setValue(value)
             field.blockSignals(False)
 
     def values(self, tool: Tool) -> dict[str, float]:

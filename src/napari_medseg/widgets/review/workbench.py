@@ -14,7 +14,7 @@ from ...errors import MedsegError
 from ...review.ledger import APPROVED, AUTO, EDITED
 from ...review.planes import Planes
 from ...review.tools.running import Result, Scope, tool_job
-from ...review.tools.table import SLICE, TOOLS, VOLUME, Tool
+from ...review.tools.table import INTENSITY, SLICE, TOOLS, VOLUME, Tool
 from ..kit import jobs, records
 from ..kit.controls import apply, fill
 from ..kit.slices import go_to_slice, shown_plane
@@ -78,6 +78,7 @@ class Workbench:
         self._report = ""
         self._computing = False
         self._chosen: dict[str, dict[str, float]] = {}
+        self._suggestion: dict[str, float] = {}
         self._connect()
 
     def _connect(self) -> None:
@@ -136,8 +137,11 @@ class Workbench:
         if why_not:
             self._say(why_not)
             return
+        self._chosen.pop("keep-range", None)
+        self._form.tool.blockSignals(True)
         self._form.tool.setCurrentIndex(self._form.tool.findData("keep-range"))
-        self.update()
+        self._form.tool.blockSignals(False)
+        self._tool_chosen()
 
     # ---- what is chosen ----
 
@@ -158,9 +162,10 @@ class Workbench:
             field.blockSignals(True)
             field.setRange(0, depth - 1)
             field.blockSignals(False)
-        if tool.needs_image and tool.key not in self._chosen:
+        if _asks_for_intensities(tool) and tool.key not in self._chosen:
             self._chosen[tool.key] = self._suggested(layer)
         self._form.show_numbers(tool, self._units(), self._chosen.get(tool.key, {}))
+        self._suggestion = self._form.values(tool)
         self._form.tool.setToolTip(tool.says)
         self._request_changed()
 
@@ -175,6 +180,15 @@ class Workbench:
             return dict(zip(("low", "high"), map(float, self._image.contrast_limits), strict=True))
         low, high = np.nanpercentile(mine, (10, 90))
         return {"low": float(low), "high": float(high)}
+
+    def _suggest_again(self) -> None:
+        """Other voxels belong to the class: propose their intensities, unless a person has chosen some."""
+        tool = self._tool
+        if self._layer is None or not _asks_for_intensities(tool) or self._form.values(tool) != self._suggestion:
+            return
+        self._form.show_numbers(tool, self._units(), self._suggested(self._layer))
+        self._suggestion = self._form.values(tool)
+        self._chosen[tool.key] = self._suggestion
 
     def _units(self) -> dict[str, str]:
         layer = self._layer
@@ -222,13 +236,16 @@ class Workbench:
         else:
             self._want(self._tool, self._form.scope.currentData(), self._form.classes.currentData(), self._write)
 
-    def use(self, key: str, kind: str = "", everything: bool = False) -> None:
+    def use(self, key: str, everything: bool = False) -> None:
         """Apply a tool at once, as its key does."""
-        layer = self._layer
-        if layer is None or self._problem:
+        tool = TOOLS[key]
+        kind = tool.scopes[0]
+        why_not = tool_state(tool, self._facts(kind, everything)).apply.why_not
+        if why_not:
+            self._say(f"{tool.title}: {why_not}")
             return
         self._drop()
-        self._want(TOOLS[key], kind or TOOLS[key].scopes[0], everything, self._write)
+        self._want(tool, kind, everything, self._write)
 
     def cancel(self) -> None:
         """Stop the tool, or remove its preview; the labels stay as they are."""
@@ -306,12 +323,14 @@ class Workbench:
             found.result.write(layer.data)
         except OSError as error:  # labels that lie on the disk
             raise MedsegError(jobs.failure(found.tool.title, error)) from error
+        self._suggestion = {}  # the intensities are chosen now
         follower.touch(found.result.planes)
         step = follower.settle(found.name, found.settings)
         layer.refresh(extent=False, highlight=False)
         if step is None:
             self._say("The rules for protected classes and intensities allow none of this change.")
             return
+        self.classes.add(layer, found.result.voxels)
         if found.tool.shift:
             follower.propose(step.planes)
             self._go_to(step.planes[0])
@@ -326,6 +345,7 @@ class Workbench:
     def _painted(self, layer: Any, numbers: Any) -> None:
         if not numbers or layer is not self._layer:
             return
+        self._suggest_again()
         if self._computing:
             self._drop()
             self._say("The tool was stopped: the labels were changed meanwhile. Apply it again.")
@@ -350,23 +370,27 @@ class Workbench:
 
     def update(self) -> None:
         """Say what is possible."""
-        layer = self._layer
         form = self._form
-        tool = self._tool
+        kind = form.scope.currentData() or VOLUME
+        apply(form, tool_state(self._tool, self._facts(kind, bool(form.classes.currentData()))))
+
+    def _facts(self, kind: str, everything: bool) -> ToolFacts:
         brush = self.classes.brush
-        everything = bool(form.classes.currentData())
-        facts = ToolFacts(
-            problem="no labels are open." if layer is None else self._problem,
-            scope=form.scope.currentData() or VOLUME,
+        return ToolFacts(
+            problem="no labels are open." if self._layer is None else self._problem,
+            scope=kind,
             shows_slice=self._shows_slice,
-            first=form.first.value(),
-            last=form.last.value(),
+            first=self._form.first.value(),
+            last=self._form.last.value(),
             has_image=self._image is not None,
             class_open=everything or (brush > 0 and brush not in self.classes.protected),
             working=self._computing,
             previewed=self._found is not None,
             report=self._report,
-            limited=form.within.isChecked(),
+            limited=self._form.within.isChecked(),
             guided=self.classes.guided,
         )
-        apply(form, tool_state(tool, facts))
+
+
+def _asks_for_intensities(tool: Tool) -> bool:
+    return any(wanted.unit == INTENSITY for wanted in tool.numbers)
