@@ -189,6 +189,23 @@ def test_tools_work_on_pictures_volumes_and_time_series(key, shape):
         result.write(labels.copy())
 
 
+def test_slices_in_time_are_frames_of_their_own():
+    labels = np.zeros((4, 20, 20), np.uint8)
+    labels[1:, 8:12, 8:12] = 1
+    shown = Scope("range", 3, SPACING, first=1, last=2, flat=True)
+    result = run(tool_job(TOOLS["grow"], labels, shown, {"mm": 50.0}))
+    assert result.planes == (1, 2), "not into the first one, however far"
+    assert not run(tool_job(TOOLS["interpolate"], labels, replace(shown, kind=VOLUME), {})).edits
+
+
+def test_new_objects_get_numbers_that_no_class_has():
+    labels = np.zeros((1, 20, 40), np.uint8)
+    labels[0, 4:14, 4:14] = labels[0, 6:12, 17:23] = 1
+    labels[0, 8:10, 14:17] = 1
+    scope = Scope(SLICE, 0, (1, 1, 1), classes=(1,), free=7)
+    assert set(run(tool_job(TOOLS["split"], labels, scope, {"mm": 8.0})).voxels) == {1, 7}
+
+
 def disc(z, shape=(40, 44)):
     """A slice of an object that moves, and changes its size and form."""
     y, x = np.indices(shape)
@@ -249,10 +266,12 @@ def test_touching_objects_are_split_in_millimetres():
     z, y, x = (part * size for part, size in zip(np.indices((9, 40, 64)), SPACING, strict=True))
     balls = [((z - 12) ** 2 + (y - 25) ** 2 + (x - centre) ** 2) <= 100 for centre in (14, 31)]
     labels = (balls[0] | balls[1]).astype(np.uint8)
+    labels[4, 20, 17:20] = 0  # where the middle of the first one is
     found = changed(labels, pieces.split_touching(labels, where(labels), 12.0))
-    assert set(np.unique(found)) == {0, 1, 2}
-    assert dice(found == found[4, 20, 18], balls[0]) > 0.95
+    assert set(np.unique(found)) == {0, 1, 2} and ((found > 0) == (labels > 0)).all()
+    assert dice(found == found[4, 20, 15], balls[0]) > 0.95
     alone = balls[0].astype(np.uint8)
+    alone[4, 20:22, 18:20] = 0  # a hole does not split
     assert (changed(alone, pieces.split_touching(alone, where(alone), 12.0)) == alone).all()
     with pytest.raises(VolumeError, match=r"numbers up to 255\. Convert"):
         pieces.split_touching(labels, where(labels, free=256), 12.0)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .common import Change, Where, boxes_of, check_fits, guarded, inside, nothing, united
+from .common import Change, Where, boxes_of, check_fits, guarded, inside, nothing, padded, united
 
 _IN_PLANE = np.zeros((3, 3, 3), bool)
 _IN_PLANE[1] = [[False, True, False], [True, True, True], [False, True, False]]
@@ -27,7 +27,6 @@ def fill_holes(labels: np.ndarray, where: Where, per_slice: bool = True) -> Chan
     Change
         Voxels of other classes inside a hole stay as they are.
     """
-    from scipy import ndimage
 
     region = where.region(labels)
     found = list(boxes_of(region, where.open_classes))
@@ -35,18 +34,26 @@ def fill_holes(labels: np.ndarray, where: Where, per_slice: bool = True) -> Chan
         return nothing(labels)
     whole = united([box for _, box in found])
     values = region[whole].copy()
-    rim = (0 if per_slice else 1, 1, 1)
     for number, box in found:
         part = values[inside(box, whole)]
-        outside = np.pad(part != number, [(more, more) for more in rim], constant_values=True)
-        pieces, _ = ndimage.label(outside, _IN_PLANE if per_slice else None)
-        # the rim belongs to what is not enclosed; there is one rim per slice, or one around all
-        open_pieces = np.zeros(pieces.max(initial=0) + 1, bool)
-        open_pieces[pieces[:, 0, 0]] = True
-        holes = outside & ~open_pieces[pieces]
-        holes = holes[tuple(slice(more, length - more) for more, length in zip(rim, holes.shape, strict=True))]
+        holes = _holes(region[box] == number, per_slice)
         part[holes & (region[box] == 0)] = number
     return guarded(labels, where, whole, values)
+
+
+def _holes(mask: np.ndarray, per_slice: bool) -> np.ndarray:
+    """The background that a mask (z, y, x) encloses."""
+    from scipy import ndimage
+
+    rim = (0 if per_slice else 1, 1, 1)
+    outside = np.pad(~mask, [(more, more) for more in rim], constant_values=True)
+    pieces, count = ndimage.label(outside, _IN_PLANE if per_slice else None)
+    # the rim belongs to what is not enclosed; there is one rim per slice, or one around all
+    enclosed = np.ones(count + 1, bool)
+    enclosed[0] = False
+    enclosed[pieces[:, 0, 0]] = False
+    inner = tuple(slice(more, length - more) for more, length in zip(rim, outside.shape, strict=True))
+    return enclosed[pieces[inner]]
 
 
 def keep_largest(labels: np.ndarray, where: Where, count: float = 1) -> Change:
@@ -126,8 +133,9 @@ def split_touching(labels: np.ndarray, where: Where, mm: float = 10.0) -> Change
     values = region[whole].copy()
     free = where.free or int(labels.max(initial=0)) + 1
     for number, box in found:
+        wide = padded(box, (1, 1, 1), region.shape)
         mask = region[box] == number
-        parts = _watershed(mask, where, mm)
+        parts = _watershed(region[wide] == number, where, mm)[inside(box, wide)]
         sizes = np.bincount(parts.ravel())
         sizes[0] = 0
         numbers = np.zeros(len(sizes), np.int64)
@@ -145,21 +153,21 @@ def _watershed(mask: np.ndarray, where: Where, mm: float) -> np.ndarray:
     from scipy import ndimage
     from skimage.segmentation import relabel_sequential, watershed
 
-    room = np.pad(mask, 1)
-    distance = ndimage.distance_transform_edt(room, where.spacing).astype(np.float32)
+    solid = mask | _holes(mask, per_slice=len(mask) == 1)  # a hole lies in an object, not between two
+    if solid.all():  # the class fills the image
+        return mask.astype(np.int32)
+    distance = ndimage.distance_transform_edt(solid, where.spacing).astype(np.float32)
     spread = [mm / 6 / size for size in where.spacing]
     depth = ndimage.gaussian_filter(distance, spread, truncate=2)
     window = [2 * reach + 1 for reach in where.reach(mm / 2)]
-    highest = ndimage.maximum_filter(depth, window)
-    peaks = room & (depth == highest)
-    everywhere = np.ones((3, 3, 3), bool)
-    markers, count = ndimage.label(peaks, everywhere)
-    pieces, _ = ndimage.label(room)
-    without = np.ones(pieces.max(initial=0) + 1, bool)  # small pieces next to larger ones have no peak
-    without[pieces[peaks]] = False
-    without[0] = False
-    alone = without[pieces]
-    markers[alone] = count + pieces[alone]
-    parts = watershed(-depth, markers, mask=room)[1:-1, 1:-1, 1:-1]
+    peaks = solid & (depth == ndimage.maximum_filter(depth, window))
+    markers, count = ndimage.label(peaks, np.ones((3, 3, 3)))
+    pieces, several = ndimage.label(solid)
+    homes = np.asarray(ndimage.maximum(pieces, markers, np.arange(1, count + 1)), int)
+    to_split = np.bincount(homes, minlength=several + 1) > 1
+    torn = to_split[pieces]
+    parts = np.where(mask & ~torn, count + pieces, 0)
+    if torn.any():  # which takes long; holes are passed through
+        parts[mask & torn] = watershed(-depth, markers, mask=torn)[mask & torn]
     numbered, _, _ = relabel_sequential(parts)
     return numbered

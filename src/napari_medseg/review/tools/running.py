@@ -38,7 +38,9 @@ class Scope:
     drawn : frozenset of int, optional
         Slices that were edited or approved, counted over all axes; for `Where.drawn`.
     flat : bool
-        Whether every slice is a frame of its own: the axis before y is time.
+        Whether every slice is a frame of its own: the axis before y is time, and a range is one of times.
+    free : int
+        The lowest number that is not a class in any frame or table; for `Where.free`.
     """
 
     kind: str
@@ -50,6 +52,7 @@ class Scope:
     protected: frozenset[int] = frozenset()
     drawn: frozenset[int] | None = None
     flat: bool = False
+    free: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +156,11 @@ def tool_job(tool: Tool, labels: Any, scope: Scope, numbers: Mapping[str, float]
 
 def _frames(scope: Scope, lead: Lead, depth: int) -> Iterable[Lead]:
     """The frames that a tool works on: a slice and a range are those of the frame in view."""
-    if scope.kind in (SLICE, RANGE):
+    if scope.kind == RANGE and lead and scope.flat:
+        place = _place(scope.shown, lead)
+        for time in range(scope.first, scope.last + 1):
+            yield (*place[:-1], time)
+    elif scope.kind in (SLICE, RANGE):
         yield _place(scope.shown // depth, lead)
     else:
         yield from np.ndindex(*lead)
@@ -172,13 +179,18 @@ def _frame(array: Any, place: Lead) -> np.ndarray:
 def _where(frame: np.ndarray, place: Lead, scope: Scope, lead: Lead, depth: int) -> Where:
     number = int(np.ravel_multi_index(place, lead)) if lead else 0
     shown = scope.shown % depth
-    planes = {SLICE: range(shown, shown + 1), RANGE: range(scope.first, scope.last + 1)}.get(scope.kind, range(depth))
+    planes = range(depth)
+    if depth > 1 and scope.kind == SLICE:
+        planes = range(shown, shown + 1)
+    elif depth > 1 and scope.kind == RANGE:
+        planes = range(scope.first, scope.last + 1)
     drawn = None
     if scope.drawn is not None:
         drawn = frozenset(plane - number * depth for plane in scope.drawn if plane // depth == number)
     part = frame[planes.start : planes.stop]
     classes = scope.classes or tuple(found for found in np.unique(part).tolist() if found > 0)
-    return Where(classes, planes, scope.spacing, scope.protected, drawn=drawn)
+    free = max(scope.free, int(frame.max(initial=0)) + 1)
+    return Where(classes, planes, scope.spacing, scope.protected, drawn=drawn, free=free)
 
 
 def _edits(frame: np.ndarray, box: tuple[slice, slice, slice], values: np.ndarray, first: int) -> list[Edit]:

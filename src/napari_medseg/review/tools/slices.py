@@ -11,6 +11,7 @@ from .common import Box, Change, Where, box_of, guarded, nothing, padded
 from .values import image_of
 
 _ROOM = 24  # pixels around a class that the image is compared in: organs move less from slice to slice
+_LONGEST = 160  # pixels of the longer side of what is compared
 _RADIUS = 7  # pixels of the window of the optical flow
 
 
@@ -145,13 +146,21 @@ def propagate(labels: np.ndarray, where: Where, step: int = 1) -> Change:
 
 def _flow(here: np.ndarray, there: np.ndarray) -> np.ndarray:
     """Where each pixel of the next slice comes from: shape (2, y, x)."""
+    from scipy import ndimage
     from skimage.registration import optical_flow_ilk
+    from skimage.transform import downscale_local_mean
 
     both = np.nan_to_num(np.stack([here, there]).astype(np.float32))
     low, high = np.percentile(both, (0.5, 99.5))
     scaled = np.clip((both - low) / max(float(high - low), 1e-9), 0, 1)
-    flow = optical_flow_ilk(scaled[1], scaled[0], radius=_RADIUS)
-    return np.indices(here.shape, dtype=np.float32) + flow
+    coarse = -(-max(here.shape) // _LONGEST)  # large organs move as a whole: fewer pixels say as much
+    small = downscale_local_mean(scaled, (1, coarse, coarse)).astype(np.float32)
+    flow = optical_flow_ilk(small[1], small[0], radius=_RADIUS) * coarse
+    places = np.indices(here.shape, dtype=np.float32)
+    if coarse > 1:
+        lookup = (places + 0.5) / coarse - 0.5
+        flow = np.stack([ndimage.map_coordinates(part, lookup, order=1, mode="nearest") for part in flow])
+    return places + flow
 
 
 def _carried(source: np.ndarray, classes: Sequence[int], places: np.ndarray) -> np.ndarray:

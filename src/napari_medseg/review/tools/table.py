@@ -79,6 +79,11 @@ class Tool:
     needs_image: bool = False
     shift: int = 0
 
+    @property
+    def asks_for_intensities(self) -> bool:
+        """Whether its numbers depend on the image."""
+        return any(wanted.unit == INTENSITY for wanted in self.numbers)
+
 
 def _distance(default: float) -> Number:
     return Number("mm", "By", MM, default, 0.1, 100.0, 0.5)

@@ -72,6 +72,11 @@ class Classes:
         """The classes whose voxels stay as they are."""
         return frozenset() if self._layer is None else self._protected.get(self._layer, frozenset())
 
+    @property
+    def free(self) -> int:
+        """The lowest number above those of all classes that are known."""
+        return 1 if self._layer is None else max(self._numbers.get(self._layer, ()), default=0) + 1
+
     def text(self, number: int) -> str:
         """A class for people."""
         return class_text(number, {} if self._layer is None else class_names(self._layer))
@@ -165,7 +170,7 @@ class Classes:
         layer = self._layer
         if layer is None:
             return "no labels are open."
-        number = max(self._numbers.get(layer, []), default=0) + 1
+        number = self.free
         kind: Any = layer.data.dtype
         most = int(np.iinfo(kind).max)
         if number > most:

@@ -63,13 +63,13 @@ class Palette:
     def show(self, layer: Labels, numbers: list[int], protected: frozenset[int]) -> None:
         """List the classes of a layer; the one that is painted with is selected."""
         names = class_names(layer)
-        rows = [(number, class_text(number, names), _colour(layer, number), number in protected) for number in numbers]
+        shown = (id(layer), id(layer.colormap), tuple(numbers), tuple(names.items()), protected)
         self._table.blockSignals(True)
-        if rows != self._shown:
-            self._shown = rows
-            self._table.setRowCount(len(rows))
-            for place, row in enumerate(rows):
-                self._fill(place, *row)
+        if shown != self._shown:  # colours take time, and this is called after every stroke
+            self._shown = shown
+            self._table.setRowCount(len(numbers))
+            for place, number in enumerate(numbers):
+                self._fill(place, number, class_text(number, names), _colour(layer, number), number in protected)
         current = layer.selected_label
         self._table.setCurrentCell(numbers.index(current) if current in numbers else -1, 0)
         self._table.blockSignals(False)

@@ -14,7 +14,7 @@ from ...errors import MedsegError
 from ...review.ledger import APPROVED, AUTO, EDITED
 from ...review.planes import Planes
 from ...review.tools.running import Result, Scope, tool_job
-from ...review.tools.table import INTENSITY, SLICE, TOOLS, VOLUME, Tool
+from ...review.tools.table import SLICE, TOOLS, VOLUME, Tool
 from ..kit import jobs, records
 from ..kit.controls import apply, fill
 from ..kit.slices import go_to_slice, shown_plane
@@ -117,10 +117,19 @@ class Workbench:
         if not problem:
             self.classes.fill()
         if other:
+            self._show_range(layer)
             self._chosen.pop("keep-range", None)
             self._drop()
             self._tool_chosen()
         self.update()
+
+    def _show_range(self, layer: Labels | None) -> None:
+        last = layer.data.shape[-3] - 1 if layer is not None and layer.ndim > 2 else 0
+        for field, value in ((self._form.first, 0), (self._form.last, last)):
+            field.blockSignals(True)
+            field.setRange(0, last)
+            field.setValue(value)
+            field.blockSignals(False)
 
     def scrolled(self) -> None:
         """Another slice is in view."""
@@ -157,12 +166,7 @@ class Workbench:
         scopes = [(SCOPES[kind], kind) for kind in tool.scopes if layer.ndim > 2 or kind == SLICE]
         scopes = scopes or [(SCOPES[SLICE], SLICE)]
         fill(self._form.scope, scopes, scopes[0][1])
-        depth = layer.data.shape[-3] if layer.ndim > 2 else 1
-        for field in (self._form.first, self._form.last):
-            field.blockSignals(True)
-            field.setRange(0, depth - 1)
-            field.blockSignals(False)
-        if _asks_for_intensities(tool) and tool.key not in self._chosen:
+        if tool.asks_for_intensities and tool.key not in self._chosen:
             self._chosen[tool.key] = self._suggested(layer)
         self._form.show_numbers(tool, self._units(), self._chosen.get(tool.key, {}))
         self._suggestion = self._form.values(tool)
@@ -184,7 +188,7 @@ class Workbench:
     def _suggest_again(self) -> None:
         """Other voxels belong to the class: propose their intensities, unless a person has chosen some."""
         tool = self._tool
-        if self._layer is None or not _asks_for_intensities(tool) or self._form.values(tool) != self._suggestion:
+        if self._layer is None or not tool.asks_for_intensities or self._form.values(tool) != self._suggestion:
             return
         self._form.show_numbers(tool, self._units(), self._suggested(self._layer))
         self._suggestion = self._form.values(tool)
@@ -221,6 +225,7 @@ class Workbench:
             self.classes.protected,
             drawn,
             spacing.flat,
+            self.classes.free,
         )
 
     # ---- tools ----
@@ -390,7 +395,3 @@ class Workbench:
             limited=self._form.within.isChecked(),
             guided=self.classes.guided,
         )
-
-
-def _asks_for_intensities(tool: Tool) -> bool:
-    return any(wanted.unit == INTENSITY for wanted in tool.numbers)
