@@ -206,6 +206,24 @@ def test_new_objects_get_numbers_that_no_class_has():
     assert set(run(tool_job(TOOLS["split"], labels, scope, {"mm": 8.0})).voxels) == {1, 7}
 
 
+@pytest.mark.parametrize("kind", [np.uint16, np.int32, np.uint64, np.int64])
+@pytest.mark.parametrize("key", TOOLS)
+def test_tools_work_on_every_integer_type_and_on_high_numbers(key, kind):
+    tool = TOOLS[key]
+    small = blobs(6, (4, 20, 22))
+    factor = np.iinfo(kind).max // 4 if np.dtype(kind).itemsize < 8 else 2**40
+    labels = small.astype(kind) * kind(factor)
+    scope = Scope(tool.scopes[0], 1, SPACING)
+    numbers = numbers_of(tool)
+    result = run(tool_job(tool, labels, scope, numbers, image(labels.shape)))
+    plain = run(tool_job(tool, small, scope, numbers, image(labels.shape)))
+    assert result.planes == plain.planes
+    result.write(labels)
+    plain.write(small)
+    if key not in ("relabel", "split"):
+        assert (labels == small.astype(kind) * kind(factor)).all()
+
+
 def disc(z, shape=(40, 44)):
     """A slice of an object that moves, and changes its size and form."""
     y, x = np.indices(shape)

@@ -11,6 +11,8 @@ from ...errors import VolumeError
 
 Box = tuple[slice, slice, slice]
 
+_LISTED = 2**16
+
 
 @dataclass(frozen=True, eq=False)
 class Where:
@@ -130,9 +132,14 @@ def boxes_of(region: np.ndarray, classes: Sequence[int]) -> Iterator[tuple[int, 
         return
     from scipy import ndimage
 
-    found = ndimage.find_objects(region, max(classes, default=0))
-    for number in classes:
-        box = found[number - 1]
+    places = {number: number for number in classes}
+    if max(classes, default=0) > _LISTED:  # a list of all numbers up to the highest one would not fit into memory
+        numbers, order = np.unique(region, return_inverse=True)
+        region = order.reshape(region.shape) + 1
+        places = {number: place + 1 for place, number in enumerate(numbers.tolist()) if number in places}
+    found = ndimage.find_objects(region, max(places.values(), default=0))
+    for number, place in places.items():
+        box = found[place - 1]
         if box is not None:
             yield number, box
 

@@ -120,7 +120,10 @@ def give_colour(layer: Labels, number: int) -> None:
     """Give a class a colour of its own where the classes of a layer have chosen ones."""
     colours = layer.colormap
     if isinstance(colours, DirectLabelColormap) and number not in colours.color_dict:
-        added = {number: _NEW_COLOURS[number % len(_NEW_COLOURS)]}
+        others = np.reshape([colour[:3] for key, colour in colours.color_dict.items() if key], (-1, 3))
+        wanted = [QColor(name).getRgbF()[:3] for name in _NEW_COLOURS]
+        nearest = [np.abs(others - colour).sum(axis=1).min(initial=9) for colour in wanted]
+        added = {number: _NEW_COLOURS[int(np.argmax(nearest))]}
         layer.colormap = DirectLabelColormap(color_dict={**colours.color_dict, **added})
 
 
