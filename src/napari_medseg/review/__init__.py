@@ -8,7 +8,8 @@
 - `history.py`: the steps that a log tells of;
 - `journal.py`: steps, undo and redo; `opening.py`: how one begins;
 - `recovery.py`: what is left after a crash;
-- `ledger.py`: unseen, auto, edited, approved.
+- `ledger.py`: unseen, auto, edited, approved;
+- `measure.py`: what labels measure, `cine.py` over the heart cycle, `measure_table.py` as a table.
 
 Nothing here knows a window or a network.
 """
