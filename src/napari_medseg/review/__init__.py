@@ -9,7 +9,8 @@
 - `journal.py`: steps, undo and redo; `opening.py`: how one begins;
 - `recovery.py`: what is left after a crash;
 - `ledger.py`: unseen, auto, edited, approved;
-- `measure.py`: what labels measure, `cine.py` over the heart cycle, `measure_table.py` as a table.
+- `measure.py`: what labels measure: `regions.py` one class or object, `cine.py` over the heart cycle, `run_figures.py`
+  what a run said of them, `measure_table.py` all of it as a table.
 
 Nothing here knows a window or a network.
 """

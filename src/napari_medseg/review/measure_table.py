@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..metrics import score_of
 from ..quantities import rounded, suited, volume
 from .cine import Cine
-from .measure import Measured, Row
+from .measure import Measured
+from .regions import Row
 
 _UM_PER_MM = 1e3
 
@@ -36,7 +37,7 @@ class Column:
 
 
 def shown(measured: Measured, most: int | None = None) -> list[list[str]]:
-    """The table for people: a heading, then a line per row.
+    """The table for people: a heading, then a line per row; a column without any value is left out.
 
     Parameters
     ----------
@@ -47,6 +48,7 @@ def shown(measured: Measured, most: int | None = None) -> list[list[str]]:
     columns = _columns(measured)
     rows = measured.rows[:most]
     texts = [_texts(column, rows) for column in columns]
+    texts = [column for column in texts if not rows or set(column[1:]) != {"-"}]
     return [list(line) for line in zip(*texts, strict=True)]
 
 
@@ -70,22 +72,28 @@ def _text(value: Any, factor: float, decimals: int) -> str:
 
 
 def _columns(measured: Measured) -> list[Column]:
+    """The columns, what people look for first."""
     rows = measured.rows
+    voxels = Column("voxels", lambda row: row.voxels)
     columns = [Column("class", lambda row: row.name)]
     if any(row.object is not None for row in rows):
         columns.append(Column("object", lambda row: row.object))
     if any(row.time is not None for row in rows):
         columns.append(Column("time", lambda row: row.time))
-    columns.append(Column("voxels", lambda row: row.voxels))
-    if measured.unit != "px":
-        columns.append(_size_column(measured.flat))
+    columns.append(voxels if measured.unit == "px" else _size_column(measured.flat))
     columns.append(Column("diameter", lambda row: row.diameter, "px" if measured.unit == "px" else "mm", 1))
+    columns += [_score_column(key) for key in _score_keys(measured)]
     if measured.has_image:
         columns.append(Column("mean", lambda row: row.mean))
         columns.append(Column("SD", lambda row: row.sd))
-    columns += [_score_column(key) for key in _score_keys(measured)]
-    columns.append(Column("not approved", lambda row: f"{row.not_approved} of {row.slices}"))
+    if measured.unit != "px":
+        columns.append(voxels)
+    columns.append(Column("not approved", _approval_text))
     return columns
+
+
+def _approval_text(row: Row) -> str | None:
+    return f"{row.not_approved} of {row.slices}" if row.slices else None
 
 
 def _size_column(flat: bool) -> Column:
@@ -202,5 +210,27 @@ def cine_text(cine: Cine, known_size: bool = True) -> str:
     approved = f"{cine.not_approved} of {cine.slices} slices of these two are not approved"
     return (
         f"{cine.name}: end-diastole {largest} (time {cine.diastole}), end-systole {smallest} (time {cine.systole}), "
-        f"ejection fraction {100 * cine.ejection_fraction:.1f} %; {approved}."
+        f"ejection fraction {cine.ejection_fraction:.1%}; {approved}."
     )
+
+
+# ---- several layers ----
+
+
+def joined(tables: Mapping[str, Sequence[Sequence[Any]]]) -> list[list[Any]]:
+    """Tables with headings as one: the name of each in a first column, cells that one does not have empty.
+
+    Parameters
+    ----------
+    tables : mapping of str to sequence of rows
+        By name; the first row of each is its heading.
+    """
+    # in the order of the longest one
+    headings = sorted((table[0] for table in tables.values()), key=len, reverse=True)
+    heading = list(dict.fromkeys(title for titles in headings for title in titles))
+    lines: list[list[Any]] = [["layer", *heading]]
+    for name, (titles, *rows) in tables.items():
+        for row in rows:
+            cells = dict(zip(titles, row, strict=True))
+            lines.append([name, *(cells.get(title, "") for title in heading)])
+    return lines
