@@ -17,7 +17,7 @@ Aim = Literal["failed", "voxels"]
 
 _SURE = 255  # of a map of doubt
 _DOUBTFUL = 128  # and more is a doubtful voxel
-_SHARE = 0.1  # of the usual area of a slice, added to areas: a few voxels on an empty slice are no failed slice
+_SHARE = 0.1  # of the usual area of a slice, added to areas: a few voxels on an empty slice are not a failure
 _WINDOW = 48  # pixels that a person sees at once
 _SMALLEST = 4  # voxels of a region that is worth a visit
 
