@@ -26,7 +26,7 @@ MODELS = ("litenext-heart", "lstm-sa-heart")
 SHARES = (0.1, 0.2, 0.3)
 FAILED = 0.7
 PHASES = 20  # of the heart cycle: so many frames follow each other at one place
-BOUNDS = ("front to back", "area of the labels", "by the truth")
+BOUNDS = ("front to back", "area of the labels", "most wrong voxels (truth)")
 
 
 def stacks(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -64,7 +64,7 @@ def orders(labels: np.ndarray, doubt: np.ndarray, other: np.ndarray, wrong: np.n
         "two models, most voxels": score_slices(labels, other, aim="voxels"),
         "uncertainty, failed first": score_slices(labels, uncertainty=doubt),
         "uncertainty, most voxels": score_slices(labels, uncertainty=doubt, aim="voxels"),
-        "by the truth": wrong.astype(float),
+        "most wrong voxels (truth)": wrong.astype(float),
     }
 
 
@@ -110,7 +110,7 @@ def main() -> None:
 
 
 def draw(curves: dict[str, dict[str, np.ndarray]], path: Path) -> None:
-    """The share that is met against the share of slices reviewed; dashed what needs no model, and the best possible."""
+    """The share that is met against the share of slices reviewed; dashed what needs no second look, and the truth."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -167,6 +167,15 @@ def test_objects_share_faces_and_have_a_place():
     assert dict(zip(heading, first, strict=True))["centre_y"] == 1.5
 
 
+@pytest.mark.parametrize("kind", [bool, np.int8, ">u2", np.uint64, np.float32])
+def test_every_type_of_label_measures_alike(kind):
+    data = np.zeros((1, 3, 6, 6), kind)
+    data[0, 1, 2:4, 2:4] = 1
+    image = Volume(np.full((1, 3, 6, 6), 5, np.int16), "czyx", STRAIGHT)
+    (row,) = measure(Volume(data, "czyx", STRAIGHT), image).rows
+    assert (row.id, row.name, row.voxels, row.plane, row.mean, row.sd) == (1, "class 1", 4, 1, 5, 0)
+
+
 def test_large_numbers_and_a_microscope():
     data = np.zeros((6, 6), np.uint64)
     data[0, 0] = 7

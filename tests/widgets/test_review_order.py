@@ -12,6 +12,7 @@ from napari_medseg.io.contributions import layer_tuple
 from napari_medseg.record import Record, UsedModel
 from napari_medseg.volume import LabelClass, Volume
 from napari_medseg.widgets.review.ordering import rest_text
+from napari_medseg.widgets.review.strip import COLOURS
 
 AFFINE = np.diag([1.2, 1.1, 8, 1])
 MADE = Record("segment", models=(UsedModel("tiny", "12"),))
@@ -70,6 +71,9 @@ def test_next_follows_the_difference_of_two_models_then_the_uncertainty_then_the
     assert form.order.currentData() is other and not form.aim.isHidden()
     assert [form.order.itemData(row) for row in range(form.order.count())] == [None, doubtful, other, drawn]
     viewer.dims.set_current_step(0, 3)
+    picture = form.strip.grab().toImage()
+    tops = [picture.pixelColor(form.strip.cell(number).center().x(), 3).name() for number in (0, 2)]
+    assert tops == [COLOURS["auto"], "#d6363d"], "the most doubtful slice has a red bar"
     assert press(viewer, "N", "N", "N", "Shift-N") == [2, 1, 0, 1]
     viewer.dims.set_current_step(0, 2)
     assert press(viewer, "A", "A") == [0, 3], "from where the order had led to"

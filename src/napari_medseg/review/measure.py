@@ -138,6 +138,7 @@ def class_of(labels: Volume, wanted: int | str) -> tuple[int, str]:
 
 
 def _on_one_grid(labels: Volume, image: Volume | None, reference: Volume | None) -> tuple[Volume, Volume | None]:
+    labels = _single_channel(labels)
     if "c" in labels.axes:
         raise VolumeError(
             f"The labels have the axes {labels.axes} {labels.data.shape}; expected whole numbers from 0 up, one per "
@@ -146,9 +147,11 @@ def _on_one_grid(labels: Volume, image: Volume | None, reference: Volume | None)
     for other in (image, reference):
         if other is not None:
             labels = squeezed(labels, other)
-    labels = replace(labels, data=whole_labels(np.asarray(labels.data), "This file"))
+    numbers = whole_labels(np.asarray(labels.data))
+    labels = replace(labels, data=numbers.astype(np.uint8) if numbers.dtype == bool else numbers)
     if image is None:
         return labels, None
+    image = _single_channel(image)
     if "c" in image.axes:
         raise VolumeError(
             f"The image has {image.data.shape[image.axes.index('c')]} channels (axes {image.axes}); intensities are "
@@ -157,6 +160,14 @@ def _on_one_grid(labels: Volume, image: Volume | None, reference: Volume | None)
     image = turned(squeezed(image, labels), labels)
     check_same_grid(image, labels, ("image", "labels"))
     return labels, image
+
+
+def _single_channel(volume: Volume) -> Volume:
+    """The volume without a channel axis of length one."""
+    where = volume.channel_axis
+    if where is None or volume.data.shape[where] != 1:
+        return volume
+    return volume.select("c", 0)
 
 
 def _unit(labels: Volume) -> str:

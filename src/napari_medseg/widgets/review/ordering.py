@@ -111,6 +111,7 @@ class Ordering:
         self._found = None
         self._goal = None
         self._region = -1
+        self._form.strip.show_doubt(())
         self._queue.forget(KIND)
         if self._layer is not None and source is not None:
             self._queue.want(KIND, partial(self._start, known))
@@ -126,6 +127,8 @@ class Ordering:
         def done(found: Found) -> None:
             if known == self._known:
                 self._found = found
+                largest = found.scores.max(initial=0) or 1.0
+                self._form.strip.show_doubt((found.scores / largest).tolist())
 
         self._queue.start(KIND, job, title="Order", quiet=True, on_done=done, on_error=self._failed)
 
