@@ -26,8 +26,7 @@ from ..kit.protecting import restored_layer, why_not
 from ..kit.saving import image_of
 from ..kit.slices import go_to_slice, shown_plane
 from .form import ReviewForm
-from .ordering import KIND as ORDER
-from .ordering import Ordering
+from .ordering import KIND, Ordering
 from .restoring import Restored, offer_of, restore_job
 from .state import Facts, state
 
@@ -46,7 +45,7 @@ class ReviewWidget(Dock):
     """
 
     def __init__(self, napari_viewer: Viewer):
-        super().__init__(napari_viewer, ("restore", "offers", ORDER), ("restore",))
+        super().__init__(napari_viewer, ("restore", "offers", KIND), ("restore",))
         self._left: list[Unfinished] = []
         self._keys = Keys(self._viewer)
         self._other_keys: tuple[str, ...] = ()
@@ -79,7 +78,7 @@ class ReviewWidget(Dock):
         self._hear(self._viewer.dims.events.ndisplay, self._update)
         self._hear(self._viewer.dims.events.order, self._update)
         self._hear(self._painting.protected, self._layer_changed)
-        self._hear(self._painting.painted, self._painted)
+        self._hear(self._painting.painted, self._ordering.painted)
 
     # ---- keys ----
 
@@ -226,11 +225,10 @@ class ReviewWidget(Dock):
 
     def _show_states(self, facts: Facts) -> None:
         layer = self._layer()
+        self._ordering.say_rest(layer is not None and not facts.problem)
         if layer is None:
-            self._ordering.say_rest((), False)
             return
         states = records.ledger_of(layer).states()
-        self._ordering.say_rest(states, not facts.problem)
         self.form.strip.show_states(states, tuple(layer.data.shape[:-2]), facts.shown)
         self.form.show_legend(facts.states)
 
@@ -243,10 +241,6 @@ class ReviewWidget(Dock):
         self._ordering.sign(facts.shown)
         apply(self.form, state(facts))
         self._show_states(facts)
-
-    def _painted(self, layer: Labels, slices: set[int]) -> None:
-        if layer is self._layer():
-            self._ordering.sign(self._shown())
 
     def _job_changed(self) -> None:
         self._update()

@@ -17,7 +17,7 @@ from ...review.pace import Pace
 from ...slice_states import APPROVED
 from ..kit import jobs, layer_volumes, records
 from ..kit.controls import fill
-from ..kit.slices import go_to_slice
+from ..kit.slices import go_to_slice, shown_plane
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -178,14 +178,24 @@ class Ordering:
         """The person does something while a slice is in view."""
         self._pace.sign(shown)
 
+    def painted(self, layer: Labels, slices: set[int]) -> None:
+        """Labels have changed."""
+        if layer is self._layer:
+            self.sign(shown_plane(self._viewer, layer))
+
     def approved(self, number: int) -> None:
         """The person has approved a slice."""
         self._pace.approve(number)
 
-    def say_rest(self, states: Sequence[str], there: bool) -> None:
-        """Say how many slices are left, and how long they will take."""
-        left = sum(state != APPROVED for state in states)
-        self._form.rest.say(rest_text(left, self._pace.seconds(left), self._form.order.count() > 1) if there else "")
+    def say_rest(self, there: bool) -> None:
+        """Say how many slices are left, and how long they will take, if `there` is anything to review."""
+        if not there or self._layer is None:
+            self._form.rest.say("")
+            return
+        counts = records.ledger_of(self._layer).counts()
+        left = sum(counts.values()) - counts[APPROVED]
+        comparable = self._form.order.count() > 1
+        self._form.rest.say(rest_text(left, self._pace.seconds(left), comparable))
 
 
 def rest_text(left: int, seconds: float, comparable: bool) -> str:
