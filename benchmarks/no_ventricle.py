@@ -32,7 +32,7 @@ SETS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
-    parser.add_argument("model", type=Path, nargs="?", default=models.find("litenext-heart"))
+    parser.add_argument("model", type=Path, nargs="?", default=models.find("heart-locator"))
     given = parser.parse_args()
     model = models.load(given.model)
     print("| slices | number | with any label | labelled share |")

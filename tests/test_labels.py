@@ -22,8 +22,10 @@ def test_highest_logit_above_zero_wins():
 def test_objects_without_a_certain_pixel_are_dropped_whole():
     logits = torch.tensor([[1.0, 3.0, 1.0, -1.0, 1.0, 2.0, -1.0, 9.0], [-9.0] * 5 + [-9.0, 4.0, -9.0]])[None, :, None]
     np.testing.assert_array_equal(from_logits(logits), [[[1, 1, 1, 0, 1, 1, 2, 1]]])
-    np.testing.assert_array_equal(from_logits(logits, 0.95), [[[1, 1, 1, 0, 0, 0, 2, 1]]])
-    np.testing.assert_array_equal(from_logits(logits, 0.99), [[[0, 0, 0, 0, 0, 0, 0, 1]]])
+    # classes that touch each other are one object
+    np.testing.assert_array_equal(from_logits(logits, 0.95), [[[1, 1, 1, 0, 1, 1, 2, 1]]])
+    np.testing.assert_array_equal(from_logits(logits, 0.99), [[[0, 0, 0, 0, 1, 1, 2, 1]]])
+    np.testing.assert_array_equal(from_logits(logits, 0.9999), [[[0, 0, 0, 0, 0, 0, 0, 0]]])
 
 
 def test_the_largest_piece_of_each_class_stays():

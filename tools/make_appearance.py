@@ -2,11 +2,11 @@
 
     python tools/make_appearance.py DATA
 
-DATA is the folder that the recipes start from. Every card whose name ends with that of a group gets what stands in
-`GROUPS`, and as its appearance mean and covariance of what `models.appearance.measure` finds in slices of `train`: each
-as it is, and twice changed as scanners and people change images (another field of view, gamma, noise). The limits are
-chosen on `val`, each image as it is and three times changed: see `LIMIT` and `MARGIN`. To be run again when weights are
-renewed; the numbers do not depend on the networks.
+DATA is the folder that the recipes start from. Every card with a group in its name gets what stands in `GROUPS`, and as
+its appearance mean and covariance of what `models.appearance.measure` finds in slices of `train`: each as it is, and
+twice changed as scanners and people change images (another field of view, gamma, noise). Limits are chosen on `val`,
+each image as it is and three times changed: see `LIMIT` and `MARGIN`. To be run again when weights are renewed; the
+numbers do not depend on the networks.
 """
 
 from __future__ import annotations
@@ -76,8 +76,12 @@ def main() -> None:
         others = [kind for other, kind in kinds.items() if other != name]
         found = with_limits(kinds[name], others, views[name])
         sys.stdout.write(f"{name}: distance up to {found.limit:g}, margin {found.margin:g}\n")
-        for path in sorted(WEIGHTS.glob(f"*-{name}.safetensors")):
-            save_card(path, replace(load_card(path), group=name, appearance=found, **group.card))
+        for path in sorted(WEIGHTS.glob("*.safetensors")):
+            words = path.stem.split("-")
+            if name in words:
+                # what only serves other models, as locator or member, is in no group
+                chosen = name if words[-1] == name else ""
+                save_card(path, replace(load_card(path), group=chosen, appearance=found, **group.card))
 
 
 def measured(path: Path, changed: int, chance: np.random.Generator) -> list[np.ndarray]:

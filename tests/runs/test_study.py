@@ -31,7 +31,8 @@ def study(model):
 def test_without_undersampling_nothing_changes(study):
     first = study[0].rows[0]
     assert (first.acceleration, first.effective, first.psnr) == (1, 1, math.inf)
-    assert first.dice == {"left-ventricular cavity": 1} and first.drift_percent == {"left-ventricular cavity": 0}
+    assert "left-ventricular cavity" in first.dice
+    assert set(first.dice.values()) == {1} and set(first.drift_percent.values()) == {0}
 
 
 def test_image_and_segmentation_get_worse_with_acceleration(study):

@@ -32,7 +32,7 @@ from napari_medseg.volume import LabelClass, Volume
 
 CAVITY = LabelClass(1, "left-ventricular cavity", "#e64b35")
 MUSCLE = LabelClass(2, "myocardium", "#4dbbd5")
-SETTINGS = FineTuneSettings(base="litenext-heart", name="mine", classes=(CAVITY,), seconds=1, device="cpu", threads=1)
+SETTINGS = FineTuneSettings(base="heart-locator", name="mine", classes=(CAVITY,), seconds=1, device="cpu", threads=1)
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +95,7 @@ def test_a_run_begins_with_the_base_and_ends_with_a_card_and_a_comparison(annota
     (tmp_path / "run" / "mine.safetensors").rename(tmp_path / "one" / "mine.safetensors")
     (tmp_path / "run" / "mine.json").rename(tmp_path / "one" / "mine.json")
     assert not before_and_after(tmp_path / "one").held_back
-    base = models.load_card(models.find("litenext-heart"))
+    base = models.load_card(models.find("heart-locator"))
     assert base.licence in card.licence and base.name in card.data and card.preprocess == base.preprocess
     assert base.appearance is not None and card.appearance is None
     said_anew = {"data", "licence", "split", "limits", "appearance"}
@@ -106,7 +106,7 @@ def test_a_class_is_added_and_the_old_one_goes_on(annotation, tmp_path):
     settings = replace(SETTINGS, classes=(CAVITY, MUSCLE))
     recipe = prepare([annotation((1, 2, 3), rings=True)], settings, tmp_path / "run")
     run(train_job(replace(recipe, seconds=0, steps=1), tmp_path / "run", root=tmp_path / "run"))
-    tuned, base = (models.load(p) for p in (tmp_path / "run" / "mine.safetensors", models.find("litenext-heart")))
+    tuned, base = (models.load(p) for p in (tmp_path / "run" / "mine.safetensors", models.find("heart-locator")))
     assert [row.name for row in tuned.card.classes] == [CAVITY.name, MUSCLE.name]
     old, new = base.network.state_dict(), tuned.network.state_dict()
     (head,) = {name for name in new if new[name].shape != old[name].shape and name.endswith("weight")}
@@ -180,10 +180,12 @@ def test_folders_of_splits_are_taken_as_they_are(tmp_path, splits):
 
 
 def test_the_old_data_are_rehearsed(annotation, tmp_path):
-    recipe = prepare([annotation((1, 3))], SETTINGS, tmp_path / "run")
+    both = replace(SETTINGS, base="litenext-heart", classes=models.load_card(models.find("litenext-heart")).classes)
+    recipe = prepare([annotation((1, 3))], both, tmp_path / "run")
     found = slices(recipe, recipe.replay, tmp_path / "run")
-    assert recipe.replay_share == 0.5 and len(found) == 100 and {s.spacing for s in found} == {(2.74, 2.74)}
-    assert {tuple(on_working_grid(s, recipe.preprocess).labels.shape) for s in found} == {(128, 128)}
+    assert recipe.replay_share == 0.5 and len(found) == 100 and {s.spacing for s in found} == {(0.98, 0.98)}
+    assert {tuple(on_working_grid(s, recipe.preprocess).labels.shape) for s in found} == {(140, 140)}
+    assert {number for s in found for number in np.unique(s.labels).tolist()} == {0, 1, 2}
     recipe = prepare([annotation((1, 3))], replace(SETTINGS, replay=str(tmp_path)), tmp_path / "all")
     assert recipe.replay_share == 0.5 and recipe.replay[0].path == str(tmp_path / "sunnybrook" / "train.npz")
 

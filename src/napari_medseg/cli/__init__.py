@@ -17,7 +17,7 @@ from ..errors import MedsegError, SettingsError
 from ..models.settings import ImportSettings
 from ..options import add_arguments
 from ..segmentation.settings import InferenceSettings
-from . import commands, reconstruction, terminal
+from . import commands, measuring, reconstruction, terminal
 
 Parsers = argparse._SubParsersAction
 
@@ -65,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parsers = top.add_subparsers(title="commands", metavar="COMMAND [options]", required=True)
-    work = (_add_segment, _add_reconstruct, _add_evaluate, _add_study, _add_train)
+    work = (_add_segment, _add_reconstruct, _add_evaluate, _add_measure, _add_study, _add_train)
     for add in (*work, _add_models, _add_info, _add_convert):
         add(parsers)
     return top
@@ -175,6 +175,27 @@ def _add_evaluate(parsers: Parsers) -> None:
         help="match objects by their overlap, whatever their numbers: F1, precision and recall",
     )
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="scores and failures as JSON")
+
+
+def _add_measure(parsers: Parsers) -> None:
+    parser = _add(
+        parsers,
+        "measure",
+        measuring.measure,
+        "measure labels: volumes, diameters, intensities",
+        description="Voxels, volume and the largest diameter in a slice of every class and time point, or of every "
+        "object of one class; with an image also mean and standard deviation (n - 1) of its intensities, with a "
+        "reference also Dice, IoU, HD95 and mean surface distance. Labels over slices and time: end-diastole, "
+        "end-systole and ejection fraction of every class.",
+    )
+    parser.add_argument("labels", type=Path, metavar="LABELS", help="label file")
+    parser.add_argument("-o", "--output", type=Path, metavar="TABLE.csv", help="also write the table, with all digits")
+    parser.add_argument("--image", type=Path, metavar="FILE", help="image that the labels were made for")
+    parser.add_argument("--reference", type=Path, metavar="FILE", help="labels to score these against")
+    parser.add_argument(
+        "--objects", metavar="CLASS", help="measure the objects of a class (number or name): regions that share faces"
+    )
+    _add_axes(parser)
 
 
 def _add_train(parsers: Parsers) -> None:

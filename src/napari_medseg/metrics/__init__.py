@@ -1,8 +1,9 @@
 """Scores against a reference: of masks (`labels`), objects (`objects`), label volumes (`volumes`), images (`images`).
 
-`grid` brings two volumes onto one grid.
+`grid` brings two volumes onto one grid, and `diameters` measures masks without a reference.
 """
 
+from .diameters import largest_diameter
 from .images import mae, nmse, psnr, ssim, ssim_map
 from .labels import (
     SCORES,
@@ -32,6 +33,7 @@ __all__ = [
     "dice",
     "hd95",
     "iou",
+    "largest_diameter",
     "mae",
     "mean_surface_distance",
     "nmse",

@@ -46,17 +46,26 @@ def turned(volume: Volume, grid: Volume) -> Volume:
     return found
 
 
-def check_same_grid(prediction: Volume, reference: Volume) -> None:
+def check_same_grid(
+    prediction: Volume, reference: Volume, names: tuple[str, str] = ("prediction", "reference")
+) -> None:
     """Refuse volumes that differ in axes, shape or place.
+
+    Parameters
+    ----------
+    prediction, reference : Volume
+    names : (str, str)
+        What they are called in the sentence of an error.
 
     Raises
     ------
     VolumeError
         If they do.
     """
+    ours, theirs = names
     if prediction.axes != reference.axes or prediction.data.shape != reference.data.shape:
         raise VolumeError(
-            f"The prediction has the axes {prediction.axes} {prediction.data.shape} and the reference "
+            f"The {ours} has the axes {prediction.axes} {prediction.data.shape} and the {theirs} "
             f"{reference.axes} {reference.data.shape}. Compare labels that were made for the same image."
         )
     if not (prediction.has_spacing and reference.has_spacing):
@@ -64,7 +73,7 @@ def check_same_grid(prediction: Volume, reference: Volume) -> None:
     distance = apart(prediction, reference)
     if distance > tolerance(prediction):
         raise VolumeError(
-            f"Prediction and reference lie up to {distance:.3g} mm apart in space: their affines differ. "
+            f"{ours.capitalize()} and {theirs} lie up to {distance:.3g} mm apart in space: their affines differ. "
             "Compare labels that were made for the same image, or resample one onto the grid of the other."
         )
 

@@ -149,7 +149,8 @@ class ModelCard:
     turns : bool
         Whether logits are averaged over the four quarter turns of a slice: four times slower, chosen on `val`.
     certainty : float
-        Objects without any pixel of this probability are dropped, chosen on `val`; 0.5 keeps all.
+        Objects without any pixel of this probability are dropped, chosen on `val`; 0.5 keeps all. Classes that touch
+        each other are one object.
     objects : bool
         Whether the classes consist of touching objects that can be split after the run.
     locator : Locator or None

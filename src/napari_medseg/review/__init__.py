@@ -9,7 +9,10 @@
 - `journal.py`: steps, undo and redo; `opening.py`: how one begins;
 - `recovery.py`: what is left after a crash;
 - `ledger.py`: unseen, auto, edited, approved;
-- `tools/`: what corrects labels, such as filling holes and interpolating between slices.
+- `tools/`: what corrects labels, such as filling holes and interpolating between slices;
+- `measure.py`: what labels measure: `regions.py` one class or object, `cine.py` over the heart cycle, `run_figures.py`
+  what a run said of them, `measure_table.py` all of it as a table;
+- `order.py`: where to look first; `pace.py`: how long the rest will take.
 
 Nothing here knows a window or a network.
 """

@@ -27,6 +27,7 @@ from ..kit.saving import image_of
 from ..kit.slices import go_to_slice, shown_plane
 from .comparing import Comparing
 from .form import ReviewForm
+from .ordering import KIND, Ordering
 from .restoring import Restored, offer_of, restore_job
 from .state import Facts, state, unusable
 from .workbench import KINDS, Workbench
@@ -46,13 +47,14 @@ class ReviewWidget(Dock):
     """
 
     def __init__(self, napari_viewer: Viewer):
-        super().__init__(napari_viewer, ("restore", *KINDS, "offers"), ("restore",))
+        super().__init__(napari_viewer, ("restore", *KINDS, "offers", KIND), ("restore",))
         self._left: list[Unfinished] = []
         self._keys = Keys(self._viewer)
         self._other_keys: tuple[str, ...] = ()
         self.form = ReviewForm()
         self.tools = Workbench(self._viewer, self._painting, self._queue, self.form.tools, self._failed)
         self.comparing = Comparing(self._viewer, self._painting, self.form.tools)
+        self._ordering = Ordering(self._viewer, self.form, self._queue, self._failed)
         self._connect()
         self._bind_keys()
         self._open_form(self.form, self.form.status)
@@ -62,7 +64,7 @@ class ReviewWidget(Dock):
         form = self.form
         form.labels.currentIndexChanged.connect(self._labels_chosen)
         form.image.currentIndexChanged.connect(self._update)
-        for box in (form.labels, form.image):
+        for box in (form.labels, form.image, form.order, form.aim):
             box.activated.connect(box.clearFocus)  # letters are keys again
         form.strip.chosen.connect(self._go_to)
         form.steps.itemClicked.connect(self._step_chosen)
@@ -80,6 +82,7 @@ class ReviewWidget(Dock):
         self._hear(self._viewer.dims.events.ndisplay, self._update)
         self._hear(self._viewer.dims.events.order, self._update)
         self._hear(self._painting.protected, self._layer_changed)
+        self._hear(self._painting.painted, self._ordering.painted)
 
     # ---- keys ----
 
@@ -98,6 +101,8 @@ class ReviewWidget(Dock):
                 "T": self.comparing.outline,
                 "D": self.comparing.show_changes,
                 "K": self.comparing.compare,
+                "J": self._ordering.next_region,
+                "Shift-J": partial(self._ordering.next_region, backwards=True),
                 "Control-Z": self.undo,
                 "Control-Shift-Z": self.redo,
             }
@@ -105,6 +110,7 @@ class ReviewWidget(Dock):
 
     def _clear(self) -> None:
         self._keys.release()
+        self._ordering.close()
         self._left.clear()
         self.tools.close()
         self.comparing.close()
@@ -122,10 +128,12 @@ class ReviewWidget(Dock):
         offer_images(self.form.image, self._viewer)
         if chosen is not before:
             self._labels_chosen()
+        self._ordering.offer(chosen)
         self._update()
 
     def _labels_chosen(self) -> None:
         layer = self._layer()
+        self._ordering.offer(layer)
         if layer is None:
             self._update()
             return
@@ -240,6 +248,7 @@ class ReviewWidget(Dock):
 
     def _show_states(self, facts: Facts) -> None:
         layer = self._layer()
+        self._ordering.say_rest(layer is not None and not facts.problem)
         if layer is None:
             return
         states = records.ledger_of(layer).states()
@@ -252,6 +261,7 @@ class ReviewWidget(Dock):
 
     def _scrolled(self, event: Any = None) -> None:
         facts = self._facts()
+        self._ordering.sign(facts.shown)
         apply(self.form, state(facts))
         self._show_states(facts)
         self.tools.scrolled()
@@ -272,11 +282,11 @@ class ReviewWidget(Dock):
             self._go_to(number)
 
     def go_on(self, backwards: bool = False) -> None:
-        """Go to the next slice that is not approved, or to the one before."""
+        """Go to the next slice that is not approved, in the order that is chosen, or to the one before."""
         layer = self._layer()
         if layer is None:
             return
-        number = records.ledger_of(layer).next_open(self._shown(), bool(backwards))
+        number = self._ordering.next_slice(self._shown(), bool(backwards))
         if number is None:
             self._viewer.status = "There is no other slice to review."
         else:
@@ -290,6 +300,7 @@ class ReviewWidget(Dock):
         if layer is not None and self.form.approve.isEnabled():
             number = self._shown()
             records.approve(layer, [number])
+            self._ordering.approved(number)
             self._viewer.status = f"Approved slice {number}."
             self.go_on()
         self._update()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QLabel, QListWidget, QListWidgetItem, QPushButton
+from qtpy.QtWidgets import QLabel, QListWidget, QListWidgetItem, QPushButton, QSizePolicy
 
 from ...review.history import Step
 from ..kit.controls import Page, Paragraph, beside, button, choice
@@ -28,6 +28,14 @@ class ReviewForm(Page):
         self.discard = button("&Discard…")
         self.labels = choice("The labels to review and correct.")
         self.image = choice("The image that they were drawn on; they are restored on it after a crash.")
+        self.order = choice(
+            "What says which slice comes next: where the labels differ from those of another model, or how uncertain "
+            "they are; else one slice after the other."
+        )
+        self.aim = choice("Slices that went wrong first, or those with the most doubtful voxels.")
+        self.aim.setMinimumContentsLength(7)
+        self.aim.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+        self.rest = Paragraph()
         self.strip = Strip()
         self.legend = QLabel()
         self.legend.setTextFormat(Qt.TextFormat.RichText)
@@ -54,7 +62,11 @@ class ReviewForm(Page):
         # a click leaves the keys with the canvas; the tabulator reaches the buttons all the same
         for control in self._buttons():
             control.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        rows = self.rows(("La&bels", self.labels, self.labels), ("&Image", self.image, self.image))
+        rows = self.rows(
+            ("La&bels", self.labels, self.labels),
+            ("&Image", self.image, self.image),
+            ("Ne&xt by", self.order, beside(self.order, self.aim)),
+        )
         self.stack(
             self.offer,
             beside(self.restore, self.later, self.discard),
@@ -63,6 +75,7 @@ class ReviewForm(Page):
             self.legend,
             beside(self.approve, self.following),
             beside(self.take_back, self.approve_filled),
+            self.rest,
             self.tools,
             self.steps,
             beside(self.undo, self.redo),

@@ -12,6 +12,7 @@ KEYS = {
     "A": "approve this slice and go to the next",
     "Shift+A": "take the approval back",
     "N, Shift+N": "next, previous slice to review",
+    "J, Shift+J": "next, previous doubtful region",
     "Ctrl+Z, Ctrl+Shift+Z": "undo, redo",
     ". and ,": "next, previous class",
     "G, Shift+G": "propagate to the next, previous slice",

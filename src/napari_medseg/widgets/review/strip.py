@@ -14,6 +14,8 @@ from .state import WORDS
 COLOURS = {APPROVED: "#3fa66b", EDITED: "#e0a638", AUTO: "#7f8b99", UNSEEN: "#4a525c"}
 """Of the states."""
 
+_DOUBT = "#d6363d"
+_DOUBT_SHARE = 0.5  # of the height of a cell, for the most doubtful slice
 _ROW = 26  # pixels
 _LOW_ROW = 8  # of several time points
 _MOST_ROWS = 20
@@ -29,6 +31,7 @@ class Strip(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._states: Sequence[str] = ()
+        self._doubt: Sequence[float] = ()
         self._columns = 1
         self._first_row = 0
         self._rows = 1
@@ -56,6 +59,11 @@ class Strip(QWidget):
         self._first_row = 0 if rows <= _MOST_ROWS else shown // self._columns
         self._shown = shown
         self.updateGeometry()
+        self.update()
+
+    def show_doubt(self, shares: Sequence[float]) -> None:
+        """Show how doubtful slices are, from 0 to 1: a red bar from the top of their cells; empty for none."""
+        self._doubt = shares
         self.update()
 
     def sizeHint(self) -> QSize:
@@ -97,6 +105,9 @@ class Strip(QWidget):
             cell = self.cell(number)
             room = cell.adjusted(0, 0, -1, -1) if wide else cell
             painter.fillRect(room, QColor(COLOURS[self._states[number]]))
+            if number < len(self._doubt):
+                room.setHeight(round(room.height() * _DOUBT_SHARE * self._doubt[number]))
+                painter.fillRect(room, QColor(_DOUBT))
         frame = self.cell(self._shown).adjusted(0, 0, -1, -1)
         colour = self.palette().color(self.foregroundRole())
         painter.setPen(QPen(colour, 2))

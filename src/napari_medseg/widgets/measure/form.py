@@ -1,0 +1,99 @@
+"""The controls of the Measure dock and where they stand; what they do is in `dock.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QFont, QResizeEvent
+from qtpy.QtWidgets import QHeaderView
+
+from ..kit.controls import Page, Paragraph, beside, button, choice, fill, progress_bar
+from ..kit.tables import fill_table, table
+from .state import OBJECTS, WHOLE
+
+_NAMES = 110  # pixels that names of classes get at least; longer ones are cut off, and their tooltip has them whole
+_MARGIN = 16  # around a text
+
+
+class MeasureForm(Page):
+    """Controls as attributes; every one has a tooltip, and one that is off says why."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.labels = choice("The labels to measure.")
+        self.image = choice("The image whose intensities are measured under the labels.")
+        self.reference = choice("Labels of the same image to score these against.")
+        self.what = choice(
+            "Classes as a whole; or each object of the label that is selected in the layer controls. Voxels that share "
+            "a face belong to one object."
+        )
+        fill(self.what, [("Classes", WHOLE), ("Objects of the selected label", OBJECTS)], WHOLE)
+        self.measure = button("&Measure")
+        self.cancel = button("&Cancel")
+        self.bar = progress_bar()
+        self.table = table(("class",), "Click a line to go to the slice that holds the most of it.")
+        self.table.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # names of classes often differ at their end
+        self._names: list[str] = []
+        self.cine = Paragraph()
+        self.notes = Paragraph()
+        self.export = button("Export CS&V…")
+        self.copy = button("C&opy table")
+        self.status = Paragraph()
+        self.hint = Paragraph()
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        choices = self.rows(
+            ("La&bels", self.labels, self.labels),
+            ("&Image", self.image, self.image),
+            ("&Reference", self.reference, self.reference),
+            ("Mea&sure", self.what, self.what),
+        )
+        self.stack(
+            choices,
+            beside(self.measure, self.cancel),
+            self.bar,
+            self.table,
+            self.cine,
+            self.notes,
+            beside(self.export, self.copy),
+            self.status,
+            self.hint,
+        )
+
+    def show_table(self, heading: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Show rows below a heading; one with a single cell is the name of a layer and takes the whole line."""
+        self.table.setColumnCount(len(heading))
+        # the unit below the name, so that the columns are narrow
+        self.table.setHorizontalHeaderLabels(["\n".join(title.rsplit(maxsplit=1)) for title in heading])
+        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Interactive)
+        fill_table(self.table, rows)
+        room = self.table.horizontalScrollBar().sizeHint().height()
+        self.table.setFixedHeight(self.table.maximumHeight() + room)
+        self._names = [cells[0] for cells in rows if len(cells) > 1]
+        self._fit_names()
+        for place, cells in enumerate(rows):
+            if len(cells) == 1:
+                self._make_title(place, len(heading))
+
+    def resizeEvent(self, a0: QResizeEvent | None) -> None:
+        """Names of classes take the room that numbers leave."""
+        super().resizeEvent(a0)
+        self._fit_names()
+
+    def _fit_names(self) -> None:
+        metrics = self.table.fontMetrics()
+        wanted = max(map(metrics.horizontalAdvance, self._names), default=0) + _MARGIN
+        header = self.table.horizontalHeader()
+        others = header.length() - header.sectionSize(0)
+        room = self.table.viewport().width() - others
+        header.resizeSection(0, min(wanted, max(room, _NAMES)))
+
+    def _make_title(self, place: int, columns: int) -> None:
+        if columns > 1:
+            self.table.setSpan(place, 0, 1, columns)
+        font = QFont()
+        font.setBold(True)
+        self.table.item(place, 0).setFont(font)
