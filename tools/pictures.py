@@ -21,7 +21,7 @@ from napari_medseg.widgets.demo import _close_notes, _wait_until
 
 WIDTH, HEIGHT = 1280, 800
 MIDDLE_SLICE = 5
-APICAL_SLICE = 1  # here litenext-heart misses a quarter of the cavity
+APICAL_SLICE = 1  # here litenext-heart misses a sixth of the cavity
 BRUSH = 7  # pixels
 
 
