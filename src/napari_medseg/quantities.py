@@ -6,6 +6,9 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+MICROSCOPY_MM = 0.02
+"""Voxels smaller than that are read in micrometres."""
+
 _MOST_DECIMALS = 8  # below that an exponent reads better
 _READABLE = 0.005  # two decimals show it
 _UM2_PER_MM2 = 1e6

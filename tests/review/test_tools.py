@@ -198,6 +198,16 @@ def test_slices_in_time_are_frames_of_their_own():
     assert not run(tool_job(TOOLS["interpolate"], labels, replace(shown, kind=VOLUME), {})).edits
 
 
+def test_new_objects_get_numbers_that_no_other_frame_has():
+    labels = np.zeros((2, 1, 5, 21), np.uint16)
+    labels[0, 0, 1:4, 1:20] = 1
+    labels[0, 0, :, 10] = 0
+    labels[0, 0, 2, 10] = 1
+    labels[1, 0, 0, 0] = 700
+    result = run(tool_job(TOOLS["split"], labels, Scope("slice", 0, (1, 1, 1), classes=(1,), free=2), {"mm": 4}))
+    assert set(result.voxels) == {1, 701}
+
+
 def test_new_objects_get_numbers_that_no_class_has():
     labels = np.zeros((1, 20, 40), np.uint8)
     labels[0, 4:14, 4:14] = labels[0, 6:12, 17:23] = 1

@@ -166,6 +166,36 @@ def test_keys_step_through_classes_propagate_interpolate_and_compare(review):
     assert review.steps()[-1] == "interpolate between slices 1 cavity, slices 2-3"
 
 
+def test_a_tool_is_for_the_slice_in_which_its_key_was_pressed(review):
+    review.choose("smooth", "volume")
+    review.labels.data[4] = review.labels.data[1]
+    review.dock.tools.use("propagate-next", everything=True)
+    review.viewer.dims.set_current_step(0, 4)  # before it was its turn
+    review.settle()
+    assert not review.labels.data[5].any() and "another slice is in view" in review.form.report.text()
+    review.dock.tools.use("interpolate")
+    review.viewer.dims.set_current_step(0, 3)
+    review.settle()
+    assert (review.labels.data[2:4] == 1).any(axis=(1, 2)).all(), "that of the volume goes on"
+
+
+def test_a_tool_says_when_it_changes_what_was_approved(review):
+    review.press("A")
+    review.viewer.dims.set_current_step(0, 1)
+    review.choose("grow", "slice", mm=1)
+    review.form.preview.click()
+    review.settle()
+    assert "1 of them approved" in review.form.report.text()
+    review.form.apply.click()
+    assert "1 slice that was approved is to be reviewed again" in review.form.report.text()
+
+
+def test_an_image_without_numbers_proposes_a_range_that_can_be_read(review):
+    review.image.data[:] = np.nan
+    review.choose("keep-range")
+    assert all(abs(field.value()) < 1e6 for field in review.form.numbers)
+
+
 def test_a_new_class_is_painted_with_and_the_way_to_fill_it_is_said(review):
     review.form.new_class.click()
     assert review.labels.selected_label == 3 and review.labels.mode == "paint"

@@ -5,12 +5,13 @@ import pytest
 from napari.layers import Image, Labels
 
 from napari_medseg.progress import run
+from napari_medseg.review.tools.rules import paint_within
 from napari_medseg.review.tools.running import Result, Scope, tool_job
 from napari_medseg.review.tools.table import INTENSITY, MM, MM3, TOOLS, VOLUME
-from napari_medseg.widgets.review.palette import class_text, numbers_in
+from napari_medseg.widgets.review.palette import class_text, free_number, numbers_in
 from napari_medseg.widgets.review.sights import ADDED, CHANGED, REMOVED, difference
 from napari_medseg.widgets.review.spacing import spacing_of
-from napari_medseg.widgets.review.tools_state import ToolFacts, report_text, step_name, tool_state, units_of
+from napari_medseg.widgets.review.tools_state import FORBIDDEN, ToolFacts, report_text, step_name, tool_state, units_of
 
 GROW = TOOLS["grow"]
 
@@ -81,6 +82,53 @@ def test_steps_are_named_with_numbers_and_units():
 def test_the_voxel_size_of_a_layer(shape, look, expected):
     found = spacing_of(Labels(np.zeros(shape, np.uint8), **look))
     assert (pytest.approx(expected[0]), *expected[1:]) == (found.mm, found.known, found.flat)
+
+
+@pytest.mark.parametrize(
+    ("units", "scale", "unit", "sizes"),
+    [
+        (["um"] * 3, (2, 0.5, 0.5), "µm", (2, 0.5, 0.5)),
+        (["nm"] * 3, (300, 100, 100), "µm", (0.3, 0.1, 0.1)),
+        (["mm"] * 3, (8, 2, 1), "mm", (8, 2, 1)),
+        (["m"] * 3, (0.008, 0.002, 0.001), "mm", (8, 2, 1)),
+        (["pixel"] * 3, (1, 1, 1), "", (1, 1, 1)),
+    ],
+)
+def test_what_a_microscope_sees_is_told_in_micrometres(units, scale, unit, sizes):
+    found = spacing_of(Labels(np.zeros((3, 4, 5), np.uint8), scale=scale, units=units))
+    assert found.unit == unit and found.sizes == pytest.approx(sizes)
+    assert not unit or units_of(found.known, False, found.unit)[MM3] == f" {unit}³"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "kind", "free"),
+    [
+        (range(1, 501), np.uint16, 501),
+        ((1, 2, 255), np.uint8, 3),
+        ((1, 2, 127), np.int8, 3),
+        ((5, 2**40), np.uint64, 2**40 + 1),
+        (range(256), np.uint8, None),
+        ((), np.uint8, 4),
+    ],
+)
+def test_a_new_class_gets_a_number_that_no_voxel_has(numbers, kind, free):
+    assert free_number(np.array([[0, *numbers]], kind)[None], {3} if not numbers else {1}) == free
+
+
+def test_a_report_says_what_rules_forbid_and_what_was_approved():
+    labels = np.zeros((2, 1, 6), np.uint8)
+    labels[0, 0, 2] = 1
+    image = np.arange(12.0).reshape(labels.shape)
+    limits = paint_within(lambda number: image[number], 3, 5)
+    scope = Scope(VOLUME, 0, (5, 1, 1), classes=(1,))
+    result = run(tool_job(GROW, labels, scope, {"mm": 1}, image, [limits]))
+    assert result.voxels == {1: (0, 1)} and result.forbidden == 1
+    text = report_text(result, {}, 1.0, "", approved=1)
+    assert text.startswith("Changes 1 slice, 1 of them approved.") and "1 more voxels stay" in text
+    none = run(tool_job(GROW, labels, scope, {"mm": 1}, image, [paint_within(lambda number: image[number], 8, 9)]))
+    assert not none.edits and report_text(none, {}, 1.0, "") == FORBIDDEN
+    result.write(labels)
+    assert labels[0, 0].tolist() == [0, 0, 1, 1, 0, 0]
 
 
 def test_labels_drawn_by_hand_have_the_voxel_size_of_their_image():

@@ -14,11 +14,11 @@ from ..label_values import number_objects, whole_labels
 from ..metrics import score_of
 from ..metrics.grid import check_same_grid, squeezed, turned
 from ..progress import Job, Progress, run
+from ..quantities import MICROSCOPY_MM
 from ..volume import Volume
 from .cine import Cine, cine_of
 from .regions import Box, Row, Subject, names_of
 
-_MICROSCOPY_MM = 0.02  # voxels smaller than that are read in micrometres
 _DIRECT = 2**20  # numbers up to here have a place in a list
 _UNKNOWN_SIZE = "The voxel size is not known: sizes are in voxels, and lengths in pixels."
 
@@ -173,7 +173,7 @@ def _single_channel(volume: Volume) -> Volume:
 def _unit(labels: Volume) -> str:
     if not labels.has_spacing:
         return "px"
-    return "um" if max(labels.spacing[-2:]) < _MICROSCOPY_MM else "mm"
+    return "um" if max(labels.spacing[-2:]) < MICROSCOPY_MM else "mm"
 
 
 # ---- classes ----

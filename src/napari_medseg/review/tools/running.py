@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from ...errors import VolumeError
 from ...progress import Job, Progress
+from ..journal import Rule
 from ..planes import Planes
 from .common import Where
 from .table import RANGE, SLICE, Tool
@@ -84,10 +85,13 @@ class Result:
         In the order of the slices; empty if nothing would change.
     voxels : mapping of int to (int, int)
         Voxels that each class would lose and gain.
+    forbidden : int
+        Voxels that stay as they are because a rule says so.
     """
 
     edits: tuple[Edit, ...] = ()
     voxels: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    forbidden: int = 0
 
     @property
     def planes(self) -> tuple[int, ...]:
@@ -115,7 +119,14 @@ def _is_there(edit: Edit, planes: Planes) -> bool:
     return np.array_equal(there, edit.before)
 
 
-def tool_job(tool: Tool, labels: Any, scope: Scope, numbers: Mapping[str, float], image: Any = None) -> Job[Result]:
+def tool_job(
+    tool: Tool,
+    labels: Any,
+    scope: Scope,
+    numbers: Mapping[str, float],
+    image: Any = None,
+    rules: Sequence[Rule] = (),
+) -> Job[Result]:
     """Find what a tool would change; nothing is written.
 
     Parameters
@@ -127,6 +138,8 @@ def tool_job(tool: Tool, labels: Any, scope: Scope, numbers: Mapping[str, float]
     numbers : mapping
         Of the tool, by name.
     image : array, shape of `labels`, optional
+    rules : sequence of Rule
+        What no change may break; what they forbid is left out of the result, and counted.
 
     Raises
     ------
@@ -141,6 +154,8 @@ def tool_job(tool: Tool, labels: Any, scope: Scope, numbers: Mapping[str, float]
     flat = scope.flat or len(labels.shape) == 2
     lead = tuple(labels.shape[: -2 if flat else -3])
     depth = 1 if flat else labels.shape[-3]
+    if tool.makes_classes:
+        scope = replace(scope, free=max(scope.free, _highest(labels) + 1))
     edits: list[Edit] = []
     frames = list(_frames(scope, lead, depth))
     for done, place in enumerate(frames):
@@ -151,7 +166,35 @@ def tool_job(tool: Tool, labels: Any, scope: Scope, numbers: Mapping[str, float]
         change = tool.call(frame, where, **numbers)
         number = int(np.ravel_multi_index(place, lead)) if lead else 0
         edits += _edits(frame, change.box, change.values, number * depth)
-    return Result(tuple(edits), _count(edits))
+    edits, forbidden = _allowed(edits, Planes(labels), rules)
+    return Result(tuple(edits), _count(edits), forbidden)
+
+
+def _highest(labels: Any) -> int:
+    """The highest number in labels."""
+    planes = Planes(labels)
+    return max((int(planes.read(number).max(initial=0)) for number in range(planes.count)), default=0)
+
+
+def _allowed(edits: list[Edit], planes: Planes, rules: Sequence[Rule]) -> tuple[list[Edit], int]:
+    """What the rules leave of edits, and the number of voxels that they forbid."""
+    if not rules:
+        return edits, 0
+    left = []
+    forbidden = 0
+    for edit in edits:
+        before = planes.read(edit.plane)
+        wanted = before.copy()
+        height, width = edit.after.shape
+        box = (slice(edit.top, edit.top + height), slice(edit.left, edit.left + width))
+        wanted[box] = edit.after
+        for rule in rules:
+            wanted = rule(edit.plane, before, wanted)
+        after = wanted[box].copy()
+        forbidden += int(np.count_nonzero(after != edit.after))
+        if (after != edit.before).any():
+            left.append(replace(edit, after=after))
+    return left, forbidden
 
 
 def _frames(scope: Scope, lead: Lead, depth: int) -> Iterable[Lead]:

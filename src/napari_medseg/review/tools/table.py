@@ -68,6 +68,8 @@ class Tool:
     needs_image : bool
     shift : int
         How many slices after the shown one it changes, where it changes that one alone.
+    makes_classes : bool
+        Whether it gives numbers that are not in use.
     """
 
     key: str
@@ -78,6 +80,7 @@ class Tool:
     scopes: tuple[str, ...] = (SLICE, RANGE, VOLUME)
     needs_image: bool = False
     shift: int = 0
+    makes_classes: bool = False
 
     @property
     def asks_for_intensities(self) -> bool:
@@ -151,6 +154,7 @@ _ROWS = (
         split_touching,
         (Number("mm", "Centres at least", MM, 10, 0.1, 500, 1),),
         scopes=(VOLUME, RANGE, SLICE),
+        makes_classes=True,
     ),
     Tool(
         "relabel",

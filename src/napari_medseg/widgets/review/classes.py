@@ -7,13 +7,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-import numpy as np
 from napari.layers import Image, Labels
 
 from ...review.planes import Planes
 from ...review.tools import rules
 from ..kit import jobs
-from .palette import MOST, Palette, class_names, class_text, give_colour, numbers_in
+from .palette import MOST, Palette, class_names, class_text, free_number, give_colour, numbers_in
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -116,7 +115,8 @@ class Classes:
             self._numbers[layer] = sorted(class_names(layer))[:MOST]
             self._queue.want(CLASSES, partial(self._look, layer))
         self.add(layer, [layer.selected_label])
-        self._palette.show(layer, self._numbers[layer], self.protected)
+        brush = {layer.selected_label} - {0}  # is listed even where there are too many classes
+        self._palette.show(layer, sorted({*self._numbers[layer], *brush}), self.protected)
         self._set_rules()
 
     def add(self, layer: Labels, numbers: Iterable[int]) -> None:
@@ -170,13 +170,11 @@ class Classes:
         layer = self._layer
         if layer is None:
             return "no labels are open."
-        number = self.free
-        kind: Any = layer.data.dtype
-        most = int(np.iinfo(kind).max)
-        if number > most:
+        number = free_number(layer.data, {*self._numbers.get(layer, ()), *class_names(layer)})
+        if number is None:
             return (
-                f"Labels of type {layer.data.dtype} hold classes up to {most}, and {most} is in use. Convert them with "
-                "Layers > Convert data type."
+                f"Labels of type {layer.data.dtype} have no number left for another class. Convert them with Layers > "
+                "Convert data type."
             )
         self.guided = number
         give_colour(layer, number)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,6 +34,21 @@ def numbers_in(array: Any) -> list[int]:
     for number in range(planes.count):
         found |= set(np.unique(planes.read(number)).tolist())
     return sorted(number for number in found if number > 0)[:MOST]
+
+
+def free_number(array: Any, known: Iterable[int]) -> int | None:
+    """A number that neither labels nor the `known` classes use: the next one, or the lowest where the type ends."""
+    planes = Planes(array)
+    kind: Any = planes.dtype
+    most = int(np.iinfo(kind).max)
+    highest = max((int(planes.read(number).max(initial=0)) for number in range(planes.count)), default=0)
+    highest = max(highest, *known, 0)
+    if highest < most:
+        return highest + 1
+    used = set(known)
+    for number in range(planes.count):
+        used |= set(np.unique(planes.read(number)).tolist())
+    return next((number for number in range(1, most) if number not in used), None)
 
 
 def class_names(layer: Labels) -> dict[int, str]:

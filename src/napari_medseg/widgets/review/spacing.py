@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from napari.layers import Labels, Layer
 
+from ...quantities import MICROSCOPY_MM
 from ..kit.records import noted
 
 
@@ -26,6 +27,21 @@ class Spacing:
     mm: tuple[float, float, float]
     known: bool
     flat: bool
+
+    @property
+    def unit(self) -> str:
+        """In which lengths can be read: µm for what a microscope sees; empty if none is known."""
+        if not self.known:
+            return ""
+        return "µm" if max(self.mm[-2:]) < MICROSCOPY_MM else "mm"
+
+    @property
+    def sizes(self) -> tuple[float, float, float]:
+        """Along z, y and x in this unit; of what has no slices in space, 1 along z."""
+        z, y, x = self.mm
+        if self.unit != "µm":
+            return self.mm
+        return (z if self.flat else z * 1000), y * 1000, x * 1000
 
 
 def spacing_of(layer: Labels, image: Layer | None = None) -> Spacing:

@@ -11,6 +11,8 @@ from ..kit.state import Control, first, unless
 
 _LISTED = 4  # classes in a report
 
+FORBIDDEN = "The rules for protected classes and intensities allow none of this change."
+
 GUIDE = (
     "New class {number}, without a model: paint it roughly on a slice; Keep an intensity range; Fill holes; go on with "
     "Propagate (G), or paint every fifth slice and Interpolate (H); correct, and approve."
@@ -103,7 +105,7 @@ def tool_state(tool: Tool, facts: ToolFacts) -> ToolState:
     )
 
 
-def report_text(result: Result, names: Mapping[int, str], voxel: float, unit: str) -> str:
+def report_text(result: Result, names: Mapping[int, str], voxel: float, unit: str, approved: int = 0) -> str:
     """What a tool would change, class by class.
 
     Parameters
@@ -115,9 +117,11 @@ def report_text(result: Result, names: Mapping[int, str], voxel: float, unit: st
         Volume of a voxel.
     unit : str
         Of this volume; empty if it is not known.
+    approved : int
+        How many of the slices are approved.
     """
     if not result.edits:
-        return "Nothing would change."
+        return FORBIDDEN if result.forbidden else "Nothing would change."
     count = len(result.edits)
     lines = []
     for number, (lost, gained) in list(result.voxels.items())[:_LISTED]:
@@ -127,14 +131,25 @@ def report_text(result: Result, names: Mapping[int, str], voxel: float, unit: st
     more = len(result.voxels) - len(lines)
     if more > 0:
         lines.append(f"and {more} more classes")
-    return "\n".join([f"Changes {count} slice{'s' * (count > 1)}.", *lines])
+    if result.forbidden:
+        lines.append(f"{result.forbidden:,} more voxels stay as they are: the rules forbid their change")
+    those = f", {approved} of them approved" if approved else ""
+    return "\n".join([f"Changes {count} slice{'s' * (count > 1)}{those}.", *lines])
 
 
-def units_of(known: bool, flat: bool) -> dict[str, str]:
-    """How numbers end, by unit; without a voxel size they count in voxels."""
+def lost_approvals_text(count: int) -> str:
+    """That slices which a tool has changed are to be approved again; empty if none is."""
+    if not count:
+        return ""
+    slices, are = ("1 slice", "was") if count == 1 else (f"{count} slices", "were")
+    return f" {slices} that {are} approved {'is' if count == 1 else 'are'} to be reviewed again."
+
+
+def units_of(known: bool, flat: bool, unit: str = "mm") -> dict[str, str]:
+    """How numbers end, by kind; without a voxel size they count in voxels."""
     if not known:
         return {MM: " voxels", MM3: " pixels" if flat else " voxels", CLASS: "", INTENSITY: ""}
-    return {MM: " mm", MM3: " mm²" if flat else " mm³", CLASS: "", INTENSITY: ""}
+    return {MM: f" {unit}", MM3: f" {unit}²" if flat else f" {unit}³", CLASS: "", INTENSITY: ""}
 
 
 def step_name(tool: Tool, numbers: Mapping[str, float], units: Mapping[str, str], target: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,18 +10,17 @@ import numpy as np
 from napari.layers import Image, Labels
 
 from ...errors import MedsegError
-from ...review.ledger import APPROVED, AUTO, EDITED
-from ...review.planes import Planes
-from ...review.tools.running import Result, Scope, tool_job
+from ...review.tools.running import Result, Scope
 from ...review.tools.table import SLICE, TOOLS, VOLUME, Tool
-from ..kit import jobs, records
+from ..kit import jobs
 from ..kit.controls import apply, fill
 from ..kit.slices import go_to_slice, shown_plane
 from .classes import CLASSES, Classes
 from .sights import Sight, difference
 from .spacing import spacing_of
 from .tools_form import SCOPES, ToolsForm
-from .tools_state import ToolFacts, report_text, step_name, tool_state, units_of
+from .tools_state import FORBIDDEN, ToolFacts, lost_approvals_text, report_text, step_name, tool_state, units_of
+from .wishes import Found, Wish, approved_among, drawn_slices, suggested_range
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -34,16 +32,6 @@ if TYPE_CHECKING:
 JOB = "tool"
 KINDS = (JOB, CLASSES)
 """Kinds of jobs in the queue of the dock."""
-
-
-@dataclass(frozen=True, eq=False)
-class Found:
-    """What a tool has found for what was chosen then."""
-
-    tool: Tool
-    name: str
-    settings: dict[str, Any]
-    result: Result
 
 
 class Workbench:
@@ -76,6 +64,7 @@ class Workbench:
         self._preview = Sight(viewer)
         self._found: Found | None = None
         self._report = ""
+        self._wish: Wish | None = None  # waits for its turn, or is under way
         self._computing = False
         self._chosen: dict[str, dict[str, float]] = {}
         self._suggestion: dict[str, float] = {}
@@ -133,7 +122,11 @@ class Workbench:
 
     def scrolled(self) -> None:
         """Another slice is in view."""
-        if self._form.scope.currentData() == SLICE:
+        wish = self._wish
+        if wish is not None and wish.is_of_the_view:
+            self._drop()
+            self._say("The tool was stopped: another slice is in view. Apply it again.")
+        elif self._found is not None and self._found.wish.is_of_the_view:
             self._drop()
         self.update()
 
@@ -174,16 +167,7 @@ class Workbench:
         self._request_changed()
 
     def _suggested(self, layer: Labels) -> dict[str, float]:
-        """A range of intensities: most of those that the class has in the slice in view, or all of them."""
-        if self._image is None:
-            return {}
-        number = shown_plane(self._viewer, layer)
-        pixels = Planes(self._image.data).read(number)
-        mine = pixels[Planes(layer.data).read(number) == layer.selected_label]
-        if not mine.size:
-            return dict(zip(("low", "high"), map(float, self._image.contrast_limits), strict=True))
-        low, high = np.nanpercentile(mine, (10, 90))
-        return {"low": float(low), "high": float(high)}
+        return suggested_range(layer, self._image, shown_plane(self._viewer, layer))
 
     def _suggest_again(self) -> None:
         """Other voxels belong to the class: propose their intensities, unless a person has chosen some."""
@@ -199,7 +183,7 @@ class Workbench:
         if layer is None:
             return {}
         spacing = spacing_of(layer, self._image)
-        return units_of(spacing.known, layer.ndim == 2)
+        return units_of(spacing.known, layer.ndim == 2, spacing.unit)
 
     def _request_changed(self, event: Any = None) -> None:
         """A preview that is under way, or shown, is that of something else."""
@@ -208,25 +192,24 @@ class Workbench:
         self._drop()
         self.update()
 
-    def _scope(self, layer: Labels, kind: str, everything: bool) -> Scope:
+    def _wish_for(self, tool: Tool, layer: Labels, kind: str, everything: bool) -> Wish:
         spacing = spacing_of(layer, self._image)
-        ledger = records.ledger_of(layer)
-        states = ledger.states()
-        reviewed = frozenset(number for number, state in enumerate(states) if state in (EDITED, APPROVED))
-        # without a model, what is drawn is what was drawn
-        drawn = reviewed if AUTO in states and len(reviewed) > 1 else None
-        return Scope(
-            kind,
+        scope = Scope(
+            kind if layer.ndim > 2 else SLICE,
             shown_plane(self._viewer, layer),
-            spacing.mm,
+            spacing.sizes,
             self._form.first.value(),
             self._form.last.value(),
             () if everything else (layer.selected_label,),
             self.classes.protected,
-            drawn,
+            drawn_slices(layer),
             spacing.flat,
             self.classes.free,
         )
+        numbers = self._form.values(tool) if tool is self._tool else {}
+        target = "all classes" if everything else self.classes.text(layer.selected_label)
+        name = step_name(tool, numbers, self._units(), target)
+        return Wish(tool, layer, self._image, scope, numbers, name, spacing.unit)
 
     # ---- tools ----
 
@@ -258,32 +241,33 @@ class Workbench:
         self.update()
 
     def _want(self, tool: Tool, kind: str, everything: bool, then: Callable[[Found], None]) -> None:
-        self._queue.want(JOB, partial(self._start, tool, kind, everything, then))
-
-    def _start(self, tool: Tool, kind: str, everything: bool, then: Callable[[Found], None]) -> None:
         layer = self._layer
         follower = self._follower()
         if layer is None or follower is None:
             return
-        follower.settle()
-        scope = self._scope(layer, kind if layer.ndim > 2 else SLICE, everything)
-        numbers = self._form.values(tool) if tool is self._tool else {}
-        image = None if self._image is None else self._image.data
-        job = tool_job(tool, layer.data, scope, numbers, image)
-        target = "all classes" if everything else self.classes.text(layer.selected_label)
-        name = step_name(tool, numbers, self._units(), target)
-        settings = {"tool": tool.key, **numbers, "on": scope.kind, "classes": list(scope.classes)}
+        with jobs.errors_shown():
+            follower.settle()
+            self._wish = self._wish_for(tool, layer, kind, everything)
+            self._say_quietly("Computing…")
+            self._queue.want(JOB, partial(self._start, self._wish, then))
+
+    def _start(self, wish: Wish, then: Callable[[Found], None]) -> None:
+        follower = self._follower()
+        if wish is not self._wish or follower is None:
+            return
 
         def done(result: Result) -> None:
             self._computing = False
-            if layer is self._layer:
-                then(Found(tool, name, settings, result))
+            if wish is self._wish:
+                self._wish = None
+                then(Found(wish, result))
 
         self._computing = True
-        self._report = "Computing…"
-        self._queue.start(JOB, job, title=tool.title, on_done=done, on_error=self._tool_failed)
+        options = {"title": wish.tool.title, "on_done": done, "on_error": self._tool_failed}
+        self._queue.start(JOB, wish.job(follower.rules), **options)
 
     def _tool_failed(self, why: str) -> None:
+        self._wish = None
         self._computing = False
         self._report = why
         self._failed(why)
@@ -294,18 +278,19 @@ class Workbench:
         if layer is None:
             return
         self._found = found
-        self._report = self._report_of(layer, found.result)
+        self._report = self._report_of(found)
         if found.result.edits:
             parts = [(e.plane, e.top, e.left, difference(e.before, e.after)) for e in found.result.edits]
             self._preview.show(layer, "preview (not saved)", parts)
         self.update()
 
-    def _report_of(self, layer: Labels, result: Result) -> str:
-        names = {number: self.classes.text(number) for number in result.voxels}
-        spacing = spacing_of(layer, self._image)
-        flat = layer.ndim == 2
-        unit = ("mm²" if flat else "mm³") if spacing.known else ""
-        return report_text(result, names, float(np.prod(spacing.mm)), unit)
+    def _report_of(self, found: Found) -> str:
+        layer = found.wish.layer
+        names = {number: self.classes.text(number) for number in found.result.voxels}
+        unit = found.wish.unit
+        size = f"{unit}{'²' if layer.ndim == 2 else '³'}" if unit else ""
+        voxel = float(np.prod(found.wish.scope.spacing))
+        return report_text(found.result, names, voxel, size, approved_among(layer, found.result.planes))
 
     def _write(self, found: Found) -> None:
         layer = self._layer
@@ -314,32 +299,35 @@ class Workbench:
         if layer is None or follower is None:
             return
         if not found.result.edits:
-            self._say(f"{found.tool.title}: nothing would change.")
+            why = FORBIDDEN if found.result.forbidden else "nothing would change."
+            self._say(f"{found.wish.tool.title}: {why}")
             return
         with jobs.errors_shown():
-            follower.settle()
+            follower.settle_slices(found.result.planes)  # what nobody has announced is not a part of the tool's step
             if not follower.fits() or not found.result.fits(layer.data):
                 self._say("The labels were changed while the tool was computing; nothing was written. Apply it again.")
                 return
             self._write_step(layer, follower, found)
 
     def _write_step(self, layer: Labels, follower: Follower, found: Found) -> None:
+        wish = found.wish
+        approved = approved_among(layer, found.result.planes)
+        follower.touch(found.result.planes)
         try:
             found.result.write(layer.data)
         except OSError as error:  # labels that lie on the disk
-            raise MedsegError(jobs.failure(found.tool.title, error)) from error
+            raise MedsegError(jobs.failure(wish.tool.title, error)) from error
         self._suggestion = {}  # the intensities are chosen now
-        follower.touch(found.result.planes)
-        step = follower.settle(found.name, found.settings)
+        step = follower.settle(wish.name, wish.settings)
         layer.refresh(extent=False, highlight=False)
         if step is None:
-            self._say("The rules for protected classes and intensities allow none of this change.")
+            self._say(FORBIDDEN)
             return
         self.classes.add(layer, found.result.voxels)
-        if found.tool.shift:
+        if wish.tool.shift:
             follower.propose(step.planes)
             self._go_to(step.planes[0])
-        self._say(f"Done: {step.name}. Ctrl+Z takes it back.")
+        self._say(f"Done: {step.name}.{lost_approvals_text(approved)} Ctrl+Z takes it back.")
 
     def _go_to(self, number: int) -> None:
         if self._layer is not None:
@@ -351,7 +339,7 @@ class Workbench:
         if not numbers or layer is not self._layer:
             return
         self._suggest_again()
-        if self._computing:
+        if self._wish is not None:
             self._drop()
             self._say("The tool was stopped: the labels were changed meanwhile. Apply it again.")
         elif self._found is not None:
@@ -361,6 +349,7 @@ class Workbench:
     def _drop(self) -> None:
         """What was computed, or is being computed, is not wanted any more."""
         self._queue.forget(JOB)
+        self._wish = None
         if self._computing:
             self._computing = False
             self._queue.stop()
@@ -369,8 +358,11 @@ class Workbench:
         self._preview.clear()
 
     def _say(self, text: str) -> None:
-        self._report = text
         self._viewer.status = text
+        self._say_quietly(text)
+
+    def _say_quietly(self, text: str) -> None:
+        self._report = text
         self.update()
 
     def update(self) -> None:
@@ -389,7 +381,7 @@ class Workbench:
             last=self._form.last.value(),
             has_image=self._image is not None,
             class_open=everything or (brush > 0 and brush not in self.classes.protected),
-            working=self._computing,
+            working=self._wish is not None,
             previewed=self._found is not None,
             report=self._report,
             limited=self._form.within.isChecked(),
