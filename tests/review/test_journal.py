@@ -428,3 +428,80 @@ def test_a_damaged_base_is_named(tmp_path):
     (folder / "base.bin").write_bytes(bytes(raw))
     with pytest.raises(FileError, match=r"base\.bin' cannot be read"):
         recover(folder)
+
+
+def test_an_approval_that_comes_while_the_labels_are_saved_is_not_saved(tmp_path):
+    array = np.zeros(SHAPE, np.uint8)
+    book = begun(array, tmp_path)
+    book.approve([(1, 5, "", "me")])
+    number, notes = book.history.now
+    book.approve([(2, 6, "", "me")])
+    book.mark(number, "labels.nii.gz", notes=notes)
+    assert book.history.notes == 1 and recover(book.folder).history == book.history
+    book.close()
+    (left,) = unfinished(tmp_path)
+    assert (left.steps, left.approvals) == (0, 1)
+
+
+def test_saved_approvals_and_proposals_stay_so_when_steps_become_the_base(tmp_path, monkeypatch):
+    array = np.zeros(SHAPE, np.uint8)
+    book = begun(array, tmp_path)
+    for number in range(4):
+        array[number] = 1
+        book.settle(array, {number})
+        book.approve([(0, number, "", "me")])
+    book.propose({3: 77})
+    book.mark(book.history.top, "labels.nii.gz")
+    book.approve([(1, 8, "", "me")])
+    monkeypatch.setattr(journal, "BOUND", 1)
+    array[4] = 1
+    book.settle(array, {4})
+    assert book.history.folded and book.history.notes == 1 and book.history.proposals == {3: 77}
+    assert recover(book.folder).history == book.history
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "missing", "other"])
+def test_labels_whose_description_is_damaged_come_back(tmp_path, damage):
+    array = np.zeros(SHAPE, np.int16)
+    book = begun(array, tmp_path)
+    array[2, 3:5] = 300
+    book.settle(array)
+    path = book.folder / sessions.SESSION
+    text = path.read_text()
+    book.close()
+    path.write_text({"cut": text[:50], "empty": "", "missing": "", "other": "[1, 2]"}[damage])
+    if damage == "missing":
+        path.unlink()
+    (left,) = unfinished(tmp_path)
+    assert left.steps == 1
+    _, found = resume(left.folder)
+    np.testing.assert_array_equal(found.labels, array)
+
+
+def test_what_cannot_be_read_at_all_is_offered_to_be_discarded_and_newer_ones_are_left_alone(tmp_path):
+    array = np.zeros(SHAPE, np.uint8)
+    books = [begun(array, tmp_path, name) for name in ("broken", "newer", "begun")]
+    broken, newer, begun_only = (book.folder for book in books)
+    for book in books:
+        book.settle(np.ones_like(array))
+        book.close()
+    for name in (sessions.SESSION, sessions.BASE):
+        (broken / name).write_bytes(b"x")
+    (newer / sessions.SESSION).write_text('{"version": 99, "unheard": 1}')
+    for name in (sessions.SESSION, sessions.LOG):
+        (begun_only / name).unlink()
+    (left,) = unfinished(tmp_path)
+    assert left.folder == broken and left.damaged and newer.exists() and not begun_only.exists()
+    with pytest.raises(FileError, match="cannot be restored"):
+        resume(left.folder)
+    with pytest.raises(FileError, match="newer version"):
+        recover(newer)
+
+
+def test_a_session_knows_what_its_labels_are_called_now(tmp_path):
+    array = np.zeros(SHAPE, np.uint8)
+    book = begun(array, tmp_path, "before", notes={"axes": "zyx", "slices": [1]})
+    book.describe("after", {"scale": [2, 1, 1]}, [{"id": 3, "name": "cyst", "colour": "#ffffff"}])
+    session = recover(book.folder).session
+    assert session == book.session and session.layer == "after" and session.place["scale"] == [2, 1, 1]
+    assert session.notes["classes"][0]["name"] == "cyst" and session.notes["slices"] == [1]

@@ -210,3 +210,35 @@ def test_a_new_class_is_painted_with_and_the_way_to_fill_it_is_said(review):
     assert low > 0.5 and high <= 1, "the intensities of what was painted are proposed"
     review.form.palette_table.cellClicked.emit(0, 0)
     assert review.labels.selected_label == 1
+
+
+def test_labels_that_are_hidden_are_neither_approved_nor_changed(review):
+    for hide in ({"visible": False}, {"opacity": 0}):
+        for name, value in hide.items():
+            setattr(review.labels, name, value)
+        review.press("A")
+        review.press("G")
+        assert "hidden" in review.dock.form.approve.toolTip() and not review.form.apply.isEnabled()
+        assert not review.dock.form.approve_filled.isEnabled() and review.form.palette_table.isEnabled()
+        assert not review.steps() and "approved" not in records.ledger_of(review.labels).states()
+        review.labels.visible, review.labels.opacity = True, 0.7
+    review.press("A")
+    assert records.ledger_of(review.labels).state(1) == "approved"
+
+
+def test_name_place_and_proposals_come_back_after_a_crash(review, qtbot):
+    review.press("G")
+    review.labels.name = "mine"
+    review.labels.scale = (5, 1, 1)
+    painting_of(review.viewer)._sync()
+    expected = records.ledger_of(review.labels).states()
+    assert expected[2] == "auto"
+    review.viewer.window.remove_dock_widget("all")
+    review.viewer.layers.clear()  # the sessions stay, as after a crash
+    _, dock = review.viewer.window.add_plugin_dock_widget("napari-medseg", "Review")
+    qtbot.waitUntil(lambda: not dock.busy)
+    dock.form.restore.click()
+    qtbot.waitUntil(lambda: not dock.busy)
+    layer = dock.form.labels.currentData()
+    assert layer.name == "mine" and layer.scale.tolist() == [5, 1, 1]
+    assert records.ledger_of(layer).states() == expected

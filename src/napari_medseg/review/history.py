@@ -11,6 +11,9 @@ from .log import Record
 Approval = tuple[int, int | None, str, str]
 """Slice, checksum of the labels that were approved (None: the approval was taken back), time in UTC, by whom."""
 
+Mark = tuple[int, int]
+"""A state of the labels that a file can have: number of its last step, and how many approvals were noted until then."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -56,10 +59,14 @@ class History:
         Number of the newest step.
     saved : int or None
         Number of the step that a saved file ends with; None if nothing was saved.
-    notes : int
-        Approvals, and approvals taken back, since then.
+    noted : int
+        Approvals, and approvals taken back, in all.
+    noted_saved : int
+        Those of them that the saved file has.
     approvals : dict of int to Approval
         The newest one of every slice.
+    proposals : dict of int to int
+        Checksum of the labels that a tool proposed last for a slice that nobody has looked at.
     """
 
     steps: list[Step] = field(default_factory=list)
@@ -68,13 +75,25 @@ class History:
     folded: set[int] = field(default_factory=set)
     last: int = 0
     saved: int | None = None
-    notes: int = 0
+    noted: int = 0
+    noted_saved: int = 0
     approvals: dict[int, Approval] = field(default_factory=dict)
+    proposals: dict[int, int] = field(default_factory=dict)
 
     @property
     def top(self) -> int:
         """Number of the step that the labels end with now."""
         return self.steps[self.position - 1].number if self.position else self.base
+
+    @property
+    def now(self) -> Mark:
+        """What a file has that is written of the labels as they are now."""
+        return self.top, self.noted
+
+    @property
+    def notes(self) -> int:
+        """Approvals, and approvals taken back, that no saved file has."""
+        return max(0, self.noted - self.noted_saved)
 
     @property
     def unsaved(self) -> int:
@@ -107,10 +126,13 @@ class History:
             return self._redo(self._approvals_of(content))
         if "mark" in content:
             self.saved = int(content["step"])
-            self.notes = 0
+            self.noted_saved = int(content.get("notes", self.noted))
+        elif "propose" in content:
+            self.proposals |= {int(plane): int(crc) for plane, crc in content["propose"]}
         elif "from" in content:
             self.base = int(content["from"])
             self.last = self.base
+            self.noted = int(content.get("noted", 0))
             self.folded = {int(plane) for plane in content["changed"]}
         self._approve(self._approvals_of(content))
         return None
@@ -147,4 +169,4 @@ class History:
     def _approve(self, approvals: Sequence[Approval]) -> None:
         for approval in approvals:
             self.approvals[approval[0]] = approval
-        self.notes += len(approvals)
+        self.noted += len(approvals)

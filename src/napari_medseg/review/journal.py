@@ -8,13 +8,15 @@ so.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import FileError, VolumeError
+from .. import files
+from ..errors import FileError, MedsegError, VolumeError
 from ..record import now
 from . import sessions
 from .deltas import Delta, deltas_of, difference
@@ -269,9 +271,25 @@ class Journal:
         self._note(content)
         return self._history.steps[-1]
 
-    def mark(self, number: int, path: str, sha256: str = "") -> None:
-        """Note that the labels were saved as they were after step `number`."""
-        self._note({"mark": "saved", "step": number, "path": path, "sha256": sha256})
+    def propose(self, sums: Mapping[int, int]) -> None:
+        """Write down that slices, with these checksums, are proposals of a tool that a person is still to look at."""
+        self._note({"propose": list(sums.items())})
+
+    def mark(self, number: int, path: str, sha256: str = "", notes: int | None = None) -> None:
+        """Note that the labels were saved as they were after step `number`, with the first `notes` approvals, or all."""
+        noted = self._history.noted if notes is None else notes
+        self._note({"mark": "saved", "step": number, "notes": noted, "path": path, "sha256": sha256})
+
+    def describe(self, layer: str, place: Mapping[str, Any], classes: Sequence[Mapping[str, Any]]) -> None:
+        """The labels have another name, place or classes now; after a crash they come back with these."""
+        notes = {**self.session.notes, "classes": list(classes)}
+        session = replace(self.session, layer=layer, place=place, notes=notes)
+        if session == self.session:
+            return
+        self.session = session
+        if self._folder is not None:
+            with suppress(MedsegError):  # the next step says that the disk is full
+                files.dump(self._folder.path / sessions.SESSION, session)
 
     # ---- beginning and end ----
 
@@ -306,7 +324,8 @@ class Journal:
         log = Log(folder.path / sessions.LOG if folder else None)
         history = History()
         changed = self._history.folded.union(*(step.planes for step in folded))
-        begin = {"from": first, "changed": sorted(changed)}
+        noted = self._history.noted - len(self._history.approvals)  # the newest ones follow
+        begin = {"from": first, "changed": sorted(changed), "noted": noted}
         for content, payload in self._shortened(begin, records):
             offset, length = log.append(content, payload)
             history.take(Record(content, payload, offset, length))
@@ -332,7 +351,9 @@ class Journal:
         found: list[tuple[dict[str, Any], bytes]] = [(begin, b"")]
         found += [(record.content, record.payload) for record in records]
         if history.saved is not None:
-            found.append(({"mark": "saved", "step": history.saved}, b""))
+            found.append(({"mark": "saved", "step": history.saved, "notes": history.noted_saved}, b""))
+        if history.proposals:
+            found.append(({"propose": list(history.proposals.items())}, b""))
         if history.approvals:
             found.append(({"approve": list(history.approvals.values())}, b""))
         return found

@@ -132,10 +132,33 @@ def _follow(history: History, record: Record, planes: Planes, raw: bytes) -> boo
 
 
 def _session(folder: Path) -> Session:
-    found = files.load(folder / sessions.SESSION, Session)
-    if found.version > sessions.VERSION:
+    path = folder / sessions.SESSION
+    if _version(path) > sessions.VERSION:
         raise FileError(f"'{folder}' was written by a newer version of napari-medseg. Update it to restore the labels.")
-    return found
+    try:
+        return files.load(path, Session)
+    except MedsegError:
+        return _nameless(folder)
+
+
+def _version(path: Path) -> int:
+    """Of the description of a session; 0 if it cannot be read."""
+    with suppress(MedsegError):
+        content = files.read_json(path)
+        version = content.get("version", 0) if isinstance(content, dict) else 0
+        return version if isinstance(version, int) else 0
+    return 0
+
+
+def _nameless(folder: Path) -> Session:
+    """A session whose description is damaged: the base knows shape and type of its labels."""
+    path = folder / sessions.BASE
+    try:
+        content = decode(path.read_bytes()).content
+        shape = tuple(int(length) for length in content["shape"])
+        return Session("recovered labels", shape, np.dtype(content["dtype"]).str)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FileError(f"'{path}' cannot be read ({reason(error)}). These labels cannot be restored.") from error
 
 
 def _base(folder: Path, session: Session) -> np.ndarray:
@@ -184,11 +207,18 @@ def _look(folder: Path) -> Unfinished | None:
     """What there is to restore in a folder that nobody has open; None if it is nothing of ours or was removed."""
     if files.is_locked(folder):
         return None
+    description = folder / sessions.SESSION
+    parts = [folder / name for name in (sessions.SESSION, sessions.BASE, sessions.LOG)]
+    if not any(part.exists() for part in parts) or _version(description) > sessions.VERSION:
+        return None
+    if not description.exists() and not (folder / sessions.LOG).exists():  # the process ended while it began
+        sessions.discard(folder)
+        return None
     try:
         session = _session(folder)
         history, whole = _history(_log(folder))
-    except MedsegError:
-        return None
+    except MedsegError:  # a person can look at it, or discard it
+        return Unfinished(folder, Session("unreadable labels", (), "|u1"), 0, 0, damaged=True)
     damaged = not whole or not (folder / sessions.LOG).exists()
     done_with = not (folder / sessions.TORN).exists() if history.saved is None else _is_old(folder)
     if done_with and not damaged and not history.pending:

@@ -8,9 +8,10 @@ from typing import Any
 
 from napari.layers import Image, Labels
 
-from ...review.history import Approval, Step
+from ...review.history import Approval, Mark, Step
 from ...review.journal import Change, Journal, Rule
 from . import records
+from .protecting import session_of
 
 CHANGED_OUTSIDE = "changed from outside"
 """Name of steps that nobody has announced: another plugin, or a line in the console."""
@@ -192,30 +193,41 @@ class Follower:
         if layer is None:
             return
         ledger = records.ledger_of(layer)
-        for number in numbers:
-            ledger.propose(number, self.journal.checksum(number))
+        sums = {number: self.journal.checksum(number) for number in numbers}
+        for number, crc in sums.items():
+            ledger.propose(number, crc)
+        self.journal.propose(sums)
         records.put_ledger(layer, ledger)
         self._changed(layer, set(numbers))
 
     @property
-    def last_step(self) -> int:
-        """Number of the step that the labels end with now."""
-        return self.journal.history.top
+    def now(self) -> Mark:
+        """What a file has that is written of the labels as they are now."""
+        return self.journal.history.now
 
-    def saved(self, number: int, path: str) -> None:
-        """Note that the labels were saved as they were after a step."""
-        self.journal.mark(number, path)
+    def saved(self, mark: Mark, path: str) -> None:
+        """Note that the labels were saved as they were then."""
+        number, notes = mark
+        self.journal.mark(number, path, notes=notes)
         layer = self.layer
         if layer is not None:
             self._changed(layer, set())
 
     # ---- the end ----
 
+    def describe(self) -> None:
+        """Have name, place and classes of the layer come back after a crash."""
+        layer = self.layer
+        if layer is not None:
+            session = session_of(layer, None)
+            self.journal.describe(session.layer, session.place, session.notes["classes"])
+
     def close(self) -> None:
         """Write down the last changes, and let go of the layer and of the folder."""
         layer = self.layer
         if layer is not None:
             self.settle_all()
+            self.describe()
             for name in ("undo", "redo"):
                 layer.__dict__.pop(name, None)
             records.FOLLOWERS.pop(layer, None)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 2**23  # bytes of labels that are compared and compressed without a thread
 _SYNC_MS = 2000
+_DESCRIBED = ("name", "scale", "translate", "rotate", "shear", "affine", "units", "metadata")  # events of a layer
 
 
 def touched(item: Sequence[tuple[Any, ...]], shape: tuple[int, ...]) -> set[int]:
@@ -114,6 +115,10 @@ class Painting(QObject):
             layer.events.labels_update.connect(self._moved)
             layer.events.data.connect(self._replaced)
             layer.events.set_data.connect(self._redrawn)
+            layer.events.visible.connect(self._seen)
+            layer.events.opacity.connect(self._seen)
+            for name in _DESCRIBED:
+                layer.events[name].connect(self._described)
             if layer in self._left:
                 self._go_on(layer, self._left.pop(layer))
 
@@ -124,6 +129,10 @@ class Painting(QObject):
             layer.events.labels_update.disconnect(self._moved)
             layer.events.data.disconnect(self._replaced)
             layer.events.set_data.disconnect(self._redrawn)
+            layer.events.visible.disconnect(self._seen)
+            layer.events.opacity.disconnect(self._seen)
+            for name in _DESCRIBED:
+                layer.events[name].disconnect(self._described)
             follower = self.follower(layer)
             if follower is not None:
                 self._left[layer] = follower.journal.folder
@@ -169,6 +178,13 @@ class Painting(QObject):
         if viewer is not None and self.follower(layer) is not None and layer_volumes.shows_slices(viewer):
             self._touch(layer, {shown_plane(viewer, layer)})
         self.redrawn.emit(layer)
+
+    def _seen(self, event: Any) -> None:
+        """A layer was hidden, or is shown again."""
+        self.protected.emit(event.source)
+
+    def _described(self, event: Any) -> None:
+        self._syncing.start()
 
     def _touch(self, layer: Labels, numbers: set[int] | None) -> None:
         follower = self.follower(layer)
@@ -297,6 +313,8 @@ class Painting(QObject):
             ledger.begin(filled, records.EDITED)
         ledger.begin(found.history.folded, records.EDITED)
         ledger.check(found.sums.__getitem__, range(len(found.sums)))
+        for number, crc in found.history.proposals.items():
+            ledger.propose(number, crc)
         for approval in found.history.approvals.values():
             ledger.take(approval)
         ledger.changed({number: journal.checksum(number) for number in range(len(ledger))})
@@ -331,6 +349,7 @@ class Painting(QObject):
     def _sync(self) -> None:
         """Bring what was written to the disk, in a thread: it may take long, and a power cut is rare."""
         for follower in self._followers():
+            follower.describe()
             handle = follower.journal.sync_handle()
             if handle is not None:
                 job = jobs.once(_to_disk, handle)

@@ -13,7 +13,7 @@ from napari.layers import Labels, Layer
 from ...io.contributions import KEY
 from ...record import KEY as RECORD
 from ...record import Record, now
-from ...review.history import Approval
+from ...review.history import Approval, Mark
 from ...review.ledger import AUTO, EDITED, Ledger
 from ...review.planes import Planes, checksum
 from ...review.sessions import user
@@ -86,12 +86,12 @@ class Followed(Protocol):
     def settle_slices(self, numbers: Iterable[int]) -> None:
         """The same on some slices."""
 
-    def saved(self, number: int, path: str) -> None:
-        """Note that the labels were saved as they were after a step."""
+    def saved(self, mark: Mark, path: str) -> None:
+        """Note that the labels were saved as they were then."""
 
     @property
-    def last_step(self) -> int:
-        """Number of the step that the labels end with now."""
+    def now(self) -> Mark:
+        """What a file has that is written of the labels as they are now."""
 
     def write_down(self, approvals: Sequence[Approval]) -> None:
         """Note approvals, or that they were taken back."""
@@ -104,17 +104,17 @@ def settle(layer: Labels) -> None:
         follower.settle_all()
 
 
-def last_step(layer: Labels) -> int | None:
-    """Number of the step that the labels of a layer end with; None if nobody counts them."""
+def last_step(layer: Labels) -> Mark | None:
+    """Steps and approvals that the labels of a layer end with, for `note_saved`; None if nobody counts them."""
     follower = FOLLOWERS.get(layer)
-    return None if follower is None else follower.last_step
+    return None if follower is None else follower.now
 
 
-def note_saved(layer: Labels, number: int | None, path: Path) -> None:
-    """The labels of a layer, as they were after step `number`, are in a file now."""
+def note_saved(layer: Labels, mark: Mark | None, path: Path) -> None:
+    """The labels of a layer, as they were when `last_step` said `mark`, are in a file now."""
     follower = FOLLOWERS.get(layer)
-    if follower is not None and number is not None:
-        follower.saved(number, str(path))
+    if follower is not None and mark is not None:
+        follower.saved(mark, str(path))
 
 
 def ledger_of(layer: Labels) -> Ledger:

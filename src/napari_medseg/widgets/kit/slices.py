@@ -30,6 +30,11 @@ def _converted(value: float, unit: Any, wanted: Any) -> float:
     return value if unit == wanted else float((value * unit).to(wanted).magnitude)
 
 
+def is_seen(layer: Layer) -> bool:
+    """Whether a layer is shown at all."""
+    return bool(layer.visible) and layer.opacity > 0
+
+
 def shown_plane(viewer: ViewerModel, layer: Layer) -> int:
     """Number of the slice in view, counted over all axes before the last two."""
     lead = layer.data.shape[: layer.ndim - 2]

@@ -24,7 +24,7 @@ from ..kit.listing import add_layer
 from ..kit.offers import offer_images
 from ..kit.protecting import restored_layer, why_not
 from ..kit.saving import image_of
-from ..kit.slices import go_to_slice, shown_plane
+from ..kit.slices import go_to_slice, is_seen, shown_plane
 from .comparing import Comparing
 from .form import ReviewForm
 from .ordering import KIND, Ordering
@@ -193,6 +193,7 @@ class ReviewWidget(Dock):
             ready=follower is not None,
             misfit=self._misfit(layer),
             shows_slice=self._shows_slice(),
+            visible=is_seen(layer),
             states=ledger.counts(),
             shown=self._shown(),
             shown_state=ledger.state(self._shown()),

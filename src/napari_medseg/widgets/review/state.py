@@ -67,6 +67,8 @@ class Facts:
         Why the labels are not those of the image; empty if they are.
     shows_slice : bool
         Whether the canvas shows one of their slices.
+    visible : bool
+        Whether they are shown at all.
     states : mapping of str to int
         How many slices are in which state.
     shown : int
@@ -96,6 +98,7 @@ class Facts:
     ready: bool = True
     misfit: str = ""
     shows_slice: bool = True
+    visible: bool = True
     states: Mapping[str, int] = field(default_factory=dict)
     shown: int = 0
     shown_state: str = UNSEEN
@@ -141,6 +144,9 @@ _NO_LABELS = (
 )
 
 
+HIDDEN = "the labels are hidden. Show them first: V, or the eye in the list of layers."
+
+
 def unusable(facts: Facts) -> str:
     """Why nothing can be done with the labels; empty if something can."""
     return first(
@@ -153,12 +159,13 @@ def unusable(facts: Facts) -> str:
 def state(facts: Facts) -> State:
     """What is possible, and why the rest is not."""
     nothing = unusable(facts)
-    no_slice = first(nothing, unless(facts.shows_slice, "the canvas shows no single slice. Switch to 2D."))
+    hidden = unless(facts.visible, HIDDEN)
+    no_slice = first(nothing, hidden, unless(facts.shows_slice, "the canvas shows no single slice. Switch to 2D."))
     approved = facts.shown_state == APPROVED
     no_approval = first(no_slice, unless(not approved, f"slice {facts.shown} is approved as it is."))
     no_return = first(no_slice, unless(approved, f"slice {facts.shown} is not approved."))
     no_next = first(nothing, unless(_to_review(facts), "every slice is approved."))
-    no_filled = first(nothing, unless(facts.filled, "no slice with labels is unseen or from a model."))
+    no_filled = first(nothing, hidden, unless(facts.filled, "no slice with labels is unseen or from a model."))
     no_undo = first(nothing, unless(facts.position, "there is nothing to undo."))
     no_redo = first(nothing, unless(facts.position < facts.steps, "there is nothing to do again."))
     there = not nothing

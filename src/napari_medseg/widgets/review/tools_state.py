@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ...review.tools.running import Result
 from ...review.tools.table import CLASS, INTENSITY, MM, MM3, RANGE, SLICE, Tool
 from ..kit.state import Control, first, unless
+from .state import HIDDEN
 
 _LISTED = 4  # classes in a report
 
@@ -31,6 +32,8 @@ class ToolFacts:
     scope : str
     shows_slice : bool
         Whether the canvas shows one slice of the labels.
+    visible : bool
+        Whether the labels are shown at all.
     first, last : int
         Of the range of slices.
     has_image : bool
@@ -51,6 +54,7 @@ class ToolFacts:
     problem: str = ""
     scope: str = SLICE
     shows_slice: bool = True
+    visible: bool = True
     first: int = 0
     last: int = 0
     has_image: bool = True
@@ -83,6 +87,7 @@ def tool_state(tool: Tool, facts: ToolFacts) -> ToolState:
     no_image = "no image lies on the labels, voxel by voxel. Choose it at the top."
     why_not = first(
         facts.problem,
+        unless(facts.visible, HIDDEN),
         unless(not facts.working, "a tool is computing. Wait, or cancel it."),
         unless(facts.scope != SLICE or facts.shows_slice, "the canvas shows no single slice. Switch to 2D."),
         unless(facts.scope != RANGE or facts.first <= facts.last, "the range ends before it begins."),

@@ -14,7 +14,7 @@ from ...review.tools.running import Result, Scope
 from ...review.tools.table import SLICE, TOOLS, VOLUME, Tool
 from ..kit import jobs
 from ..kit.controls import apply, fill
-from ..kit.slices import go_to_slice, shown_plane
+from ..kit.slices import go_to_slice, is_seen, shown_plane
 from .classes import CLASSES, Classes
 from .sights import Sight, difference
 from .spacing import spacing_of
@@ -377,6 +377,7 @@ class Workbench:
             problem="no labels are open." if self._layer is None else self._problem,
             scope=kind,
             shows_slice=self._shows_slice,
+            visible=self._layer is not None and is_seen(self._layer),
             first=self._form.first.value(),
             last=self._form.last.value(),
             has_image=self._image is not None,
