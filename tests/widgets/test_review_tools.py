@@ -5,13 +5,15 @@ import pytest
 from napari.layers import Layer
 from napari.utils.key_bindings import KeymapHandler
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QApplication
 
+from napari_medseg import io
 from napari_medseg.io.contributions import layer_tuple
 from napari_medseg.record import Record, UsedModel
 from napari_medseg.volume import LabelClass, Volume
 from napari_medseg.widgets.kit import records
-from napari_medseg.widgets.kit.layer_volumes import SIGHT
+from napari_medseg.widgets.kit.layer_volumes import SIGHT, labels_volume
 from napari_medseg.widgets.kit.painting import painting_of
 
 SHAPE = (6, 40, 36)
@@ -242,3 +244,28 @@ def test_name_place_and_proposals_come_back_after_a_crash(review, qtbot):
     layer = dock.form.labels.currentData()
     assert layer.name == "mine" and layer.scale.tolist() == [5, 1, 1]
     assert records.ledger_of(layer).states() == expected
+
+
+def test_a_new_class_its_colour_and_its_name_are_kept_in_layer_and_file(review, tmp_path):
+    review.form.new_class.click()
+    colour = QColor.fromRgbF(*review.labels.get_color(3)[:3]).name()
+    review.form.palette_table.item(2, 0).setText("cyst")
+    review.labels.paint((1, 30, 30), 3)
+    QApplication.processEvents()
+    assert review.form.palette_table.item(2, 0).text() == "3 cyst"
+    saved = io.read(io.write(labels_volume(review.labels, None, None), tmp_path / "a.nii.gz"))
+    assert saved.classes == (*CLASSES, LabelClass(3, "cyst", colour))
+    assert review.labels.features["class"].tolist() == ["background", "cavity", "wall", "cyst"]
+    review.form.palette_table.item(0, 0).setText("  ")
+    assert review.form.palette_table.item(0, 0).text() == "1 cavity"
+
+
+def test_labels_that_are_numbers_alone_get_a_class_table_when_one_is_named(review, tmp_path):
+    layer = review.viewer.add_labels(np.array(review.labels.data), name="drawn", scale=(4, 1, 1))
+    review.dock.choose(layer)
+    review.settle()
+    review.form.new_class.click()
+    assert not records.noted(layer).get("classes")
+    review.form.palette_table.item(0, 0).setText("liver")
+    saved = io.read(io.write(labels_volume(layer, review.image, "zyx"), tmp_path / "a.nii.gz"))
+    assert [(row.id, row.name) for row in saved.classes] == [(1, "liver"), (2, "class 2"), (3, "class 3")]

@@ -276,7 +276,7 @@ class Journal:
         self._note({"propose": list(sums.items())})
 
     def mark(self, number: int, path: str, sha256: str = "", notes: int | None = None) -> None:
-        """Note that the labels were saved as they were after step `number`, with the first `notes` approvals, or all."""
+        """Note that the labels were saved as they were after step `number`, with so many `notes` or all."""
         noted = self._history.noted if notes is None else notes
         self._note({"mark": "saved", "step": number, "notes": noted, "path": path, "sha256": sha256})
 

@@ -140,7 +140,8 @@ def _drawn(layer: Labels, image: Image, axes: str) -> Volume:
     # napari's own new labels have the channels of their image
     own = flat if layer.ndim <= len(flat) else axes.removesuffix("c")
     made = volume.made_by(record_of(layer)).with_slices(noted(layer).get(SLICES))
-    notes = {**made.metadata, "axes": own, "affine": volume.affine}
+    classes = noted(layer).get("classes", ())
+    notes = {**made.metadata, "axes": own, "affine": volume.affine, "classes": classes}
     meta = {**_meta(layer), "metadata": {KEY: notes}}
     if not any(unit.is_compatible_with("mm") for unit in layer.units):
         meta["units"] = image.units[-layer.ndim :]

@@ -12,7 +12,7 @@ from napari.layers import Image, Labels
 from ...review.planes import Planes
 from ...review.tools import rules
 from ..kit import jobs
-from .palette import MOST, Palette, class_names, class_text, free_number, give_colour, numbers_in
+from .palette import MOST, Palette, class_names, class_text, free_number, give_colour, keep_classes, numbers_in
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -56,7 +56,7 @@ class Classes:
         self._palette = Palette(form.palette_table)
         form.palette_table.cellClicked.connect(self._clicked)
         form.palette_table.itemActivated.connect(lambda item: self._clicked(item.row(), 0))
-        form.palette_table.itemChanged.connect(self._ticked)
+        form.palette_table.itemChanged.connect(self._edited)
         form.within.toggled.connect(self._limits_changed)
         for field in (form.within_low, form.within_high):
             field.valueChanged.connect(self._limits_changed)
@@ -178,12 +178,32 @@ class Classes:
             )
         self.guided = number
         give_colour(layer, number)
+        if class_names(layer):  # others are numbers alone, as long as nobody names them
+            keep_classes(layer, [number])
         self._paint_with(number)
         return ""
 
     # ---- rules ----
 
-    def _ticked(self, item: Any) -> None:
+    def _edited(self, item: Any) -> None:
+        if item.column() == 0:
+            self._name(item.row())
+        else:
+            self._ticked()
+
+    def _name(self, row: int) -> None:
+        """A person has named a class."""
+        layer = self._layer
+        name = self._palette.name_in(row)
+        self._palette.forget()
+        if layer is not None and name:
+            numbers = self._numbers.get(layer, [])
+            number = self._palette.number_at(row)
+            keep_classes(layer, {*numbers, number}, {number: name})
+        self.fill()
+        self._changed()
+
+    def _ticked(self) -> None:
         if self._layer is not None:
             self._protected[self._layer] = self._palette.ticked()
             self._set_rules()

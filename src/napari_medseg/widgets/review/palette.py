@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,9 +11,11 @@ from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QIcon, QPixmap
-from qtpy.QtWidgets import QTableWidgetItem
+from qtpy.QtWidgets import QAbstractItemView, QTableWidgetItem
 
+from ...io.contributions import KEY
 from ...review.planes import Planes
+from ...volume import LabelClass
 from ..kit.records import noted
 from ..kit.tables import table
 
@@ -24,7 +27,10 @@ MOST = 100
 
 _ROWS_SHOWN = 4
 _NEW_COLOURS = ("#f5d547", "#b07aa1", "#9ccc65", "#ff9da7", "#76b7ff", "#d37295", "#bcbd22")
-_TIP = "Click a class to paint with it (. and , step through them). Tick to protect it: its voxels stay as they are."
+_TIP = (
+    "Click a class to paint with it (. and , step through them); double-click to name it. Tick to protect it: its "
+    "voxels stay as they are."
+)
 
 
 def numbers_in(array: Any) -> list[int]:
@@ -59,7 +65,26 @@ def class_names(layer: Labels) -> dict[int, str]:
 def class_text(number: int, names: Mapping[int, str]) -> str:
     """A class for people: ``2 myocardium``."""
     name = names.get(number, "")
-    return f"{number} {name}" if name and name != str(number) else f"class {number}"
+    return f"{number} {name}" if name not in ("", str(number), nameless(number)) else nameless(number)
+
+
+def nameless(number: int) -> str:
+    """What a class without a name is called."""
+    return f"class {number}"
+
+
+def keep_classes(layer: Labels, numbers: Iterable[int], names: Mapping[int, str] | None = None) -> None:
+    """Have these classes in the class table of a layer, which files keep, with their colours and other `names`."""
+    rows = {row.id: row for row in noted(layer).get("classes", ())}
+    for number in set(numbers) - set(rows):
+        rows[number] = LabelClass(number, nameless(number), _colour(layer, number))
+    for number, name in (names or {}).items():
+        rows[number] = replace(rows[number], name=name)
+    listed = tuple(rows[number] for number in sorted(rows))
+    layer.metadata = {**layer.metadata, KEY: {**noted(layer), "classes": listed}}
+    shown = [row for row in listed if row.id]
+    texts = ["background", *(row.name for row in shown)]
+    layer.features = {"index": [0, *(row.id for row in shown)], "class": texts}
 
 
 class Palette:
@@ -109,6 +134,16 @@ class Palette:
         item = self._table.item(row, 0)
         return 0 if item is None else int(item.data(Qt.ItemDataRole.UserRole))
 
+    def name_in(self, row: int) -> str:
+        """The name that a person has typed into a row; empty if there is none."""
+        item = self._table.item(row, 0)
+        text = "" if item is None else item.text().strip()
+        return text.removeprefix(f"{self.number_at(row)} ").strip()
+
+    def forget(self) -> None:
+        """Fill all rows next time: a person has changed one."""
+        self._shown = None
+
     def ticked(self) -> frozenset[int]:
         """The protected classes."""
         found = set()
@@ -123,6 +158,7 @@ def palette_table() -> QTableWidget:
     """An empty table of classes."""
     found = table(("Class", "Protect"), _TIP)
     found.setAccessibleName("Classes")
+    found.setEditTriggers(QAbstractItemView.EditTrigger.DoubleClicked | QAbstractItemView.EditTrigger.EditKeyPressed)
     header = found.verticalHeader()
     if header is not None:
         header.setDefaultSectionSize(22)
