@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 from napari_medseg.io.contributions import layer_tuple
 from napari_medseg.record import Item, Record, UsedModel
 from napari_medseg.volume import LabelClass, Volume
+from napari_medseg.widgets.measure.form import MeasureForm
 from napari_medseg.widgets.measure.state import OBJECTS, Facts, state
 
 AFFINE = np.diag([1.5, 1.5, 8, 1])
@@ -138,3 +139,16 @@ def test_what_is_possible_and_why_not(facts, why):
     found = state(facts)
     assert found.measure.why_not.startswith(why) and bool(found.measure.why_not) == bool(why)
     assert found.copy.why_not and not state(Facts(rows=3)).copy.why_not and not found.table
+
+
+def test_in_a_wide_dock_the_table_stands_next_to_the_controls(qtbot):
+    form = MeasureForm()
+    qtbot.addWidget(form)
+    form.resize(1200, 180)
+    form.show()
+    left = form.table.mapTo(form, form.table.rect().topLeft())
+    assert left.x() > form.measure.mapTo(form, form.measure.rect().topRight()).x() and left.y() < 60
+    assert form.minimumSizeHint().width() < 700, "else it would stay wide in a dock at the side"
+    form.resize(340, 700)
+    QApplication.processEvents()
+    assert form.table.mapTo(form, form.table.rect().topLeft()).y() > form.measure.y() + form.measure.height()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QFont, QResizeEvent
-from qtpy.QtWidgets import QHeaderView
+from qtpy.QtWidgets import QBoxLayout, QGridLayout, QHeaderView, QVBoxLayout, QWidget
 
 from ..kit.controls import Page, Paragraph, beside, button, choice, fill, progress_bar
 from ..kit.tables import fill_table, table
@@ -14,6 +14,7 @@ from .state import OBJECTS, WHOLE
 
 _NAMES = 110  # pixels that names of classes get at least; longer ones are cut off, and their tooltip has them whole
 _MARGIN = 16  # around a text
+_WIDE = 720  # pixels from which on the table stands next to the controls, as in a dock at the bottom
 
 
 class MeasureForm(Page):
@@ -50,17 +51,15 @@ class MeasureForm(Page):
             ("&Reference", self.reference, self.reference),
             ("Mea&sure", self.what, self.what),
         )
-        self.stack(
-            choices,
-            beside(self.measure, self.cancel),
-            self.bar,
-            self.table,
-            self.cine,
-            self.notes,
-            beside(self.export, self.copy),
-            self.status,
-            self.hint,
-        )
+        asked = _column(choices, beside(self.measure, self.cancel), self.bar)
+        out = beside(self.export, self.copy)
+        found = _column(self.table, self.cine, self.notes, out, self.status, self.hint)
+        both = QWidget()
+        self._parts = QBoxLayout(QBoxLayout.Direction.TopToBottom, both)
+        self._parts.setContentsMargins(0, 0, 0, 0)
+        self._parts.addWidget(asked, 1, Qt.AlignmentFlag.AlignTop)
+        self._parts.addWidget(found, 2, Qt.AlignmentFlag.AlignTop)
+        self.stack(both)
 
     def show_table(self, heading: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Show rows below a heading; one with a single cell is the name of a layer and takes the whole line."""
@@ -79,8 +78,10 @@ class MeasureForm(Page):
                 self._make_title(place, len(heading))
 
     def resizeEvent(self, a0: QResizeEvent | None) -> None:
-        """Names of classes take the room that numbers leave."""
+        """Names of classes take the room that numbers leave; a wide dock is a low one."""
         super().resizeEvent(a0)
+        directions = QBoxLayout.Direction
+        self._parts.setDirection(directions.LeftToRight if self.width() >= _WIDE else directions.TopToBottom)
         self._fit_names()
 
     def _fit_names(self) -> None:
@@ -97,3 +98,16 @@ class MeasureForm(Page):
         font = QFont()
         font.setBold(True)
         self.table.item(place, 0).setFont(font)
+
+
+def _column(*parts: QWidget | QGridLayout) -> QWidget:
+    """Parts below each other."""
+    found = QWidget()
+    column = QVBoxLayout(found)
+    column.setContentsMargins(0, 0, 0, 0)
+    for part in parts:
+        if isinstance(part, QGridLayout):
+            column.addLayout(part)
+        else:
+            column.addWidget(part)
+    return found

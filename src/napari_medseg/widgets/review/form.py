@@ -41,7 +41,7 @@ class ReviewForm(Page):
         self.legend.setTextFormat(Qt.TextFormat.RichText)
         self.legend.setWordWrap(True)
         self.approve = button("&Approve   A")
-        self.take_back = button("Ta&ke back   Shift+A")
+        self.take_back = button("Ta&ke back")
         self.following = button("&Next to review   N")
         self.approve_filled = button("Approve all &filled slices")
         self._shown: tuple[int, list[Step], int] | None = None

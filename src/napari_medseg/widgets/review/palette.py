@@ -26,6 +26,11 @@ MOST = 100
 """Classes that are listed: labels that number objects have thousands."""
 
 _ROWS_SHOWN = 4
+# that of the style is dark on dark
+_TICKS = (
+    "QTableView::indicator {width: 12px; height: 12px; border: 1px solid #8a8f98; border-radius: 2px;}"
+    "QTableView::indicator:checked {background: #5472d3;}"
+)
 _NEW_COLOURS = ("#f5d547", "#b07aa1", "#9ccc65", "#ff9da7", "#76b7ff", "#d37295", "#bcbd22")
 _TIP = (
     "Click a class to paint with it (. and , step through them); double-click to name it. Tick to protect it: its "
@@ -73,18 +78,19 @@ def nameless(number: int) -> str:
     return f"class {number}"
 
 
-def keep_classes(layer: Labels, numbers: Iterable[int], names: Mapping[int, str] | None = None) -> None:
+def keep_classes(layer: Labels, wanted: Iterable[int], names: Mapping[int, str] | None = None) -> None:
     """Have these classes in the class table of a layer, which files keep, with their colours and other `names`."""
     rows = {row.id: row for row in noted(layer).get("classes", ())}
-    for number in set(numbers) - set(rows):
+    for number in set(wanted) - set(rows):
         rows[number] = LabelClass(number, nameless(number), _colour(layer, number))
     for number, name in (names or {}).items():
         rows[number] = replace(rows[number], name=name)
     listed = tuple(rows[number] for number in sorted(rows))
     layer.metadata = {**layer.metadata, KEY: {**noted(layer), "classes": listed}}
     shown = [row for row in listed if row.id]
-    texts = ["background", *(row.name for row in shown)]
-    layer.features = {"index": [0, *(row.id for row in shown)], "class": texts}
+    numbers = np.array([0, *(row.id for row in shown)])
+    texts = np.array(["background", *(row.name for row in shown)], object)
+    layer.features = {"index": numbers, "class": texts}
 
 
 class Palette:
@@ -158,6 +164,7 @@ def palette_table() -> QTableWidget:
     """An empty table of classes."""
     found = table(("Class", "Protect"), _TIP)
     found.setAccessibleName("Classes")
+    found.setStyleSheet(_TICKS)
     found.setEditTriggers(QAbstractItemView.EditTrigger.DoubleClicked | QAbstractItemView.EditTrigger.EditKeyPressed)
     header = found.verticalHeader()
     if header is not None:
