@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 from napari_medseg.io.contributions import layer_tuple
 from napari_medseg.record import Item, Record, UsedModel
 from napari_medseg.volume import LabelClass, Volume
+from napari_medseg.widgets.measure import memory
 from napari_medseg.widgets.measure.form import MeasureForm
 from napari_medseg.widgets.measure.state import OBJECTS, Facts, state
 
@@ -152,3 +153,29 @@ def test_in_a_wide_dock_the_table_stands_next_to_the_controls(qtbot):
     form.resize(340, 700)
     QApplication.processEvents()
     assert form.table.mapTo(form, form.table.rect().topLeft()).y() > form.measure.y() + form.measure.height()
+
+
+def test_what_changes_while_labels_are_measured_or_the_dock_is_closed_is_said(measure, viewer):
+    layer = add(viewer, labels_of(), "drawn")
+    other = add(viewer, labels_of(), "reference")
+    one = measure()
+    one.form.labels.setCurrentIndex(one.form.labels.findData(layer))
+    one.form.reference.setCurrentIndex(one.form.reference.findData(other))
+
+    def titles(form):
+        return [form.table.item(line, 0).text() for line in range(form.table.rowCount())]
+
+    one.measure()
+    measurement = memory.begin(layer, other)
+    layer.paint((2, 1, 1), 1)
+    QApplication.processEvents()
+    memory.finish(layer, measurement, memory.known(layer)[0])
+    assert memory.known(layer)[1] == "changed since it was measured"
+    one.measure()
+    one.settle()
+    assert memory.known(layer)[1] == ""
+    viewer.window.remove_dock_widget("all")
+    other.paint((1, 1, 1), 1)
+    QApplication.processEvents()
+    again = measure()
+    assert "drawn: its reference has changed since" in titles(again.form)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, WeakSet, ref
+from weakref import ref
 
 from napari.layers import Image, Labels
 from qtpy.QtWidgets import QFileDialog
@@ -26,7 +26,9 @@ from ..kit.offers import offer_images
 from ..kit.records import record_of
 from ..kit.saving import image_of
 from ..kit.slices import go_to_slice
+from . import memory
 from .form import MeasureForm
+from .memory import Measurement
 from .state import OBJECTS, Facts, state
 
 if TYPE_CHECKING:
@@ -52,10 +54,6 @@ class _Table:
         return [[*heading, "note"], *([*row, self.note] for row in rows)]
 
 
-_MEASURED: WeakKeyDictionary[Labels, Measured] = WeakKeyDictionary()  # outlives the dock, not the layers
-_CHANGED: WeakSet[Labels] = WeakSet()  # since they were measured
-
-
 class MeasureWidget(Dock):
     """Measure labels layers; rows of all of them stay in one table, under the names of the layers.
 
@@ -66,6 +64,7 @@ class MeasureWidget(Dock):
 
     def __init__(self, napari_viewer: Viewer):
         super().__init__(napari_viewer, ("measure",))
+        memory.listen(self._painting)
         self.form = MeasureForm()
         self._lines: list[tuple[ref[Labels], Row] | None] = []
         self._known: list[_Table] | None = None
@@ -84,7 +83,7 @@ class MeasureWidget(Dock):
         form.export.clicked.connect(self._ask_where_to_export)
         form.copy.clicked.connect(self._copy_table)
         self._hear(self._painting.painted, self._painted)
-        self._hear(self._painting.replaced, self._replaced)
+        self._hear(self._painting.replaced, self._update)
         self._hear(self._painting.protected, self._update)
 
     # ---- what can be chosen ----
@@ -143,12 +142,8 @@ class MeasureWidget(Dock):
         self.form.bar.setVisible(self._queue.kind == "measure")
 
     def _painted(self, layer: Labels, slices: set[int]) -> None:
-        if slices and layer in _MEASURED and layer not in _CHANGED:
-            _CHANGED.add(layer)
+        if slices:
             self._update()
-
-    def _replaced(self, layer: Labels) -> None:
-        self._painted(layer, {0})
 
     # ---- measure ----
 
@@ -171,7 +166,7 @@ class MeasureWidget(Dock):
             form.bar.setRange(0, 0)
             form.status.say("")
             job = measure_job(labels, grey, reference=reference, objects=wanted)
-            done = partial(self._measured, ref(layer))
+            done = partial(self._measured, ref(layer), memory.begin(layer, other))
             options = {"on_step": self._show_step, "on_done": done, "on_error": self._failed}
             self._queue.start("measure", job, title=f"Measure {layer.name}", **options)
 
@@ -182,11 +177,10 @@ class MeasureWidget(Dock):
         self.form.bar.setRange(0, step.total)
         self.form.bar.setValue(step.done)
 
-    def _measured(self, layer: ref[Labels], measured: Measured) -> None:
+    def _measured(self, layer: ref[Labels], measurement: Measurement, measured: Measured) -> None:
         found = layer()
         if found is not None:
-            _MEASURED[found] = measured
-            _CHANGED.discard(found)
+            memory.finish(found, measurement, measured)
         self._update()
 
     # ---- the table ----
@@ -195,8 +189,7 @@ class MeasureWidget(Dock):
         """What is known of each layer."""
         found = {}
         for layer in self._labels_layers():
-            measured = _MEASURED.get(layer)
-            note = "changed since it was measured" if layer in _CHANGED else ""
+            measured, note = memory.known(layer)
             if measured is None:
                 measured = of_run(record_of(layer))
                 note = "as the run left it"
