@@ -4,17 +4,21 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from napari.layers._layer_actions import _convert_to_labels
+from napari.layers._source import layer_source
 from napari.layers.labels import _labels_key_bindings as napari_keys
 from napari.utils.interactions import mouse_move_callbacks, mouse_press_callbacks, mouse_release_callbacks
 from napari.utils.key_bindings import KeymapHandler
 from qtpy.QtWidgets import QApplication
 
 from napari_medseg import io
+from napari_medseg.review.opening import resume
 from napari_medseg.review.planes import Planes
 from napari_medseg.review.recovery import recover, unfinished
 from napari_medseg.review.sessions import root
 from napari_medseg.widgets.kit import layer_volumes, painting, records
 from napari_medseg.widgets.kit.painting import painting_of, touched
+from napari_medseg.widgets.kit.protecting import restored_layer
 
 SHAPE = (5, 24, 20)
 
@@ -379,3 +383,38 @@ def test_two_windows_on_the_same_labels_hear_of_each_other(person):
 )
 def test_strokes_name_their_slices(index, shape, expected):
     assert touched([(index, None, 0)], shape) == expected
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int64, np.float32, bool])
+@pytest.mark.parametrize("early", [True, False])
+def test_labels_that_napari_has_made_of_a_file_are_not_drawn_by_hand(viewer, kind, early):
+    pixels = np.zeros(SHAPE, kind)
+    pixels[2, 4:9] = 1
+    if early:
+        painting_of(viewer)
+    for path in ("mask.tif", None):
+        with layer_source(path=path):
+            viewer.add_image(pixels.copy())
+        _convert_to_labels(viewer.layers)
+        layer = viewer.layers[-1]
+        painting_of(viewer)
+        if early or kind in (np.float32, bool):  # of others nothing is left that says what they were
+            assert records.is_judged(layer) == bool(path)
+        viewer.layers.clear()
+
+
+def test_labels_from_a_file_are_unseen_after_a_crash_too(viewer):
+    data = np.zeros(SHAPE, np.uint8)
+    data[1:3, 4:9] = 1
+    with layer_source(path="mask.tif"):
+        layer = viewer.add_labels(data)
+    painting_of(viewer).protect(layer)
+    layer.paint((4, 8, 8), 1)
+    QApplication.processEvents()
+    viewer.layers.clear()  # the session stays, as after a crash
+    (left,) = unfinished(root())
+    book, found = resume(left.folder)
+    again = restored_layer(found.session, found.labels)
+    painting_of(viewer).restore(again, book, found)
+    assert records.ledger_of(again).states() == ["unseen"] * 4 + ["edited"]
+    painting_of(viewer).follower(again).close()

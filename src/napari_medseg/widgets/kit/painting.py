@@ -61,6 +61,20 @@ def _places(where: Any, length: int) -> np.ndarray:
     return np.unique(where) if np.ndim(where) == 0 else np.asarray(where).ravel()
 
 
+def is_converted(image: Image, layer: Labels) -> bool:
+    """Whether labels are what napari's *Convert to Labels* makes of an image."""
+    pixels = image.data
+    labels = layer.data
+    if pixels is labels:
+        return True
+    if not isinstance(pixels, np.ndarray) or not isinstance(labels, np.ndarray):
+        return False
+    if pixels.shape != labels.shape or pixels.dtype.kind not in "fb" or labels.dtype != int or not labels.any():
+        return False
+    with np.errstate(invalid="ignore"):
+        return np.array_equal(pixels.astype(int), labels)
+
+
 class Painting(QObject):
     """Hears what happens to every labels layer of a viewer, and notes the slices that change.
 
@@ -86,6 +100,7 @@ class Painting(QObject):
         self._viewer = weakref.ref(viewer)
         self._left: WeakKeyDictionary[Labels, Path | None] = WeakKeyDictionary()  # taken out of the viewer
         self._beginning: WeakKeyDictionary[Labels, bool] = WeakKeyDictionary()
+        self._image_taken: weakref.ref[Image] | None = None  # out of the viewer, last
         self._settling = self._timer(0, self._settle)
         self._syncing = self._timer(_SYNC_MS, self._sync)
         viewer.layers.events.inserted.connect(self._added)
@@ -109,8 +124,19 @@ class Painting(QObject):
     def _added(self, event: Any) -> None:
         self._follow(event.value)
 
+    def _note_origin(self, layer: Labels) -> None:
+        """Labels that napari has made of an image from a file were not drawn by hand: nobody has looked at them."""
+        viewer = self._viewer()
+        if viewer is None or records.is_judged(layer):
+            return
+        taken = None if self._image_taken is None else self._image_taken()
+        images = [image for image in (taken, *viewer.layers) if isinstance(image, Image)]
+        if any(records.is_opened(image) and is_converted(image, layer) for image in images):
+            records.say_opened(layer)
+
     def _follow(self, layer: Layer) -> None:
         if isinstance(layer, Labels):
+            self._note_origin(layer)
             layer.events.paint.connect(self._painted)
             layer.events.labels_update.connect(self._moved)
             layer.events.data.connect(self._replaced)
@@ -124,6 +150,8 @@ class Painting(QObject):
 
     def _removed(self, event: Any) -> None:
         layer = event.value
+        if isinstance(layer, Image):
+            self._image_taken = weakref.ref(layer)
         if isinstance(layer, Labels):
             layer.events.paint.disconnect(self._painted)
             layer.events.labels_update.disconnect(self._moved)
@@ -257,6 +285,8 @@ class Painting(QObject):
         if reason or layer in self._beginning or self.follower(layer) is not None:
             return reason
         self._beginning[layer] = True
+        if records.is_opened(layer):  # where it comes from is not known any more after a crash
+            records.say_opened(layer)
         lies_on = None if image is None else weakref.ref(image)
 
         def done(begun: Begun) -> None:

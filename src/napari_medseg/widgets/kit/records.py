@@ -53,6 +53,12 @@ def is_opened(layer: Layer) -> bool:
     return original is None or is_opened(original)
 
 
+def say_opened(layer: Layer) -> None:
+    """Note in a layer that it was not drawn in this session, unless it says more of its making."""
+    if record_of(layer) is None:
+        put_record(layer, Record("", time=now()))
+
+
 def is_judged(layer: Layer) -> bool:
     """Whether a slice of a layer counts as reviewed only if a person said so."""
     return record_of(layer) is not None or is_opened(layer)
