@@ -163,7 +163,7 @@ class Classes:
             return
         place = numbers.index(layer.selected_label) + by if layer.selected_label in numbers else 0
         layer.selected_label = numbers[place % len(numbers)]
-        self._viewer.status = f"Brush: {self.text(layer.selected_label)}."
+        self._viewer.status = f"Brush of '{layer.name}': {self.text(layer.selected_label)}."
 
     def begin_new(self) -> str:
         """Paint with a class that there is not yet; why that is not possible, or nothing."""

@@ -302,7 +302,7 @@ class ReviewWidget(Dock):
             number = self._shown()
             records.approve(layer, [number])
             self._ordering.approved(number)
-            self._viewer.status = f"Approved slice {number}."
+            self._viewer.status = f"Approved slice {number} of '{layer.name}'."
             self.go_on()
         self._update()
 
