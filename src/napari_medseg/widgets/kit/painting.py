@@ -25,10 +25,9 @@ from ...progress import run
 from ...review.journal import Change, Journal
 from ...review.opening import resume
 from ...review.planes import checksum
-from ...review.sessions import held_since
 from . import jobs, layer_volumes, records
 from .follower import Follower
-from .protecting import Begun, begin_job, why_not
+from .protecting import Begun, begin_job, changed_text, is_converted, opened_elsewhere, why_not
 from .slices import go_to_slice, shown_plane
 
 if TYPE_CHECKING:
@@ -59,20 +58,6 @@ def _places(where: Any, length: int) -> np.ndarray:
     if isinstance(where, slice):
         return np.arange(*where.indices(length))
     return np.unique(where) if np.ndim(where) == 0 else np.asarray(where).ravel()
-
-
-def is_converted(image: Image, layer: Labels) -> bool:
-    """Whether labels are what napari's *Convert to Labels* makes of an image."""
-    pixels = image.data
-    labels = layer.data
-    if pixels is labels:
-        return True
-    if not isinstance(pixels, np.ndarray) or not isinstance(labels, np.ndarray):
-        return False
-    if pixels.shape != labels.shape or pixels.dtype.kind not in "fb" or labels.dtype != int or not labels.any():
-        return False
-    with np.errstate(invalid="ignore"):
-        return np.array_equal(pixels.astype(int), labels)
 
 
 class Painting(QObject):
@@ -323,7 +308,7 @@ class Painting(QObject):
             ledger.begin(begun.filled, records.EDITED)
         differing = ledger.check(begun.sums.__getitem__, range(len(begun.sums)))
         if differing:
-            notes.append(_changed_text(len(differing)))
+            notes.append(changed_text(len(differing)))
         self._attach(layer, begun.journal, notes, image, axes)
         records.put_ledger(layer, ledger)
 
@@ -353,7 +338,7 @@ class Painting(QObject):
 
     def _attach(self, layer: Labels, journal: Journal, notes: list[str], image: Any, axes: str | None) -> None:
         follower = Follower(layer, journal, self._changed, self._undone)
-        follower.notes = [*notes, *_others(journal.folder)]
+        follower.notes = [*notes, *opened_elsewhere(journal.folder)]
         follower.image = image
         follower.axes = axes
         follower.touch(None)  # it may have changed while the journal began
@@ -395,20 +380,6 @@ def _to_disk(handle: int) -> None:
 
 def _not_said(_: str) -> None:
     """The next record says what is wrong with the disk."""
-
-
-def _others(folder: Path | None) -> list[str]:
-    """Who else has the same labels open."""
-    if folder is None:
-        return []
-    times = [held_since(other) for other in folder.parent.iterdir() if other != folder]
-    return [f"These labels are also open in another window since {since}." for since in times if since]
-
-
-def _changed_text(count: int) -> str:
-    if count == 1:
-        return "1 slice has changed since it was reviewed."
-    return f"{count} slices have changed since they were reviewed."
 
 
 _LISTENERS: WeakKeyDictionary[ViewerModel, Painting] = WeakKeyDictionary()

@@ -18,7 +18,7 @@ from ...record import now, plain, voxel_hash
 from ...review.journal import Journal
 from ...review.opening import start_job
 from ...review.planes import Planes, checksum
-from ...review.sessions import Session, host, root, user
+from ...review.sessions import Session, held_since, host, root, user
 from ...volume import Volume
 from . import layer_volumes
 from .records import noted
@@ -137,3 +137,32 @@ def _options(notes: Notes, labels: np.ndarray) -> dict[str, Any]:
     volume = Volume(labels, notes.axes, notes.affine, notes.classes, {**notes.metadata, "labels": True})
     _, options, _ = layer_tuple(volume, "")
     return options
+
+
+def is_converted(image: Image, layer: Labels) -> bool:
+    """Whether labels are what napari's *Convert to Labels* makes of an image."""
+    pixels = image.data
+    labels = layer.data
+    if pixels is labels:
+        return True
+    if not isinstance(pixels, np.ndarray) or not isinstance(labels, np.ndarray):
+        return False
+    if pixels.shape != labels.shape or pixels.dtype.kind not in "fb" or labels.dtype != int or not labels.any():
+        return False
+    with np.errstate(invalid="ignore"):
+        return np.array_equal(pixels.astype(int), labels)
+
+
+def opened_elsewhere(folder: Path | None) -> list[str]:
+    """Who else has the same labels open."""
+    if folder is None:
+        return []
+    times = [held_since(other) for other in folder.parent.iterdir() if other != folder]
+    return [f"These labels are also open in another window since {since}." for since in times if since]
+
+
+def changed_text(count: int) -> str:
+    """That slices are not what was reviewed any more."""
+    if count == 1:
+        return "1 slice has changed since it was reviewed."
+    return f"{count} slices have changed since they were reviewed."
