@@ -428,3 +428,17 @@ def test_a_damaged_base_is_named(tmp_path):
     (folder / "base.bin").write_bytes(bytes(raw))
     with pytest.raises(FileError, match=r"base\.bin' cannot be read"):
         recover(folder)
+
+
+def test_proposals_are_known_after_a_crash(tmp_path):
+    array = np.zeros(SHAPE, np.uint8)
+    found = begun(array, tmp_path)
+    for value, tool in ((1, {"proposed by": "tiny + 2 slices"}), (2, {"proposed by": ""}), (3, None)):
+        array[value, 2, 2] = value
+        array[4, 2, 2] = value
+        found.settle(array, None, "step", tool)
+    assert found.history.proposed == {1: "tiny + 2 slices", 2: ""}
+    found.undo(array)
+    folder = found.folder
+    found.close()
+    assert recover(folder).history.proposed == {1: "tiny + 2 slices", 2: "", 4: ""}

@@ -12,6 +12,10 @@ Approval = tuple[int, int | None, str, str]
 """Slice, checksum of the labels that were approved (None: the approval was taken back), time in UTC, by whom."""
 
 
+PROPOSED = "proposed by"
+"""In the settings of a tool: the model, or nothing, whose answer its step is, for a person to look at."""
+
+
 @dataclass(frozen=True)
 class Step:
     """What a person or a tool has done, to be undone as a whole.
@@ -28,6 +32,9 @@ class Step:
         Of its record in the log.
     time : str
         UTC.
+    proposed_by : str or None
+        The model that proposes these labels, which nobody has looked at; empty for a tool, None where a person made
+        them.
     """
 
     name: str
@@ -36,6 +43,7 @@ class Step:
     offset: int
     length: int
     time: str
+    proposed_by: str | None = None
 
 
 @dataclass
@@ -75,6 +83,12 @@ class History:
     def top(self) -> int:
         """Number of the step that the labels end with now."""
         return self.steps[self.position - 1].number if self.position else self.base
+
+    @property
+    def proposed(self) -> dict[int, str]:
+        """Slices that are as a step proposed them, and by which model."""
+        last = {plane: step for step in self.steps[: self.position] for plane in step.planes}
+        return {plane: step.proposed_by for plane, step in last.items() if step.proposed_by is not None}
 
     @property
     def unsaved(self) -> int:
@@ -119,7 +133,9 @@ class History:
         content = record.content
         planes = tuple(int(part[0]) for part in content["parts"])
         number = int(content["n"])
-        step = Step(str(content["do"]), planes, number, record.offset, record.length, str(content["t"]))
+        tool = content.get("tool") or {}
+        by = tool.get(PROPOSED)
+        step = Step(str(content["do"]), planes, number, record.offset, record.length, str(content["t"]), by)
         self.last = number
         del self.steps[self.position :]
         self.steps.append(step)

@@ -300,6 +300,8 @@ class Painting(QObject):
         for approval in found.history.approvals.values():
             ledger.take(approval)
         ledger.changed({number: journal.checksum(number) for number in range(len(ledger))})
+        for number, model in found.history.proposed.items():
+            ledger.propose(number, journal.checksum(number), model)
         self._attach(layer, journal, [], None if image is None else weakref.ref(image), axes)
         records.put_ledger(layer, ledger)
 

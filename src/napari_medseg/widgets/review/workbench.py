@@ -11,6 +11,7 @@ import numpy as np
 from napari.layers import Image, Labels
 
 from ...errors import MedsegError
+from ...review.history import PROPOSED
 from ...review.ledger import APPROVED, AUTO, EDITED
 from ...review.planes import Planes
 from ...review.tools.running import Result, Scope, tool_job
@@ -273,6 +274,8 @@ class Workbench:
         target = "all classes" if everything else self.classes.text(layer.selected_label)
         name = step_name(tool, numbers, self._units(), target)
         settings = {"tool": tool.key, **numbers, "on": scope.kind, "classes": list(scope.classes)}
+        if tool.shift:
+            settings[PROPOSED] = ""
 
         def done(result: Result) -> None:
             self._computing = False
@@ -337,7 +340,6 @@ class Workbench:
             return
         self.classes.add(layer, found.result.voxels)
         if found.tool.shift:
-            follower.propose(step.planes)
             self._go_to(step.planes[0])
         self._say(f"Done: {step.name}. Ctrl+Z takes it back.")
 
