@@ -68,7 +68,7 @@ def test_the_other_slices_become_as_the_corrected_ones(made):
     truth = (volume.data > 0.5).astype(np.uint8)
     given = corrected(volume, made, truth)
     before = made.network.level.item()
-    found = run(adapt_job(volume, made, given, SETTINGS, MUCH))
+    found = run(adapt_job(volume, made, given, SETTINGS, MUCH)).labels
     assert set(found) == {0, 2, 4} and not (given.labels[2] == truth[2]).all()
     assert all((plane == truth[number]).all() for number, plane in found.items())
     assert made.network.level.item() == before and made.network.level.requires_grad, "the model stays as it is"
@@ -91,14 +91,16 @@ def test_who_learns_nothing_labels_as_a_run_does(made):
     run_found = run(segment_job(volume, made, SETTINGS)).labels.data
     given = Corrected(run_found, (1, 3), (0, 2, 4))
     found = run(adapt_job(volume, made, given, SETTINGS, NOTHING))
-    assert run_found.any() and all((plane == run_found[number]).all() for number, plane in found.items())
+    assert run_found.any() and all((plane == run_found[number]).all() for number, plane in found.labels.items())
+    again = run(adapt_job(volume, made, given, SETTINGS, NOTHING, found.places))
+    assert all((plane == found.labels[number]).all() for number, plane in again.labels.items())
 
 
 def test_half_of_the_way_is_half_of_the_way_and_certainty_falls():
     volume = scan()
     made = model(certainty=0.9)
     truth = (volume.data > 0.5).astype(np.uint8)
-    task = adapt._Task(volume, made, corrected(volume, made, truth), SETTINGS)
+    task = adapt.Task(volume, made, corrected(volume, made, truth), SETTINGS)
     (places, _) = run(task.look_job())
     whole = run(task.learn_job(places, replace(MUCH, certainty=0.6)))
     half = run(task.learn_job(places, replace(MUCH, share=0.5)))
@@ -109,7 +111,7 @@ def test_half_of_the_way_is_half_of_the_way_and_certainty_falls():
 def test_only_what_the_card_names_learns():
     volume = scan()
     made = model(learns=("lev*",))
-    task = adapt._Task(volume, made, corrected(volume, made, (volume.data > 0.5).astype(np.uint8)), SETTINGS)
+    task = adapt.Task(volume, made, corrected(volume, made, (volume.data > 0.5).astype(np.uint8)), SETTINGS)
     pupil = run(task.learn_job(run(task.look_job())[0], MUCH))
     assert pupil.network.level.item() != made.network.level.item() and pupil.network.other.item() == 0
 
@@ -120,7 +122,7 @@ def test_classes_that_no_corrected_slice_holds_and_unknown_voxels_are_not_learnt
     made = replace(made, card=replace(made.card, classes=TWO), network=Bright(classes=2))
     truth = (volume.data > 0.5).astype(np.uint8)
     truth[1, :20] = IGNORE
-    task = adapt._Task(volume, made, corrected(volume, made, truth), SETTINGS)
+    task = adapt.Task(volume, made, corrected(volume, made, truth), SETTINGS)
     (pair, _) = task._pairs(run(task.look_job())[0])
     known = pair.target[0, 1]
     assert not known[1].any() and not known[0, :20].any() and known[0, 24, 25]
@@ -159,6 +161,13 @@ def test_what_is_no_number_changes_nothing():
     given = corrected(volume, made, (volume.data > 0.5).astype(np.uint8))
     with pytest.raises(JobError, match="not a finite number"):
         run(adapt_job(volume, made, given, SETTINGS, replace(MUCH, rate=float("inf"))))
+
+
+def test_a_slice_that_is_too_large_to_learn_from_is_refused(monkeypatch):
+    labels = np.ones(SHAPE, np.uint8)
+    monkeypatch.setattr(adapt, "free_bytes", lambda: 1e7)
+    with pytest.raises(JobError, match="48 x 64 pixels takes about"):
+        run(adapt_job(scan(), model(turns=True), Corrected(labels, (1, 3), (0,)), SETTINGS, NOTHING))
 
 
 def test_a_card_with_members_says_of_no_layer_that_it_learns():

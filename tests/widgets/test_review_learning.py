@@ -11,6 +11,7 @@ from napari_medseg import models
 from napari_medseg.io.contributions import layer_tuple
 from napari_medseg.progress import Progress
 from napari_medseg.record import Record, UsedModel
+from napari_medseg.segmentation.locating import Places
 from napari_medseg.training import adapt
 from napari_medseg.volume import Volume
 from napari_medseg.widgets.kit import records
@@ -29,12 +30,13 @@ class Teacher:
         self.opened = threading.Event()
         self.opened.set()
 
-    def job(self, volume, model, corrected, settings):
-        self.given.append((corrected, settings))
+    def job(self, volume, model, corrected, settings, places):
+        self.given.append((corrected, settings, places))
         while not self.opened.wait(0.01):
             yield Progress(0, 2)
         yield Progress(1, 2)
-        return {number: np.ones(SHAPE[1:], np.uint8) for number in corrected.others}
+        labels = {number: np.ones(SHAPE[1:], np.uint8) for number in corrected.others}
+        return adapt.Adapted(labels, Places(((1.0, 2.0),)))
 
 
 @pytest.fixture
@@ -100,8 +102,9 @@ def test_the_rest_follows_in_one_step_that_can_be_undone_and_corrections_go_on(l
     assert not teacher.given, "off until ticked"
     learning.form.learn.click()
     learning.wait()
-    ((corrected, settings),) = teacher.given
+    ((corrected, settings, places),) = teacher.given
     assert (corrected.reviewed, corrected.others) == ((0, 1), (2, 3, 4, 5)) and settings.context == "none"
+    assert places is None
     assert learning.follower.journal.steps[-1].name == "update 4 slices from 2 corrected, slices 2-5"
     assert learning.labels.data[2:].all() and not learning.labels.data[0, 15, 15]
     assert learning.states() == ["edited"] * 2 + ["auto"] * 4
@@ -116,6 +119,7 @@ def test_the_rest_follows_in_one_step_that_can_be_undone_and_corrections_go_on(l
     learning.wait()
     assert teacher.given[1][0].reviewed == (0, 1, 2) and learning.labels.data[3:].all()
     assert not learning.labels.data[2].any()
+    assert teacher.given[1][2].centres, "the place is not looked for again"
 
 
 def test_what_a_person_does_meanwhile_wins(learning, teacher):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from ..errors import JobError, SettingsError, VolumeError
+from ..io.memory import free_bytes
 from ..label_values import whole_labels
 from ..labels import from_leading
 from ..models import ModelCard, TrainedModel, architecture
@@ -33,6 +34,7 @@ from .data import shares
 from .losses import SegmentationLoss
 
 _PER_STEP = 8  # slices at most: more would make the person wait
+_GRADIENTS = 4  # times the memory of a pass without them, about
 _CLIP = 1.0  # norm of the gradients
 
 
@@ -81,6 +83,22 @@ class Corrected:
     others: tuple[int, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class Adapted:
+    """What a model made of the other slices once it had learnt.
+
+    Parameters
+    ----------
+    labels : mapping of int to numpy.ndarray, shape (y, x), uint8
+        Of `Corrected.others`, by the number of the slice.
+    places : Places
+        Where the network looked: for the same image and model they need not be found again.
+    """
+
+    labels: Mapping[int, np.ndarray]
+    places: locating.Places
+
+
 def _why_not(card: ModelCard) -> str:
     """Why the model of a card cannot learn from corrected slices; empty if it can."""
     if not card.learns:
@@ -96,7 +114,8 @@ def adapt_job(
     corrected: Corrected,
     settings: InferenceSettings,
     lesson: Lesson = LESSON,
-) -> Job[dict[int, np.ndarray]]:
+    places: locating.Places | None = None,
+) -> Job[Adapted]:
     """Label slices of an image anew with a model that has learnt from others of them.
 
     The model itself stays as it is. What counts is what the run shows: the same crop, the same turns, the loss on the
@@ -112,6 +131,8 @@ def adapt_job(
     settings : InferenceSettings
         Of the run that has labelled the image.
     lesson : Lesson
+    places : Places, optional
+        As an earlier job has returned them for this image and model.
 
     Yields
     ------
@@ -120,24 +141,25 @@ def adapt_job(
 
     Returns
     -------
-    dict of int to numpy.ndarray, shape (y, x), uint8
-        Labels of `corrected.others` by the number of the slice.
+    Adapted
 
     Raises
     ------
     VolumeError, SettingsError
         If image, labels, model and settings do not fit, or there is nothing to learn.
     JobError
-        If what was learnt is no number any more.
+        If the memory does not suffice to learn, or what was learnt is not finite any more.
     """
-    task = _Task(volume, model, corrected, settings)
+    task = Task(volume, model, corrected, settings)
     with kept():
-        places, _ = yield from moved(task.look_job(), 0, task.total(lesson))
+        if places is None:
+            places, _ = yield from moved(task.look_job(), 0, task.total(lesson))
         pupil = yield from task.learn_job(places, lesson)
-        return (yield from task.label_job(places, pupil, lesson))
+        labels = yield from task.label_job(places, pupil, lesson)
+        return Adapted(labels, places)
 
 
-class _Task:
+class Task:
     """An image, a model and corrections on the grid of the run."""
 
     def __init__(self, volume: Volume, model: TrainedModel, corrected: Corrected, settings: InferenceSettings):
@@ -232,6 +254,7 @@ class _Task:
         runner = self._runner(self.model, places)
         for number in self.reviewed:
             image, undo = runner.inputs([number])
+            _refuse_large(self.model, image)
             plane = torch.from_numpy(np.ascontiguousarray(self.planes[number]).astype(np.int64))
             target = shares.targets(plane, classes, missing)[None]
             seen = undo(torch.zeros(1, 1, *image.shape[-2:])) > OUTSIDE / 2
@@ -298,6 +321,19 @@ def _check(volume: Volume, card: ModelCard, corrected: Corrected, turn: orientat
         )
     if not corrected.reviewed:
         raise SettingsError("No slice was corrected or approved, so there is nothing to learn from. Correct one.")
+
+
+def _refuse_large(model: TrainedModel, image: torch.Tensor) -> None:
+    """Say so where a slice is too large to learn from: all of a pass is kept for the gradients, in all its turns."""
+    pixels = math.prod(image.shape[-2:])
+    passes = 4 if model.card.turns else 1
+    needed = _GRADIENTS * passes * pixels * architecture(model.card.architecture).bytes_per_pixel
+    if needed > free_bytes() / 2:
+        height, width = image.shape[-2:]
+        raise JobError(
+            f"To learn from a slice of {height} x {width} pixels takes about {needed / 1e9:.1f} GB of memory, more "
+            "than half of what is free. Close other programs or layers, or use Fine-tune, which learns from pieces."
+        )
 
 
 def _learning(network: nn.Module, card: ModelCard) -> list[nn.Parameter]:

@@ -35,6 +35,8 @@ from .learning_state import (
 if TYPE_CHECKING:
     from napari import Viewer
 
+    from ...segmentation.locating import Places
+    from ...training.adapt import Adapted
     from ..kit.follower import Follower
     from ..kit.painting import Painting
     from ..kit.shelf import Shelf
@@ -79,6 +81,7 @@ class Learning:
         self._image: Image | None = None
         self._problem = ""
         self._learnt: Slices = frozenset()
+        self._places: Places | None = None
         self._report = ""
         form.learn.clicked.connect(self._ticked)
 
@@ -113,6 +116,7 @@ class Learning:
         self._queue.forget(KIND)
         self._queue.stop()
         self._learnt = frozenset()
+        self._places = None
 
     def look(self) -> None:
         """Learn, if the person wants it and has corrected more since."""
@@ -175,7 +179,7 @@ class Learning:
         options: dict[str, Any] = {"on_step": self._show_step, "on_error": self._failed, "quiet": True}
         self._queue.start(KIND, job, title=title, on_done=partial(self._write, task), **options)
 
-    def _job(self, task: _Task, card: ModelCard, image: Image) -> Job[dict[int, np.ndarray]]:
+    def _job(self, task: _Task, card: ModelCard, image: Image) -> Job[Adapted]:
         from ...training.adapt import Corrected, adapt_job
 
         axes = next(iter(layer_volumes.axes_choices(image)), None)
@@ -183,7 +187,8 @@ class Learning:
         settings = settings_of(records.record_of(task.layer))
         reviewed = tuple(sorted(number for number, _ in task.corrected))
         corrected = Corrected(task.layer.data, reviewed, tuple(task.others))
-        return self._shelf.job([card], lambda models: adapt_job(volume, models[0], corrected, settings))
+        known = {"places": self._places}
+        return self._shelf.job([card], lambda models: adapt_job(volume, models[0], corrected, settings, **known))
 
     def _show_step(self, step: Progress) -> None:
         share = round(100 * step.done / max(1, step.total))
@@ -198,7 +203,7 @@ class Learning:
 
     # ---- write ----
 
-    def _write(self, task: _Task, found: Mapping[int, np.ndarray]) -> None:
+    def _write(self, task: _Task, found: Adapted) -> None:
         layer = self._layer
         follower = self._painting.follower(layer)
         if layer is not task.layer or follower is None or not self._form.learn.isChecked():
@@ -207,7 +212,8 @@ class Learning:
             follower.settle()
             if not follower.fits():
                 return
-            self._report = self._written(task, layer, follower, found)
+            self._places = found.places
+            self._report = self._written(task, layer, follower, found.labels)
         self.look()
 
     def _written(self, task: _Task, layer: Labels, follower: Follower, found: Mapping[int, np.ndarray]) -> str:
