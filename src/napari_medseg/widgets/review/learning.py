@@ -35,6 +35,7 @@ from .learning_state import (
 if TYPE_CHECKING:
     from napari import Viewer
 
+    from ...models import TrainedModel
     from ...segmentation.locating import Places
     from ...training.adapt import Adapted
     from ..kit.follower import Follower
@@ -187,8 +188,12 @@ class Learning:
         settings = settings_of(records.record_of(task.layer))
         reviewed = tuple(sorted(number for number, _ in task.corrected))
         corrected = Corrected(task.layer.data, reviewed, tuple(task.others))
-        known = {"places": self._places}
-        return self._shelf.job([card], lambda models: adapt_job(volume, models[0], corrected, settings, **known))
+        places = self._places
+
+        def work(models: list[TrainedModel]) -> Job[Adapted]:
+            return adapt_job(volume, models[0], corrected, settings, places=places)
+
+        return self._shelf.job([card], work)
 
     def _show_step(self, step: Progress) -> None:
         share = round(100 * step.done / max(1, step.total))
