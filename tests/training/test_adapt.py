@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from napari_medseg.errors import JobError, SettingsError, VolumeError
-from napari_medseg.models import Locator, ModelCard, TrainedModel
+from napari_medseg.models import Locator, ModelCard, TrainedModel, available, build, load_card
 from napari_medseg.models.card import Member
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.progress import run
@@ -127,6 +127,14 @@ def test_classes_that_no_corrected_slice_holds_and_unknown_voxels_are_not_learnt
     known = pair.target[0, 1]
     assert not known[1].any() and not known[0, :20].any() and known[0, 24, 25]
     assert not known[0, :, :2].any(), "nor what the network does not see"
+
+
+def test_what_the_bundled_cards_name_is_there():
+    cards = [load_card(path) for path in available().values()]
+    able = [card for card in cards if card.learns]
+    assert "litenext-heart" in [card.name for card in able]
+    for card in able:
+        assert adapt._learning(build(card.architecture), card)
 
 
 def test_many_slices_take_turns():
