@@ -58,7 +58,7 @@ class Lesson:
 
 
 LESSON = Lesson()
-"""Chosen on `val`, see ``benchmarks/live_learning.py``; a lower certainty than that of the card changed nothing there."""
+"""Chosen on `val`, see ``benchmarks/live_learning.py``; a lower certainty than the card has changed nothing there."""
 
 
 @dataclass(frozen=True, eq=False)
