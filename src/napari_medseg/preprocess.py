@@ -355,8 +355,9 @@ class Undo:
         """Crops (n, c, y, x) at their place in whole resampled slices."""
         height, width = self.seen
         whole = logits.new_full((*logits.shape[:2], *self.inner), OUTSIDE)
-        for image, piece, (y, x) in zip(whole, logits, self.corners, strict=True):
-            image[:, y : y + height, x : x + width] = piece
+        # by number: gradients do not pass through what an iteration over `whole` hands out
+        for number, (y, x) in enumerate(self.corners):
+            whole[number, :, y : y + height, x : x + width] = logits[number]
         return whole
 
 

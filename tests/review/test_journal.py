@@ -443,20 +443,19 @@ def test_an_approval_that_comes_while_the_labels_are_saved_is_not_saved(tmp_path
     assert (left.steps, left.approvals) == (0, 1)
 
 
-def test_saved_approvals_and_proposals_stay_so_when_steps_become_the_base(tmp_path, monkeypatch):
+def test_saved_approvals_stay_so_when_steps_become_the_base(tmp_path, monkeypatch):
     array = np.zeros(SHAPE, np.uint8)
     book = begun(array, tmp_path)
     for number in range(4):
         array[number] = 1
         book.settle(array, {number})
         book.approve([(0, number, "", "me")])
-    book.propose({3: 77})
     book.mark(book.history.top, "labels.nii.gz")
     book.approve([(1, 8, "", "me")])
     monkeypatch.setattr(journal, "BOUND", 1)
     array[4] = 1
     book.settle(array, {4})
-    assert book.history.folded and book.history.notes == 1 and book.history.proposals == {3: 77}
+    assert book.history.folded and book.history.notes == 1
     assert recover(book.folder).history == book.history
 
 
@@ -505,3 +504,17 @@ def test_a_session_knows_what_its_labels_are_called_now(tmp_path):
     session = recover(book.folder).session
     assert session == book.session and session.layer == "after" and session.place["scale"] == [2, 1, 1]
     assert session.notes["classes"][0]["name"] == "cyst" and session.notes["slices"] == [1]
+
+
+def test_proposals_are_known_after_a_crash(tmp_path):
+    array = np.zeros(SHAPE, np.uint8)
+    found = begun(array, tmp_path)
+    for value, tool in ((1, {"proposed by": "tiny + 2 slices"}), (2, {"proposed by": ""}), (3, None)):
+        array[value, 2, 2] = value
+        array[4, 2, 2] = value
+        found.settle(array, None, "step", tool)
+    assert found.history.proposed == {1: "tiny + 2 slices", 2: ""}
+    found.undo(array)
+    folder = found.folder
+    found.close()
+    assert recover(folder).history.proposed == {1: "tiny + 2 slices", 2: "", 4: ""}

@@ -108,3 +108,20 @@ def test_what_a_tool_proposes_is_looked_at_by_nobody_until_it_is_changed_or_appr
     ledger.changed({0: 7})
     ledger.approve(0, 7)
     assert ledger.state(0) == "approved"
+
+
+def test_every_proposal_is_known_again_on_undo_and_by_whom():
+    ledger = Ledger(1)
+    ledger.begin([0], "auto", "tiny", "12ab")
+    ledger.check(lambda number: 5, [0])
+    ledger.propose(0, 6, "tiny + 2 slices")
+    ledger.propose(0, 7, "tiny + 3 slices")
+    for crc, maker in ((6, "tiny + 2 slices"), (5, "tiny"), (7, "tiny + 3 slices")):
+        ledger.changed({0: crc})
+        assert ledger.state(0) == "auto" and ledger.entry(0).maker == maker
+    (row,) = ledger.to_json()
+    assert (row["model"], row["sha256"]) == ("tiny + 3 slices", "12ab")
+    ledger.changed({0: 8})
+    assert ledger.state(0) == "edited" and not ledger.entry(0).maker
+    ledger.propose(0, 9)
+    assert ledger.state(0) == "auto" and not ledger.entry(0).maker, "of a tool"

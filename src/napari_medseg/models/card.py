@@ -178,6 +178,9 @@ class ModelCard:
         Most slices of the stacks that the model was made for; None where it does not matter.
     appearance : Appearance or None
         What training slices look like, to doubt a run on other images; None where that is not known.
+    learns : tuple of str
+        Names of those parameters of the network that may learn from a few corrected slices, for the rest of that image:
+        ``*`` stands for any text, so ``head.*`` is a layer and ``*`` is all. Empty: none, or not measured.
     recipe : str
         Settings file that reproduces the weights.
     sha256 : str
@@ -214,6 +217,7 @@ class ModelCard:
     oblique: bool = False
     most_slices: int | None = None
     appearance: Appearance | None = None
+    learns: tuple[str, ...] = ()
     recipe: str = ""
     sha256: str = ""
 
@@ -278,6 +282,7 @@ class ModelCard:
             f"keep as one of {', '.join(KEEP[1:])}, or nothing": self.keep in KEEP,
             "a temperature above 0": 0 < self.temperature < math.inf,
             "a locator only where slices keep their proportions": not (self.locator and self.preprocess.size),
+            "learns without members, which would not learn": not (self.learns and self.members),
             "members and a locator other than the model itself": self.name not in (*others, first),
             "members with different names": len({*others}) == len(others),
             "objects without keep: the largest piece would be the only object": not (self.objects and self.keep),

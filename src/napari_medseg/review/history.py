@@ -15,6 +15,10 @@ Mark = tuple[int, int]
 """A state of the labels that a file can have: number of its last step, and how many approvals were noted until then."""
 
 
+PROPOSED = "proposed by"
+"""In the settings of a tool: the model, or nothing, whose answer its step is, for a person to look at."""
+
+
 @dataclass(frozen=True)
 class Step:
     """What a person or a tool has done, to be undone as a whole.
@@ -31,6 +35,9 @@ class Step:
         Of its record in the log.
     time : str
         UTC.
+    proposed_by : str or None
+        The model that proposes these labels, which nobody has looked at; empty for a tool, None where a person made
+        them.
     """
 
     name: str
@@ -39,6 +46,7 @@ class Step:
     offset: int
     length: int
     time: str
+    proposed_by: str | None = None
 
 
 @dataclass
@@ -65,8 +73,6 @@ class History:
         Those of them that the saved file has.
     approvals : dict of int to Approval
         The newest one of every slice.
-    proposals : dict of int to int
-        Checksum of the labels that a tool proposed last for a slice that nobody has looked at.
     """
 
     steps: list[Step] = field(default_factory=list)
@@ -78,7 +84,6 @@ class History:
     noted: int = 0
     noted_saved: int = 0
     approvals: dict[int, Approval] = field(default_factory=dict)
-    proposals: dict[int, int] = field(default_factory=dict)
 
     @property
     def top(self) -> int:
@@ -94,6 +99,12 @@ class History:
     def notes(self) -> int:
         """Approvals, and approvals taken back, that no saved file has."""
         return max(0, self.noted - self.noted_saved)
+
+    @property
+    def proposed(self) -> dict[int, str]:
+        """Slices that are as a step proposed them, and by which model."""
+        last = {plane: step for step in self.steps[: self.position] for plane in step.planes}
+        return {plane: step.proposed_by for plane, step in last.items() if step.proposed_by is not None}
 
     @property
     def unsaved(self) -> int:
@@ -127,8 +138,6 @@ class History:
         if "mark" in content:
             self.saved = int(content["step"])
             self.noted_saved = int(content.get("notes", self.noted))
-        elif "propose" in content:
-            self.proposals |= {int(plane): int(crc) for plane, crc in content["propose"]}
         elif "from" in content:
             self.base = int(content["from"])
             self.last = self.base
@@ -141,7 +150,9 @@ class History:
         content = record.content
         planes = tuple(int(part[0]) for part in content["parts"])
         number = int(content["n"])
-        step = Step(str(content["do"]), planes, number, record.offset, record.length, str(content["t"]))
+        tool = content.get("tool") or {}
+        by = tool.get(PROPOSED)
+        step = Step(str(content["do"]), planes, number, record.offset, record.length, str(content["t"]), by)
         self.last = number
         del self.steps[self.position :]
         self.steps.append(step)

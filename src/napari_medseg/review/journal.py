@@ -271,10 +271,6 @@ class Journal:
         self._note(content)
         return self._history.steps[-1]
 
-    def propose(self, sums: Mapping[int, int]) -> None:
-        """Write down that slices, with these checksums, are proposals of a tool that a person is still to look at."""
-        self._note({"propose": list(sums.items())})
-
     def mark(self, number: int, path: str, sha256: str = "", notes: int | None = None) -> None:
         """Note that the labels were saved as they were after step `number`, with so many `notes` or all."""
         noted = self._history.noted if notes is None else notes
@@ -352,8 +348,6 @@ class Journal:
         found += [(record.content, record.payload) for record in records]
         if history.saved is not None:
             found.append(({"mark": "saved", "step": history.saved, "notes": history.noted_saved}, b""))
-        if history.proposals:
-            found.append(({"propose": list(history.proposals.items())}, b""))
         if history.approvals:
             found.append(({"approve": list(history.approvals.values())}, b""))
         return found

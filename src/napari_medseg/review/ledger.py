@@ -8,7 +8,7 @@ auto.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..record import now
@@ -34,8 +34,9 @@ class Entry:
         Checksum of its labels now; None as long as nothing has changed.
     approved_crc : int or None
         Checksum of the labels that were approved; None if none were.
-    proposed_crc : int or None
-        Checksum of the labels that a tool proposed and that nobody has looked at; None if none did.
+    proposals : mapping of int to str
+        Labels that were proposed and that nobody has looked at: their checksum, and the model that made them, which is
+        empty where a tool did.
     at, by : str
         When (UTC) and by whom.
     model, sha256 : str
@@ -46,7 +47,7 @@ class Entry:
     base_crc: int | None = None
     crc: int | None = None
     approved_crc: int | None = None
-    proposed_crc: int | None = None
+    proposals: Mapping[int, str] = field(default_factory=dict)
     at: str = ""
     by: str = ""
     model: str = ""
@@ -67,9 +68,20 @@ class Entry:
     @property
     def unapproved(self) -> str:
         """Its state without the approval."""
-        if self.crc is None or self.crc == self.base_crc:
+        if self._as_begun:
             return self.base
-        return AUTO if self.crc == self.proposed_crc else EDITED
+        return AUTO if self.crc in self.proposals else EDITED
+
+    @property
+    def maker(self) -> str:
+        """The model that made the labels as they are now; empty if a person or a tool did, or nobody knows."""
+        if self._as_begun:
+            return self.model if self.base == AUTO else ""
+        return self.proposals.get(self.crc or 0, "")
+
+    @property
+    def _as_begun(self) -> bool:
+        return self.crc is None or self.crc == self.base_crc
 
 
 class Ledger:
@@ -115,9 +127,9 @@ class Ledger:
         for number, crc in sums.items():
             self._set(number, crc=_OTHER if crc is None else crc)
 
-    def propose(self, number: int, crc: int) -> None:
-        """A tool proposes labels, with the checksum `crc`, for a slice that a person is still to look at."""
-        self._set(number, crc=crc, proposed_crc=crc)
+    def propose(self, number: int, crc: int, model: str = "") -> None:
+        """A tool, or a model, proposes labels with the checksum `crc` for a slice that a person is still to look at."""
+        self._set(number, crc=crc, proposals={**self._entries[number].proposals, crc: model})
 
     def unchecked(self) -> list[int]:
         """The slices with a state that depends on labels that were not looked at."""
@@ -216,8 +228,8 @@ def _facts(entry: Entry) -> dict[str, Any]:
     if state == APPROVED:
         facts["was"] = entry.unapproved
         facts["at"] = entry.at
-    if AUTO in (state, facts.get("was")):
-        facts["model"] = entry.model
+    if entry.maker:
+        facts["model"] = entry.maker
         facts["sha256"] = entry.sha256
     return facts
 

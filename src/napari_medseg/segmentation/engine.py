@@ -19,7 +19,7 @@ from ..image_values import Glance
 from ..io.memory import free_bytes
 from ..models import TrainedModel
 from ..models.devices import choose_precision
-from ..preprocess import Crop, as_channels
+from ..preprocess import Crop, Undo, as_channels
 from ..progress import Job, Progress
 from .gathering import Gathered
 from .slices import Slices
@@ -122,6 +122,10 @@ class Engine:
                 self._unknown_voxels += int(np.count_nonzero(unknown))
                 found.blank(place, unknown)
 
+    def inputs(self, indices: list[int]) -> tuple[torch.Tensor, Undo]:
+        """What the network is shown of slices, (n, c, y, x) on the CPU, and the way back to their grid."""
+        return self._read(indices), self._undo(indices)
+
     def notes(self) -> tuple[str, ...]:
         """What a person should know once all slices went through."""
         found = [self._glance.remark()]
@@ -173,9 +177,11 @@ class Engine:
                 self._unknown[index] = unknown.any(-1) if unknown.ndim > 2 else unknown
 
     def _gathered(self, indices: list[int]) -> Gathered:
+        return Gathered(len(indices), len(self._model.card.classes), self._size, self._undo(indices))
+
+    def _undo(self, indices: list[int]) -> Undo:
         source = self._source
-        undo = self._model.card.preprocess.undo(source.size, source.spacing, self._shown(indices))
-        return Gathered(len(indices), len(self._model.card.classes), self._size, undo)
+        return self._model.card.preprocess.undo(source.size, source.spacing, self._shown(indices))
 
     def _tiles(self) -> list[Tile]:
         return tiles(self._size, self._side, self._model.card.preprocess.multiple)

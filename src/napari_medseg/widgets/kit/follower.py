@@ -116,7 +116,7 @@ class Follower:
         if corrected:
             layer.refresh(extent=False, highlight=False)
         if step is not None:
-            self._note(layer, step.planes)
+            self._note(layer, step.planes, step.proposed_by)
         return step
 
     def settle_all(self) -> None:
@@ -130,11 +130,11 @@ class Follower:
         self.touch(numbers)
         self.settle()
 
-    def _note(self, layer: Labels, numbers: Iterable[int]) -> None:
+    def _note(self, layer: Labels, numbers: Iterable[int], proposed_by: str | None = None) -> None:
         for number in numbers:
             self._holds[number] = self.journal.holds_labels(number)
         sums: dict[int, int | None] = {number: self.journal.checksum(number) for number in numbers}
-        records.note_changes(layer, sums)
+        records.note_changes(layer, sums, proposed_by)
         self._changed(layer, set(sums))
 
     # ---- undo and redo ----
@@ -185,19 +185,6 @@ class Follower:
         after = [ledger.approve(number, self.journal.checksum(number), user) for number in numbers]
         records.put_ledger(layer, ledger)
         self.journal.approve_step(name, before, after)
-        self._changed(layer, set(numbers))
-
-    def propose(self, numbers: Sequence[int]) -> None:
-        """What was written down last on these slices is a proposal, which a person is still to look at."""
-        layer = self.layer
-        if layer is None:
-            return
-        ledger = records.ledger_of(layer)
-        sums = {number: self.journal.checksum(number) for number in numbers}
-        for number, crc in sums.items():
-            ledger.propose(number, crc)
-        self.journal.propose(sums)
-        records.put_ledger(layer, ledger)
         self._changed(layer, set(numbers))
 
     @property

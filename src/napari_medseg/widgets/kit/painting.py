@@ -328,11 +328,11 @@ class Painting(QObject):
             ledger.begin(filled, records.EDITED)
         ledger.begin(found.history.folded, records.EDITED)
         ledger.check(found.sums.__getitem__, range(len(found.sums)))
-        for number, crc in found.history.proposals.items():
-            ledger.propose(number, crc)
         for approval in found.history.approvals.values():
             ledger.take(approval)
         ledger.changed({number: journal.checksum(number) for number in range(len(ledger))})
+        for number, model in found.history.proposed.items():
+            ledger.propose(number, journal.checksum(number), model)
         self._attach(layer, journal, [], None if image is None else weakref.ref(image), axes)
         records.put_ledger(layer, ledger)
 

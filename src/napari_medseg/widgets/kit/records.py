@@ -185,10 +185,16 @@ def check_ledger(layer: Labels) -> None:
         put_ledger(layer, ledger)
 
 
-def note_changes(layer: Labels, sums: Mapping[int, int | None]) -> None:
-    """A person has changed slices: their checksums now, None where they are not known yet."""
+def note_changes(layer: Labels, sums: Mapping[int, int | None], proposed_by: str | None = None) -> None:
+    """Slices have changed: their checksums now, None where they are not known yet.
+
+    A person has changed them, unless they are proposed by a model, or by a tool, which has an empty name.
+    """
     ledger = ledger_of(layer)
     ledger.changed(sums)
+    for number, crc in sums.items():
+        if proposed_by is not None and crc is not None:
+            ledger.propose(number, crc, proposed_by)
     put_ledger(layer, ledger)
 
 

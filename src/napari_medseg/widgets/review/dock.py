@@ -10,7 +10,6 @@ from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QListWidgetItem
 
-from ...errors import VolumeError
 from ...files import is_locked
 from ...io.contributions import layer_tuple
 from ...review.ledger import AUTO, UNSEEN, Ledger
@@ -27,8 +26,10 @@ from ..kit.saving import image_of
 from ..kit.slices import go_to_slice, is_seen, shown_plane
 from .comparing import Comparing
 from .form import ReviewForm
+from .learning import Learning
 from .ordering import KIND, Ordering
 from .restoring import Restored, offer_of, restore_job
+from .spacing import misfit
 from .state import Facts, state, unusable
 from .workbench import KINDS, Workbench
 
@@ -55,6 +56,7 @@ class ReviewWidget(Dock):
         self.tools = Workbench(self._viewer, self._painting, self._queue, self.form.tools, self._failed)
         self.comparing = Comparing(self._viewer, self._painting, self.form.tools)
         self._ordering = Ordering(self._viewer, self.form, self._queue, self._failed)
+        self.learning = Learning(self._viewer, self._painting, self._shelf, self.form)
         self._connect()
         self._bind_keys()
         self._open_form(self.form, self.form.status)
@@ -111,6 +113,7 @@ class ReviewWidget(Dock):
     def _clear(self) -> None:
         self._keys.release()
         self._ordering.close()
+        self.learning.close()
         self._left.clear()
         self.tools.close()
         self.comparing.close()
@@ -191,7 +194,7 @@ class ReviewWidget(Dock):
         return Facts(
             problem=why_not(layer),
             ready=follower is not None,
-            misfit=self._misfit(layer),
+            misfit=misfit(layer, self.form.image.currentData()),
             shows_slice=self._shows_slice(),
             visible=is_seen(layer),
             states=ledger.counts(),
@@ -202,22 +205,6 @@ class ReviewWidget(Dock):
             offer=offer,
             restoring=restoring,
             **facts,
-        )
-
-    def _misfit(self, layer: Labels) -> str:
-        """Why the chosen image is not that of the labels; empty if it is, or none is chosen."""
-        image: Image | None = self.form.image.currentData()
-        axes = next(iter(layer_volumes.axes_choices(image)), None) if image is not None else None
-        if image is None or axes is None:
-            return ""
-        try:
-            if layer_volumes.lies_on(layer, image, axes):
-                return ""
-        except VolumeError as error:
-            return str(error)
-        return (
-            f"'{layer.name}' {tuple(layer.data.shape)} does not lie on '{image.name}' {tuple(image.data.shape)}, voxel "
-            "by voxel. Its changes are kept all the same; choose the image that it was drawn on."
         )
 
     def _filled(self, ledger: Ledger) -> list[int]:
@@ -246,6 +233,8 @@ class ReviewWidget(Dock):
         fits = layer is not None and image is not None and not facts.misfit and image.data.shape == layer.data.shape
         self.tools.show(layer, image if fits else None, problem, facts.shows_slice)
         self.comparing.show(None if problem else layer)
+        lies = layer is not None and image is not None and not facts.misfit
+        self.learning.show(layer, image if lies else None, problem)
 
     def _show_states(self, facts: Facts) -> None:
         layer = self._layer()
@@ -266,6 +255,7 @@ class ReviewWidget(Dock):
         apply(self.form, state(facts))
         self._show_states(facts)
         self.tools.scrolled()
+        self.learning.look()
 
     def _job_changed(self) -> None:
         self._update()

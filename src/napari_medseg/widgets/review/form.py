@@ -9,7 +9,8 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QLabel, QListWidget, QListWidgetItem, QPushButton, QSizePolicy
 
 from ...review.history import Step
-from ..kit.controls import Page, Paragraph, beside, button, choice
+from ..kit.controls import Page, Paragraph, beside, button, check, choice
+from .learning_state import TITLE
 from .state import legend_parts
 from .strip import COLOURS, Strip
 from .tools_form import ToolsForm
@@ -44,6 +45,8 @@ class ReviewForm(Page):
         self.take_back = button("Ta&ke back")
         self.following = button("&Next to review   N")
         self.approve_filled = button("Approve all &filled slices")
+        self.learn = check(TITLE)
+        self.learnt = Paragraph()
         self._shown: tuple[int, list[Step], int] | None = None
         self.steps = QListWidget()
         self.steps.setToolTip("Steps, the newest last; grey ones were taken back. Choose one to go to its slice.")
@@ -60,7 +63,7 @@ class ReviewForm(Page):
 
     def _lay_out(self) -> None:
         # a click leaves the keys with the canvas; the tabulator reaches the buttons all the same
-        for control in self._buttons():
+        for control in (*self._buttons(), self.learn):
             control.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         rows = self.rows(
             ("La&bels", self.labels, self.labels),
@@ -76,6 +79,8 @@ class ReviewForm(Page):
             beside(self.approve, self.following),
             beside(self.take_back, self.approve_filled),
             self.rest,
+            self.learn,
+            self.learnt,
             self.tools,
             self.steps,
             beside(self.undo, self.redo),

@@ -1,12 +1,14 @@
-"""The voxel size of a labels layer in millimetres."""
+"""The voxel size of a labels layer in millimetres, and whether the layer lies on an image."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from napari.layers import Labels, Layer
+from napari.layers import Image, Labels, Layer
 
+from ...errors import VolumeError
 from ...quantities import MICROSCOPY_MM
+from ..kit import layer_volumes
 from ..kit.records import noted
 
 
@@ -75,3 +77,19 @@ def _length(layer: Layer, axis: int) -> float:
     """Of a voxel along an axis in mm."""
     size = abs(float(layer.scale[axis]))
     return float((size * layer.units[axis]).to("mm").magnitude)
+
+
+def misfit(layer: Labels, image: Image | None) -> str:
+    """Why labels do not lie on an image, voxel by voxel; empty if they do, or there is none."""
+    axes = next(iter(layer_volumes.axes_choices(image)), None) if image is not None else None
+    if image is None or axes is None:
+        return ""
+    try:
+        if layer_volumes.lies_on(layer, image, axes):
+            return ""
+    except VolumeError as error:
+        return str(error)
+    return (
+        f"'{layer.name}' {tuple(layer.data.shape)} does not lie on '{image.name}' {tuple(image.data.shape)}, voxel "
+        "by voxel. Its changes are kept all the same; choose the image that it was drawn on."
+    )

@@ -10,6 +10,7 @@ import numpy as np
 from napari.layers import Image, Labels
 
 from ...progress import Job
+from ...review.history import PROPOSED
 from ...review.journal import Rule
 from ...review.ledger import APPROVED, AUTO, EDITED
 from ...review.planes import Planes
@@ -48,13 +49,14 @@ class Wish:
     @property
     def settings(self) -> dict[str, Any]:
         """For the journal."""
-        return {
+        chosen = {
             "tool": self.tool.key,
             **self.numbers,
             "unit": self.unit,
             "on": self.scope.kind,
             "classes": list(self.scope.classes),
         }
+        return chosen | {PROPOSED: ""} if self.tool.shift else chosen
 
     @property
     def is_of_the_view(self) -> bool:

@@ -325,7 +325,6 @@ class Workbench:
             return
         self.classes.add(layer, found.result.voxels)
         if wish.tool.shift:
-            follower.propose(step.planes)
             self._go_to(step.planes[0])
         self._say(f"Done: {step.name}.{lost_approvals_text(approved)} Ctrl+Z takes it back.")
 
