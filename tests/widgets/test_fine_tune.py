@@ -691,6 +691,8 @@ def test_adding_a_class_to_the_heart_model(viewer, qtbot, answer, one_program):
     painted[binary_dilation(cavity[part], np.ones((1, 3, 3)), 4) & ~cavity[part]] = 2
     viewer.add_labels(painted, name="mine", scale=image.scale, translate=image.translate, units=image.units)
     settle()
+    form.model.setCurrentIndex(form.model.findData("heart-locator"))
+    settle()
     form.classes.widget.item(1, 0).setText("myocardium")
     form.time.addItem("2 s", 2.0)
     form.time.setCurrentIndex(form.time.count() - 1)
@@ -705,14 +707,14 @@ def test_adding_a_class_to_the_heart_model(viewer, qtbot, answer, one_program):
     assert [form.figures.table.item(row, 0).text() for row in range(2)] == ["left-ventricular cavity", "myocardium"]
     form.difference.click()
     settle()
-    assert viewer.layers["heart litenext-heart-tuned changes"].data.shape == data.shape
+    assert viewer.layers["heart heart-locator-tuned changes"].data.shape == data.shape
     form.accept.click()
     settle()
-    card = models.load_card(models.find("litenext-heart-tuned"))
+    card = models.load_card(models.find("heart-locator-tuned"))
     assert [row.name for row in card.classes] == ["left-ventricular cavity", "myocardium"]
     segment = SegmentWidget(viewer)
     qtbot.waitUntil(lambda: not segment.busy, timeout=30000)
-    segment.form.model.setCurrentIndex(segment.form.model.findData("litenext-heart-tuned"))
+    segment.form.model.setCurrentIndex(segment.form.model.findData("heart-locator-tuned"))
     qtbot.waitUntil(lambda: not segment.busy, timeout=30000)
     segment.form.run.click()
     qtbot.waitUntil(lambda: not segment.busy, timeout=30000)
