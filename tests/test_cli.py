@@ -489,7 +489,9 @@ def test_train_resumes_and_its_model_can_be_imported(workplace, capsys):
 
 def test_models(workplace, capsys):
     assert run("models") == 0
-    assert ["tiny", "cavity", "0.876", "cine", "MR", "-"] in [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["tiny", "cavity", "0.876", "cine", "MR", "-"] in [
+        line.split() for line in capsys.readouterr().out.splitlines()
+    ]
     assert run("models --json") == 0
     assert "tiny" in [card["name"] for card in json.loads(capsys.readouterr().out)]
     assert run("models tiny") == 0

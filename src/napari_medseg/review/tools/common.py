@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,6 +106,31 @@ def guarded(labels: np.ndarray, where: Where, box: Box, values: np.ndarray) -> C
         kept = np.isin(before, sorted(where.protected))
         values = np.where(kept, before, values)
     return Change(placed, values.astype(labels.dtype, copy=False))
+
+
+def class_by_class(
+    labels: np.ndarray, where: Where, draw: Callable[[np.ndarray, np.ndarray, int, Box], None]
+) -> Change:
+    """A change that is made of one class after the other, each in its smallest box.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray, shape (z, y, x)
+        The frame.
+    where : Where
+    draw : callable
+        ``(part, region, number, box)`` writes the new labels of class `number` into `part`, those in its box. `region`
+        are the labels before, see `Where.region`, and the box lies in it.
+    """
+    region = where.region(labels)
+    found = list(boxes_of(region, where.open_classes))
+    if not found:
+        return nothing(labels)
+    whole = united([box for _, box in found])
+    values = region[whole].copy()
+    for number, box in found:
+        draw(values[inside(box, whole)], region, number, box)
+    return guarded(labels, where, whole, values)
 
 
 def box_of(mask: np.ndarray) -> Box | None:

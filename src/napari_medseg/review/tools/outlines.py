@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .common import Box, Change, Where, boxes_of, guarded, inside, nothing, padded, united
+from .common import Box, Change, Where, boxes_of, class_by_class, guarded, inside, nothing, padded, united
 
 _EXACT = 1 + 1e-6  # distances of the same length differ in their last digits
 _TRUNCATE = 3.0  # standard deviations of the Gaussian
@@ -52,21 +52,16 @@ def shrink(labels: np.ndarray, where: Where, mm: float = 2.0) -> Change:
     """
     from scipy import ndimage
 
-    region = where.region(labels)
-    found = list(boxes_of(region, where.open_classes))
-    if not found:
-        return nothing(labels)
-    whole = united([box for _, box in found])
-    values = region[whole].copy()
-    for number, box in found:
+    def draw(part: np.ndarray, region: np.ndarray, number: int, box: Box) -> None:
         wide = padded(box, (1, 1, 1), region.shape)
         mask = region[wide] == number
         if mask.all():  # the class fills the image: there is no outside
-            continue
+            return
         distance = ndimage.distance_transform_edt(mask, where.spacing)[inside(box, wide)]
         edge = (distance <= mm * _EXACT) & (region[box] == number)
-        values[inside(box, whole)][edge] = 0
-    return guarded(labels, where, whole, values)
+        part[edge] = 0
+
+    return class_by_class(labels, where, draw)
 
 
 def smooth(labels: np.ndarray, where: Where, mm: float = 1.0) -> Change:

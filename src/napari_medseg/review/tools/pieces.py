@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .common import Change, Where, boxes_of, check_fits, guarded, inside, nothing, padded, united
+from .common import Box, Change, Where, check_fits, class_by_class, inside, padded
 
 _IN_PLANE = np.zeros((3, 3, 3), bool)
 _IN_PLANE[1] = [[False, True, False], [True, True, True], [False, True, False]]
@@ -28,17 +28,11 @@ def fill_holes(labels: np.ndarray, where: Where, per_slice: bool = True) -> Chan
         Voxels of other classes inside a hole stay as they are.
     """
 
-    region = where.region(labels)
-    found = list(boxes_of(region, where.open_classes))
-    if not found:
-        return nothing(labels)
-    whole = united([box for _, box in found])
-    values = region[whole].copy()
-    for number, box in found:
-        part = values[inside(box, whole)]
+    def draw(part: np.ndarray, region: np.ndarray, number: int, box: Box) -> None:
         holes = _holes(region[box] == number, per_slice)
         part[holes & (region[box] == 0)] = number
-    return guarded(labels, where, whole, values)
+
+    return class_by_class(labels, where, draw)
 
 
 def _holes(mask: np.ndarray, per_slice: bool) -> np.ndarray:
@@ -93,19 +87,13 @@ def remove_small(labels: np.ndarray, where: Where, mm3: float = 100.0) -> Change
 def _remove_pieces(labels: np.ndarray, where: Where, stays: Callable[[np.ndarray], np.ndarray]) -> Change:
     from scipy import ndimage
 
-    region = where.region(labels)
-    found = list(boxes_of(region, where.open_classes))
-    if not found:
-        return nothing(labels)
-    whole = united([box for _, box in found])
-    values = region[whole].copy()
-    for number, box in found:
-        part = values[inside(box, whole)]
+    def draw(part: np.ndarray, region: np.ndarray, number: int, box: Box) -> None:
         pieces, count = ndimage.label(region[box] == number)
         sizes = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
         gone = np.concatenate([[False], ~stays(sizes)])
         part[gone[pieces]] = 0
-    return guarded(labels, where, whole, values)
+
+    return class_by_class(labels, where, draw)
 
 
 def split_touching(labels: np.ndarray, where: Where, mm: float = 10.0) -> Change:
@@ -125,27 +113,24 @@ def split_touching(labels: np.ndarray, where: Where, mm: float = 10.0) -> Change
     VolumeError
         If the new numbers do not fit into the type of the labels.
     """
-    region = where.region(labels)
-    found = list(boxes_of(region, where.open_classes))
-    if not found:
-        return nothing(labels)
-    whole = united([box for _, box in found])
-    values = region[whole].copy()
     free = where.free or int(labels.max(initial=0)) + 1
-    for number, box in found:
+
+    def draw(part: np.ndarray, region: np.ndarray, number: int, box: Box) -> None:
+        nonlocal free
         wide = padded(box, (1, 1, 1), region.shape)
         mask = region[box] == number
         parts = _watershed(region[wide] == number, where, mm)[inside(box, wide)]
         sizes = np.bincount(parts.ravel())
         sizes[0] = 0
         numbers = np.zeros(len(sizes), np.int64)
-        others = [part for part in range(1, len(sizes)) if part != sizes.argmax()]
+        others = [place for place in range(1, len(sizes)) if place != sizes.argmax()]
         numbers[others] = np.arange(free, free + len(others))
         numbers[sizes.argmax()] = number
         free += len(others)
         check_fits(int(numbers.max()), labels.dtype)
-        values[inside(box, whole)][mask] = numbers[parts[mask]]
-    return guarded(labels, where, whole, values)
+        part[mask] = numbers[parts[mask]]
+
+    return class_by_class(labels, where, draw)
 
 
 def _watershed(mask: np.ndarray, where: Where, mm: float) -> np.ndarray:

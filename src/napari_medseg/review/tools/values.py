@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...errors import VolumeError
-from .common import Change, Where, boxes_of, check_fits, guarded, inside, nothing, united
+from .common import Box, Change, Where, check_fits, class_by_class
 
 
 def relabel(labels: np.ndarray, where: Where, into: float = 1) -> Change:
@@ -34,16 +34,10 @@ def clear(labels: np.ndarray, where: Where) -> Change:
 
 
 def _replace(labels: np.ndarray, where: Where, target: int) -> Change:
-    region = where.region(labels)
-    found = list(boxes_of(region, where.open_classes))
-    if not found:
-        return nothing(labels)
-    whole = united([box for _, box in found])
-    values = region[whole].copy()
-    for number, box in found:
-        part = values[inside(box, whole)]
+    def draw(part: np.ndarray, region: np.ndarray, number: int, box: Box) -> None:
         part[region[box] == number] = target
-    return guarded(labels, where, whole, values)
+
+    return class_by_class(labels, where, draw)
 
 
 def keep_range(labels: np.ndarray, where: Where, low: float, high: float) -> Change:
@@ -63,17 +57,13 @@ def keep_range(labels: np.ndarray, where: Where, low: float, high: float) -> Cha
         If there is no image.
     """
     image = image_of(where)
-    region = where.region(labels)
     pixels = where.region(image)
-    found = list(boxes_of(region, where.open_classes))
-    if not found:
-        return nothing(labels)
-    whole = united([box for _, box in found])
-    values = region[whole].copy()
-    for number, box in found:
+
+    def draw(part: np.ndarray, region: np.ndarray, number: int, box: Box) -> None:
         outside = ~within(pixels[box], low, high)
-        values[inside(box, whole)][outside & (region[box] == number)] = 0
-    return guarded(labels, where, whole, values)
+        part[outside & (region[box] == number)] = 0
+
+    return class_by_class(labels, where, draw)
 
 
 def within(pixels: np.ndarray, low: float, high: float) -> np.ndarray:
