@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from napari_medseg import labels
-from napari_medseg.labels import from_logits, keep_largest, split_objects, uncertainty, vote
+from napari_medseg.labels import from_logits, keep_largest, margin, split_objects, uncertainty, vote
 
 
 def discs(*circles, size=64):
@@ -44,8 +44,22 @@ def test_the_largest_piece_of_each_class_stays():
 
 def test_uncertainty_falls_with_distance_from_one_half():
     logits = torch.tensor([[0.0, 1.0, -1.0, 50.0, -50.0]])[None, :, None]
-    values = uncertainty(logits)[0, 0].tolist()
+    values = uncertainty(margin([logits]))[0, 0].tolist()
     assert values[0] == 255 and values[1] == values[2] and 0 < values[1] < 255 and values[3:] == [0, 0]
+
+
+def test_the_border_between_two_classes_is_as_undecided_as_that_to_the_background():
+    logits = torch.tensor([[9.0, 9.0, 9.0, -9.0, 0.0], [9.0, 8.0, -9.0, -8.0, -9.0], [-9.0, -9.0, -9.0, -9.0, -9.0]])
+    classes = logits[None, :, None]
+    values = uncertainty(margin([classes]))[0, 0]
+    alone = uncertainty(margin([torch.tensor([[[[0.0, 1.0, 9.0, 8.0, 0.0]]]])]))[0, 0]
+    np.testing.assert_array_equal(values, alone)
+    np.testing.assert_array_equal(uncertainty(margin(classes.split(1, 1)))[0, 0], alone)
+
+
+def test_where_no_class_leads_nothing_is_decided():
+    logits = torch.tensor([[torch.inf, torch.nan], [torch.inf, 0]])[None, :, None]
+    assert uncertainty(margin([logits]))[0, 0].tolist() == [255, 255]
 
 
 def test_most_votes_win_and_in_a_tie_the_array_named_first():

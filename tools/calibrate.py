@@ -4,9 +4,10 @@
 
 DATA is the folder that the recipe's paths start from. Counted are the pixels within 8 pixels of a labelled or found
 object of the class, where doubts matter; elsewhere nearly all are background without any. The temperature minimises the
-cross-entropy. Calibration error: the mean distance between probability and share of true pixels, over 15 bins of equal
-width, weighted by their pixels (Guo et al., ICML 2017). `--write` puts temperature and figures on the card, for `val`;
-with `--split test` the card's temperature is only measured.
+cross-entropy of each class against everything else; for a network with softmax that is the background and the other
+classes. Calibration error: the mean distance between probability and share of true pixels, over 15 bins of equal width,
+weighted by their pixels (Guo et al., ICML 2017). `--write` puts temperature and figures on the card, for `val`; with
+`--split test` the card's temperature is only measured.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from scipy import ndimage, optimize, special
 
 from napari_medseg import models
 from napari_medseg.models.card import card_file, save_card
+from napari_medseg.models.registry import architecture
 from napari_medseg.segmentation import stacks
 from napari_medseg.segmentation.locating import Places, crop
 from napari_medseg.training import located
@@ -33,16 +35,22 @@ BINS = 15
 
 
 def near_pixels(model: models.TrainedModel, sample: Sample, shown: Places) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Logits and truth of the pixels that count, class by class."""
+    """Logits (n, 1 + rivals) and truth (n,) of the pixels that count, class by class.
+
+    Rivals are the other classes of a network with softmax, whose background has the logit 0; without it there are none.
+    """
     (logits,) = stacks.stack_logits(model, [sample.image], sample.spacing, "cpu", crop(model, shown))
     reference = sample.labels.numpy()
-    for number, plane in enumerate(logits[0].numpy(), 1):
+    maps = logits[0].numpy()
+    exclusive = architecture(model.card.architecture).background
+    for number, plane in enumerate(maps, 1):
         true = reference == number
         if number in sample.unlabelled:
             continue
         distance = ndimage.distance_transform_edt(~(true | (plane > 0)))
         counted = (distance <= NEAR) & (reference != IGNORE) & np.isfinite(plane)
-        yield plane[counted], true[counted]
+        rivals = np.delete(maps, number - 1, axis=0) if exclusive else maps[:0]
+        yield np.stack([plane, *rivals], axis=-1)[counted], true[counted]
 
 
 def gathered(
@@ -61,15 +69,23 @@ def gathered(
     return logits * card.temperature, truths
 
 
+def odds(logits: np.ndarray, temperature: float) -> np.ndarray:
+    """Log-odds (n,) of a class against the background and its rivals; `logits` as of `near_pixels`."""
+    scaled = logits.astype(np.float64) / temperature
+    background = np.zeros((len(scaled), 1))
+    against = np.concatenate([background, scaled[:, 1:]], axis=1)
+    return scaled[:, 0] - special.logsumexp(against, axis=1)
+
+
 def cross_entropy(logits: np.ndarray, truth: np.ndarray, temperature: float) -> float:
     """Mean over pixels, in nats."""
-    scaled = logits.astype(np.float64) / temperature
-    return float(np.logaddexp(0, np.where(truth, -scaled, scaled)).mean())
+    found = odds(logits, temperature)
+    return float(np.logaddexp(0, np.where(truth, -found, found)).mean())
 
 
 def calibration_error(logits: np.ndarray, truth: np.ndarray, temperature: float) -> float:
     """Of 15 bins of equal width, weighted by their pixels."""
-    probability = special.expit(logits.astype(np.float64) / temperature)
+    probability = special.expit(odds(logits, temperature))
     place = np.minimum((probability * BINS).astype(int), BINS - 1)
     said = np.bincount(place, probability, BINS)
     held = np.bincount(place, truth, BINS)

@@ -138,20 +138,36 @@ def mean_logits(logits: torch.Tensor) -> torch.Tensor:
     return for_it - against
 
 
-def uncertainty(logits: torch.Tensor) -> np.ndarray:
-    """How undecided each pixel is: 255 where the leading class has probability one half, 0 where it is certain.
+def margin(parts: Iterable[torch.Tensor]) -> torch.Tensor:
+    """How far the highest logit of every pixel is above the next one, shape (n, y, x); that of the background is 0.
 
     Parameters
     ----------
-    logits : torch.Tensor, shape (n, c, y, x)
-        One map per class.
+    parts : iterable of torch.Tensor, shape (n, c, y, x)
+        Logits; some classes at a time.
+    """
+    best, second = torch.tensor(0.0), torch.tensor(-torch.inf)
+    for classes in parts:
+        for plane in classes.unbind(1):
+            second = torch.maximum(second, torch.minimum(best, plane))
+            best = torch.maximum(best, plane)
+    return best - second
+
+
+def uncertainty(margin: torch.Tensor) -> np.ndarray:
+    """How undecided each pixel is: 255 where two classes, or class and background, are equally likely, 0 where certain.
+
+    Parameters
+    ----------
+    margin : torch.Tensor, shape (n, y, x)
+        See `margin`.
 
     Returns
     -------
     numpy.ndarray, shape (n, y, x), uint8
     """
-    probability = logits.amax(1).sigmoid()
-    decided = (2 * probability - 1).abs()
+    # not a number: of two that are infinite neither leads
+    decided = 2 * margin.nan_to_num(0).sigmoid() - 1
     levels = (255 * (1 - decided)).round()
     return levels.to(torch.uint8).cpu().numpy()
 

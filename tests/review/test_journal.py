@@ -31,7 +31,8 @@ def as_numpy(tmp_path, data):
 
 
 def as_zarr(tmp_path, data):
-    zarr = pytest.importorskip("zarr")
+    import zarr
+
     return zarr.array(data, chunks=(1, 8, 20), store=tmp_path / "labels.zarr")
 
 

@@ -56,9 +56,10 @@ def row_of(measured, name, **where):
 
 @pytest.mark.parametrize("affine", [STRAIGHT, oblique()], ids=["anisotropic", "oblique"])
 def test_measures_are_those_of_simpleitk_and_monai(affine):
-    sitk = pytest.importorskip("SimpleITK")
-    torch = pytest.importorskip("torch")
-    monai = pytest.importorskip("monai.metrics")
+    import SimpleITK as sitk
+    import torch
+    from monai import metrics as monai
+
     ours, theirs, image = hearts()
     labels = Volume(ours, "zyx", affine, CLASSES)
     measured = measure(labels, Volume(image, "zyx", affine), reference=Volume(theirs, "zyx", affine))

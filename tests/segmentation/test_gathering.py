@@ -46,8 +46,8 @@ def test_labels_are_those_of_all_logits(classes, padded, inner, size):
     assert torch.equal(found.number, torch.where(best > 0, index + 1, 0).to(torch.uint8))
     for certainty in (0.5, 0.95):
         np.testing.assert_array_equal(labels.from_leading(found, certainty), labels.from_logits(expected, certainty))
-    ours, theirs = labels.uncertainty(found.logit[:, None]), labels.uncertainty(expected)
-    np.testing.assert_array_equal(np.where(best.isnan(), 0, ours), np.where(best.isnan(), 0, theirs))
+    ours, theirs = labels.uncertainty(answers.margin()), labels.uncertainty(labels.margin([expected]))
+    np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize("size", [(16, 24), (31, 50)])
@@ -62,6 +62,7 @@ def test_no_class_is_possible_where_the_image_has_no_value(size):
     expected = np.ones((2, *size), np.uint8)
     expected[1, 3:5, 7] = 0
     np.testing.assert_array_equal(found.number, expected)
+    assert (labels.uncertainty(answers.margin()) > 0).tolist() == (expected > 0).tolist()
     logits = answers.logits()
     np.testing.assert_array_equal(logits.isneginf().any(1), expected == 0)
     np.testing.assert_array_equal(labels.from_logits(logits), expected)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 
-from ..labels import Leading, leading
+from ..labels import Leading, leading, margin
 from ..preprocess import Undo
 from .tiling import Tile
 
@@ -54,10 +55,20 @@ class Gathered:
 
     def leading(self) -> Leading:
         """The leading class of every pixel (n, y, x) of `logits`."""
-        classes = self._maps.shape[1]
-        parts = min(classes // _CLASSES, classes * math.prod(self._undo.size) // _LOGITS)
-        found = leading(map(self._undo, self._maps.tensor_split(max(1, parts), 1)))
+        found = leading(self._parts())
         for place, unknown in self._unknown.items():
             found.logit[place, unknown] = -math.inf
             found.number[place, unknown] = 0
         return found
+
+    def margin(self) -> torch.Tensor:
+        """How far the class of every pixel (n, y, x) of `logits` leads; infinitely far where there is no value."""
+        found = margin(self._parts())
+        for place, unknown in self._unknown.items():
+            found[place, unknown] = math.inf
+        return found
+
+    def _parts(self) -> Iterator[torch.Tensor]:
+        classes = self._maps.shape[1]
+        parts = min(classes // _CLASSES, classes * math.prod(self._undo.size) // _LOGITS)
+        return map(self._undo, self._maps.tensor_split(max(1, parts), 1))

@@ -277,7 +277,7 @@ def _filled(
         found = answers.leading()
         canvas.put(indices, labels.from_leading(found, model.card.certainty))
         if doubt is not None:
-            canvas.write(doubt, indices, labels.uncertainty(found.logit[:, None]))
+            canvas.write(doubt, indices, labels.uncertainty(answers.margin()))
         done += len(indices)
         yield Progress(done, total, _part(canvas, doubt, indices, answers))
     if model.card.keep:

@@ -123,6 +123,10 @@ class Mean:
         """The leading class of every pixel (n, y, x)."""
         return labels.leading([self.maps])
 
+    def margin(self) -> torch.Tensor:
+        """How far the class of every pixel (n, y, x) leads."""
+        return labels.margin([self.maps])
+
 
 class Known:
     """What a network has already made of a whole image: answers slices as an engine does.
