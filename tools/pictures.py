@@ -1,6 +1,8 @@
-"""Take the three pictures of the README, ``open``, ``run`` and ``correct``, in a real napari window.
+"""Take the pictures of README and docs in a real napari window.
 
-``xvfb-run -a -s "-screen 0 1600x1000x24" python tools/pictures.py docs`` writes them as PNG files of 1280 x 800 pixels.
+``xvfb-run -a -s "-screen 0 1600x1000x24" python tools/pictures.py docs`` writes PNG files of 1280 x 800 pixels:
+``open``, ``run`` and ``correct`` of the README, and what the models make of apex, base and nuclei; with ``--hippocampus
+SCAN.nii.gz``, a volume of Task04 of the Medical Segmentation Decathlon, also ``hippocampus``.
 """
 
 import argparse
@@ -12,7 +14,7 @@ import numpy as np
 from napari.layers import Image, Labels
 from qtpy.QtCore import QPoint
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QFileDialog, QMainWindow, QMenu
+from qtpy.QtWidgets import QApplication, QFileDialog, QMainWindow, QMenu, QWidget
 from scipy.ndimage import binary_erosion
 
 import napari_medseg
@@ -21,20 +23,30 @@ from napari_medseg.widgets.demo import _close_notes, _wait_until
 
 WIDTH, HEIGHT = 1280, 800
 MIDDLE_SLICE = 5
-APICAL_SLICE = 1  # here litenext-heart misses a sixth of the cavity
+APICAL_SLICE = 1  # of the sample; slice 0 shows the tip
+BASAL_SLICE = 9
 BRUSH = 7  # pixels
 
 
 def main() -> None:
-    """Write the three pictures into the folder that the command line names."""
+    """Write the pictures into the folder that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, metavar="FOLDER")
-    folder = parser.parse_args().folder
+    parser.add_argument("--hippocampus", type=Path, metavar="SCAN")
+    given = parser.parse_args()
     viewer = napari.Viewer()
-    window = viewer.window._qt_window
-    window.move(0, 0)
+    viewer.window._qt_window.move(0, 0)
     viewer.window.resize(WIDTH, HEIGHT)
+    heart(viewer, given.folder)
+    nuclei(viewer, given.folder / "nuclei.png")
+    if given.hippocampus:
+        hippocampus(viewer, given.hippocampus, given.folder / "hippocampus.png")
+    viewer.close()
 
+
+def heart(viewer: napari.Viewer, folder: Path) -> None:
+    """Open, run, look at both ends of the ventricle, correct."""
+    window = viewer.window._qt_window
     viewer.open_sample("napari-medseg", "heart")
     look_at(viewer, MIDDLE_SLICE)
     menus = open_sample_menu(window)
@@ -42,16 +54,14 @@ def main() -> None:
     for menu in menus:
         menu.close()
 
-    _, dock = viewer.window.add_plugin_dock_widget("napari-medseg", "Segment")
-    _wait_until(lambda: not dock.busy)
-    dock.form.model.setCurrentIndex(dock.form.model.findData("litenext-heart"))
-    _wait_until(lambda: not dock.busy)
-    dock.form.run.click()
-    _wait_until(lambda: not dock.busy)
+    dock = segmented(viewer, "litenext-heart")
     look_at(viewer, MIDDLE_SLICE)
     take(window, folder / "run.png")
-
+    look_at(viewer, BASAL_SLICE, zoom=2.2)
+    take(window, folder / "base.png")
     look_at(viewer, APICAL_SLICE, zoom=2.2)
+    take(window, folder / "apex.png")
+
     correct(dock.labels)
     with tempfile.TemporaryDirectory() as scratch:
         path = str(Path(scratch) / "labels.nii.gz")
@@ -60,7 +70,46 @@ def main() -> None:
         _wait_until(lambda: not dock.busy)
     hover(viewer)
     take(window, folder / "correct.png")
-    viewer.close()
+
+
+def nuclei(viewer: napari.Viewer, path: Path) -> None:
+    """Objects of stained tissue, numbered one by one, and where the model was undecided."""
+    emptied(viewer)
+    viewer.open_sample("napari-medseg", "stained_nuclei")
+    segmented(viewer, "litenext-nuclei", "split", "uncertainty")
+    viewer.reset_view()
+    take(viewer.window._qt_window, path)
+
+
+def hippocampus(viewer: napari.Viewer, scan: Path, path: Path) -> None:
+    """Both parts of the hippocampus of a scan."""
+    emptied(viewer)
+    viewer.open(scan, plugin="napari-medseg")
+    dock = segmented(viewer, "litenext-hippocampus")
+    filled = np.flatnonzero(np.asarray(dock.labels.data).any(axis=(1, 2)))
+    viewer.dims.set_current_step(0, int(np.median(filled)))
+    viewer.reset_view()
+    take(viewer.window._qt_window, path)
+
+
+def emptied(viewer: napari.Viewer) -> None:
+    """Take all layers away. napari 0.9 crashes where others are added before it has drawn that."""
+    viewer.layers.clear()
+    QTest.qWait(500)
+
+
+def segmented(viewer: napari.Viewer, model: str, *ticked: str) -> QWidget:
+    """The Segment dock after a run of `model` on the image that is there, with these boxes alone ticked."""
+    _, dock = viewer.window.add_plugin_dock_widget("napari-medseg", "Segment")
+    _wait_until(lambda: not dock.busy)
+    dock.form.model.setCurrentIndex(dock.form.model.findData(model))
+    _wait_until(lambda: not dock.busy)
+    for name in ("split", "uncertainty"):
+        getattr(dock.form, name).setChecked(name in ticked)
+    _wait_until(lambda: not dock.busy)
+    dock.form.run.click()
+    _wait_until(lambda: not dock.busy)
+    return dock
 
 
 def look_at(viewer: napari.Viewer, index: int, zoom: float = 1.0) -> None:
