@@ -6,12 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from napari_medseg import cli, files, io, models
 from napari_medseg.errors import FileError, MedsegError, SettingsError
 from napari_medseg.models.card import Locator
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.progress import run
+from napari_medseg.training.comparison import Comparison
 from napari_medseg.training.data.dataset import load, on_working_grid
 from napari_medseg.training.fine_tune import (
     HELD_BACK,
@@ -23,7 +25,7 @@ from napari_medseg.training.fine_tune import (
     read,
     save,
 )
-from napari_medseg.training.gain import Comparison, before_and_after
+from napari_medseg.training.gain import before_and_after, half_width
 from napari_medseg.training.loop import train_job
 from napari_medseg.training.planning import shown_side
 from napari_medseg.training.segmentation import Segmentation
@@ -95,6 +97,8 @@ def test_a_run_begins_with_the_base_and_ends_with_a_card_and_a_comparison(annota
     (tmp_path / "run" / "mine.safetensors").rename(tmp_path / "one" / "mine.safetensors")
     (tmp_path / "run" / "mine.json").rename(tmp_path / "one" / "mine.json")
     assert not before_and_after(tmp_path / "one").held_back
+    figures = models.load_card(tmp_path / "one" / "mine.safetensors").metrics
+    assert list(figures) == ["the slice that it learnt from"]
     base = models.load_card(models.find("heart-locator"))
     assert base.licence in card.licence and base.name in card.data and card.preprocess == base.preprocess
     assert base.appearance is not None and card.appearance is None
@@ -115,18 +119,61 @@ def test_a_class_is_added_and_the_old_one_goes_on(annotation, tmp_path):
     assert found.before.keys() == {CAVITY.name} and found.after.keys() == {CAVITY.name, MUSCLE.name}
 
 
-def test_a_comparison_looks_at_what_both_models_know():
-    for before, after, change, better in (
-        ({"a": 0.5}, {"a": 0.6}, 0.1, True),
-        ({"a": 0.5}, {"a": 0.5}, 0.0, False),
-        ({"a": 0.5}, {"a": 0.495, "b": 0.9}, -0.005, True),
-        ({"a": 0.5}, {"a": 0.4, "b": 0.9}, -0.1, False),
-        ({"a": 0.5, "b": None}, {"a": 0.6, "b": 0.2}, 0.1, True),
-        ({}, {"b": 0.9}, None, True),
-        ({"a": None}, {"a": None}, None, False),
-    ):
-        found = Comparison(before, after, 3)
-        assert found.change == (None if change is None else pytest.approx(change)) and found.better == better
+@pytest.mark.parametrize(
+    ("before", "after", "half", "change", "better", "worth_it"),
+    [
+        ({"a": 0.5}, {"a": 0.6}, 0.05, 0.1, True, True),
+        ({"a": 0.5}, {"a": 0.6}, 0.15, 0.1, False, False),
+        ({"a": 0.5}, {"a": 0.6}, float("nan"), 0.1, False, False),
+        ({"a": 0.5}, {"a": 0.5}, 0.0, 0.0, False, False),
+        ({"a": 0.5}, {"a": 0.495, "b": 0.9}, 0.1, -0.005, False, True),
+        ({"a": 0.5}, {"a": 0.4, "b": 0.9}, 0.05, -0.1, False, False),
+        ({"a": 0.5, "b": None}, {"a": 0.6, "b": 0.2}, 0.05, 0.1, True, True),
+        ({}, {"b": 0.9}, float("nan"), None, False, True),
+        ({"a": None}, {"a": None}, float("nan"), None, False, False),
+    ],
+)
+def test_better_is_said_only_beyond_chance(before, after, half, change, better, worth_it):
+    found = Comparison(before, after, 3, half_width=half)
+    assert found.change == (None if change is None else pytest.approx(change))
+    assert (found.better, found.worth_it) == (better, worth_it)
+
+
+def test_the_interval_of_a_gain_is_that_of_a_paired_t_test():
+    rng = np.random.default_rng(0)
+    before = rng.random((7, 1))
+    after = before + 0.03 + 0.02 * rng.standard_normal((7, 1))
+    test = stats.ttest_rel(after[:, 0], before[:, 0]).confidence_interval()
+    assert half_width(before, after) == pytest.approx((test.high - test.low) / 2)
+    two = np.hstack([before, before[::-1]]), np.hstack([after, after])
+    mean = stats.ttest_rel(two[1].mean(1), two[0].mean(1)).confidence_interval()
+    assert half_width(*two) == pytest.approx((mean.high - mean.low) / 2), "of the mean of the classes"
+    absent = np.full((3, 1), np.nan)
+    longer = [np.vstack([each, absent]) for each in (before, after)]
+    assert half_width(*longer) == pytest.approx(half_width(before, after)), "slices without the class say nothing"
+    assert np.isnan(half_width(before[:1], after[:1]))
+
+
+def test_one_slice_rightly_left_empty_is_no_gain_beyond_chance():
+    before = np.array([[0.8], [0.8], [0.8], [0.0]])
+    after = np.array([[0.8], [0.8], [0.8], [np.nan]])
+    assert half_width(before, after) > 0.2, "which is the gain of the mean"
+
+
+def test_card_table_and_dock_have_the_same_dice(annotation, tmp_path):
+    settings = replace(SETTINGS, classes=(CAVITY, MUSCLE))
+    recipe = prepare([annotation(range(12), rings=True)] * 3, settings, tmp_path / "run")
+    lines = []
+    job = train_job(replace(recipe, seconds=0, steps=2, validate_every=1), tmp_path / "run", root=tmp_path / "run")
+    run(job, lambda step: lines.append(step.partial))
+    found = before_and_after(tmp_path / "run")
+    best = max(line["val"] for line in lines if line)
+    assert found.dice == pytest.approx(best, abs=1e-3), "the slices that chose the weights are the held-out ones"
+    figures = models.load_card(tmp_path / "run" / "mine.safetensors").metrics
+    assert list(figures) == ["held-out slices"]
+    assert figures["held-out slices"]["mean of the classes"] == {"images": 7, "dice": round(found.dice, 4)}
+    for name, dice in found.after.items():
+        assert figures["held-out slices"]["classes"][name] == {"images": 7, "dice": round(dice, 4)}
 
 
 def test_voxels_to_ignore_are_not_learnt(annotation, tmp_path):

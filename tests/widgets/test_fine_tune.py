@@ -26,7 +26,7 @@ from napari_medseg.training.data.folders import LabelledImage, write_dataset
 from napari_medseg.volume import LabelClass, Volume
 from napari_medseg.widgets.fine_tune import work
 from napari_medseg.widgets.fine_tune.form import new_name
-from napari_medseg.widgets.fine_tune.view import doubtful, verdict_text
+from napari_medseg.widgets.fine_tune.view import doubtful, figure_rows, verdict_text
 from napari_medseg.widgets.kit import tuning
 from napari_medseg.widgets.kit.records import put_record, record_of
 from napari_medseg.widgets.kit.tuning import Run, runs_folder, training
@@ -147,7 +147,7 @@ def prepared(monkeypatch):
 @pytest.fixture
 def figures(monkeypatch):
     """What the comparison says: Dice before and after."""
-    found = gain.Comparison({"everything": 0.7}, {"everything": 0.9}, 2)
+    found = gain.Comparison({"everything": 0.7}, {"everything": 0.9}, 2, half_width=0.05)
     monkeypatch.setattr(gain, "before_and_after", lambda folder: found)
     return found
 
@@ -419,9 +419,9 @@ def test_curves_status_and_verdict(dock):
     np.testing.assert_allclose(right.lines[0].get_xydata(), [(10, 1)])
     d.finish(run)
     assert len(left.lines[0].get_xdata()) == 5 and d.form.stop.isHidden() and d.form.resume.isHidden()
-    assert d.form.verdict.text().startswith("It is better than all by 0.200 (Dice) on 2 held-out slices.")
+    assert d.form.verdict.text().startswith("It is better than all: Dice changes by +0.200 ± 0.050 on 2 held-out")
     table = d.form.figures.table
-    assert [table.item(0, column).text() for column in range(4)] == ["everything", "0.700", "0.900", "+0.200"]
+    assert [table.item(0, column).text() for column in range(4)] == ["everything", "0.700", "0.900", "+0.200 ± 0.050"]
 
 
 def test_verdict_where_nothing_could_be_measured():
@@ -431,29 +431,62 @@ def test_verdict_where_nothing_could_be_measured():
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "slices", "text"),
+    ("before", "after", "slices", "half", "text"),
     [
-        ({"a": 0.5}, {"a": 0.6}, 3, "It is better than all by 0.100 (Dice) on 3 held-out slices."),
-        ({"a": 0.5}, {"a": 0.5001}, 3, "It is better than all by less than 0.001 (Dice) on 3 held-out slices."),
-        ({"a": 0.6}, {"a": 0.5}, 3, "It is worse than all by 0.100 (Dice) on 3 held-out slices."),
-        ({"a": 0.5}, {"a": 0.5}, 3, "No better than all on 3 held-out slices: its weights were the best."),
+        (
+            {"a": 0.5},
+            {"a": 0.6},
+            3,
+            0.04,
+            "It is better than all: Dice changes by +0.100 ± 0.040 on 3 held-out slices.",
+        ),
+        ({"a": 0.6}, {"a": 0.5}, 3, 0.04, "It is worse than all: Dice changes by -0.100 ± 0.040 on 3 held-out slices."),
+        (
+            {"a": 0.5},
+            {"a": 0.6},
+            3,
+            0.2,
+            "No difference from all beyond chance: Dice changes by +0.100 ± 0.200 on 3 held-out slices.",
+        ),
+        ({"a": 0.5}, {"a": 0.5}, 3, 0.0, "No better than all on 3 held-out slices: its weights were the best."),
         (
             {"a": 0.5},
             {"a": 0.6, "b": 0.7},
             3,
-            "What both know (a) is found better than all by 0.100 (Dice) on 3 held-out slices.",
+            0.04,
+            "What both know (a) is found better than all: Dice changes by +0.100 ± 0.040 on 3 held-out slices.",
+        ),
+        (
+            {"a": 0.5},
+            {"a": 0.6},
+            1,
+            float("nan"),
+            "It changes by +0.100 (Dice) against all on 1 held-out slice: one slice cannot tell that from chance. With "
+            "8 reviewed slices two are held back. So few say little: look at the labels of other slices too.",
         ),
         (
             {},
             {"a": 0.6},
-            1,
-            "all does not find these classes, so only the new model was measured, on 1 held-out slice. "
-            "So few say little: look at the difference too.",
+            3,
+            float("nan"),
+            "all does not find these classes, so only the new model was measured: Dice 0.600 on 3 held-out slices.",
         ),
     ],
 )
-def test_verdict_holds_the_new_model_against_the_one_before(before, after, slices, text):
-    assert verdict_text(gain.Comparison(before, after, slices), SimpleNamespace(base="all")) == text
+def test_verdict_holds_the_new_model_against_the_one_before(before, after, slices, half, text):
+    found = gain.Comparison(before, after, slices, half_width=half)
+    assert verdict_text(found, SimpleNamespace(base="all")) == text
+
+
+def test_the_table_has_the_mean_of_several_classes():
+    found = gain.Comparison({"a": 0.5, "b": 0.7}, {"a": 0.6, "b": 0.9}, 4, half_width=0.1)
+    assert figure_rows(found, ["a", "b"]) == [
+        ("a", "0.500", "0.600", "+0.100"),
+        ("b", "0.700", "0.900", "+0.200"),
+        ("mean", "0.600", "0.750", "+0.150 ± 0.100"),
+    ]
+    found = gain.Comparison({"a": 0.5}, {"a": 0.6, "b": 0.8}, 4, half_width=0.1)
+    assert figure_rows(found, ["a", "b"])[-1] == ("mean", "-", "0.700", "-"), "of what only one of them knows"
 
 
 def test_verdict_on_the_slice_that_was_learnt_says_little():
@@ -619,7 +652,10 @@ def test_model_that_is_not_better_is_not_accepted_without_a_question(dock, figur
     d = dock()
     d.labels(z3=1)
     d.finish(d.start())
-    assert d.form.verdict.text().startswith("It is worse than all by 0.100") and "all the same" in d.form.accept.text()
+    assert (
+        d.form.verdict.text().startswith("It is worse than all: Dice changes by -0.100")
+        and "all the same" in d.form.accept.text()
+    )
     answer.no()
     d.form.accept.click()
     d.settle()

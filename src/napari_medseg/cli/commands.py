@@ -238,7 +238,7 @@ def train(args: Namespace) -> int:
     # a run of the dock or of torchrun is ended by whoever started it
     ends = nullcontext() if args.tied else stops()
     with ends, terminal.Meter(path.stem, "step") as meter, log_messages("napari_medseg.training", meter.say):
-        settings, folder, root = _run(path, args)
+        settings, folder, root, is_tuned = _run(path, args)
         if args.seeds:
             folder = run(train_seeds_job(settings, folder, args.seeds, root=root), show)
             meter.say(f"The best of the {args.seeds} seeds on val is in {folder}.")
@@ -246,23 +246,36 @@ def train(args: Namespace) -> int:
             meter.say(f"The run is kept in {folder}.")
             run(train_job(settings, folder, root=root), show)
     weights = folder / f"{settings.name}.safetensors"
+    if is_tuned and weights.exists():
+        _say_gain(folder)
     if weights.exists():  # of several processes only the first one writes
         terminal.say(f"{weights} holds the best weights, {settings.name}.json next to it their card. To use the model:")
         terminal.say(f"  napari-medseg models import {shlex.quote(str(weights))} --name NAME")
     return 0
 
 
-def _run(path: Path, args: Namespace) -> tuple[TrainSettings | ReconTrainSettings, Path, Path]:
-    """Settings of a run, its folder, and where relative data paths start."""
+def _say_gain(folder: Path) -> None:
+    """Say whether a fine-tuned model is better, which its card says from now on."""
+    from ..training.comparison import verdict
+    from ..training.gain import before_and_after
+    from ..training.settings import read_settings
+
+    found = before_and_after(folder)
+    start = read_settings(folder / "recipe.json").start
+    terminal.say(verdict(found, Path(start).stem))
+
+
+def _run(path: Path, args: Namespace) -> tuple[TrainSettings | ReconTrainSettings, Path, Path, bool]:
+    """Settings of a run, its folder, where relative data paths start, and whether a model is fine-tuned."""
     from ..training import fine_tune
     from ..training.settings import read_settings
 
     tuning = fine_tune.read(path)
     if tuning is not None:
         folder = args.run or Path("runs", tuning.name)
-        return fine_tune.begin(tuning, path.parent, folder), folder, folder
+        return fine_tune.begin(tuning, path.parent, folder), folder, folder, True
     settings = read_settings(path)
-    return settings, args.run or Path("runs", settings.name), args.root
+    return settings, args.run or Path("runs", settings.name), args.root, False
 
 
 def _say_why() -> None:

@@ -1,59 +1,67 @@
-"""Whether a run has made a model better: both on the slices that were held back."""
+"""Whether a run has made a model better: both are scored on the slices that were held back."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from scipy import stats
 
 from .. import models
 from ..errors import SettingsError
 from ..segmentation import stacks
+from .comparison import Comparison
 from .data.dataset import Sample, load
 from .data.folders import read_dataset_file
 from .data.sources import Source
 from .evaluate import ImageScore, dice_by_class, score_images
 from .fine_tune import DATA, HELD_BACK, RECIPE
 from .scored_runs import score_runs
-from .settings import read_settings
+from .settings import TrainSettings, read_settings
 
-_HARDLY_WORSE = 0.01  # Dice
+_CONFIDENCE = 0.95
 _AS_THEY_ARE = torch.arange(256, dtype=torch.uint8)  # class numbers
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """The model that a run began with and its best one, on the slices that were held back.
+def half_width(before: np.ndarray, after: np.ndarray) -> float:
+    """Half of the 95 % interval of Student of the difference of two models on the same slices.
+
+    The difference is that of the mean Dice, over the slices of each class and then over the classes. Where every slice
+    is measured with both models, this is the interval of the paired differences of the slices. A slice that only one
+    model is measured on, because the other one rightly finds nothing there, counts with its share in the mean of that
+    model.
 
     Parameters
     ----------
-    before, after : mapping of str to (float or None)
-        Mean Dice by class, None where none could be measured. `before` has the classes that both models know.
-    slices : int
-    held_back : bool
-        False where the run has learnt from the only slice that was reviewed, and this is it.
+    before, after : numpy.ndarray, shape (slice, class)
+        Dice, NaN where it does not exist: neither model nor labels have the class there.
+
+    Returns
+    -------
+    float
+        NaN with fewer than two slices that are measured.
     """
+    comparable = ~np.isnan(before).all(0) & ~np.isnan(after).all(0)
+    before, after = before[:, comparable], after[:, comparable]
+    measured = ~(np.isnan(before) & np.isnan(after)).all(1)
+    count = int(measured.sum())
+    if count < 2 or not comparable.any():
+        return math.nan
+    shares = _shares(after[measured]) - _shares(before[measured])
+    error = float(stats.sem(shares.mean(1)))
+    return float(stats.t.ppf(0.5 + _CONFIDENCE / 2, count - 1)) * error
 
-    before: Mapping[str, float | None]
-    after: Mapping[str, float | None]
-    slices: int
-    held_back: bool = True
 
-    @property
-    def change(self) -> float | None:
-        """Mean difference of the classes that both know; None without any."""
-        both = [(old, self.after[name]) for name, old in self.before.items()]
-        known = [new - old for old, new in both if old is not None and new is not None]
-        return sum(known) / len(known) if known else None
-
-    @property
-    def better(self) -> bool:
-        """Whether the classes that both know are found better, or hardly worse where others are new; or all are new."""
-        if self.change is None:
-            return not self.before
-        return self.change > (0 if self.before.keys() == self.after.keys() else -_HARDLY_WORSE)
+def _shares(dice: np.ndarray) -> np.ndarray:
+    """How far each slice (slice, class) draws the mean of its class away from where it is, times their number."""
+    known = ~np.isnan(dice)
+    weight = len(dice) / known.sum(0)
+    return np.where(known, dice - np.nanmean(dice, 0), 0.0) * weight
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,29 +88,67 @@ class _HeldBack:
 def before_and_after(folder: Path) -> Comparison:
     """Score a run's first and best model on the slices that were held back, or if there is but one, on that one.
 
+    These are the figures on the card of the new model from now on.
+
     Raises
     ------
     MedsegError
-        If the run has not made a model yet, or a file cannot be read.
+        If the run has not made a model yet, or a file cannot be read or written.
     """
     recipe = read_settings(folder / RECIPE)
     path = folder / f"{recipe.name}.safetensors"
     if not path.exists():
         raise SettingsError(f"'{folder.name}' has not made a model yet. Let it run until its first validation.")
-    before, after = models.load(Path(recipe.start)), models.load(path)
+    if not isinstance(recipe, TrainSettings):
+        raise SettingsError(f"'{folder.name}' learns to reconstruct; expected a run that learns from labels.")
+    after = models.load(path)
     own = (folder / DATA).exists()
     apart = not own or any(case.held_back for case in read_dataset_file(folder / DATA).cases)
-    sources = (HELD_BACK,) if own and apart else recipe.val
-    orientation = after.card.orientation
-    samples = load(
-        sources, recipe.preprocess, folder, len(recipe.classes), context=after.context, orientation=orientation
-    )
+    data = _held_back(recipe, folder, after, (HELD_BACK,) if own and apart else recipe.val)
     names = [row.name for row in recipe.classes]
+    new = data.scores(after)
+    found = Comparison({}, _named(names, new), len(data.samples), apart)
+    if recipe.start:
+        found = _against(found, models.load(Path(recipe.start)), data, names, new)
+    title = "held-out slices" if apart else "the slice that it learnt from"
+    models.save_card(path, replace(after.card, metrics={title: figures_of(found)}))
+    return found
+
+
+def _held_back(recipe: TrainSettings, folder: Path, model: models.TrainedModel, sources: Sequence[Source]) -> _HeldBack:
+    count = len(recipe.classes)
+    orientation = model.card.orientation
+    samples = load(sources, recipe.preprocess, folder, count, context=model.context, orientation=orientation)
+    return _HeldBack(sources, folder, samples, count)
+
+
+def _against(
+    found: Comparison, before: models.TrainedModel, data: _HeldBack, names: Sequence[str], new: Sequence[ImageScore]
+) -> Comparison:
+    """The comparison with the model that the run began with."""
     known = {row.name: row.id for row in before.card.classes if row.name in names}
     number = _AS_THEY_ARE.clone()  # IGNORE stays
     number[1 : len(names) + 1] = torch.tensor([known.get(name, 0) for name in names], dtype=torch.uint8)
-    data = _HeldBack(sources, folder, samples, len(names))
-    old = dice_by_class(data.scores(before, number))
-    new = dice_by_class(data.scores(after))
-    shared = {name: old[known[name] - 1] for name in names if name in known}
-    return Comparison(shared, dict(zip(names, new, strict=True)), len(samples), apart)
+    old = data.scores(before, number)
+    means = dice_by_class(old)
+    shared = {name: means[known[name] - 1] for name in names if name in known}
+    if not shared:
+        return found
+    theirs = np.array([[score.classes[known[name] - 1] for name in shared] for score in old])
+    mine = np.array([[score.classes[names.index(name)] for name in shared] for score in new])
+    return replace(found, before=shared, half_width=half_width(theirs, mine))
+
+
+def _named(names: Sequence[str], scores: Sequence[ImageScore]) -> dict[str, float | None]:
+    return dict(zip(names, dice_by_class(scores), strict=True))
+
+
+def figures_of(found: Comparison) -> dict[str, Any]:
+    """The figures of the new model for its card: of each class, and if there are several, their mean."""
+    rows = {}
+    for name, dice in found.after.items():
+        rows[name] = {"images": found.slices, "dice": None if dice is None else round(dice, 4)}
+    if len(rows) == 1:
+        return next(iter(rows.values()))
+    mean = None if found.dice is None else round(found.dice, 4)
+    return {"classes": rows, "mean of the classes": {"images": found.slices, "dice": mean}}

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QSizePolicy, QTableWidgetItem, QVBoxLayout, QWidget
 
 from ...quantities import rounded
+from ...training.comparison import change_text, verdict
 from ..kit.jobs import duration
 from ..kit.tables import fit, table
 
 if TYPE_CHECKING:
-    from ...training.gain import Comparison
+    from ...training.comparison import Comparison
     from ..kit.tuning import Run
 
 _DICE, _LOSS = "#1f77b4", "#9a9a9a"
 _HEAD = ("Dice", "Before", "After", "Change")
-_FEW = 3
+_TABLE = (
+    "Dice on the reviewed slices that were held back, before and after the training; the card of the new model has the "
+    "same. After ±: half of the 95 % interval of the change, from the differences of these slices."
+)
 _HARDLY = 0.1  # Dice
 
 
@@ -27,8 +32,9 @@ class Curves(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.setToolTip(
-            "Blue: Dice on the validation slices (left axis). Grey: loss (right). Dashed: the starting model. "
-            "With fewer than five held-back slices, all reviewed slices are used for validation."
+            "Blue: Dice on the slices that decide which weights are kept (left axis). Grey: loss (right). Dashed: the "
+            "starting model. With fewer than five held-out slices these are all reviewed slices; the Dice of the new "
+            "model, on held-out slices alone, comes at the end."
         )
         self.setVisible(False)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -74,7 +80,7 @@ class Curves(QWidget):
         self._before = self._left.axhline(float("nan"), color=_DICE, linestyle="--", linewidth=1)
         self._left.set_ylim(0, 1.02)
         self._left.set_xlabel("steps", fontsize=8)
-        self._left.set_ylabel("Dice, reviewed", color=_DICE, fontsize=8)
+        self._left.set_ylabel("Dice", color=_DICE, fontsize=8)
         self._right.set_ylabel("loss", color=_LOSS, fontsize=8)
         for axes in (self._left, self._right):
             axes.tick_params(labelsize=7)
@@ -89,7 +95,7 @@ class Verdict(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.table = table(_HEAD, "Dice on the reviewed slices that were held back, before and after the training.")
+        self.table = table(_HEAD, _TABLE)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.table)
@@ -101,24 +107,38 @@ class Verdict(QWidget):
         self.setVisible(found is not None)
         if found is None:
             return
-        self.table.setRowCount(len(classes))
-        for place, name in enumerate(classes):
-            self._show_class(place, name, found)
+        rows = figure_rows(found, classes)
+        self.table.setRowCount(len(rows))
+        for place, row in enumerate(rows):
+            for column, text in enumerate(row):
+                item = QTableWidgetItem(text)
+                item.setToolTip(row[0])
+                self.table.setItem(place, column, item)
         fit(self.table)
 
-    def _show_class(self, place: int, name: str, found: Comparison) -> None:
+
+def figure_rows(found: Comparison, classes: Sequence[str]) -> list[tuple[str, str, str, str]]:
+    """The rows of the table: the classes, and if there are several, their mean."""
+    one = len(classes) == 1
+    rows = []
+    for name in classes:
         old = found.before.get(name)
         new = found.after.get(name)
-        change = "-" if old is None or new is None else f"{new - old:+.3f}"
-        for column, text in enumerate((name, _shown(old), _shown(new), change)):
-            item = QTableWidgetItem(text)
-            item.setToolTip(name)
-            self.table.setItem(place, column, item)
+        change = "-"
+        if old is not None and new is not None:
+            change = change_text(new - old, found.half_width if one else math.nan)
+        rows.append((name, _shown(old), _shown(new), change))
+    if one:
+        return rows
+    old, change = None, "-"
+    if found.change is not None and found.is_complete:
+        old, change = found.dice_before, change_text(found.change, found.half_width)
+    return [*rows, ("mean", _shown(old), _shown(found.dice), change)]
 
 
 def doubtful(found: Comparison) -> bool:
-    """Whether the new model is no better than the one before, or does not find a class."""
-    return not found.better or bool(_missed(found))
+    """Whether the new model is not better than the one before, beyond chance, or does not find a class."""
+    return not found.worth_it or bool(_missed(found))
 
 
 def doubts_text(doubts: Sequence[str]) -> str:
@@ -129,7 +149,7 @@ def doubts_text(doubts: Sequence[str]) -> str:
 
 def verdict_text(found: Comparison, run: Run) -> str:
     """What came of the training, in a few sentences."""
-    text = _change_text(found, run)
+    text = verdict(found, run.base)
     missed = ", ".join(_missed(found))
     return f"{text} It hardly finds {missed}: train longer." if missed else text
 
@@ -137,31 +157,6 @@ def verdict_text(found: Comparison, run: Run) -> str:
 def _missed(found: Comparison) -> list[str]:
     measured = {name: dice for name, dice in found.after.items() if dice is not None}
     return [name for name, dice in measured.items() if dice < _HARDLY]
-
-
-def _change_text(found: Comparison, run: Run) -> str:
-    if not found.held_back:
-        return "A single reviewed slice was learnt and measured, so the figures say little: look at the difference."
-    slices = "slice" if found.slices == 1 else "slices"
-    where = f"on {found.slices} held-out {slices}"
-    caution = " So few say little: look at the difference too." if found.slices < _FEW else ""
-    if found.change is None and found.before:
-        return f"Nothing that both models know could be measured {where}: look at the difference."
-    if found.change is None:
-        return f"{run.base} does not find these classes, so only the new model was measured, {where}.{caution}"
-    if found.change == 0:
-        return f"No better than {run.base} {where}: its weights were the best.{caution}"
-    new = found.after.keys() - found.before.keys()
-    both = ", ".join(found.before)
-    what = f"What both know ({both}) is found" if new else "It is"
-    way = "better" if found.change > 0 else "worse"
-    size = _size_text(found.change)
-    return f"{what} {way} than {run.base} {size} (Dice) {where}.{caution}"
-
-
-def _size_text(change: float) -> str:
-    size = abs(change)
-    return f"by {size:.3f}" if size >= 0.0005 else "by less than 0.001"
 
 
 def status_text(run: Run, running: bool, stopping: bool) -> str:
@@ -176,8 +171,10 @@ def status_text(run: Run, running: bool, stopping: bool) -> str:
         text += f", about {duration(left)} left"
     if run.lines[-1]["val"] is None:
         return f"{text}. No label lies on the slices that are held back: there is no Dice, the last weights are kept."
+    if not running:
+        return f"{text}."  # the one Dice of the new model is that of the table
     now = _shown(run.lines[-1]["val"])
-    return f"{text}. Dice on reviewed slices: {now}, best {_shown(run.best)}."
+    return f"{text}. Dice on {run.judged_on}: {now}, best {_shown(run.best)}."
 
 
 def _shown(value: float | None) -> str:

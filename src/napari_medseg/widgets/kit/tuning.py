@@ -32,6 +32,7 @@ _LARGEST = 1e12  # step or second in a log
 _ACCEPTED, _OUTPUT = "accepted", "output.txt"
 # as of `training.fine_tune` and `training.loop`, which are not imported here because they load PyTorch
 RECIPE, STOP, LAST = "recipe.json", "stop", "last.pt"
+DATA = "data"
 
 
 def runs_folder() -> Path:
@@ -89,6 +90,13 @@ class Run:
         rows = self.settings.get("classes")
         rows = rows if isinstance(rows, list) else []
         return [str(row["name"]) for row in rows if isinstance(row, dict) and "name" in row]
+
+    @property
+    def judged_on(self) -> str:
+        """The slices that decide which weights are kept, in words."""
+        sources = self.settings.get("val")
+        first = sources[0] if isinstance(sources, list) and sources and isinstance(sources[0], dict) else {}
+        return "all reviewed slices" if first.get("path") == DATA and not first.get("split") else "held-out slices"
 
     @property
     def steps(self) -> int:
