@@ -15,8 +15,9 @@ from napari_medseg.io import items
 from napari_medseg.models import ModelCard, TrainedModel
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.progress import run
+from napari_medseg.recon.masked import sampled
 from napari_medseg.recon.probe import probe_job
-from napari_medseg.recon.reconstruct import ReconSettings, reconstruct_job, sampled
+from napari_medseg.recon.reconstruct import ReconSettings, reconstruct_job
 from napari_medseg.recon.sampling import Sampling
 from napari_medseg.recon.simulate import scan
 from napari_medseg.recon.suggest import hint_job

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from .errors import VolumeError
+
+_UNEVEN = 2  # columns by which a full scan may reach farther on one side of the centre
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,12 +23,13 @@ class KSpace:
     data : array
         Shape (slice, coil, y, x), complex; zero frequency at index ``n // 2``, arbitrary scanner units, ``y`` is the
         readout and ``x`` the phase encoding. Anything with ``shape`` and indexing along the first axis.
-    mask : numpy.ndarray, shape (x,) or (y, x), bool, or None
-        Where k-space was measured; None where all of it was.
+    mask : numpy.ndarray, shape (x,), (y, x), (slice, 1, x) or (slice, y, x), bool, or None
+        Where k-space was measured, with an axis of slices where they differ; None where all of it was.
     mask_origin : str
         ``file``, ``inferred`` (from columns that hold only zeros), ``generated``, or empty without a mask.
     acquired : (int, int) or None
         First column that the scanner acquired and the one after the last; the rest is zero filling. None: all of them.
+        Where it reaches farther on one side of the centre (partial Fourier), there is a mask, too.
     crop : (int, int) or None
         Rows and columns of the image that is shown, cut from the middle; None for the whole matrix.
     spacing : (float, float, float) or None
@@ -36,6 +40,8 @@ class KSpace:
         Whether the data were computed from an image.
     metadata : mapping
         What else is known: ``source``, ``format``, ``acquisition``, ...
+    notes : tuple of str
+        Sentences that a person should know of the data, such as what was left out.
 
     Raises
     ------
@@ -52,6 +58,7 @@ class KSpace:
     reference: Any = None
     simulated: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.data.shape) != 4 or 0 in self.data.shape:
@@ -59,11 +66,13 @@ class KSpace:
                 f"The k-space has the shape {tuple(self.data.shape)}; expected the four axes slice, coil, y, x, none "
                 "of them empty. Name its axes when opening it."
             )
-        rows, columns = self.data.shape[2:]
-        if self.mask is not None and self.mask.shape not in ((columns,), (rows, columns)):
+        slices, _, rows, columns = self.data.shape
+        fitting = ((columns,), (rows, columns), (slices, 1, columns), (slices, rows, columns))
+        if self.mask is not None and self.mask.shape not in fitting:
             raise VolumeError(
-                f"The sampling mask has the shape {self.mask.shape}, but the k-space has {rows} rows and {columns} "
-                f"columns; expected a mask of ({columns},) or ({rows}, {columns}). Choose the mask of this scan."
+                f"The sampling mask has the shape {self.mask.shape}, but the k-space has {slices} slices of {rows} "
+                f"rows and {columns} columns; expected a mask of ({columns},), ({rows}, {columns}) or "
+                f"({slices}, {rows}, {columns}). Choose the mask of this scan."
             )
         if self.crop is not None and not (1 <= self.crop[0] <= rows and 1 <= self.crop[1] <= columns):
             raise VolumeError(
@@ -84,6 +93,51 @@ class KSpace:
     def matrix(self) -> tuple[int, int]:
         """Rows and columns of k-space."""
         return int(self.data.shape[2]), int(self.data.shape[3])
+
+    @property
+    def whole(self) -> tuple[int, int]:
+        """First column of a full scan at this resolution, and the one after the last.
+
+        Of partial Fourier these are also the columns opposite to those that were acquired.
+        """
+        columns = self.matrix[1]
+        if self.acquired is None:
+            return 0, columns
+        first, end = self.acquired
+        middle = columns // 2
+        left, right = middle - first, end - middle
+        if abs(left - right) <= _UNEVEN:
+            return first, end
+        reach = max(left, right)
+        return max(middle - reach, 0), min(middle + reach, columns)
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether the scanner acquired more on one side of the centre than on the other (partial Fourier)."""
+        return self.acquired is not None and self.acquired != self.whole
+
+    def mask_of(self, index: int) -> np.ndarray:
+        """Where a slice was measured, shape (x,) or (y, x), bool."""
+        if self.mask is None:
+            return np.ones(self.matrix[1], bool)
+        if self.mask.ndim < 3:
+            return self.mask
+        own = self.mask[index]
+        return own[0] if self.mask.shape[1] == 1 else own
+
+    def counted(self) -> tuple[int, int]:
+        """Samples that were measured, and those of a full scan: of one slice, or of all where their masks differ."""
+        first, end = self.whole
+        if self.mask is None:
+            return end - first, end - first
+        part = self.mask[..., first:end]
+        return int(np.count_nonzero(part)), part.size
+
+    @property
+    def acceleration(self) -> float:
+        """How many samples a full scan has for each one that was measured; infinity where nothing was."""
+        measured, full = self.counted()
+        return full / measured if measured else math.inf
 
     def slice(self, index: int) -> np.ndarray:
         """The measured data of one slice, shape (coil, y, x), complex64.

@@ -7,7 +7,8 @@ from napari_medseg import KSpace, metrics, reconstruct
 from napari_medseg.errors import MedsegError, SettingsError, VolumeError
 from napari_medseg.progress import run
 from napari_medseg.recon import ifft2c, rss
-from napari_medseg.recon.reconstruct import ReconSettings, reconstruct_job, sampled, warnings
+from napari_medseg.recon.masked import sampled
+from napari_medseg.recon.reconstruct import ReconSettings, reconstruct_job, warnings
 from napari_medseg.recon.sampling import Sampling
 
 RANDOM = Sampling("random", 3, 0.1, seed=1)
@@ -42,14 +43,18 @@ def test_without_a_mask_everything_is_measured(kspace_of):
     assert result.mask.all() and result.reference is None and result.report["metrics"] is None
 
 
-def test_mask_of_the_scan_is_kept_and_another_must_lie_within(kspace_of):
+def test_mask_of_the_scan_is_kept_and_another_only_chooses_among_its_samples(kspace_of):
     data = kspace_of()
     columns = np.arange(64) % 2 == 0
     kspace = KSpace(np.where(columns, data, 0), mask=columns, mask_origin="file")
     assert sampled(kspace, None) is kspace
     fewer = columns & (np.arange(64) > 8)
-    assert sampled(kspace, None, fewer).mask_origin == "given"
-    with pytest.raises(SettingsError, match="undersampled already"):
+    chosen = sampled(kspace, None, fewer)
+    assert np.array_equal(chosen.mask, fewer) and not chosen.notes
+    assert reconstruct(kspace, "zero-filled", mask=fewer).reference is None, "no truth is known of such a scan"
+    drawn = sampled(kspace, Sampling("equispaced", 4, 0.25, seed=1, offset=1))
+    assert not (drawn.mask & ~columns).any() and "were measured" in drawn.notes[0]
+    with pytest.raises(SettingsError, match="only samples that were not measured"):
         sampled(kspace, None, ~columns)
     result = reconstruct(kspace, "tv")
     assert np.array_equal(result.mask, columns) and result.report["mask"]["origin"] == "file"

@@ -14,6 +14,7 @@ from ..io import kspace_out
 from ..io.kspace import is_kspace, read_kspace
 from ..kspace import KSpace
 from ..quantities import rounded
+from ..recon.masked import acceleration_text
 from ..record import Record
 from ..volume import LOW_IS_BRIGHT, Volume
 from . import terminal
@@ -56,19 +57,20 @@ def of(path: Path, axes: str | None) -> Facts:
 def _of_kspace(path: Path, kspace: KSpace) -> Facts:
     rows, columns = kspace.matrix
     counted = [terminal.count(kspace.slices, "slice"), terminal.count(kspace.coils, "coil")]
-    measured = 1.0 if kspace.mask is None else float(kspace.mask.mean())
+    measured, full = kspace.counted()
     content = {
         "file": str(path),
         "read_as": f"raw MR data: {', '.join(counted)}, {rows} rows (readout), {columns} columns (phase encoding)",
         "axes": "scyx",
         "shape": list(kspace.data.shape),
         "dtype": str(kspace.data.dtype),
-        "measured_share": measured,
+        "measured_share": measured / full,
         "mask_from": kspace.mask_origin or None,
         "image_size": list(kspace.crop or kspace.matrix),
         "spacing_mm": kspace.spacing,
         "simulated": kspace.simulated,
         "metadata": kspace.metadata,
+        "notes": kspace.notes,
     }
     words = {
         "read as": content["read_as"],
@@ -77,16 +79,16 @@ def _of_kspace(path: Path, kspace: KSpace) -> Facts:
         "image": "{} x {} pixels".format(*content["image_size"]),
         "voxel size": _size("zyx", kspace.spacing),
     }
+    if kspace.notes:
+        words["note"] = " ".join(kspace.notes)
     return Facts(content, words)
 
 
 def _measured(kspace: KSpace) -> str:
     """How much of k-space was measured, and how that is known."""
-    mask = kspace.mask
-    if mask is None:
+    if kspace.mask is None:
         return "no sampling mask in the file, and none to be inferred"
-    what = "columns" if mask.ndim == 1 else "positions"
-    return f"{np.count_nonzero(mask)} of {mask.size} {what}, {_MASK_FROM[kspace.mask_origin]}"
+    return f"{acceleration_text(kspace)}, {_MASK_FROM[kspace.mask_origin]}"
 
 
 def _of_volume(path: Path, volume: Volume) -> Facts:

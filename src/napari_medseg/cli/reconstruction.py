@@ -181,10 +181,12 @@ def _image_text(outcome: Outcome) -> str:
         return outcome.task.outputs["image"]
     figures = record.figures
     words = "simulated k-space, " if figures["simulated"] else ""
-    acceleration = figures["mask"]["effective_acceleration"]
+    mask = figures["mask"]
+    counted = f"{mask['samples']} of {mask['of']} {mask.get('against', 'samples')}"
+    acceleration = f"{mask['effective_acceleration']:.2f}x ({counted})"
     return (
         f"{outcome.task.outputs['image']}: {terminal.count(len(figures['slices']), 'slice')}, {words}"
-        f"{acceleration:.2f}x, {record.settings['method']}, data residual {figures['residual']:.4f}"
+        f"{acceleration}, {record.settings['method']}, data residual {figures['residual']:.4f}"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from ..errors import FileError, SettingsError
 from ..kspace import KSpace
 from . import checks, kspace_hdf5
 from .kspace_header import Header, parse_header
+from .kspace_masks import joined
 
 if TYPE_CHECKING:
     import h5py
@@ -44,8 +45,8 @@ def read(path: Path, file: h5py.File, group_name: str, first: Mapping[str, int])
 
     Readouts that are not image data (noise, navigators, phase correction, feedback, dummies, and calibration where
     the line was measured for the image too) are left out, repeated lines averaged. The mask holds the columns that were
-    measured in any slice. A second phase encoding is transformed to slices, for which all of it is held in memory; else
-    slices are read when asked for.
+    measured, slice by slice where they differ. A second phase encoding is transformed to slices, for which all of it is
+    held in memory; else slices are read when asked for.
 
     Parameters
     ----------
@@ -84,20 +85,20 @@ def read(path: Path, file: h5py.File, group_name: str, first: Mapping[str, int])
     records, taken = _choose(path, heads, first)
     lines = _lines(path, group_name, header, heads[records], records)
     seen = lines.seen()
-    data, columns = (lines, seen.any((0, 1))) if lines.partitions == 1 else _transformed(path, lines, seen, header)
-    rows = lines.filled_rows()
-    acquired, crop = header.acquired(lines.columns), header.crop(lines.rows, lines.columns)
-    left, right = acquired or (0, lines.columns)
-    whole = rows.all() and columns[left:right].all()
-    return KSpace(
+    data, columns = (lines, seen[:, 0]) if lines.partitions == 1 else _transformed(path, lines, seen, header)
+    crop = header.crop(lines.rows, lines.columns)
+    kspace = KSpace(
         data,
-        mask=None if whole else columns if rows.all() else rows[:, None] & columns,
-        mask_origin="" if whole else "file",
-        acquired=acquired,
+        acquired=header.acquired(lines.columns),
         crop=crop,
         spacing=header.spacing(crop),
         metadata={"format": "ISMRMRD", **header.metadata(), **({"taken": taken} if taken else {})},
     )
+    rows = lines.filled_rows()
+    rows = rows[:, None] if not rows.all() else rows[:1, None]
+    mask = joined([rows & own for own in columns])
+    left, right = kspace.whole
+    return kspace if mask[..., left:right].all() else replace(kspace, mask=mask, mask_origin="file")
 
 
 def _heads(path: Path, group: h5py.Group) -> np.ndarray:
@@ -272,7 +273,7 @@ def _transformed(path: Path, lines: Lines, seen: np.ndarray, header: Header) -> 
     """Slices from partitions, shape (slice, coil, y, x), and the columns seen; for one sampling in all partitions."""
     from scipy import fft  # other files need none of it
 
-    columns = seen.any((0, 1))
+    columns = seen.any((0, 1))[None]
     if (seen != (seen.any(2)[..., None] & columns)).any():
         raise FileError(
             f"The sampling of '{path.name}' differs from partition to partition; only data undersampled along one "

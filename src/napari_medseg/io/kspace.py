@@ -21,6 +21,7 @@ from . import arrays, bart, checks, ismrmrd, kspace_hdf5
 from .hdf5_heaps import SIGNATURE
 from .kspace_hdf5 import AXES, arranged
 from .kspace_header import Header, parse_header
+from .kspace_masks import inferred
 
 if TYPE_CHECKING:
     import h5py
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 _ATTRIBUTES = ("acquisition", "patient_id", "max", "norm", "acceleration", "num_low_frequency")
 _BART = (".cfl", ".hdr", ".ra")
 _DEFAULT_AXES = {2: "yx", 3: "syx", 4: "scyx"}
-_MAX_HOLES = 0.1
 
 
 def read_kspace(
@@ -37,9 +37,9 @@ def read_kspace(
     """Read raw MR data.
 
     HDF5, ``.npy`` and BART's files stay on disk and are read one slice at a time. A mask that the file does not hold is
-    inferred: columns that are zero in all rows, coils and slices were not measured; and if more than 10 % of the
-    samples in the other columns are zero in all coils and slices, neither were these. Of HDF5 files only the first, the
-    middle and the last slice are looked at for that.
+    inferred slice by slice: columns that are zero in all rows and coils were not measured; and if more than 10 % of the
+    samples in the other columns are zero in all coils, neither were these. If the first, the middle and the last slice
+    hold no such zeros, the others are not looked at.
 
     Parameters
     ----------
@@ -84,16 +84,12 @@ def read_kspace(
     with checks.damaged(path):
         kspace = _opened(path, axes, first or {})
     checks.check_size(path, kspace.data.shape[1:], np.dtype(np.complex64).itemsize)
-    mask, origin = kspace.mask, kspace.mask_origin
     # the readouts of ISMRMRD themselves say what was measured
-    if mask is None and kspace.metadata["format"] != "ISMRMRD":
-        mask = infer_mask(kspace.data, kspace.acquired)
-        origin = "" if mask is None else "inferred"
+    if kspace.mask is None and kspace.metadata["format"] != "ISMRMRD":
+        kspace = inferred(kspace)
     return replace(
         kspace,
         data=_Conjugate(kspace.data) if conjugate else kspace.data,
-        mask=mask,
-        mask_origin=origin,
         metadata={"source": str(path), **kspace.metadata},
     )
 
@@ -133,36 +129,6 @@ def is_kspace(path: str | Path) -> bool:
             return kspace_hdf5.has(file, "kspace") or ismrmrd.find_group(path, file) is not None
     except FileError:
         return False
-
-
-def infer_mask(data: Any, acquired: tuple[int, int] | None) -> np.ndarray | None:
-    """Where k-space was measured, from where it is zero; see `read_kspace`.
-
-    Parameters
-    ----------
-    data : array
-        Shape (slice, coil, y, x). If it is not a numpy array, only the first, the middle and the last slice are read.
-    acquired : (int, int) or None
-        As in `KSpace`: columns outside it are zero in full scans too.
-
-    Returns
-    -------
-    numpy.ndarray, shape (x,) or (y, x), bool, or None
-        None if all of it was measured, or nothing at all.
-    """
-    left, right = acquired or (0, data.shape[3])
-    slices = data.shape[0]
-    seen = np.zeros(data.shape[2:], bool)
-    for index in range(slices) if isinstance(data, np.ndarray) else sorted({0, slices // 2, slices - 1}):
-        seen |= (np.asarray(data[index]) != 0).any(0)
-        if seen[:, left:right].all():
-            return None
-    columns = seen.any(0)
-    if not columns.any():
-        return None
-    if 1 - seen[:, columns].mean() > _MAX_HOLES:
-        return seen
-    return None if columns[left:right].all() else columns
 
 
 @dataclass(frozen=True, eq=False)

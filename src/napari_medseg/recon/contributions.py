@@ -42,9 +42,7 @@ def head() -> list[LayerData]:
 
 def magnitude(kspace: KSpace, index: int) -> np.ndarray:
     """Zero-filled image (y, x) of one slice: root of the sum of squares over the coils, cropped, float32."""
-    measured = kspace.slice(index)
-    if kspace.mask is not None:
-        measured = np.where(kspace.mask, measured, 0)
+    measured = np.where(kspace.mask_of(index), kspace.slice(index), 0)
     return centre_crop(rss(ifft2c(measured), 0), kspace.crop or kspace.matrix).astype(np.float32)
 
 

@@ -12,7 +12,10 @@ FAR = 6.0
 
 
 def cannot_thin(mask: np.ndarray | None) -> str:
-    """Why no lines of an acquisition with this `mask` can be left out; empty if some can."""
+    """Why no lines of an acquisition with this `mask`, as in `KSpace`, can be left out; empty if some can."""
+    if mask is not None and mask.ndim == 3:
+        reasons = (cannot_thin(own[0] if len(own) == 1 else own) for own in mask)
+        return next(filter(None, reasons), "")
     if mask is None or mask.all():
         return "The scan is fully sampled: nothing was left out that a method would have to fill in."
     if not len(_outer(mask)):

@@ -17,7 +17,8 @@ from ..record import Record, now, software
 from ..volume import Volume
 from . import methods
 from .hidden_lines import cannot_thin, thinned
-from .reconstruct import chosen_slices, describe, image_volume, models_used, shown
+from .masked import describe
+from .reconstruct import chosen_slices, image_volume, models_used, shown
 from .settings import ProbeSettings, ReconSettings
 
 if TYPE_CHECKING:
@@ -105,11 +106,12 @@ def probe_job(
     levels = []
     largest = 0.0
     for index in chosen:
-        measured = np.where(kspace.mask, kspace.slice(index), 0)
+        own = kspace.mask_of(index)
+        measured = np.where(own, kspace.slice(index), 0)
         level = noise_level(measured, index)
         levels.append(level)
         images = []
-        for moved, mask in _moved(measured, kspace.mask, level, probe, index):
+        for moved, mask in _moved(measured, own, level, probe, index):
             magnitude, _ = yield from within(method(moved, mask), done, total)
             images.append(shown(kspace, magnitude))
             done += 1
@@ -131,7 +133,7 @@ def probe_job(
         outputs=(items.of_result(found, "sensitivity"),),
         figures={
             "slices": chosen,
-            "mask": describe(kspace.mask, kspace.mask_origin),
+            "mask": describe(kspace),
             "simulated": kspace.simulated,
             "noise": [level.tolist() for level in levels],
             "share": share,

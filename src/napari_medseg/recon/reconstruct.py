@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from ..volume import Volume
 from . import methods
 from .consistency import data_residual
 from .figures import CONVENTION, measure
-from .sampling import effective_acceleration
+from .masked import REFERENCED, describe, sampled
 from .settings import ReconSettings, Sampling
 from .transforms import centre_crop, ifft2c, rss
 
@@ -54,8 +53,8 @@ class Reconstruction:
         Magnitudes, axes zyx, float32, in the units of the measurement.
     residual : float
         How far the result lies from the measured samples, see `data_residual`; mean over the slices.
-    mask : numpy.ndarray, shape (x,) or (y, x), bool
-        What was taken as measured.
+    mask : numpy.ndarray, shape (x,), (y, x), (slice, 1, x) or (slice, y, x), bool
+        What was taken as measured, see `KSpace`.
     reference : Volume or None
         The image of the fully sampled data, where there is one.
     """
@@ -75,26 +74,6 @@ class Reconstruction:
     def report(self) -> dict[str, Any]:
         """The record as README describes it; JSON-able."""
         return self.record.report()
-
-
-def sampled(kspace: KSpace, sampling: Sampling | None, mask: np.ndarray | None = None) -> KSpace:
-    """`kspace` under a mask: the one passed, or one that `sampling` draws, or its own.
-
-    Raises
-    ------
-    SettingsError, VolumeError
-        If there is a mask of the scan already and another one is asked for, or the mask does not fit.
-    """
-    if sampling is None and mask is None:
-        return kspace
-    if mask is None:
-        mask = sampling.mask(kspace.matrix, str(kspace.metadata.get("source", "")))
-    if kspace.mask is not None and (mask & ~kspace.mask).any():
-        raise SettingsError(
-            "The k-space is undersampled already, and the chosen mask contains samples that were not "
-            "measured. Use the mask of the scan, or one that lies within it."
-        )
-    return replace(kspace, mask=np.asarray(mask, bool), mask_origin="generated" if sampling else "given")
 
 
 def reconstruct_job(
@@ -137,9 +116,9 @@ def reconstruct_job(
     began = time.monotonic()
     method = methods.prepare(kspace, settings, model)
     chosen = chosen_slices(kspace, indices)
-    mask = np.ones(kspace.matrix[1], bool) if kspace.mask is None else kspace.mask
     parts: dict[int, Part] = {}
     for index in sorted(chosen, key=lambda i: (i < start, i)):
+        mask = kspace.mask_of(index)
         measured = np.where(mask, kspace.slice(index), 0)
         if not measured.any():
             raise VolumeError(f"The mask leaves nothing of slice {index}: all samples that it keeps are 0.")
@@ -149,7 +128,7 @@ def reconstruct_job(
             index, shown(kspace, magnitude), shown(kspace, zero_filled), data_residual(coils, measured, mask)
         )
         yield Progress(len(parts), len(chosen), parts[index])
-    return _result(kspace, settings, model, mask, [parts[i] for i in chosen], time.monotonic() - began)
+    return _result(kspace, settings, model, [parts[i] for i in chosen], time.monotonic() - began)
 
 
 def reconstruct(
@@ -216,7 +195,7 @@ def _reference(kspace: KSpace, indices: Sequence[int]) -> np.ndarray | None:
     """The image of the fully sampled data: the file's own, or that of all columns where all were measured."""
     if kspace.reference is not None:
         return np.stack([np.asarray(kspace.reference[i], np.float32) for i in indices])
-    if kspace.mask_origin in ("generated", "given"):
+    if kspace.mask_origin in REFERENCED:
         return np.stack([shown(kspace, rss(ifft2c(kspace.slice(i)), 0)) for i in indices])
     return None
 
@@ -225,7 +204,6 @@ def _result(
     kspace: KSpace,
     settings: ReconSettings,
     model: TrainedModel | None,
-    mask: np.ndarray,
     parts: list[Part],
     seconds: float,
 ) -> Reconstruction:
@@ -238,7 +216,7 @@ def _result(
         notes.append(f"The result differs from the measured samples by {residual:.1%}.")
     figures = {
         "slices": [part.index for part in parts],
-        "mask": describe(mask, kspace.mask_origin),
+        "mask": describe(kspace),
         "simulated": kspace.simulated,
         "residual": residual,
         "residual_by_slice": [part.residual for part in parts],
@@ -260,6 +238,7 @@ def _result(
     )
     full = None if reference is None else image_volume(kspace, reference)
     zeros = image_volume(kspace, zero_filled)
+    mask = kspace.mask_of(0) if kspace.mask is None else kspace.mask
     return Reconstruction(found.made_by(record.sealed()), zeros, residual, mask, full)
 
 
@@ -282,26 +261,14 @@ def compare(reference: np.ndarray, images: Mapping[str, np.ndarray]) -> dict[str
     return {name: measure(reference, image, maximum) for name, image in images.items()}
 
 
-def describe(mask: np.ndarray, origin: str) -> dict[str, Any]:
-    """A mask in a few JSON-able words and numbers; its hash distinguishes it from others."""
-    return {
-        "origin": origin or "none",
-        "samples": int(np.count_nonzero(mask)),
-        "of": int(mask.size),
-        "effective_acceleration": effective_acceleration(mask),
-        "sha256": hashlib.sha256(np.packbits(mask).tobytes()).hexdigest(),
-    }
-
-
 def warnings(
     kspace: KSpace, settings: ReconSettings, card: ModelCard | None, sampling: Sampling | None = None
 ) -> list[str]:
     """What a person should know before a run."""
-    found = []
+    found = list(kspace.notes)
     if kspace.simulated:
         found.append("The k-space is simulated from an image: results are better than those of real measurements.")
-    mask = kspace.mask
-    true = 1.0 if mask is None else effective_acceleration(mask)
+    true = kspace.acceleration
     if sampling and not sampling.acceleration / _FAR < true < sampling.acceleration * _FAR:
         found.append(f"The mask accelerates {true:.2f} times, not {sampling.acceleration:g} times.")
     if card is None:

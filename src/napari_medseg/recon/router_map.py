@@ -51,7 +51,7 @@ def router_map_job(kspace: KSpace, settings: ReconSettings, model: TrainedModel,
 
     model = model.on(choose_device(settings.device))
     iterations = learned.STEPS if settings.iterations is None else max(settings.iterations, 1)
-    mask = np.ones(kspace.matrix[1], bool) if kspace.mask is None else kspace.mask
+    mask = kspace.mask_of(index)
     measured = [coil for coil in np.where(mask, kspace.slice(index), 0) if coil.any()]
     if not measured:
         raise VolumeError(f"The mask leaves nothing of slice {index}: all samples that it keeps are 0.")

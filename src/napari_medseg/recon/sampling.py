@@ -221,14 +221,14 @@ def centre_lines(mask: np.ndarray) -> tuple[int, int]:
 
 
 def direction(mask: np.ndarray) -> str:
-    """``x`` for a mask of whole columns, ``y`` for one of whole rows, else nothing."""
-    if mask.ndim == 1:
+    """``x`` for a mask of whole columns, ``y`` for one of whole rows, else nothing; masks as in `KSpace`."""
+    if mask.ndim == 1 or (mask.ndim == 3 and mask.shape[1] == 1):
         return "x"
-    return "y" if (mask == mask[:, :1]).all() else ""
+    return "y" if (mask == mask[..., :1]).all() else ""
 
 
 def load_mask(path: Path) -> np.ndarray:
-    """A sampling mask, (x,) or (y, x), bool.
+    """A sampling mask, (x,), (y, x), (slice, 1, x) or (slice, y, x), bool.
 
     Raises
     ------
@@ -240,8 +240,8 @@ def load_mask(path: Path) -> np.ndarray:
         mask = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # what NumPy raises on a damaged header is not foreseen
         raise FileError(f"The mask '{path.name}' cannot be read. Choose a .npy file of 0 and 1.") from error
-    if getattr(mask, "ndim", 0) not in (1, 2) or mask.dtype.kind not in "biuf":
-        raise SettingsError(f"'{path.name}' is not a mask; expected an array (x,) or (y, x) of 0 and 1.")
+    if getattr(mask, "ndim", 0) not in (1, 2, 3) or mask.dtype.kind not in "biuf":
+        raise SettingsError(f"'{path.name}' is not a mask; expected an array (x,), (y, x) or (slice, y, x) of 0 and 1.")
     return np.array(mask) > 0
 
 

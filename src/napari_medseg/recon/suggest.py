@@ -15,8 +15,8 @@ from ..progress import Job, Progress, within
 from ..record import Record, now, software
 from . import methods
 from .hidden_lines import FAR, cannot_thin, thinned
-from .reconstruct import ReconSettings, chosen_slices, describe, models_used
-from .sampling import effective_acceleration
+from .masked import describe
+from .reconstruct import ReconSettings, chosen_slices, models_used
 from .settings import HiddenSettings
 from .transforms import fft2c
 
@@ -143,11 +143,12 @@ def hint_job(
     energy = np.zeros(len(chosen))
     wrong = np.zeros((len(prepared), len(chosen)))
     for row, index in enumerate(chosen):
-        measured = np.where(kspace.mask, kspace.slice(index), 0)
+        own = kspace.mask_of(index)
+        measured = np.where(own, kspace.slice(index), 0)
         for repeat in range(hidden.repeats):
             rng = np.random.default_rng((hidden.seed, index, repeat))
-            mask = thinned(kspace.mask, hidden.share, rng)
-            compared = measured.any(0) & kspace.mask & ~mask
+            mask = thinned(own, hidden.share, rng)
+            compared = measured.any(0) & own & ~mask
             truth = measured[:, compared]
             left = np.where(mask, measured, 0)
             energy[row] += _energy(truth)
@@ -204,8 +205,8 @@ def _hint(
         figures={
             "methods": methods,
             "slices": list(chosen),
-            "mask": describe(kspace.mask, kspace.mask_origin),
+            "mask": describe(kspace),
             "simulated": kspace.simulated,
         },
     )
-    return Hint(tuple(rows), effective_acceleration(kspace.mask), record.sealed())
+    return Hint(tuple(rows), kspace.acceleration, record.sealed())

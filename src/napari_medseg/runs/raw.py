@@ -9,7 +9,7 @@ from ..errors import FileError, SettingsError
 from ..io import formats
 from ..io.kspace import is_kspace, read_kspace
 from ..kspace import KSpace
-from ..recon.reconstruct import sampled
+from ..recon.masked import sampled
 from ..recon.sampling import Sampling, load_mask
 from ..recon.simulate import scan
 from .tasks import Task

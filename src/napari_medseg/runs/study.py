@@ -13,8 +13,8 @@ import numpy as np
 from .. import metrics
 from ..io import items
 from ..progress import Job, Progress, within
-from ..recon.reconstruct import ReconSettings, models_used, reconstruct_job, sampled
-from ..recon.sampling import effective_acceleration
+from ..recon.masked import sampled
+from ..recon.reconstruct import ReconSettings, models_used, reconstruct_job
 from ..recon.simulate import scan
 from ..record import Record, now, software
 from ..segmentation.inference import InferenceSettings, segment_job
@@ -145,7 +145,7 @@ def acceleration_job(
             masked = sampled(kspace, sampling)
             image = yield from _image(masked, volume, recon, reconstructor, done, total)
             labels = yield from _labels(image, model, inference, done, total)
-            effective = effective_acceleration(masked.mask)
+            effective = masked.acceleration
         row = _row(acceleration, effective, full, image, truth, labels)
         rows.append(row)
         yield Progress(done + 1, total, row)

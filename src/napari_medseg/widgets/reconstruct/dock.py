@@ -17,7 +17,6 @@ from ...progress import Progress
 from ...recon.hidden_lines import cannot_thin
 from ...recon.methods import METHODS, unfit
 from ...recon.reconstruct import ReconSettings, Reconstruction, warnings
-from ...recon.sampling import effective_acceleration
 from ..kit import jobs, layer_volumes
 from ..kit.card import CardDialog
 from ..kit.controls import apply, fill, switch_off
@@ -111,8 +110,8 @@ class ReconstructWidget(Dock):
             self._view.update()
         self._update()
 
-    def _painted(self, mask: np.ndarray) -> None:
-        self._mask.give(mask, None)
+    def _painted(self, mask: np.ndarray, number: int) -> None:
+        self._mask.paint(mask, number)
         # what a stroke does to the image is what one paints for
         self.form.preview.setChecked(self._queue.kind != "run")
 
@@ -274,7 +273,7 @@ class ReconstructWidget(Dock):
         running.finish(found)
         self.result = running.layer
         report = found.report
-        acceleration = 1.0 if found.mask is None else effective_acceleration(found.mask)
+        acceleration = report["mask"]["effective_acceleration"]
         text = f"Done in {jobs.duration(report['seconds'])}: {acceleration:.2f}x, data residual {found.residual:.3f}."
         differs = [f"⚠ {note}" for note in report["warnings"] if note.startswith("The result differs")]
         self.form.status.say("\n".join([text, *differs]))

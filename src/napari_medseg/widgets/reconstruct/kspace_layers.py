@@ -66,10 +66,10 @@ class KSpaceView:
     ----------
     viewer : napari.Viewer
     edited : callable
-        Called with the new mask, (x,) or (y, x), after each stroke.
+        Called with the new mask, (x,) or (y, x), and the number of its slice after each stroke.
     """
 
-    def __init__(self, viewer: Viewer, edited: Callable[[np.ndarray], None]):
+    def __init__(self, viewer: Viewer, edited: Callable[[np.ndarray, int], None]):
         self.mask: Labels | None = None
         self._viewer = viewer
         self._edited = edited
@@ -77,6 +77,7 @@ class KSpaceView:
         self._zero_filled = SliceImage(viewer)
         self._painted: np.ndarray | None = None
         self._way = ""
+        self._number = 0
 
     @property
     def layers(self) -> list[Image | Labels]:
@@ -84,15 +85,15 @@ class KSpaceView:
         found = (self._kspace.layer, self._zero_filled.layer, self.mask)
         return [layer for layer in found if layer is not None and layer in self._viewer.layers]
 
-    def show(self, scan: Scan, mask: np.ndarray | None, picture: Picture, number: int) -> None:
-        """Show the slice of this `number` under `mask`; None measures everything."""
+    def show(self, scan: Scan, mask: np.ndarray, picture: Picture, number: int) -> None:
+        """Show the slice of this `number` under its `mask`."""
         new = not self.layers
         place = scan.grid.at(scan.index(number))
         self._zero_filled.show(picture.zero_filled, place, f"{scan.name} zero-filled slice", scan.limits)
         beside = _beside(scan, place)
         self._kspace.show(picture.log, beside, f"{scan.name} k-space (log)", picture.limits)
-        everything = np.ones(scan.kspace.matrix[1], bool)
-        self._show_mask(everything if mask is None else mask, beside, scan)
+        self._number = number
+        self._show_mask(mask, beside, scan)
         if new:
             self._viewer.reset_view()
 
@@ -139,7 +140,7 @@ class KSpaceView:
         self._painted = now
         self.mask.data[...] = now.reshape(self.mask.data.shape)
         self.mask.refresh()
-        self._edited(now[0] > 0 if self._way == "x" else now > 0)
+        self._edited(now[0] > 0 if self._way == "x" else now > 0, self._number)
 
 
 def _beside(scan: Scan, place: Mapping[str, Any]) -> dict[str, Any]:

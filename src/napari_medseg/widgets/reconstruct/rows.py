@@ -214,6 +214,15 @@ class MaskRows:
         self._offer(GIVEN)
         self._chosen()
 
+    def paint(self, mask: np.ndarray, number: int) -> None:
+        """Take the mask that was painted on a slice: for all slices, or for that one where their masks differ."""
+        before = self.kspace.mask if self.kspace is not None else None
+        if before is not None and before.ndim == 3:
+            whole = before.copy()
+            whole[number] = mask
+            mask = whole
+        self.give(mask, None)
+
     def sampling(self) -> Sampling | None:
         """The rules for the mask, if there are any that can be met."""
         try:

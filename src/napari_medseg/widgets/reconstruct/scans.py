@@ -16,8 +16,9 @@ from ...io.places import WORLD
 from ...kspace import KSpace
 from ...progress import Job, Progress
 from ...recon.contributions import magnitude
-from ...recon.reconstruct import image_volume, sampled
-from ...recon.sampling import Sampling, centre_lines, direction, effective_acceleration
+from ...recon.masked import acceleration_text, sampled
+from ...recon.reconstruct import image_volume
+from ...recon.sampling import Sampling, centre_lines, direction
 from ...recon.sense import calibration_region
 from ...recon.simulate import outer_share, scan
 from ...recon.transforms import fft2c, rss
@@ -168,7 +169,8 @@ def facts(of: Scan) -> str:
     lines = [_data_text(kspace)]
     if kspace.acquired:
         first, end = kspace.acquired
-        lines.append(f"Measured: columns {first} to {end - 1}, the others are filling")
+        missing = "partial Fourier, the others are estimated" if kspace.is_partial else "the others are filling"
+        lines.append(f"Measured: columns {first} to {end - 1}, {missing}")
     if meta.get("acquisition"):
         lines.append(f"Acquisition {meta['acquisition']}")
     for name, number in meta.get("taken", {}).items():
@@ -178,6 +180,7 @@ def facts(of: Scan) -> str:
     else:
         lines.append("Voxel size unknown")
     lines.append(_sampling_text(kspace))
+    lines += kspace.notes
     return "\n".join(lines)
 
 
@@ -197,7 +200,7 @@ def _sampling_text(kspace: KSpace) -> str:
         way = direction(kspace.mask)
         along = f" along phase encoding ({way})," if way else ""
         origin = _ORIGINS.get(kspace.mask_origin, "masked")
-        text = f"Undersampled{along} {effective_acceleration(kspace.mask):.2f}x, {origin}"
+        text = f"Undersampled{along} {acceleration_text(kspace)}, {origin}"
     if kspace.reference is not None:
         text += ", reference image in the file"
     return text
@@ -212,22 +215,20 @@ def _taken_text(name: str, number: int) -> str:
 
 
 def mask_text(kspace: KSpace) -> str:
-    """How much a mask measures."""
+    """How much a mask measures; of masks that differ between slices, what the middle one says of its centre."""
     if kspace.mask is None:
-        return f"All {kspace.matrix[1]} columns measured"
-    mask = kspace.mask
+        first, end = kspace.whole
+        return f"All {end - first} columns measured"
+    mask = kspace.mask_of(kspace.slices // 2)
     way = direction(mask)
-    end = f"; effective acceleration {effective_acceleration(mask):.2f}x"
-    if not way:
+    if way:
+        first, last = centre_lines(mask if way == "x" else mask[:, 0])
+        centre = _count(last - first, "column" if way == "x" else "row")
+    else:
         region = calibration_region(mask, len(mask))
         centre = " x ".join(str(part.stop - part.start) for part in region)
-        measured = np.count_nonzero(mask)
-        return f"{measured} of {mask.size} samples, full centre {centre}{end}"
-    lines = mask if way == "x" else mask[:, 0]
-    first, last = centre_lines(lines)
-    words = "columns" if way == "x" else "rows"
-    measured = np.count_nonzero(lines)
-    return f"{measured} of {lines.size} {words}, {last - first} of them in the full centre{end}"
+    text = f"Acceleration {acceleration_text(kspace)}, full centre of {centre}"
+    return "\n".join([text, *kspace.notes])
 
 
 def _count(number: int, noun: str) -> str:

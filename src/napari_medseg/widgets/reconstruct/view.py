@@ -82,7 +82,7 @@ class SliceView:
     given : callable
         Says what to show; None while nothing can be shown.
     painted : callable
-        Called with a mask that was painted.
+        Called with a mask that was painted, and the number of its slice.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class SliceView:
         viewer: Viewer,
         queue: Queue,
         given: Callable[[], Input | None],
-        painted: Callable[[np.ndarray], None],
+        painted: Callable[[np.ndarray, int], None],
     ):
         self._form, self._viewer, self._queue, self._given = form, viewer, queue, given
         self._preview = SliceImage(viewer)
@@ -157,7 +157,7 @@ class SliceView:
 
         def show(picture: scans.Picture) -> None:
             if self._form.view.isChecked():
-                self._kspace.show(given.scan, given.kspace.mask, picture, number)
+                self._kspace.show(given.scan, given.kspace.mask_of(number), picture, number)
 
         job = scans.picture_job(given.kspace, number)
         self._queue.start("picture", job, title="k-space", quiet=True, on_done=show, on_error=self._failed)

@@ -1,0 +1,103 @@
+"""k-space under a mask: a drawn one chooses among what was acquired, and what is left is said in numbers and words."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..errors import SettingsError
+from ..kspace import KSpace
+from .sampling import Sampling
+
+REFERENCED = ("generated", "given")
+"""Origins of masks over full scans, whose image is a reference."""
+_OF_A_PART = " within an undersampled scan"
+
+
+def sampled(kspace: KSpace, sampling: Sampling | None, mask: np.ndarray | None = None) -> KSpace:
+    """`kspace` under a mask: the one passed, or one that `sampling` draws, or its own.
+
+    Samples that were not acquired are taken out of the mask; if the scan is undersampled, `KSpace.notes` say how many.
+
+    Raises
+    ------
+    SettingsError, VolumeError
+        If the mask does not fit, or none of its samples was acquired.
+    """
+    if sampling is None and mask is None:
+        return kspace
+    if mask is None:
+        mask = sampling.mask(kspace.matrix, str(kspace.metadata.get("source", "")))
+    origin = "generated" if sampling else "given"
+    asked = replace(kspace, mask=np.asarray(mask, bool), mask_origin=origin)
+    if kspace.mask is not None:
+        asked = replace(asked, mask=_both(asked.mask, kspace.mask), mask_origin=origin + _OF_A_PART)
+    elif kspace.acquired is not None:
+        asked = replace(asked, mask=asked.mask & _acquired(kspace))
+    if mask.any() and not asked.mask.any():
+        raise SettingsError("The chosen mask contains only samples that were not measured. Choose another one.")
+    if kspace.mask is None:
+        return asked
+    return replace(asked, notes=(*kspace.notes, *_cut(mask, asked.mask)))
+
+
+def _both(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Where both masks measure, in the larger of their shapes."""
+    if max(a.ndim, b.ndim) == 3:
+        a, b = (each.reshape((1,) * (3 - each.ndim) + each.shape) for each in (a, b))
+    return a & b
+
+
+def _acquired(kspace: KSpace) -> np.ndarray:
+    """The columns (x,) that the scanner acquired."""
+    first, end = kspace.acquired
+    places = np.arange(kspace.matrix[1])
+    return (places >= first) & (places < end)
+
+
+def _cut(asked: np.ndarray, left: np.ndarray) -> list[str]:
+    """What a person should know of a mask of which some was not measured."""
+    share = float(left.mean() / asked.mean()) if asked.any() else 1.0
+    if share == 1:
+        return []
+    return [f"The scan is undersampled: only {share:.0%} of the samples of the chosen mask were measured."]
+
+
+def describe(kspace: KSpace) -> dict[str, Any]:
+    """A mask in a few JSON-able words and numbers; its hash distinguishes it from others."""
+    measured, full = kspace.counted()
+    mask = kspace.mask_of(0) if kspace.mask is None else kspace.mask
+    return {
+        "origin": kspace.mask_origin or "none",
+        "samples": measured,
+        "of": full,
+        "against": _against(kspace),
+        "effective_acceleration": kspace.acceleration,
+        "sha256": hashlib.sha256(np.packbits(mask).tobytes()).hexdigest(),
+    }
+
+
+def acceleration_text(kspace: KSpace) -> str:
+    """The acceleration, and against what: ``3.91x (47 of 184 columns)``."""
+    measured, full = kspace.counted()
+    mask = kspace.mask
+    what = _against(kspace)
+    where = ""
+    if mask is not None and mask.ndim == 3:
+        measured, full = round(measured / kspace.slices), full // kspace.slices
+        where = " per slice, which differ" if kspace.slices > 1 else ""
+    return f"{kspace.acceleration:.2f}x ({measured} of {full} {what}{where})"
+
+
+def _against(kspace: KSpace) -> str:
+    """What the measured samples are counted against: the columns or samples of a full scan at this resolution."""
+    mask = kspace.mask
+    lines = mask is None or mask.ndim == 1 or (mask.ndim == 3 and mask.shape[1] == 1)
+    what = "columns" if lines else "samples"
+    if kspace.whole == (0, kspace.matrix[1]):
+        return what
+    first, end = kspace.whole
+    return f"{what} from {first} to {end - 1}"
