@@ -150,12 +150,13 @@ def test_layer_that_remembers_its_raw_file_is_not_simulated(dock):
 # ---- mask ----
 
 
-def test_mask_of_the_file_is_the_default_and_no_other_samples_can_be_asked_for(dock):
+def test_mask_of_the_file_is_the_default_and_another_only_chooses_among_its_samples(dock):
     d = dock()
     d.open(UNDER)
     assert d.form.mask.currentData() == "own" and "columns" in d.form.read_out.text()
     d.choose(d.form.mask, "equispaced")
-    assert not d.form.run.isEnabled() and "undersampled already" in d.form.hint.text()
+    assert d.form.run.isEnabled() and "of the chosen mask were measured" in d.form.read_out.text()
+    assert "of the chosen mask were measured" in d.form.warnings.text()
 
 
 def test_read_out_follows_kind_acceleration_and_centre(dock):

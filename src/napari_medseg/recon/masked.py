@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import SettingsError
 from ..kspace import KSpace
-from .sampling import Sampling
+from .sampling import Sampling, direction
 
 REFERENCED = ("generated", "given")
 """Origins of masks over full scans, whose image is a reference."""
@@ -68,13 +68,13 @@ def _cut(asked: np.ndarray, left: np.ndarray) -> list[str]:
 
 def describe(kspace: KSpace) -> dict[str, Any]:
     """A mask in a few JSON-able words and numbers; its hash distinguishes it from others."""
-    measured, full = kspace.counted()
+    measured, full, what = _counted(kspace)
     mask = kspace.mask_of(0) if kspace.mask is None else kspace.mask
     return {
         "origin": kspace.mask_origin or "none",
         "samples": measured,
         "of": full,
-        "against": _against(kspace),
+        "against": what,
         "effective_acceleration": kspace.acceleration,
         "sha256": hashlib.sha256(np.packbits(mask).tobytes()).hexdigest(),
     }
@@ -82,22 +82,22 @@ def describe(kspace: KSpace) -> dict[str, Any]:
 
 def acceleration_text(kspace: KSpace) -> str:
     """The acceleration, and against what: ``3.91x (47 of 184 columns)``."""
-    measured, full = kspace.counted()
-    mask = kspace.mask
-    what = _against(kspace)
-    where = ""
-    if mask is not None and mask.ndim == 3:
+    measured, full, what = _counted(kspace)
+    if kspace.mask is not None and kspace.mask.ndim == 3:
         measured, full = round(measured / kspace.slices), full // kspace.slices
-        where = " per slice, which differ" if kspace.slices > 1 else ""
-    return f"{kspace.acceleration:.2f}x ({measured} of {full} {what}{where})"
+        what += " in each slice"
+    return f"{kspace.acceleration:.2f}x ({measured} of {full} {what})"
 
 
-def _against(kspace: KSpace) -> str:
-    """What the measured samples are counted against: the columns or samples of a full scan at this resolution."""
-    mask = kspace.mask
-    lines = mask is None or mask.ndim == 1 or (mask.ndim == 3 and mask.shape[1] == 1)
-    what = "columns" if lines else "samples"
-    if kspace.whole == (0, kspace.matrix[1]):
-        return what
+def _counted(kspace: KSpace) -> tuple[int, int, str]:
+    """What was measured, what a full scan at this resolution has, and what is counted: columns, rows or samples."""
+    measured, full = kspace.counted()
+    way = "x" if kspace.mask is None else direction(kspace.mask)
     first, end = kspace.whole
-    return f"{what} from {first} to {end - 1}"
+    if way == "y":
+        width = end - first
+        return measured // width, full // width, "rows"
+    what = "columns" if way == "x" else "samples"
+    if (first, end) != (0, kspace.matrix[1]):
+        what = f"{what} from {first} to {end - 1}"
+    return measured, full, what
