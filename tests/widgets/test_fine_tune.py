@@ -632,10 +632,11 @@ def test_accepted_model_joins_the_list_and_can_be_taken_back(dock, answer):
     d.form.accept.click()
     d.settle()
     assert not answer.asked and "all-tuned" in models.available()
-    assert d.form.model.findData("all-tuned") >= 0 and not d.form.start.isHidden()
+    assert d.form.model.currentData() == "all-tuned" and not d.form.start.isHidden()
     assert d.form.name.text() == "all-tuned-2" and training().run is None
-    d.wait(lambda: segment.form.model.findData("all-tuned") >= 0)
+    d.wait(lambda: segment.form.model.currentData() == "all-tuned")
     d.wait(lambda: not segment.busy)
+    d.choose(d.form.model, "all")
     assert d.form.roll_back.isHidden()
     d.choose(d.form.model, "all-tuned")
     assert not d.form.roll_back.isHidden()
@@ -739,7 +740,7 @@ def test_adding_a_class_to_the_heart_model(viewer, qtbot, answer, one_program):
     settle(lambda: one.run is not None and bool(one.run.lines))
     form.stop.click()
     settle(lambda: not one.findChild(QTimer).isActive())
-    assert not one.problem and widget.comparison is not None, form.status.text()
+    assert not one.problem and widget.deciding.comparison is not None, form.status.text()
     assert [form.figures.table.item(row, 0).text() for row in range(2)] == ["left-ventricular cavity", "myocardium"]
     form.difference.click()
     settle()

@@ -11,26 +11,26 @@ from qtpy.QtWidgets import QFileDialog
 
 from ... import options
 from ...errors import SettingsError
-from ...models.library import check_new_name, remove
-from ...progress import Job, Progress
-from ..kit import jobs, layer_volumes
+from ...models.library import check_new_name
+from ...progress import Job
+from ..kit import jobs
 from ..kit.card import CardDialog
 from ..kit.controls import apply, fill, switch_off
 from ..kit.dock import Dock
 from ..kit.offers import offer_devices
 from ..kit.preferences import preferences
 from ..kit.tuning import RECIPE, Run, runs_folder, training, was_tuned
+from .deciding import Deciding
 from .form import FineTuneForm, new_name
 from .sources import Sources
 from .state import Facts, RunFacts, problem, state, why_not
-from .view import doubtful, doubts_text, status_text, verdict_text
+from .view import doubts_text, status_text
 
 if TYPE_CHECKING:
     from napari import Viewer
 
     from ...models import ModelCard
     from ...training.fine_tune import FineTuneSettings
-    from ...training.gain import Comparison
     from .data import Marked
 
 # PyTorch is imported by the first job, in its thread; what needs it is imported where it is used.
@@ -48,17 +48,17 @@ class FineTuneWidget(Dock):
 
     Attributes
     ----------
-    comparison : Comparison or None
-        Of the run that has ended and waits for a decision.
+    deciding : Deciding
+        About the run that has ended.
     """
 
     def __init__(self, napari_viewer: Viewer):
         super().__init__(napari_viewer, _KINDS, _LASTING)
-        self.comparison: Comparison | None = None
         self._training = training()
         self._ready = False
         self.form = FineTuneForm()
         self._sources = Sources(self.form, self._viewer, self._data_changed)
+        self.deciding = Deciding(self.form, self._queue, self._sources, self._sure, self._update, self._failed)
         self._connect()
         self._open_form(self.form, self.form.status)
         self._show_run()
@@ -70,14 +70,11 @@ class FineTuneWidget(Dock):
         for box in (form.time, form.device):
             box.currentIndexChanged.connect(self._update)
         form.card.clicked.connect(lambda: CardDialog(self._card(), self).show())
-        form.roll_back.clicked.connect(self._ask_to_roll_back)
+        form.roll_back.clicked.connect(lambda: self.deciding.ask_to_roll_back(self._name()))
         form.browse.clicked.connect(self._browse)
         form.start.clicked.connect(self.start)
         form.stop.clicked.connect(self.stop)
         form.resume.clicked.connect(lambda: self._begin(self._training.run, tied=not form.go_on.isChecked()))
-        form.difference.clicked.connect(lambda: self._queue.want("difference", self._start_difference))
-        form.accept.clicked.connect(self._ask_to_accept)
-        form.discard.clicked.connect(self._ask_to_discard)
         form.copy.clicked.connect(self._copy_command)
         form.save.clicked.connect(lambda: self._queue.want("save", self._save_settings))
         self._hear(self._training.changed, self._show_run)
@@ -102,7 +99,7 @@ class FineTuneWidget(Dock):
     def _list_models(self) -> None:
         form = self.form
         names = list(self._shelf.cards)
-        known = form.model.currentData() or preferences().model
+        known = self._newly_accepted(names) or form.model.currentData() or preferences().model
         chosen = known if known in names else next(iter(names), None)
         fill(form.model, [(name, name) for name in names], chosen)
         if not self._ready:
@@ -198,8 +195,8 @@ class FineTuneWidget(Dock):
             stopping=self._training.stopping,
             complete=run.complete,
             has_weights=run.weights.exists(),
-            has_figures=self.comparison is not None,
-            doubtful=self.comparison is not None and doubtful(self.comparison),
+            has_figures=self.deciding.comparison is not None,
+            doubtful=self.deciding.is_doubtful,
             begins_with_chosen=run.base == self._name(),
         )
 
@@ -250,7 +247,7 @@ class FineTuneWidget(Dock):
 
     def _begin(self, run: Run, *, tied: bool) -> None:
         with jobs.errors_shown():
-            self.comparison = None
+            self.deciding.comparison = None
             self._training.begin(run, tied=tied)
 
     def stop(self) -> None:
@@ -263,13 +260,10 @@ class FineTuneWidget(Dock):
     def _show_run(self) -> None:
         run = self._training.run
         if run is None:
-            self.comparison = None
             self.form.curves.show_lines((), 0)
         else:
             self._show_progress(run)
-        if self._can_compare() and run.weights.exists():
-            self._queue.want("compare", self._start_compare)
-        self._show_comparison()
+        self.deciding.show_run()
 
     def _show_progress(self, run: Run) -> None:
         train = self._training
@@ -279,95 +273,6 @@ class FineTuneWidget(Dock):
         lead = f"{run.name}, from {run.base}."
         self.form.status.say(f"{lead} {text}\n{train.problem}".strip())
         self.form.curves.show_lines(run.lines, run.steps)
-
-    def _can_compare(self) -> bool:
-        """Whether a run has ended that there are no figures of."""
-        ended = self._training.run is not None and not self._training.running
-        return ended and self.comparison is None
-
-    # ---- decide ----
-
-    def _start_compare(self) -> None:
-        from ...training.gain import before_and_after
-
-        run = self._training.run
-        if not self._can_compare():
-            return
-
-        def done(found: Comparison) -> None:
-            if self._training.run is run and not self._training.running:
-                self.comparison = found
-                self._show_comparison()
-
-        self.form.bar.setRange(0, 0)
-        job = jobs.once(before_and_after, run.folder)
-        self._queue.start("compare", job, title="Compare", on_done=done, on_error=self._failed)
-
-    def _show_comparison(self) -> None:
-        run = self._training.run
-        found = self.comparison
-        self.form.figures.show_figures(found, run.classes if run else ())
-        self.form.verdict.say(verdict_text(found, run) if found and run else "")
-        self._update()
-
-    def _start_difference(self) -> None:
-        from . import work
-
-        run = self._training.run
-        image, axes = self._sources.image()
-        with jobs.errors_shown():
-            if run is None or image is None:
-                return
-            name = f"{image.name} {run.name} changes"
-            device = self.form.device.currentData()
-            volume = layer_volumes.to_volume(image, axes)
-            job = work.difference_job(volume, run.base, run.weights, device)
-            show = partial(self._sources.add_changes, name, layer_volumes.Grid.of(image, axes))
-            start = {"title": name, "on_step": self._show_step, "on_done": show, "on_error": self._failed}
-            self.form.bar.setRange(0, 0)
-            self._queue.start("difference", job, **start)
-
-    def _show_step(self, step: Progress) -> None:
-        self.form.bar.setRange(0, step.total)
-        self.form.bar.setValue(step.done)
-
-    def _ask_to_accept(self) -> None:
-        run = self._training.run
-        found = self.comparison
-        text = f"{verdict_text(found, run)} Add {run.name} to your models all the same?"
-        if not doubtful(found) or self._sure("Accept", text, "Accept anyway"):
-            self._finish_with("accept", run, f"{run.name} is one of your models now. To take it back, choose it above.")
-
-    def _ask_to_discard(self) -> None:
-        run = self._training.run
-        text = f"Delete {run.name} and the copy of the data it was trained on? Your layers stay."
-        if self._sure("Discard", text, "Delete"):
-            self._finish_with("discard", run, f"{run.name} is discarded; nothing else has changed.")
-
-    def _finish_with(self, what: str, run: Run, words: str) -> None:
-        from . import work
-
-        def done(_: None) -> None:
-            self._training.forget()
-            self._training.models_changed.emit()
-            self.form.status.say(words)
-
-        step = {"accept": work.accept, "discard": work.discard}[what]
-        start = {"title": what.capitalize(), "on_done": done, "on_error": self._failed}
-        self._queue.want(what, lambda: self._queue.start(what, jobs.once(step, run), **start))
-
-    def _ask_to_roll_back(self) -> None:
-        name = self._name()
-        text = f"Take {name} from your models? Its files move to the folder 'removed' there."
-        if not self._sure("Roll back", text, "Roll back"):
-            return
-
-        def done(path: Path) -> None:
-            self._training.models_changed.emit()
-            self.form.status.say(f"{name} was removed from your models. To restore it, import '{path}'.")
-
-        start = {"title": f"Remove {name}", "on_done": done, "on_error": self._failed}
-        self._queue.want("remove", lambda: self._queue.start("remove", jobs.once(remove, name), **start))
 
     def _failed(self, why: str) -> None:
         super()._failed(why)

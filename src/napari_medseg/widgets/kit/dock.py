@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +65,7 @@ class Dock(QWidget):
         self._status = Paragraph()
         self._agreed_to: set[tuple[Any, ...]] = set()
         self._heard: list[tuple[Any, Callable[..., Any]]] = []
+        self._last_accepted = ""
 
     @property
     def busy(self) -> bool:
@@ -131,6 +132,14 @@ class Dock(QWidget):
             self._queue.start("models", self._models_job(), on_done=lambda _: self._list_models(), **options)
 
         self._queue.want("models", begin)
+
+    def _newly_accepted(self, names: Collection[str]) -> str:
+        """The model, one of these, that Fine-tune has made since this was asked last; empty if none."""
+        name = training().accepted
+        if name == self._last_accepted or name not in names:
+            return ""
+        self._last_accepted = name
+        return name
 
     def _copy(self, command: str, words: str = "The command is on the clipboard.") -> None:
         QApplication.clipboard().setText(command)

@@ -203,6 +203,8 @@ class Training(QObject):
         Why the child ended before its time; empty if it did not.
     stopping : bool
         Whether the child was asked to end.
+    accepted : str
+        Name of the model that was accepted last; empty if none was.
     """
 
     changed = Signal()
@@ -216,6 +218,7 @@ class Training(QObject):
         self.run = undecided()
         self.problem = ""
         self.stopping = False
+        self.accepted = ""
         self._child: subprocess.Popen | None = None
         self._timer = QTimer(self)
         self._timer.setInterval(POLL_MS)

@@ -104,7 +104,7 @@ class SegmentWidget(Dock):
         self._changed()
 
     def _list_models(self) -> None:
-        self._models.fill(preferences())
+        self._models.fill(preferences(), self._newly_accepted(self._shelf.cards))
         self._ready = True
         self._problem = ""
         self._model_chosen()

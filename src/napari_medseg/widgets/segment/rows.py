@@ -96,10 +96,13 @@ class ModelRows:
     def __init__(self, form: SegmentForm, shelf: Shelf):
         self._form, self._shelf = form, shelf
 
-    def fill(self, wanted: Preferences) -> None:
-        """List the models and devices once the shelf is filled; what is chosen stays, else `wanted` is chosen."""
+    def fill(self, wanted: Preferences, accepted: str = "") -> None:
+        """List the models and devices once the shelf is filled.
+
+        What is chosen stays, else `wanted` is chosen; a model that was just `accepted` goes before both.
+        """
         form, shelf = self._form, self._shelf
-        chosen = form.model.currentData() or wanted.model, form.device.currentData() or wanted.device
+        chosen = accepted or form.model.currentData() or wanted.model, form.device.currentData() or wanted.device
         wanted = replace(wanted, model=chosen[0], device=chosen[1])
         groups = {name: cards[0] for name, cards in bundled_groups().items() if name not in shelf.cards}
         entries = [(f"{name} ({card.name})", name) for name, card in groups.items()]
