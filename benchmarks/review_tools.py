@@ -87,17 +87,21 @@ def time_tools(labels: np.ndarray, image: np.ndarray, naive: bool) -> bool:
     kept = True
     print(f"{'tool':20} {'slice, s':>9} {'class, s':>9} {'naive, s':>9}")
     for key, tool in TOOLS.items():
-        numbers = NUMBERS.get(key, {number.name: number.default for number in tool.numbers})
+        numbers = NUMBERS.get(key, tool.defaults)
         seen = labels
         if key == "interpolate":  # every fourth slice is drawn
             seen = labels.copy()
             seen[np.arange(len(labels)) % 4 > 0] = 0
         texts = []
+        before = None
+        if tool.of_strokes:  # lines all over the slice
+            before = labels[middle].copy()
+            before[20:-20:60] = 2
         for kind, aim in ((SLICE, SLICE_AIM), (VOLUME, VOLUME_AIM)):
             if kind not in tool.scopes:
                 texts.append("")
                 continue
-            scope = Scope(kind, middle, SPACING, classes=(1,))
+            scope = Scope(kind, middle, SPACING, classes=(1,), before=before)
             seconds = cpu(lambda: run(tool_job(tool, seen, scope, numbers, image)))  # noqa: B023
             kept &= seconds <= aim
             texts.append(f"{seconds:.3f}{'' if seconds <= aim else ' !'}")

@@ -410,6 +410,32 @@ def test_the_older_half_of_many_steps_becomes_the_base(tmp_path, monkeypatch):
     np.testing.assert_array_equal(array, found.labels)
 
 
+def test_strokes_are_those_since_a_tool_or_an_approval(tmp_path):
+    array = np.zeros(SHAPE, np.uint8)
+    book = begun(array, tmp_path)
+
+    def step(row, value, tool=None):
+        array[1, row] = value
+        array[2, row] = value
+        book.settle(array, None, "", tool)
+        return array[1].copy()
+
+    step(1, 1)
+    assert not book.before_strokes(1).any()
+    by_tool = step(2, 2, {"tool": "grow"})
+    np.testing.assert_array_equal(book.before_strokes(1), by_tool)
+    approved = step(3, 3)
+    np.testing.assert_array_equal(book.before_strokes(1), by_tool)
+    book.approve([(1, book.checksum(1), "2026-11-28T00:00:00Z", "me")])
+    step(4, 1)
+    step(5, 1)
+    np.testing.assert_array_equal(book.before_strokes(1), approved)
+    np.testing.assert_array_equal(book.before_strokes(2), by_tool)
+    for _ in range(4):
+        book.undo(array)
+    np.testing.assert_array_equal(book.before_strokes(1), np.zeros(SHAPE[1:]))
+
+
 def test_a_step_that_was_damaged_on_the_disk_is_named_and_nothing_changes(tmp_path):
     array = np.zeros(SHAPE, np.uint8)
     book = begun(array, tmp_path)

@@ -9,7 +9,7 @@ from scipy import ndimage
 from napari_medseg.errors import VolumeError
 from napari_medseg.progress import run
 from napari_medseg.review.planes import Planes
-from napari_medseg.review.tools import outlines, pieces, rules, slices, values
+from napari_medseg.review.tools import outlines, pieces, rules, slices, strokes, values
 from napari_medseg.review.tools.common import Where
 from napari_medseg.review.tools.running import Scope, tool_job
 from napari_medseg.review.tools.table import SLICE, TOOLS, VOLUME
@@ -42,7 +42,7 @@ def image(shape=(9, 26, 30)):
 
 
 def numbers_of(tool):
-    return NUMBERS.get(tool.key, {number.name: number.default for number in tool.numbers})
+    return NUMBERS.get(tool.key, tool.defaults)
 
 
 def naive_grow(labels, number, mm):
@@ -145,7 +145,9 @@ def test_every_tool_keeps_protected_classes_and_its_slices_and_can_be_taken_back
     labels[2:5, 10:15, 10:15] = 1
     labels[3, 12, 12] = 0
     before = labels.copy()
-    scope = Scope(tool.scopes[0], 3, SPACING, protected=frozenset({2}))
+    earlier = before[3].copy()
+    earlier[10:15, 10:15] = 0
+    scope = Scope(tool.scopes[0], 3, SPACING, protected=frozenset({2}), before=earlier)
     result = run(tool_job(tool, labels, scope, numbers_of(tool), image()))
     assert (labels == before).all(), "nothing is written before it is asked for"
     assert result.edits and result.fits(labels)
@@ -163,7 +165,7 @@ def test_every_tool_keeps_protected_classes_and_its_slices_and_can_be_taken_back
     assert (labels == before).all()
 
 
-@pytest.mark.parametrize("key", TOOLS)
+@pytest.mark.parametrize("key", [key for key in TOOLS if not TOOLS[key].of_strokes])
 @pytest.mark.parametrize("labels", [np.zeros((3, 8, 8), np.uint8), np.ones((3, 8, 8), np.uint8)], ids=["none", "all"])
 def test_every_tool_takes_labels_that_are_empty_or_fill_the_image(key, labels):
     tool = TOOLS[key]
@@ -181,8 +183,9 @@ def test_tools_work_on_pictures_volumes_and_time_series(key, shape):
     labels = blobs(6, (8, 26, 30))[: int(np.prod(shape[:-2]))].reshape(shape).copy()
     shown = 5 if len(shape) == 4 else 1 if len(shape) == 3 else 0
     depth = shape[-3] if len(shape) > 2 else 1
+    earlier = np.zeros(shape[-2:], np.uint8)
     for kind in tool.scopes:
-        scope = Scope(kind, shown, SPACING, first=0, last=min(2, depth - 1))
+        scope = Scope(kind, shown, SPACING, first=0, last=min(2, depth - 1), before=earlier)
         result = run(tool_job(tool, labels, scope, numbers_of(tool), image(shape)))
         if kind != VOLUME:
             assert {plane // depth for plane in result.planes} <= {shown // depth}
@@ -223,7 +226,7 @@ def test_tools_work_on_every_integer_type_and_on_high_numbers(key, kind):
     small = blobs(6, (4, 20, 22))
     factor = np.iinfo(kind).max // 4 if np.dtype(kind).itemsize < 8 else 2**40
     labels = small.astype(kind) * kind(factor)
-    scope = Scope(tool.scopes[0], 1, SPACING)
+    scope = Scope(tool.scopes[0], 1, SPACING, before=np.zeros((20, 22), kind))
     numbers = numbers_of(tool)
     result = run(tool_job(tool, labels, scope, numbers, image(labels.shape)))
     plain = run(tool_job(tool, small, scope, numbers, image(labels.shape)))
@@ -288,6 +291,57 @@ def test_propagation_follows_the_image():
     carried = changed(labels, slices.propagate(labels, Where((1,), range(1), SPACING, image=picture)))[1]
     truth = picture[1] > 0.4
     assert dice(carried == 1, truth) > 0.95 > dice(labels[0] == 1, truth)
+
+
+def two_discs():
+    """A bright and a dark disc on grey, and where they are."""
+    y, x = np.indices((48, 64))
+    bright = np.hypot(y - 24, x - 18) <= 9
+    dark = np.hypot(y - 24, x - 44) <= 9
+    pixels = np.where(bright, 0.9, np.where(dark, 0.1, 0.5)) + np.random.default_rng(2).normal(0, 0.03, y.shape)
+    return pixels.astype(np.float32)[None], bright, dark
+
+
+def extended(now, before, pixels, mm=20.0, **options):
+    found = Where((1, 2), range(1), (1.0, 1.0, 1.0), image=pixels, before=before, **options)
+    return changed(now[None], strokes.extend_strokes(now[None], found, mm))[0]
+
+
+def test_strokes_go_on_up_to_outlines_and_a_class_gains_near_its_own_alone():
+    pixels, bright, dark = two_discs()
+    before = np.zeros(bright.shape, np.uint8)
+    now = before.copy()
+    now[24, 14:22] = 1
+    now[24, 40:48] = 2
+    found = extended(now, before, pixels)
+    assert dice(found == 1, bright) > 0.93 and dice(found == 2, dark) > 0.93
+    one = extended(np.where(now == 2, 0, now), before, pixels)
+    assert dice(one == 1, bright) > 0.93 and not (one == 2).any()
+    near = extended(now, before, pixels, mm=3.0)
+    far = ndimage.distance_transform_edt(now == 0) > 3
+    assert near.any() and not near[far].any()
+    held = before.copy()
+    held[10:40, 20:30] = 2
+    kept = extended(np.where(now, now, held), held, pixels, protected=frozenset({2}))
+    assert (kept[(held == 2) & (now == 0)] == 2).all() and (kept == 1).sum() > 50
+
+
+def test_what_is_erased_takes_what_belongs_with_it():
+    pixels, bright, _ = two_discs()
+    before = np.zeros(bright.shape, np.uint8)
+    before[bright] = 1
+    before[20:29, 27:36] = 1  # grey: it leaked
+    now = before.copy()
+    now[24, 29:35] = 0
+    found = extended(now, before, pixels)
+    assert dice(found == 1, bright) > 0.97 and dice(before == 1, bright) < 0.9
+
+
+def test_without_strokes_it_is_said_what_to_do():
+    pixels, bright, _ = two_discs()
+    for before in (bright.astype(np.uint8), None):
+        with pytest.raises(VolumeError, match=r"Nothing was painted or erased .* Paint or erase a few voxels first"):
+            extended(bright.astype(np.uint8), before, pixels)
 
 
 def test_touching_objects_are_split_in_millimetres():

@@ -168,6 +168,27 @@ def test_keys_step_through_classes_propagate_interpolate_and_compare(review):
     assert review.steps()[-1] == "interpolate between slices 1 cavity, slices 2-3"
 
 
+def test_strokes_are_extended_by_key_as_one_step(review):
+    review.image.data[1, 12:22, 25:33] = 3
+    review.press("R")
+    assert "Nothing was painted or erased on this slice" in review.form.report.text() and not review.steps()
+    review.labels.selected_label = 2
+    review.labels.data_setitem((np.full(4, 1), np.arange(15, 19), np.full(4, 29)), 2)
+    review.settle()
+    painted = review.labels.data.copy()
+    review.press("R")
+    assert review.steps()[1:] == ["extend my strokes 10 mm, slice 1"]
+    assert (review.labels.data[1, 13:21, 26:32] == 2).all() and (review.labels.data != painted).sum() < 80
+    review.press("R")
+    assert len(review.steps()) == 2, "these are not strokes any more"
+    review.press("Control-Z")
+    np.testing.assert_array_equal(review.labels.data, painted)
+    review.choose("extend-strokes", mm=5)
+    assert review.form.classes.isHidden() and review.form.apply.isEnabled()
+    review.labels.selected_label = 0
+    assert review.form.apply.isEnabled(), "what was erased is extended, too"
+
+
 def test_a_tool_is_for_the_slice_in_which_its_key_was_pressed(review):
     review.choose("smooth", "volume")
     review.labels.data[4] = review.labels.data[1]

@@ -38,6 +38,8 @@ class Step:
     proposed_by : str or None
         The model that proposes these labels, which nobody has looked at; empty for a tool, None where a person made
         them.
+    by_hand : bool
+        Whether it is a stroke, and not the change of a tool.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Step:
     length: int
     time: str
     proposed_by: str | None = None
+    by_hand: bool = True
 
 
 @dataclass
@@ -151,8 +154,16 @@ class History:
         planes = tuple(int(part[0]) for part in content["parts"])
         number = int(content["n"])
         tool = content.get("tool") or {}
-        by = tool.get(PROPOSED)
-        step = Step(str(content["do"]), planes, number, record.offset, record.length, str(content["t"]), by)
+        step = Step(
+            name=str(content["do"]),
+            planes=planes,
+            number=number,
+            offset=record.offset,
+            length=record.length,
+            time=str(content["t"]),
+            proposed_by=tool.get(PROPOSED),
+            by_hand=not tool,
+        )
         self.last = number
         del self.steps[self.position :]
         self.steps.append(step)

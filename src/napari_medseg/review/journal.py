@@ -113,10 +113,22 @@ class Journal:
 
     def first(self, number: int) -> np.ndarray:
         """A slice as it was before all steps that can be undone."""
+        return self._before(number, lambda step, plane: True)
+
+    def before_strokes(self, number: int) -> np.ndarray:
+        """A slice as a tool has left it last, or as it was approved: before what a person has painted since."""
+        approval = self._history.approvals.get(number)
+        approved = None if approval is None else approval[1]
+        return self._before(number, lambda step, plane: step.by_hand and checksum(plane) != approved)
+
+    def _before(self, number: int, is_left_out: Callable[[Step, np.ndarray], bool]) -> np.ndarray:
+        """A slice without its newest steps, as long as they are to be left out; the slice after each one is given."""
         plane = self._shadow.read(number).copy()
         for step in reversed(self._history.steps[: self._history.position]):
             if number not in step.planes:
                 continue
+            if not is_left_out(step, plane):
+                break
             record = self._log.read(step.offset, step.length)
             for delta in deltas_of(record.content["parts"], record.payload, self._shadow.dtype):
                 if delta.plane == number:

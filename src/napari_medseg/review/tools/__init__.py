@@ -3,6 +3,7 @@
 - `common.py`: where a tool works, what it changes, and the boxes of classes;
 - `pieces.py`: fill holes, keep the largest piece, remove small ones, split touching ones;
 - `outlines.py`: grow, shrink, smooth;
+- `strokes.py`: extend what was painted up to outlines in the image;
 - `slices.py`: interpolate between slices, propagate to the next one;
 - `values.py`: give to another class, clear, keep an intensity range;
 - `rules.py`: what no change may break: protected classes, an intensity range;

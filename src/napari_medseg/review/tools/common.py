@@ -34,6 +34,8 @@ class Where:
         Slices that interpolation starts from; by default those that hold the class.
     free : int
         The lowest number that is not a class yet; by default that of the frame.
+    before : numpy.ndarray, shape (y, x), optional
+        The slice as it was before a person painted on it, for the tool that goes on from strokes.
     """
 
     classes: tuple[int, ...]
@@ -43,6 +45,7 @@ class Where:
     image: np.ndarray | None = None
     drawn: frozenset[int] | None = None
     free: int = 0
+    before: np.ndarray | None = None
 
     @property
     def open_classes(self) -> tuple[int, ...]:

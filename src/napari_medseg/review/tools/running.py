@@ -42,6 +42,8 @@ class Scope:
         Whether every slice is a frame of its own: the axis before y is time, and a range is one of times.
     free : int
         The lowest number that is not a class in any frame or table; for `Where.free`.
+    before : numpy.ndarray, shape (y, x), optional
+        The slice in view as it was before a person painted on it; for `Where.before`.
     """
 
     kind: str
@@ -54,6 +56,7 @@ class Scope:
     drawn: frozenset[int] | None = None
     flat: bool = False
     free: int = 0
+    before: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,7 +236,7 @@ def _where(frame: np.ndarray, place: Lead, scope: Scope, lead: Lead, depth: int)
     part = frame[planes.start : planes.stop]
     classes = scope.classes or tuple(found for found in np.unique(part).tolist() if found > 0)
     free = max(scope.free, int(frame.max(initial=0)) + 1)
-    return Where(classes, planes, scope.spacing, scope.protected, drawn=drawn, free=free)
+    return Where(classes, planes, scope.spacing, scope.protected, drawn=drawn, free=free, before=scope.before)
 
 
 def _edits(frame: np.ndarray, box: tuple[slice, slice, slice], values: np.ndarray, first: int) -> list[Edit]:

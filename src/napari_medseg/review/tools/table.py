@@ -10,6 +10,7 @@ from .common import Change
 from .outlines import grow, shrink, smooth
 from .pieces import fill_holes, keep_largest, remove_small, split_touching
 from .slices import interpolate, propagate
+from .strokes import extend_strokes
 from .values import clear, keep_range, relabel
 
 SLICE = "slice"
@@ -70,6 +71,8 @@ class Tool:
         How many slices after the shown one it changes, where it changes that one alone.
     makes_classes : bool
         Whether it gives numbers that are not in use.
+    of_strokes : bool
+        Whether it goes on from what was painted on the slice in view, whatever class that is.
     """
 
     key: str
@@ -81,11 +84,17 @@ class Tool:
     needs_image: bool = False
     shift: int = 0
     makes_classes: bool = False
+    of_strokes: bool = False
 
     @property
     def asks_for_intensities(self) -> bool:
         """Whether its numbers depend on the image."""
         return any(wanted.unit == INTENSITY for wanted in self.numbers)
+
+    @property
+    def defaults(self) -> dict[str, float]:
+        """Its numbers, where nobody has chosen others."""
+        return {wanted.name: wanted.default for wanted in self.numbers}
 
 
 def _distance(default: float) -> Number:
@@ -175,6 +184,17 @@ _ROWS = (
             Number("high", "To", INTENSITY, 1, -1e9, 1e9),
         ),
         needs_image=True,
+    ),
+    Tool(
+        "extend-strokes",
+        "Extend my strokes",
+        "Gives what you painted or erased on this slice, since a tool changed it or it was approved, the voxels around "
+        "it that belong with it, up to outlines in the image.",
+        extend_strokes,
+        (Number("mm", "Within", MM, 10, 0.1, 100, 1),),
+        scopes=(SLICE,),
+        needs_image=True,
+        of_strokes=True,
     ),
     Tool(
         "propagate-next",

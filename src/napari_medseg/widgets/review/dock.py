@@ -100,6 +100,7 @@ class ReviewWidget(Dock):
                 "G": partial(self.tools.use, "propagate-next", everything=True),
                 "Shift-G": partial(self.tools.use, "propagate-previous", everything=True),
                 "H": partial(self.tools.use, "interpolate"),
+                "R": partial(self.tools.use, "extend-strokes"),
                 "T": self.comparing.outline,
                 "D": self.comparing.show_changes,
                 "K": self.comparing.compare,

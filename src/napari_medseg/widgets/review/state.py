@@ -17,6 +17,7 @@ KEYS = {
     ". and ,": "next, previous class",
     "G, Shift+G": "propagate to the next, previous slice",
     "H": "interpolate",
+    "R": "extend the strokes of this slice",
     "T": "outline",
     "D": "what has changed",
     "K": "compare",

@@ -76,6 +76,7 @@ class ToolState:
     limits: bool
     guide: str
     first: bool
+    classes: bool
     preview: Control
     apply: Control
     cancel: Control
@@ -85,13 +86,14 @@ class ToolState:
 def tool_state(tool: Tool, facts: ToolFacts) -> ToolState:
     """What is possible, and why the rest is not."""
     no_image = "no image lies on the labels, voxel by voxel. Choose it at the top."
+    closed = "the class of the brush is background or protected. Choose another class."
     why_not = first(
         facts.problem,
         unless(facts.visible, HIDDEN),
         unless(not facts.working, "a tool is computing. Wait, or cancel it."),
         unless(facts.scope != SLICE or facts.shows_slice, "the canvas shows no single slice. Switch to 2D."),
         unless(facts.scope != RANGE or facts.first <= facts.last, "the range ends before it begins."),
-        unless(facts.class_open, "the class of the brush is background or protected. Choose another class."),
+        unless(facts.class_open or tool.of_strokes, closed),
         unless(facts.has_image or not tool.needs_image, no_image),
     )
     there = not facts.problem
@@ -103,6 +105,7 @@ def tool_state(tool: Tool, facts: ToolFacts) -> ToolState:
         limits=there and facts.limited,
         guide=GUIDE.format(number=facts.guided) if facts.guided and there else "",
         first=there and facts.scope == RANGE,
+        classes=there and not tool.of_strokes,
         preview=Control("Show what the tool would change: green added, red removed, yellow another class.", why_not),
         apply=Control(f"{tool.says} One step, which can be undone.", why_not),
         cancel=Control("Stop the tool, or remove its preview.", visible=facts.working or facts.previewed),

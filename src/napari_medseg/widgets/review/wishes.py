@@ -63,6 +63,12 @@ class Wish:
         """Whether it is about the slice, or the time, in view."""
         return self.scope.kind == SLICE or (self.scope.kind == RANGE and self.layer.ndim > 3)
 
+    @property
+    def lacks_strokes(self) -> bool:
+        """Whether there is nothing that the tool could go on from."""
+        before = self.scope.before
+        return before is not None and np.array_equal(before, Planes(self.layer.data).read(self.scope.shown))
+
     def job(self, rules: Sequence[Rule]) -> Job[Result]:
         """Find what the tool would change without breaking a rule."""
         image = None if self.image is None else self.image.data

@@ -11,6 +11,7 @@ from napari.layers import Image, Labels
 
 from ...errors import MedsegError
 from ...review.tools.running import Result, Scope
+from ...review.tools.strokes import NO_STROKES
 from ...review.tools.table import SLICE, TOOLS, VOLUME, Tool
 from ..kit import jobs
 from ..kit.controls import apply, fill
@@ -194,9 +195,11 @@ class Workbench:
 
     def _wish_for(self, tool: Tool, layer: Labels, kind: str, everything: bool) -> Wish:
         spacing = spacing_of(layer, self._image)
+        shown = shown_plane(self._viewer, layer)
+        follower = self._follower()
         scope = Scope(
             kind if layer.ndim > 2 else SLICE,
-            shown_plane(self._viewer, layer),
+            shown,
             spacing.sizes,
             self._form.first.value(),
             self._form.last.value(),
@@ -205,10 +208,11 @@ class Workbench:
             drawn_slices(layer),
             spacing.flat,
             self.classes.free,
+            follower.journal.before_strokes(shown) if tool.of_strokes and follower is not None else None,
         )
-        numbers = self._form.values(tool) if tool is self._tool else {}
+        numbers = self._form.values(tool) if tool is self._tool else tool.defaults
         target = "all classes" if everything else self.classes.text(layer.selected_label)
-        name = step_name(tool, numbers, self._units(), target)
+        name = step_name(tool, numbers, self._units(), "" if tool.of_strokes else target)
         return Wish(tool, layer, self._image, scope, numbers, name, spacing.unit)
 
     # ---- tools ----
@@ -247,9 +251,13 @@ class Workbench:
             return
         with jobs.errors_shown():
             follower.settle()
-            self._wish = self._wish_for(tool, layer, kind, everything)
+            wish = self._wish_for(tool, layer, kind, everything)
+            if wish.lacks_strokes:
+                self._say(NO_STROKES)
+                return
+            self._wish = wish
             self._say_quietly("Computing…")
-            self._queue.want(JOB, partial(self._start, self._wish, then))
+            self._queue.want(JOB, partial(self._start, wish, then))
 
     def _start(self, wish: Wish, then: Callable[[Found], None]) -> None:
         follower = self._follower()
