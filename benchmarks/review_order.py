@@ -3,7 +3,8 @@
     python benchmarks/review_order.py DATA [--split test] [--plot order.png]
 
 DATA is the folder with ``sunnybrook``. The slices of all patients of the split are pooled; each of the two bundled
-heart models is reviewed in turn, and the other one is what it is compared with. Prints a Markdown table: the share of
+heart models is reviewed in turn, and the other one is what it is compared with. Orders see all classes of the labels;
+wrong is what is wrong of the cavity, which alone is known in all slices. Prints a Markdown table: the share of
 the wrong voxels, and of the failed slices (Dice below 0.7), that are met after 10, 20 and 30 % of the slices. An order
 is worth something where it beats the mere area of the labels.
 """
@@ -26,7 +27,18 @@ MODELS = ("litenext-heart", "lstm-sa-heart")
 SHARES = (0.1, 0.2, 0.3)
 FAILED = 0.7
 PHASES = 20  # of the heart cycle: so many frames follow each other at one place
-BOUNDS = ("front to back", "area of the labels", "most wrong voxels (truth)")
+CAVITY = 1
+RANDOM = "random"
+LINES = {  # colour and kind of the line of every order; dashed are bounds
+    RANDOM: ("#999999", "--"),
+    "front to back": ("#666666", ":"),
+    "area of the labels": ("black", "--"),
+    "two models, failed first": ("#0072b2", "-"),
+    "two models, most voxels": ("#56b4e9", "-"),
+    "uncertainty, failed first": ("#d55e00", "-"),
+    "uncertainty, most voxels": ("#e69f00", "-"),
+    "most wrong voxels (truth)": ("#009e73", "--"),
+}
 
 
 def stacks(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -95,18 +107,25 @@ def main() -> None:
     print("|---|---|---|---|")
     for name, other in zip(MODELS, MODELS[::-1], strict=True):
         labels, doubt = made[name]
-        wrong = np.count_nonzero(labels != truth, axis=(1, 2))
-        pairs = zip(labels > 0, truth > 0, strict=True)
+        cavity = labels == CAVITY
+        wrong = np.count_nonzero(cavity != (truth > 0), axis=(1, 2))
+        pairs = zip(cavity, truth > 0, strict=True)
         failed = np.array([metrics.dice(mine, true) for mine, true in pairs]) < FAILED
         head = f"{name} ({failed.sum()} of {len(failed)} failed)"
         ranked = orders(labels, doubt, made[other][0], wrong)
-        curves[f"wrong voxels of {name}"] = {title: met(scores, wrong) for title, scores in ranked.items()}
-        curves[f"failed slices of {name}"] = {title: met(scores, failed) for title, scores in ranked.items()}
-        for title, scores in ranked.items():
-            print(f"| {head} | {title} | {texts(met(scores, wrong))} | {texts(met(scores, failed))} |")
+        chance = {RANDOM: np.linspace(0, 1, len(labels) + 1)}  # as it is expected
+        of_wrong = chance | {title: met(scores, wrong) for title, scores in ranked.items()}
+        of_failed = chance | {title: met(scores, failed) for title, scores in ranked.items()}
+        curves[f"{name}: wrong voxels met"] = of_wrong
+        curves[f"{name}: {failed.sum()} failed slices met"] = of_failed
+        for title in of_wrong:
+            print(f"| {head} | {title} | {texts(of_wrong[title])} | {texts(of_failed[title])} |")
     print(f"\n{time.process_time() - began:.0f} s of CPU")
     if args.plot is not None:
-        draw(curves, args.plot)
+        from matplotlib import rc_context
+
+        with rc_context({"font.size": 13}):
+            draw(curves, args.plot)
 
 
 def draw(curves: dict[str, dict[str, np.ndarray]], path: Path) -> None:
@@ -114,18 +133,22 @@ def draw(curves: dict[str, dict[str, np.ndarray]], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 7.5), layout="constrained")
+    figure = Figure(figsize=(12.8, 9), layout="constrained")
     FigureCanvasAgg(figure)
     places = figure.subplots(2, 2, sharex=True, sharey=True)
     for axes, (name, found) in zip(places.ravel(), curves.items(), strict=True):
         for title, curve in found.items():
-            share = np.linspace(0, 1, len(curve))
-            axes.plot(share, curve, "--" if title in BOUNDS else "-", label=title, linewidth=1.5)
-        axes.set(title=f"{name}, share met", xlim=(0, 1), ylim=(0, 1.02))
+            share = np.linspace(0, 100, len(curve))
+            colour, line = LINES[title]
+            axes.plot(share, 100 * curve, line, color=colour, label=title, linewidth=2.2)
+        axes.set(title=name, xlim=(0, 100), ylim=(0, 102))
         axes.grid(alpha=0.3)
     for axes in places[1]:
-        axes.set_xlabel("share of slices reviewed")
-    places[1, 1].legend(fontsize="small", loc="lower right")
+        axes.set_xlabel("slices reviewed (%)")
+    for axes in places[:, 0]:
+        axes.set_ylabel("met (%)")
+    lines, titles = places[0, 0].get_legend_handles_labels()
+    figure.legend(lines, titles, loc="outside lower center", ncols=4, frameon=False)
     figure.savefig(path, dpi=100)
 
 
