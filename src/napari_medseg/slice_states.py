@@ -1,12 +1,13 @@
 """What is known of the slices of labels, as files and layers keep it: rows for runs of slices that are alike.
 
 A row is a JSON object: ``first`` and ``last`` slice (counted from 0 over all axes before y and x), ``state`` (one of
-`STATES`), ``crc`` with a checksum per slice, and where it is known ``was`` (the state before an approval), ``at`` (UTC)
-and ``model`` with its ``sha256``. Slices without a row are unseen.
+`STATES`), ``crc`` with a checksum per slice, and where it is known ``seconds`` that each slice was in view, ``was``
+(the state before an approval), ``at`` (UTC) and ``model`` with its ``sha256``. Slices without a row are unseen.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,11 +18,12 @@ UNSEEN, AUTO, EDITED, APPROVED = STATES = ("unseen", "auto", "edited", "approved
 """Nobody has looked at it; a model made it; a person has changed it; a person has approved it as it is."""
 
 _LONGEST = 2**22  # slices
+_EACH = ("crc", "seconds")  # with a value per slice
 _TEXTS = ("was", "at", "model", "sha256")
 
 
 def expand(rows: Any) -> dict[int, dict[str, Any]]:
-    """The rows slice by slice, ``crc`` a number or None; what is malformed is left out."""
+    """The rows slice by slice, ``crc`` a number or None, ``seconds`` where known; what is malformed is left out."""
     found: dict[int, dict[str, Any]] = {}
     for row in rows if isinstance(rows, list | tuple) else ():
         match row:
@@ -33,32 +35,42 @@ def expand(rows: Any) -> dict[int, dict[str, Any]]:
 
 def _row(row: Mapping[str, Any], first: int, last: int, state: str) -> dict[int, dict[str, Any]]:
     texts = {name: row[name] for name in _TEXTS if isinstance(row.get(name), str)}
-    sums = row.get("crc")
-    if not isinstance(sums, list | tuple) or len(sums) != last - first + 1:
-        sums = [None] * (last - first + 1)
+    count = last - first + 1
+    sums = _each(row.get("crc"), count)
+    seconds = _each(row.get("seconds"), count)
     found = {}
-    for number, crc in zip(range(first, last + 1), sums, strict=True):
+    for number, crc, spent in zip(range(first, last + 1), sums, seconds, strict=True):
         found[number] = {"state": state, "crc": crc if isinstance(crc, int) else None, **texts}
+        if isinstance(spent, int | float) and 0 < spent < math.inf:
+            found[number]["seconds"] = spent
     return found
+
+
+def _each(values: Any, count: int) -> Sequence[Any]:
+    """One value per slice."""
+    return values if isinstance(values, list | tuple) and len(values) == count else [None] * count
 
 
 def collapse(slices: Mapping[int, Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
     """The fewest rows that say the same."""
     rows: list[dict[str, Any]] = []
     for number in sorted(slices):
-        facts = {name: value for name, value in slices[number].items() if name != "crc" and value}
-        crc = slices[number].get("crc")
-        last = rows[-1] if rows else None
-        if last is not None and last["last"] == number - 1 and _without_crc(last) == facts:
-            last["last"] = number
-            last["crc"].append(crc)
-        else:
-            rows.append({"first": number, "last": number, **facts, "crc": [crc]})
+        facts = {name: value for name, value in slices[number].items() if name not in _EACH and value}
+        if not rows or rows[-1]["last"] != number - 1 or _shared(rows[-1]) != facts:
+            rows.append({"first": number, **facts, "crc": [], "seconds": []})
+        last = rows[-1]
+        last["last"] = number
+        last["crc"].append(slices[number].get("crc"))
+        last["seconds"].append(slices[number].get("seconds", 0))
+    for row in rows:
+        if not any(row["seconds"]):
+            del row["seconds"]
     return tuple(rows)
 
 
-def _without_crc(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name not in ("first", "last", "crc")}
+def _shared(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row says of all its slices."""
+    return {name: value for name, value in row.items() if name not in ("first", "last", *_EACH)}
 
 
 def at(rows: Any, numbers: Sequence[int]) -> tuple[dict[str, Any], ...]:

@@ -1,5 +1,7 @@
 """States of slices follow from their labels: approvals are lost on a change and come back on undo."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -77,6 +79,15 @@ def test_rows_are_short_and_follow_a_selection():
     assert len(rows) == 2 and expand(rows) == known
     assert expand(at(rows, [39, 40])) == {0: known[39], 1: known[40]}
     assert reviewed(rows) == tuple(range(40))
+    known[1]["seconds"] = 3.5
+    rows = collapse(known)
+    assert len(rows) == 2 and expand(rows) == known and "seconds" not in rows[1]
+
+
+def test_seconds_that_make_no_sense_are_left_out():
+    rows = [{"first": 0, "last": 2, "state": "auto", "seconds": [-1, "x", math.inf]}]
+    rows += [{"first": 3, "last": 4, "state": "auto", "seconds": [1]}, {"first": 5, "last": 5, "state": "auto"}]
+    assert all("seconds" not in facts for facts in expand(rows).values())
 
 
 def test_checksums_do_not_depend_on_the_type():

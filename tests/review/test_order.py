@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from napari_medseg.errors import VolumeError
+from napari_medseg.review.ledger import Ledger
 from napari_medseg.review.order import Region, doubtful, next_slice, ranking, regions, score_slices
-from napari_medseg.review.pace import Pace
+from napari_medseg.review.pace import Pace, rest
 
 
 def volume(*areas):
@@ -87,15 +88,22 @@ def test_regions_of_one_window_are_one_and_traces_are_left_out():
 def test_the_pace_is_the_median_of_the_slices_approved_and_pauses_do_not_count():
     now = [0.0]
     pace = Pace(lambda: now[0])
+    ledger = Ledger(9)
+    assert pace.sign(0) is None
     for number, seconds in enumerate((10, 4, 1000)):
-        pace.sign(number)
         now[0] += seconds
-        assert math.isnan(pace.seconds(5))
-        pace.approve(number)
-    assert pace.seconds(5) == 50
-    pace.sign(7)
-    now[0] += 1
-    pace.sign(7)
-    now[0] += 2
-    pace.approve(7)
-    assert pace.seconds(10) == pytest.approx(70)
+        assert math.isnan(rest(ledger.paces(), 5))
+        ledger.spend(*pace.sign(number + 1))
+        ledger.approve(number, number)
+    assert rest(ledger.paces(), 5) == 50
+    for seconds in (1, 2):
+        now[0] += seconds
+        ledger.spend(*pace.sign(3))
+    assert rest(ledger.paces(), 5) == 50, "slice 3 is not approved"
+    ledger.approve(3, 3)
+    assert rest(ledger.paces(), 10) == pytest.approx(70)
+    kept = Ledger.from_json(ledger.to_json(), 9)
+    assert kept.paces() == [10, 4, 120, 3]
+    kept.withdraw(2)
+    assert kept.paces() == [10, 4, 3]
+    assert pace.sign(None)[0] == 3 and pace.sign(1) is None

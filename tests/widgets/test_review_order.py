@@ -8,9 +8,12 @@ from napari.layers import Layer
 from napari.utils.key_bindings import KeymapHandler
 from qtpy.QtWidgets import QApplication
 
+from napari_medseg import io
 from napari_medseg.io.contributions import layer_tuple
 from napari_medseg.record import Record, UsedModel
+from napari_medseg.review.pace import Pace
 from napari_medseg.volume import LabelClass, Volume
+from napari_medseg.widgets.kit.layer_volumes import labels_volume
 from napari_medseg.widgets.review.ordering import rest_text
 from napari_medseg.widgets.review.strip import COLOURS
 
@@ -43,6 +46,26 @@ def review(viewer, qtbot):
 
     make.settle = settle
     return make
+
+
+def test_seconds_in_view_are_kept_in_the_layer_and_in_files(review, viewer, tmp_path):
+    now = [0.0]
+    labels = add_labels(viewer, (100, 40, 90, 50, 60, 7), "mine")
+    dock = review()
+    dock._ordering._pace = Pace(lambda: now[0])
+    for number, seconds in enumerate((4, 10, 6)):
+        viewer.dims.set_current_step(0, number)
+        now[0] += seconds
+        dock.approve()
+    assert dock.form.rest.text().startswith("3 slices to review, about 18")
+    viewer.dims.set_current_step(0, 0)
+    now[0] += 3
+    io.write(labels_volume(labels, None, None), tmp_path / "labels.nii.gz")
+    viewer.layers.clear()
+    QApplication.processEvents()
+    viewer.add_layer(Layer.create(*layer_tuple(io.read(tmp_path / "labels.nii.gz"), "again")))
+    review.settle(dock)
+    assert dock.form.rest.text().startswith("3 slices to review, about 18")
 
 
 def press(viewer, *keys):

@@ -41,6 +41,8 @@ class Entry:
         When (UTC) and by whom.
     model, sha256 : str
         That made it.
+    seconds : float
+        That it was in view.
     """
 
     base: str = UNSEEN
@@ -52,6 +54,7 @@ class Entry:
     by: str = ""
     model: str = ""
     sha256: str = ""
+    seconds: float = 0.0
 
     @property
     def content(self) -> int | None:
@@ -131,6 +134,10 @@ class Ledger:
         """A tool, or a model, proposes labels with the checksum `crc` for a slice that a person is still to look at."""
         self._set(number, crc=crc, proposals={**self._entries[number].proposals, crc: model})
 
+    def spend(self, number: int, seconds: float) -> None:
+        """A slice was in view for some seconds."""
+        self._set(number, seconds=self._entries[number].seconds + seconds)
+
     def unchecked(self) -> list[int]:
         """The slices with a state that depends on labels that were not looked at."""
         found = []
@@ -202,6 +209,10 @@ class Ledger:
         """The slices that may be learnt from: edited or approved."""
         return tuple(number for number, state in enumerate(self.states()) if state in (EDITED, APPROVED))
 
+    def paces(self) -> list[float]:
+        """Seconds that the approved slices were in view, as far as they were."""
+        return [entry.seconds for entry in self._entries if entry.state == APPROVED and entry.seconds]
+
     def entry(self, number: int) -> Entry:
         """What is known of a slice."""
         return self._entries[number]
@@ -228,6 +239,8 @@ def _facts(entry: Entry) -> dict[str, Any]:
     if state == APPROVED:
         facts["was"] = entry.unapproved
         facts["at"] = entry.at
+    if entry.seconds:
+        facts["seconds"] = round(entry.seconds, 1)
     if entry.maker:
         facts["model"] = entry.maker
         facts["sha256"] = entry.sha256
@@ -237,14 +250,13 @@ def _facts(entry: Entry) -> dict[str, Any]:
 def _entry(facts: Mapping[str, Any]) -> Entry:
     state = facts["state"]
     crc = facts["crc"]
-    model = facts.get("model", "")
-    sha256 = facts.get("sha256", "")
+    known = {name: facts[name] for name in ("model", "sha256", "seconds") if name in facts}
     if state != APPROVED:
-        return Entry(state, crc, model=model, sha256=sha256)
+        return Entry(state, crc, **known)
     was = facts.get("was", UNSEEN)
     base = was if was in STATES and was != APPROVED else UNSEEN
     # without a checksum it cannot be checked: then it is no more than edited
     if crc is None:
         return Entry(EDITED)
     # what it was before is known, the labels of then are not
-    return Entry(base, crc, approved_crc=crc, at=facts.get("at", ""), model=model, sha256=sha256)
+    return Entry(base, crc, approved_crc=crc, at=facts.get("at", ""), **known)

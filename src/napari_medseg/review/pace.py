@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 _PAUSE = 120.0  # seconds without a sign of the person: they are not at the screen
 _FEWEST = 3  # slices that say something
@@ -24,25 +24,25 @@ class Pace:
         self._clock = clock
         self._shown: int | None = None
         self._since = clock()
-        self._seconds: dict[int, float] = {}
-        self._done: dict[int, float] = {}
 
-    def sign(self, shown: int) -> None:
-        """The person scrolls, paints or presses a key while a slice is in view."""
+    def sign(self, shown: int | None) -> tuple[int, float] | None:
+        """The person scrolls, paints or presses a key while a slice is in view, or with None goes away.
+
+        Returns
+        -------
+        (int, float) or None
+            The slice that was in view until now, and the seconds since the last sign; a pause counts as two minutes.
+        """
         now = self._clock()
-        if self._shown is not None:
-            spent = min(now - self._since, _PAUSE)
-            self._seconds[self._shown] = self._seconds.get(self._shown, 0.0) + spent
+        before = self._shown
+        spent = min(now - self._since, _PAUSE)
         self._shown = shown
         self._since = now
+        return None if before is None else (before, spent)
 
-    def approve(self, number: int) -> None:
-        """The person has approved a slice."""
-        self.sign(number)
-        self._done[number] = self._seconds.get(number, 0.0)
 
-    def seconds(self, remaining: int) -> float:
-        """What so many further slices will take; NaN before three slices were approved."""
-        if len(self._done) < _FEWEST:
-            return math.nan
-        return remaining * statistics.median(self._done.values())
+def rest(paces: Sequence[float], remaining: int) -> float:
+    """Seconds that so many further slices will take, from those of approved ones; NaN below three of these."""
+    if len(paces) < _FEWEST:
+        return math.nan
+    return remaining * statistics.median(paces)

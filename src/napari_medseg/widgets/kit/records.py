@@ -108,6 +108,7 @@ def settle(layer: Labels) -> None:
     follower = FOLLOWERS.get(layer)
     if follower is not None:
         follower.settle_all()
+    note_seconds(layer)
 
 
 def last_step(layer: Labels) -> Mark | None:
@@ -196,6 +197,21 @@ def note_changes(layer: Labels, sums: Mapping[int, int | None], proposed_by: str
         if proposed_by is not None and crc is not None:
             ledger.propose(number, crc, proposed_by)
     put_ledger(layer, ledger)
+
+
+def spend(layer: Labels, number: int, seconds: float) -> None:
+    """A slice was in view for some seconds: the layer says so with the next change, and before it is saved."""
+    ledger = ledger_of(layer)
+    if number < len(ledger):
+        ledger.spend(number, seconds)
+
+
+def note_seconds(layer: Labels) -> None:
+    """Have a layer say how long its slices were in view."""
+    if layer in _LEDGERS:
+        ledger = ledger_of(layer)
+        if ledger.to_json() != noted(layer).get(SLICES, ()):
+            put_ledger(layer, ledger)
 
 
 def approve(layer: Labels, numbers: Iterable[int]) -> list[Approval]:

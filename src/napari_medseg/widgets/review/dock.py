@@ -291,8 +291,8 @@ class ReviewWidget(Dock):
         layer = self._layer()
         if layer is not None and self.form.approve.isEnabled():
             number = self._shown()
+            self._ordering.sign(number)
             records.approve(layer, [number])
-            self._ordering.approved(number)
             self._viewer.status = f"Approved slice {number} of '{layer.name}'."
             self.go_on()
         self._update()

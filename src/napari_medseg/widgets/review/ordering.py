@@ -13,7 +13,7 @@ from napari.layers import Image, Labels, Layer
 
 from ...quantities import duration
 from ...review.order import Aim, Region, doubtful, next_slice, regions, score_slices
-from ...review.pace import Pace
+from ...review.pace import Pace, rest
 from ...slice_states import APPROVED
 from ..kit import jobs, layer_volumes, records
 from ..kit.controls import fill
@@ -74,6 +74,7 @@ class Ordering:
 
     def close(self) -> None:
         """Let go of the layers."""
+        self._leave()
         self._layer = None
         self._known = ()
         self._found = None
@@ -91,8 +92,8 @@ class Ordering:
         kept = layer is self._layer and (before in sources or (before is None and box.count() == len(entries)))
         fill(box, entries, before if kept else _best(sources))
         if layer is not self._layer:
+            self._leave()
             self._layer = layer
-            self._pace = Pace()
         self._changed()
 
     def _words(self, source: Layer) -> str:
@@ -176,26 +177,33 @@ class Ordering:
 
     def sign(self, shown: int) -> None:
         """The person does something while a slice is in view."""
-        self._pace.sign(shown)
+        self._spend(self._pace.sign(shown))
+
+    def _spend(self, spent: tuple[int, float] | None) -> None:
+        if spent is not None and self._layer is not None:
+            records.spend(self._layer, *spent)
+
+    def _leave(self) -> None:
+        """The labels are not looked at any more."""
+        self._spend(self._pace.sign(None))
+        if self._layer is not None:
+            records.note_seconds(self._layer)
 
     def painted(self, layer: Labels, slices: set[int]) -> None:
         """Labels have changed."""
         if layer is self._layer:
             self.sign(shown_plane(self._viewer, layer))
 
-    def approved(self, number: int) -> None:
-        """The person has approved a slice."""
-        self._pace.approve(number)
-
     def say_rest(self, there: bool) -> None:
         """Say how many slices are left, and how long they will take, if `there` is anything to review."""
         if not there or self._layer is None:
             self._form.rest.say("")
             return
-        counts = records.ledger_of(self._layer).counts()
+        ledger = records.ledger_of(self._layer)
+        counts = ledger.counts()
         left = sum(counts.values()) - counts[APPROVED]
         comparable = self._form.order.count() > 1
-        self._form.rest.say(rest_text(left, self._pace.seconds(left), comparable))
+        self._form.rest.say(rest_text(left, rest(ledger.paces(), left), comparable))
 
 
 def rest_text(left: int, seconds: float, comparable: bool) -> str:
