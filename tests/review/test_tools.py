@@ -269,6 +269,17 @@ def test_interpolation_of_classes_that_touch_leaves_no_overlap_and_little_gap():
         assert dice(found == number, truth == number) > 0.94
 
 
+def test_interpolation_keeps_thin_rings_closed():
+    y, x = np.indices((48, 48))
+    truth = np.stack([abs(np.hypot(y - 22 - z, x - 20 - z) - 15 + 2 * z) < 1.1 for z in range(5)]).astype(np.uint8)
+    drawn = truth.copy()
+    drawn[1:4] = 0
+    found = changed(drawn, slices.interpolate(drawn, Where((1,), range(5), (4.0, 1.0, 1.0))))
+    assert dice(found[1:4] == 1, truth[1:4] == 1) > 0.9
+    for plane in found:
+        assert ndimage.label(plane == 0)[1] == 2, "one piece inside, one outside"
+
+
 def test_interpolation_between_reviewed_slices_replaces_what_lies_between_them():
     truth = np.stack([disc(z) for z in range(5)]).astype(np.uint8)
     labels = truth.copy()

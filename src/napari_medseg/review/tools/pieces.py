@@ -29,13 +29,13 @@ def fill_holes(labels: np.ndarray, where: Where, per_slice: bool = True) -> Chan
     """
 
     def draw(part: np.ndarray, region: np.ndarray, number: int, box: Box) -> None:
-        holes = _holes(region[box] == number, per_slice)
-        part[holes & (region[box] == 0)] = number
+        enclosed = holes(region[box] == number, per_slice)
+        part[enclosed & (region[box] == 0)] = number
 
     return class_by_class(labels, where, draw)
 
 
-def _holes(mask: np.ndarray, per_slice: bool) -> np.ndarray:
+def holes(mask: np.ndarray, per_slice: bool) -> np.ndarray:
     """The background that a mask (z, y, x) encloses."""
     from scipy import ndimage
 
@@ -138,7 +138,7 @@ def _watershed(mask: np.ndarray, where: Where, mm: float) -> np.ndarray:
     from scipy import ndimage
     from skimage.segmentation import relabel_sequential, watershed
 
-    solid = mask | _holes(mask, per_slice=len(mask) == 1)  # a hole lies in an object, not between two
+    solid = mask | holes(mask, per_slice=len(mask) == 1)  # a hole lies in an object, not between two
     if solid.all():  # the class fills the image
         return mask.astype(np.int32)
     distance = ndimage.distance_transform_edt(solid, where.spacing).astype(np.float32)

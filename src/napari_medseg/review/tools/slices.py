@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
 from .common import Box, Change, Where, box_of, guarded, nothing, padded
+from .pieces import holes
 from .values import image_of
 
 _ROOM = 24  # pixels around a class that the image is compared in: organs move less from slice to slice
@@ -18,9 +20,9 @@ _RADIUS = 7  # pixels of the window of the optical flow
 def interpolate(labels: np.ndarray, where: Where) -> Change:
     """Draw classes on the slices between those on which they are drawn.
 
-    The signed distances to both outlines are shifted to the centroid in between and blended; where several classes
-    claim a voxel, the one with the largest value gets it. Nothing is drawn beyond the first and the last slice, nor
-    next to a drawn slice without the class.
+    The signed distances to both outlines are shifted to the centroid in between and blended; the outer and the inner
+    outline of a ring are drawn apart. Where several classes claim a voxel, the one with the largest value gets it.
+    Nothing is drawn beyond the first and the last slice, nor next to a drawn slice without the class.
 
     Parameters
     ----------
@@ -65,23 +67,48 @@ def _fill_gap(
     spacing: Sequence[float],
 ) -> None:
     start, end = ends
-    masks = region[start] == number, region[end] == number
-    centres = [np.argwhere(mask).mean(axis=0) for mask in masks]
-    way = centres[1] - centres[0]
-    both = box_of((masks[0] | masks[1])[None])
+    outlines = _outlines(region[start] == number, region[end] == number)
+    both = box_of((outlines[0].here | outlines[0].there)[None])
     if both is None:
         return
     # twice the way: what is shifted into the picture is then known
-    room = 2 * int(np.ceil(np.abs(way).max())) + 2
-    _, rows, columns = padded(both, (0, room, room), (1, *masks[0].shape))
-    distances = [_signed_distance(mask[rows, columns], spacing) for mask in masks]
+    room = 2 * int(np.ceil(max(np.abs(outline.way).max() for outline in outlines))) + 2
+    _, rows, columns = padded(both, (0, room, room), (1, *region.shape[1:]))
+    distances = [outline.distances(rows, columns, spacing) for outline in outlines]
     for place in range(start + 1, end):
         share = (place - start) / (end - start)
-        blended = _blend(distances, way, share)
+        outer, *inner = (_blend(*each, share) for each in zip(distances, outlines, strict=True))
+        blended = np.minimum(outer, -inner[0]) if inner else outer
         free = (values[place][rows, columns] == 0) | (best[place][rows, columns] > 0)
         wins = (blended > best[place][rows, columns]) & free
         values[place][rows, columns][wins] = number
         best[place][rows, columns][wins] = blended[wins]
+
+
+@dataclass(frozen=True, eq=False)
+class _Outline:
+    """A form on the two slices (y, x) next to a gap."""
+
+    here: np.ndarray
+    there: np.ndarray
+
+    @property
+    def way(self) -> np.ndarray:
+        """From the one centroid to the other."""
+        return np.argwhere(self.there).mean(axis=0) - np.argwhere(self.here).mean(axis=0)
+
+    def distances(self, rows: slice, columns: slice, spacing: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+        """To this outline, in a box of both slices."""
+        here, there = (_signed_distance(mask[rows, columns], spacing) for mask in (self.here, self.there))
+        return here, there
+
+
+def _outlines(here: np.ndarray, there: np.ndarray) -> list[_Outline]:
+    """The outline of a class on both slices; of a ring the outer and the inner one, so that thin rings stay closed."""
+    inside = [holes(mask[None], per_slice=True)[0] for mask in (here, there)]
+    if not all(hole.any() for hole in inside):
+        return [_Outline(here, there)]
+    return [_Outline(here | inside[0], there | inside[1]), _Outline(*inside)]
 
 
 def _signed_distance(mask: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
@@ -94,9 +121,11 @@ def _signed_distance(mask: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
     return (within - outside)[1:-1, 1:-1].astype(np.float32)
 
 
-def _blend(distances: Sequence[np.ndarray], way: np.ndarray, share: float) -> np.ndarray:
+def _blend(distances: tuple[np.ndarray, np.ndarray], outline: _Outline, share: float) -> np.ndarray:
+    """Signed distance to an outline on a slice between the two."""
     from scipy import ndimage
 
+    way = outline.way
     ahead = ndimage.shift(distances[0], way * share, order=1, mode="nearest")
     back = ndimage.shift(distances[1], -way * (1 - share), order=1, mode="nearest")
     return (1 - share) * ahead + share * back
