@@ -13,7 +13,8 @@ from napari_medseg.errors import FileError, MedsegError, SettingsError
 from napari_medseg.models.card import Locator
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.progress import run
-from napari_medseg.training.comparison import Comparison
+from napari_medseg.training.anew import Plane, preprocess
+from napari_medseg.training.comparison import Comparison, verdict
 from napari_medseg.training.data.dataset import load, on_working_grid
 from napari_medseg.training.fine_tune import (
     HELD_BACK,
@@ -25,15 +26,18 @@ from napari_medseg.training.fine_tune import (
     read,
     save,
 )
+from napari_medseg.training.forecast import Pace, last, text, view_size
 from napari_medseg.training.gain import before_and_after, half_width
 from napari_medseg.training.loop import train_job
-from napari_medseg.training.planning import shown_side
+from napari_medseg.training.planning import plan
 from napari_medseg.training.segmentation import Segmentation
 from napari_medseg.training.settings import CARD_TEXTS, read_settings
+from napari_medseg.training.trial import pace_job
 from napari_medseg.volume import LabelClass, Volume
 
 CAVITY = LabelClass(1, "left-ventricular cavity", "#e64b35")
 MUSCLE = LabelClass(2, "myocardium", "#4dbbd5")
+MUSCLE_ALONE = replace(MUSCLE, id=1)
 SETTINGS = FineTuneSettings(base="heart-locator", name="mine", classes=(CAVITY,), seconds=1, device="cpu", threads=1)
 
 
@@ -176,6 +180,71 @@ def test_card_table_and_dock_have_the_same_dice(annotation, tmp_path):
         assert figures["held-out slices"]["classes"][name] == {"images": 7, "dice": round(dice, 4)}
 
 
+# ---- what time buys ----
+
+
+def test_a_trial_says_how_many_steps_the_run_will_take(annotation, tmp_path):
+    given = annotation((1, 3, 4, 7, 9))
+    settings = replace(SETTINGS, seconds=30)
+    found = run(pace_job([given.image], settings))
+    assert found is not None
+    pace, size = found
+    assert size == 128 and found == run(pace_job([given.image], settings)), "the second time it is known"
+    recipe = prepare([given], settings, tmp_path / "run")
+    assert last(recipe, "cpu", size) == pace and last(recipe, "cpu", 4 * size) is None
+    assert last(replace(recipe, architecture="unet"), "cpu", size) is None
+    planned = plan(recipe, tmp_path / "run", torch.device("cpu"), tmp_path / "run")
+    assert planned.phases[0].size == size and planned.phases[0].batch == 4
+    assert planned.steps == last(recipe, "cpu", size).steps(30, learnt=4, judging=5), "as a forecast would say"
+
+
+def test_more_time_and_fewer_slices_buy_more_steps():
+    pace = Pace(size=64, room=8, view=0.1, score=0.05, lead=2.0)
+    assert pace.steps(60, learnt=8, judging=10) == int((60 - 2 - 11 * 10 * 0.05) / 0.8)
+    assert pace.steps(60, learnt=20, judging=10) == pace.steps(60, learnt=8, judging=10), "as many views as fit"
+    assert pace.steps(60, learnt=2, judging=2) > pace.steps(60, learnt=4, judging=2)
+    assert pace.steps(600, 8, 10, size=128) == int((600 - 2 - 4 * 5.5) / 3.2)
+    assert pace.steps(1, 8, 10) == 20, "so many are always taken"
+
+
+def test_too_few_steps_are_warned_of():
+    assert text(60, "1 min", "1 min") == "1 min is about 60 steps on this computer."
+    few = text(59, "30 s", "3 min")
+    assert few.startswith("⚠ 30 s is about 59 steps") and few.endswith("Choose 3 min or more.")
+    assert text(20, "8 h", "").endswith("Choose a smaller model, or a faster computer.")
+
+
+# ---- from nothing ----
+
+
+def test_a_new_model_begins_with_nothing(annotation, tmp_path):
+    settings = replace(SETTINGS, base="", classes=(MUSCLE_ALONE,))
+    given = annotation((1, 3, 4, 7, 9))
+    recipe = prepare([given], settings, tmp_path / "run")
+    assert (recipe.architecture, recipe.start, recipe.anchor, recipe.replay) == ("litenext", "", 0.0, ())
+    assert recipe.preprocess.spacing == 2.74
+    run(train_job(replace(recipe, seconds=0, steps=1), tmp_path / "run", root=tmp_path / "run"))
+    found = before_and_after(tmp_path / "run")
+    assert found.before == {} and found.after.keys() == {MUSCLE.name} and found.change is None
+    assert verdict(found, "").startswith("It began with nothing, so only the new model was measured: Dice 0.")
+    card = models.load_card(tmp_path / "run" / "mine.safetensors")
+    assert card.task == MUSCLE.name and "check every slice" in card.limits
+    again = begin(settings, tmp_path, tmp_path / "run")
+    assert again.preprocess == recipe.preprocess, "a run goes on with the pixel size that it began with"
+
+
+def test_large_slices_are_learnt_smaller():
+    assert preprocess(Plane((128, 100), (1.5, 1.0))).spacing == 1.5
+    assert preprocess(Plane((512, 400), (0.7, 0.7))).spacing == 1.4
+    assert preprocess(Plane((512, 400), None)) == preprocess(None) == Preprocess()
+
+
+def test_a_new_model_learns_from_a_folder(tmp_path):
+    put(tmp_path / "set", *(f"{part}/{n}.nii.gz" for part in ("images", "labels") for n in range(3)))
+    recipe = prepare_folder(tmp_path / "set", replace(SETTINGS, base=""), tmp_path / "run")
+    assert recipe.start == "" and recipe.preprocess.spacing == 1.0
+
+
 def test_voxels_to_ignore_are_not_learnt(annotation, tmp_path):
     given = annotation((1, 2, 3))
     given.labels.data[3, :16] = 9
@@ -253,6 +322,7 @@ def test_old_data_that_do_not_hold_a_new_class_are_not_rehearsed(annotation, tmp
         ((1,), {"name": "No Name"}, "not a model name"),
         ((1,), {"base": "conditional-swin-mri-dc"}, "reconstructs"),
         ((1,), {"base": "nothing"}, "does not exist"),
+        ((1,), {"base": "", "replay": "old"}, "begins with nothing"),
         ((1,), {"classes": (replace(MUSCLE, id=2),)}, "1, 2, ..."),
         ((1,), {"seconds": 0}, "more than 0"),
         ((1,), {"name": "recipe"}, "other than settings, recipe"),
@@ -342,7 +412,7 @@ def test_numbered_objects_are_the_only_class(annotation, tmp_path):
     np.testing.assert_array_equal(learnt[0].labels.numpy() == 1, numbers[0] > 0)
 
 
-def test_a_model_with_a_locator_is_tuned_on_the_crops_that_it_isshown_side(annotation, tmp_path):
+def test_a_model_with_a_locator_is_tuned_on_the_crops_that_it_is_shown(annotation, tmp_path):
     close = models.build("litenext", num_classes=2, channels=4, width=8, dilation=2)
     locator = Locator("litenext-heart", (44.0, 44.0))
     folder = models.models_folder()
@@ -353,7 +423,7 @@ def test_a_model_with_a_locator_is_tuned_on_the_crops_that_it_isshown_side(annot
     assert recipe.about_objects and recipe.augment.jitter > 0
     task = Segmentation(recipe, torch.device("cpu"))
     task.load(tmp_path / "run")
-    sizes = {shown_side(sample, task) for sample in task.views.train.samples}
-    assert task.card().locator == locator and sizes == {16}
+    assert task.card().locator == locator
+    assert view_size(recipe, [Plane((64, 64), (2.74, 2.74))]) == 32, "holds the crop of 16 pixels"
     with pytest.raises(SettingsError, match="about_objects where the card has a locator"):
         replace(recipe, about_objects=False)

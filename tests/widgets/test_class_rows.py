@@ -50,7 +50,7 @@ def test_classes_of_the_model_come_first_in_its_colours():
 def test_class_that_was_renamed_leaves_that_of_the_model_absent():
     rows = class_rows([CAVITY], CARD, {"everything": "muscle"}, ())
     assert [(row.name, row.labels, row.known) for row in rows] == [("everything", (), True), ("muscle", (1,), False)]
-    assert "⚠ everything: on no reviewed slice" in plan_text(rows, 3, (), ())
+    assert "⚠ everything: on no reviewed slice" in plan_text(rows, {"edited": 3}, (), ())
     assert len(class_rows([CAVITY, SECOND], CARD, {"everything": "muscle"}, ())) == 3
 
 
@@ -68,7 +68,7 @@ def test_rows_that_are_not_ticked_are_not_learnt():
     rows = class_rows([SECOND], CARD, {}, {("class 2", True), ("everything", False)})
     assert [row.learn for row in rows] == [False, False]
     assert [row.learn for row in class_rows([SECOND], CARD, {}, {("class 2", False)})] == [True, True]
-    assert "⚠" not in plan_text(rows, 3, (), ()), "what is not to be learnt may be absent"
+    assert "⚠" not in plan_text(rows, {"edited": 3}, (), ()), "what is not to be learnt may be absent"
 
 
 def test_without_a_model_all_classes_are_new():
@@ -95,10 +95,10 @@ def test_something_has_to_be_learnt(names):
 
 
 def test_plan_says_what_is_held_back_and_left_out():
-    assert plan_text([], 0, [4], [7]) == ""
-    assert "none can be held back" in plan_text([], 1, [], [])
-    assert plan_text([], 2, [], []) == "2 reviewed slices; 1 of them is held back to measure."
-    text = plan_text([], 13, [4], [7, 8])
+    assert plan_text([], {"edited": 0}, [4], [7]) == ""
+    assert "none can be held back" in plan_text([], {"edited": 1}, [], [])
+    assert plan_text([], {"edited": 2}, [], []) == "2 reviewed slices (2 edited); 1 of them is held back to measure."
+    text = plan_text([], {"edited": 13}, [4], [7, 8])
     assert "3 of them are held back" in text and "No label on 4" in text and "Labels on 7-8 are not" in text
 
 
@@ -140,7 +140,9 @@ def test_numbered_objects_are_one_row_with_a_short_text():
     assert labels_text(row.labels) == "1-3000" and labels_text(range(1, 99, 2)) == "49 numbers"
     assert object_name(HEART) == object_name(None) == "object"
     note = numbered_text("drawn", 3000, "nucleus")
-    assert "3000 labels of 'drawn' number objects" in plan_text([row], 2, (), (), [note]) and "Untick" in note
+    assert (
+        "3000 labels of 'drawn' number objects" in plan_text([row], {"edited": 2}, (), (), [note]) and "Untick" in note
+    )
 
 
 def test_more_classes_than_a_model_can_learn_are_refused():

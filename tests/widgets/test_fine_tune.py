@@ -19,16 +19,17 @@ from napari_medseg import io, models, samples
 from napari_medseg.errors import SettingsError, VolumeError
 from napari_medseg.io.contributions import layer_tuple
 from napari_medseg.preprocess import Preprocess
-from napari_medseg.progress import run
+from napari_medseg.progress import Progress, run
 from napari_medseg.record import Record, UsedModel
-from napari_medseg.training import fine_tune, gain
+from napari_medseg.training import fine_tune, gain, trial
 from napari_medseg.training.data.folders import LabelledImage, write_dataset
+from napari_medseg.training.forecast import Pace
 from napari_medseg.volume import LabelClass, Volume
 from napari_medseg.widgets.fine_tune import work
-from napari_medseg.widgets.fine_tune.form import new_name
+from napari_medseg.widgets.fine_tune.form import NOTHING, first_name, new_name
 from napari_medseg.widgets.fine_tune.view import doubtful, figure_rows, verdict_text
 from napari_medseg.widgets.kit import tuning
-from napari_medseg.widgets.kit.records import put_record, record_of
+from napari_medseg.widgets.kit.records import approve, put_record, record_of
 from napari_medseg.widgets.kit.tuning import Run, runs_folder, training
 from napari_medseg.widgets.segment.dock import SegmentWidget
 
@@ -55,7 +56,8 @@ CHILD = textwrap.dedent(
         line |= {"figure": "dice", "best": line["val"], "learning_rate": 1e-3, "time": time.time()}
         with log.open("a") as file:
             file.write(json.dumps(line) + "\\n")
-        start, target = pathlib.Path(known["start"]), folder / (known["name"] + ".safetensors")
+        start = pathlib.Path(known["start"] or known["other"])
+        target = folder / (known["name"] + ".safetensors")
         shutil.copy(start, target)
         card = json.loads(start.with_suffix(".json").read_text())
         target.with_suffix(".json").write_text(json.dumps({**card, "name": known["name"]}))
@@ -135,7 +137,9 @@ def prepared(monkeypatch):
             folder.mkdir(parents=True)
             raise VolumeError("The labels are odd.")
         seen.append((annotations, settings))
-        recipe = {"name": settings.name, "start": str(models.find(settings.base)), "steps": 1}
+        start = str(models.find(settings.base)) if settings.base else ""
+        recipe = {"name": settings.name, "start": start, "steps": 1}
+        recipe["other"] = str(models.find("all"))  # what a run from nothing makes here
         recipe |= {"classes": [vars(row) for row in settings.classes], "val": [{"path": "data", "split": "val"}]}
         folder.mkdir(parents=True)
         (folder / "recipe.json").write_text(json.dumps(recipe))
@@ -168,7 +172,21 @@ def one_program():
 
 
 @pytest.fixture
-def dock(viewer, model, qtbot, monkeypatch, tmp_path, prepared, figures, one_program):
+def pace(monkeypatch):
+    """What a trial finds, and the models that were tried."""
+    tried = []
+
+    def pace_job(images, settings):
+        yield Progress(0, 1)
+        tried.append(settings.base)
+        return Pace(size=48, room=8, view=1.0, score=0.0, lead=0.0), 48
+
+    monkeypatch.setattr(trial, "pace_job", pace_job)
+    return tried
+
+
+@pytest.fixture
+def dock(viewer, model, qtbot, monkeypatch, tmp_path, prepared, figures, pace, one_program):
     script = tmp_path / "child.py"
     script.write_text(CHILD)
     words = [sys.executable, str(script)]
@@ -398,9 +416,65 @@ def test_form_explains_what_is_off_and_has_tooltips(dock):
 
 
 def test_new_names_count_up():
+    assert first_name("Left kidney (2)", ()) == "left-kidney-2" and first_name("", ()) == "new-model"
+    assert first_name("spleen", ("spleen",)) == "spleen-2"
     assert new_name("heart", ()) == "heart-tuned" and new_name("heart", ("heart-tuned",)) == "heart-tuned-2"
     assert new_name("heart-tuned", ("heart-tuned", "heart-tuned-2")) == "heart-tuned-3"
     assert new_name("heart-tuned-2", ()) == "heart-tuned" and new_name("a-tuned-b", ()) == "a-tuned-b-tuned"
+
+
+def test_slices_count_by_their_state_in_the_ledger(dock):
+    d = dock()
+    layer = d.labels(z2=1, z3=1, z4=1)
+    assert "3 reviewed slices (3 drawn); 1 of them is held back" in d.form.plan.text()
+    layer.paint((5, 20, 20), 1)
+    approve(layer, [2, 3])
+    d.widget._sources._chosen()
+    d.settle()
+    assert d.form.reviewed.text() == "2-5" and "4 reviewed slices (2 approved, 2 edited)" in d.form.plan.text()
+
+
+@pytest.mark.smoke
+def test_the_steps_that_the_time_buys_are_stated_before(dock, pace):
+    d = dock()
+    assert not d.form.forecast.text()
+    d.labels(z3=1, z4=1)
+    assert pace == ["all"] and d.form.forecast.text() == "1 min is about 60 steps on this computer."
+    d.choose(d.form.time, 30.0)
+    assert d.form.forecast.text().startswith("⚠ 30 s is about 30 steps on this computer; fewer than 60 teach little.")
+    assert d.form.forecast.text().endswith("Choose 1 min or more.") and d.form.start.isEnabled()
+    assert pace == ["all"], "the pace is measured once"
+    d.choose(d.form.model, NOTHING)
+    assert pace == ["all", ""]
+    run = d.start()
+    assert d.form.forecast.isHidden()
+    d.finish(run)
+
+
+@pytest.mark.smoke
+def test_a_training_may_begin_with_nothing(dock, prepared, figures):
+    figures.before.clear()
+    d = dock()
+    layer = d.labels(z3=1, z4=1)
+    d.choose(d.form.model, NOTHING)
+    assert d.form.time.currentData() == 600.0 and not d.form.card.isEnabled()
+    assert d.rows() == [["class 1", "1", "new"]] and d.form.name.text() == "class-1"
+    d.form.classes.widget.item(0, 0).setText("spleen")
+    d.settle()
+    assert d.form.name.text() == "spleen", "the name follows the class"
+    run = d.start()
+    ((annotation,), settings) = prepared[0]
+    assert (settings.base, settings.name, settings.seconds) == ("", "spleen", 600.0) and annotation.reviewed == (3, 4)
+    assert "spleen, from nothing." in d.form.status.text()
+    d.finish(run)
+    assert d.form.verdict.text().startswith("It began with nothing") and "labels" in d.form.difference.text()
+    d.viewer.layers.selection.active = layer
+    d.form.difference.click()
+    d.settle()
+    assert "scan spleen labels" in d.viewer.layers
+    d.form.accept.click()
+    d.settle()
+    assert d.form.model.currentData() == "spleen" and d.form.time.currentData() == 60.0
 
 
 # ---- a run ----

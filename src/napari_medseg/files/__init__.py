@@ -8,6 +8,7 @@ process left.
 from .locking import HOLDER, LOCK, Holder, holder, is_locked, lock, note
 from .names import misfit, refuse_name
 from .replacing import Change, abandon, move, replace, replace_all, replace_bytes, sweep
+from .scratch import scratch
 from .special import is_file, is_folder, real, refuse_special
 from .typed import MAX_JSON_BYTES, dump, is_deep, load, read_json, to_json, typed
 
@@ -36,6 +37,7 @@ __all__ = [
     "replace",
     "replace_all",
     "replace_bytes",
+    "scratch",
     "sweep",
     "to_json",
     "typed",

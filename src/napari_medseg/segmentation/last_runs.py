@@ -89,7 +89,7 @@ class Way:
             folder = speed_folder()
             folder.mkdir(parents=True, exist_ok=True)
             files.dump(next(self._files(pixels)), speed)
-            _forget_oldest(folder)
+            forget_oldest(folder)
         except (MedsegError, OSError) as error:
             _log.debug("The time of a run was not kept: %s", error)
 
@@ -116,7 +116,7 @@ def _size_class(pixels: int) -> int:
     return round(math.log2(pixels) / 2)
 
 
-def _forget_oldest(folder: Path) -> None:
+def forget_oldest(folder: Path) -> None:
     """Keep the folder small: models come and go."""
     files.sweep(folder)
     dated = []

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ..quantities import rounded
 
+T = TypeVar("T")
+
 _HARDLY_WORSE = 0.01  # Dice
 _FEW = 3  # slices
+_EVERY = 5
 TWO_HELD_BACK = 8
 """Reviewed slices from which on two of them are held back."""
+
+
+def held_back(reviewed: Sequence[T]) -> Sequence[T]:
+    """Those of the reviewed slices, or images, that are not learnt from: every fifth, at least one of several."""
+    return reviewed[_EVERY // 2 :: _EVERY] or reviewed[1:2]
 
 
 @dataclass(frozen=True)

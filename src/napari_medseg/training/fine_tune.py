@@ -15,7 +15,9 @@ from ..errors import FileError, SettingsError, VolumeError
 from ..label_values import number_objects, whole_labels
 from ..models.library import check_new_name
 from ..volume import LabelClass, Volume
+from . import anew
 from .augment import AugmentSettings
+from .comparison import held_back
 from .continuing import refuse_other_settings
 from .data.folders import LabelledImage, is_listed, read_dataset_file, write_dataset
 from .data.pairs import paired, parts
@@ -27,7 +29,6 @@ _log = logging.getLogger(__name__)
 DATA = "data"
 HELD_BACK = Source(DATA, split="val")
 RECIPE = "recipe.json"
-_EVERY = 5  # reviewed slice is held back
 _ENOUGH = 5  # slices to choose weights by
 _LEARNING: dict[str, Any] = {"optimizer": "nadam", "ema": 0.9, "balance": 0.5, "clip": 1.0}
 _RATE = 5e-5  # higher ones fit the reviewed slices better and those next to them worse
@@ -83,7 +84,8 @@ class FineTuneSettings:
     Parameters
     ----------
     base, name : str
-        The model to begin with, and the name of the one that comes out.
+        The model to begin with, and the name of the one that comes out. An empty `base` begins with nothing: a new
+        LiteNeXt, see `anew`.
     classes : tuple of LabelClass
         Numbered 1, 2, ... as in the labels. Those that the model knows by name go on, the others are new.
     seconds : float
@@ -169,7 +171,11 @@ def begin(settings: FineTuneSettings, place: Path, folder: Path) -> TrainSetting
     """
     if (folder / RECIPE).exists():
         begun = read_settings(folder / RECIPE)
-        mine = replace(_recipe(settings), train=begun.train, val=begun.val)
+        mine = replace(recipe_of(settings), train=begun.train, val=begun.val)
+        if (
+            isinstance(begun, TrainSettings) and not settings.base
+        ):  # its pixel size is that of an image, which need not be read again
+            mine = replace(mine, preprocess=begun.preprocess)
         refuse_other_settings(folder, begun, mine)
         _log.info("The run goes on with the data that it began with.")
         return mine
@@ -203,10 +209,11 @@ def prepare(annotations: Sequence[Annotation], settings: FineTuneSettings, folde
     """
     if not any(annotation.reviewed for annotation in annotations):
         raise SettingsError("No slice is marked as reviewed, so there is nothing to learn from. Mark the right ones.")
-    recipe = _recipe(settings)
+    plane = anew.Plane.of(next(annotation.image for annotation in annotations if annotation.reviewed))
+    recipe = recipe_of(settings, plane)
     annotations = [_checked(annotation, settings) for annotation in annotations]
     places = [(number, z) for number, annotation in enumerate(annotations) for z in sorted(set(annotation.reviewed))]
-    apart = set(places[_EVERY // 2 :: _EVERY] or places[1:2])
+    apart = set(held_back(places))
     images = [
         LabelledImage(
             annotation.image,
@@ -236,7 +243,8 @@ def prepare_folder(source: Path, settings: FineTuneSettings, folder: Path) -> Tr
         If there is no data set, it has nothing to validate on, or the settings are impossible.
     """
     train, val = _listed(source, settings) if is_listed(source) else _unlisted(source, settings)
-    return _written(replace(_recipe(settings), train=(train,), val=(val,)), folder)
+    plane = None if settings.base else anew.Plane.first_of(train)
+    return _written(replace(recipe_of(settings, plane), train=(train,), val=(val,)), folder)
 
 
 def _listed(source: Path, settings: FineTuneSettings) -> tuple[Source, Source]:
@@ -262,14 +270,14 @@ def _unlisted(source: Path, settings: FineTuneSettings) -> tuple[Source, Source]
     if "train" in splits:
         whole = replace(whole, split="train")
     names = [case.name for case in paired(source, whole)]
-    held_back = names[_EVERY // 2 :: _EVERY] or names[1:2]
-    if not held_back:
+    judging = held_back(names)
+    if not judging:
         raise SettingsError(
             f"'{source.name}' has a single labelled image, and nothing to validate on. Add a second one, or open it in "
             "the viewer and learn from its slices."
         )
-    learnt = [name for name in names if name not in held_back]
-    return replace(whole, select={"case": learnt}), replace(whole, select={"case": held_back})
+    learnt = [name for name in names if name not in judging]
+    return replace(whole, select={"case": learnt}), replace(whole, select={"case": [*judging]})
 
 
 def _written(recipe: TrainSettings, folder: Path) -> TrainSettings:
@@ -302,41 +310,59 @@ def _checked(annotation: Annotation, settings: FineTuneSettings) -> Annotation:
     return replace(annotation, labels=labels)
 
 
-def _recipe(settings: FineTuneSettings) -> TrainSettings:
+def recipe_of(settings: FineTuneSettings, plane: anew.Plane | None = None) -> TrainSettings:
+    """How to learn; `plane` is one of the slices to learn from, which decides where a run begins with nothing.
+
+    Raises
+    ------
+    MedsegError
+        If the settings are impossible.
+    """
     check_new_name(settings.name)
     if not settings.seconds > 0:
         raise SettingsError(f"The time to train is {settings.seconds} s; expected more than 0.")
     if settings.ignore in (0, *(row.id for row in settings.classes)):
         raise SettingsError(f"The label to ignore is {settings.ignore}; expected neither 0 nor that of a class.")
+    if not settings.base and settings.replay:
+        raise SettingsError("A run that begins with nothing has no old data to rehearse. Leave out the replay folder.")
+    beginning = _going_on(settings) if settings.base else anew.options(plane, settings.classes)
+    return TrainSettings(
+        name=settings.name,
+        train=(Source(DATA),),
+        val=(Source(DATA),),
+        classes=settings.classes,
+        seconds=settings.seconds,
+        phases=(Phase(1.0, 16, 1),),
+        steps=1,
+        **_LEARNING,
+        augment=AugmentSettings(quarter_turns=False, rotate=15.0, zoom=(0.85, 1.2), jitter=_JITTER),
+        threads=settings.threads,
+        device=settings.device,
+        **beginning,
+    )
+
+
+def _going_on(settings: FineTuneSettings) -> dict[str, Any]:
+    """What is taken over from the model that a run begins with."""
     path = models.find(settings.base)
     card = models.load_card(path)
     if card.design:
         raise SettingsError(f"'{card.name}' reconstructs; only models that segment can learn from labels.")
     same = [row.name for row in settings.classes] == [row.name for row in card.classes]
-    return TrainSettings(
-        name=settings.name,
-        architecture=card.architecture,
-        options=models.options_of(path),
-        start=str(path),
-        train=(Source(DATA),),
-        val=(Source(DATA),),
-        replay=(replay := _replay(settings, path, same)),
-        replay_share=_REPLAYED if replay else 0.0,
-        classes=settings.classes,
-        preprocess=card.preprocess,
-        seconds=settings.seconds,
-        phases=(Phase(1.0, 16, 1),),
-        steps=1,
-        learning_rate=_RATE if same else _RATE_ANEW,
-        anchor=_ANCHOR if same else 0.0,
-        **_LEARNING,
-        loss="dice-ce" if models.architecture(card.architecture).background else "dice-bce",
-        augment=AugmentSettings(quarter_turns=False, rotate=15.0, zoom=(0.85, 1.2), jitter=_JITTER),
-        about_objects=card.locator is not None,
-        threads=settings.threads,
-        device=settings.device,
-        card=_texts(card, settings, same),
-    )
+    replay = _replay(settings, path, same)
+    return {
+        "architecture": card.architecture,
+        "options": models.options_of(path),
+        "start": str(path),
+        "replay": replay,
+        "replay_share": _REPLAYED if replay else 0.0,
+        "preprocess": card.preprocess,
+        "learning_rate": _RATE if same else _RATE_ANEW,
+        "anchor": _ANCHOR if same else 0.0,
+        "loss": "dice-ce" if models.architecture(card.architecture).background else "dice-bce",
+        "about_objects": card.locator is not None,
+        "card": _texts(card, settings, same),
+    }
 
 
 def _replay(settings: FineTuneSettings, path: Path, same: bool) -> tuple[Source, ...]:

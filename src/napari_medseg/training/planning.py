@@ -10,16 +10,13 @@ from pathlib import Path
 import torch
 
 from ..errors import SettingsError
+from . import forecast
+from .anew import Plane
 from .data.dataset import Sample
 from .segmentation import Segmentation
 from .settings import Phase, TrainSettings
 
-_LARGEST = 512  # side of a view in pixels; larger slices are learnt in crops
-_MOST = 8  # views per step
 _CPU_BUDGET = 4 * 2**30
-_FEWEST_STEPS = 20
-_VALIDATIONS = 10
-_MULTIPLE = 16  # of the side of a view, see `Phase`
 
 
 def plan(settings: TrainSettings, root: Path, device: torch.device, run: Path = Path()) -> TrainSettings:
@@ -35,46 +32,43 @@ def plan(settings: TrainSettings, root: Path, device: torch.device, run: Path = 
     began = time.perf_counter()
     task = Segmentation(settings, device)
     task.load(root, run)
-    step = math.lcm(_MULTIPLE, settings.preprocess.multiple)
-    smallest = 2 * step  # a single value per map, at the coarsest level, has no batch statistics
-    longest = max(shown_side(sample, task) for sample in task.views.train.samples)
-    size = max(smallest, min(_up(longest, step), _up(_LARGEST, step)))
+    learnt = task.views.train.samples
+    step = math.lcm(forecast.MULTIPLE, settings.preprocess.multiple)
+    size = forecast.view_size(settings, [_plane(sample) for sample in learnt])
     budget = torch.cuda.mem_get_info(device)[0] / 2 if device.type == "cuda" else _CPU_BUDGET
     while (needed := _try(task, size, 1)[0]) > budget:
-        if size == smallest:
+        if size == 2 * step:
             raise SettingsError(
                 f"A view of {size} x {size} pixels takes {needed / 2**30:.1f} GB of memory in training; at most "
                 f"{budget / 2**30:.1f} GB may be used. Choose a smaller model."
             )
-        size = max(smallest, _up(size / 2, step))
-    batch = int(min(_MOST, budget // needed, len(task.views.train.samples)))
+        size = max(2 * step, forecast.round_up(size / 2, step))
+    room = int(max(1, min(forecast.MOST_VIEWS, budget // needed)))
+    batch = min(room, len(learnt))
     seconds = _try(task, size, batch)[1]
     scored = time.perf_counter()
     task.score(task.network.eval())
     now = time.perf_counter()
-    left = settings.seconds - (now - began) - (_VALIDATIONS + 1) * (now - scored)
-    steps = max(_FEWEST_STEPS, int(left / seconds))
+    judging = len(task.val_samples)
+    pace = forecast.Pace(size, room, seconds / batch, (now - scored) / max(1, judging), now - began)
+    forecast.note(settings, device.type, pace)
+    steps = pace.steps(settings.seconds, len(learnt), judging)
     return replace(
         settings,
         seconds=0.0,
         phases=(Phase(1.0, size, batch),),
         steps=steps,
         warmup_steps=steps // 10,
-        validate_every=math.ceil(steps / _VALIDATIONS),
+        validate_every=math.ceil(steps / forecast.VALIDATIONS),
     )
 
 
-def shown_side(sample: Sample, task: Segmentation) -> int:
-    """The longer side of what inference shows of a slice, in pixels."""
+def _plane(sample: Sample) -> Plane:
     height, width = sample.labels.shape
-    locator = task.card().locator
-    if locator is None:
-        return max(height, width)
-    return max(task.settings.preprocess.padded_size((height, width), sample.spacing, locator.crop_mm))
-
-
-def _up(size: float, step: int) -> int:
-    return math.ceil(size / step) * step
+    spacing = None
+    if sample.spacing:
+        spacing = (float(sample.spacing[0]), float(sample.spacing[1]))
+    return Plane((height, width), spacing)
 
 
 def _try(task: Segmentation, size: int, batch: int) -> tuple[int, float]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import SettingsError
 from ...label_values import are_whole
+from ...training.comparison import held_back
 from ...volume import LabelClass
 from .slices import slices_text
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from ...models import ModelCard
     from ...training.data.survey import Survey
 
-_EVERY = 5  # reviewed slice is held back
 _MANY_NUMBERS = 10  # more of them without names count objects
 _OBJECTS = 2  # more of them do, where the model finds objects of one class
 _LONG = 24  # characters that a cell may take
@@ -191,7 +191,7 @@ def numbered_text(layer: str, count: int, name: str) -> str:
 
 def plan_text(
     rows: Sequence[ClassRow],
-    reviewed: int,
+    reviewed: Mapping[str, int],
     empty: Sequence[int],
     left_out: Sequence[int],
     notes: Sequence[str] = (),
@@ -201,14 +201,14 @@ def plan_text(
     Parameters
     ----------
     rows : sequence of ClassRow
-    reviewed : int
-        Number of reviewed slices in all layers.
+    reviewed : mapping of str to int
+        Number of slices of all layers that count, by their state: approved, edited, or drawn in this session.
     empty, left_out : sequence of int
         Slices of the chosen layer that are reviewed and hold no label, and that hold labels and are not reviewed.
     notes : sequence of str
         What else is to be known of labels and images.
     """
-    if not reviewed:
+    if not sum(reviewed.values()):
         return ""
     lines = [_held_text(reviewed), *filter(None, notes)]
     if empty:
@@ -224,11 +224,15 @@ def plan_text(
     return "\n".join(lines)
 
 
-def _held_text(reviewed: int) -> str:
-    if reviewed == 1:
+def _held_text(reviewed: Mapping[str, int]) -> str:
+    count = sum(reviewed.values())
+    states = [f"{number} {state}" for state, number in sorted(reviewed.items()) if number]
+    why = f" ({', '.join(states)})"
+    if count == 1:
         return (
-            "1 slice: none can be held back to measure what the model is worth. Review a second one, or another image."
+            f"1 reviewed slice{why}: none can be held back to measure what the model is worth. Review a second one, or "
+            "another image."
         )
-    held = len(range(_EVERY // 2, reviewed, _EVERY)) or 1
+    held = len(held_back(range(count)))
     verb = "is" if held == 1 else "are"
-    return f"{reviewed} reviewed slices; {held} of them {verb} held back to measure."
+    return f"{count} reviewed slices{why}; {held} of them {verb} held back to measure."

@@ -17,7 +17,7 @@ from ...label_values import count_regions
 from ...progress import Job, Progress
 from ...volume import Volume
 from ..kit import layer_volumes
-from ..kit.records import is_judged, note_changes, noted, record_of, say_reviewed
+from ..kit.records import is_judged, ledger_of, note_changes, noted, record_of, say_reviewed
 from .class_rows import Painted, count_objects, object_name
 
 if TYPE_CHECKING:
@@ -177,12 +177,14 @@ class Reviews:
 
     def reviewed(self, layer: Labels) -> tuple[int, ...]:
         """The slices that count."""
+        return ledger_of(layer).reviewed() if is_judged(layer) else self.filled(layer)
+
+    def states(self, layer: Labels) -> list[str]:
+        """Why the slices that count do: their states in the ledger, or that they were drawn in this session."""
         if not is_judged(layer):
-            return self.filled(layer)
-        record = record_of(layer)
-        said = record.reviewed if record else ()
-        count = self.count(layer)
-        return tuple(number for number in said if 0 <= number < count)
+            return ["drawn"] * len(self.filled(layer))
+        ledger = ledger_of(layer)
+        return [ledger.state(number) for number in ledger.reviewed()]
 
     def filled(self, layer: Labels) -> tuple[int, ...]:
         """The slices that hold labels, as far as they were looked at."""

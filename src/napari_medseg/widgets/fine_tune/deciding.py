@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...io.contributions import layer_tuple
 from ...models.library import remove
 from ...progress import Progress
 from ..kit import jobs, layer_volumes
@@ -14,7 +15,10 @@ from ..kit.tuning import Run, training
 from .view import doubtful, verdict_text
 
 if TYPE_CHECKING:
+    from napari import Viewer
+
     from ...training.comparison import Comparison
+    from ...volume import Volume
     from .form import FineTuneForm
     from .sources import Sources
 
@@ -26,6 +30,7 @@ class Deciding:
 
     Parameters
     ----------
+    viewer : napari.Viewer
     form : FineTuneForm
     queue : jobs.Queue
         Of the dock.
@@ -43,6 +48,7 @@ class Deciding:
 
     def __init__(
         self,
+        viewer: Viewer,
         form: FineTuneForm,
         queue: jobs.Queue,
         sources: Sources,
@@ -51,6 +57,7 @@ class Deciding:
         failed: Callable[[str], None],
     ):
         self.comparison: Comparison | None = None
+        self._viewer = viewer
         self._form = form
         self._queue = queue
         self._sources = sources
@@ -112,15 +119,28 @@ class Deciding:
         with jobs.errors_shown():
             if run is None or image is None or axes is None:
                 return
-            name = f"{image.name} {run.name} changes"
+            name = f"{image.name} {run.name} {'changes' if run.base else 'labels'}"
             device = self._form.device.currentData()
             volume = layer_volumes.to_volume(image, axes)
             job = work.difference_job(volume, run.base, run.weights, device)
-            show = partial(self._sources.add_changes, name, layer_volumes.Grid.of(image, axes))
+            show = partial(self._add_sight, name, layer_volumes.Grid.of(image, axes))
             self._form.bar.setRange(0, 0)
             self._queue.start(
                 "difference", job, title=name, on_step=self._show_step, on_done=show, on_error=self._failed
             )
+
+    def _add_sight(self, name: str, grid: layer_volumes.Grid, found: Volume) -> None:
+        """Show what changed in a layer that is looked at; what is selected stays so."""
+        layers = self._viewer.layers
+        if name in layers:
+            layers.remove(name)
+        chosen = set(layers.selection)
+        active = layers.selection.active
+        _, options, _ = layer_tuple(layer_volumes.as_labels(found), name)
+        options = {**options, **grid.options, "metadata": {layer_volumes.SIGHT: True}}
+        self._viewer.add_labels(grid.view(found.data), **options)
+        layers.selection = chosen
+        layers.selection.active = active
 
     def _show_step(self, step: Progress) -> None:
         self._form.bar.setRange(0, step.total)

@@ -21,13 +21,16 @@ from ..kit.offers import offer_devices
 from ..kit.preferences import preferences
 from ..kit.tuning import RECIPE, Run, runs_folder, training, was_tuned
 from .deciding import Deciding
-from .form import FineTuneForm, new_name
+from .forecasting import KIND as FORECAST
+from .forecasting import Forecasting
+from .form import LAYERS, NOTHING, ONE_MINUTE, TEN_MINUTES, FineTuneForm, first_name, new_name
 from .sources import Sources
 from .state import Facts, RunFacts, problem, state, why_not
 from .view import doubts_text, status_text
 
 if TYPE_CHECKING:
     from napari import Viewer
+    from napari.layers import Image, Labels
 
     from ...models import ModelCard
     from ...training.fine_tune import FineTuneSettings
@@ -36,7 +39,8 @@ if TYPE_CHECKING:
 # PyTorch is imported by the first job, in its thread; what needs it is imported where it is used.
 
 _LASTING = ("accept", "discard", "remove")  # what the person has decided upon is done, even without the dock
-_KINDS = (*_LASTING, "look", "check", "prepare", "save", "difference", "compare")
+_KINDS = (*_LASTING, "look", "check", "prepare", "save", "difference", "compare", FORECAST)
+_FROM_NOTHING = "nothing: a new LiteNeXt"
 
 
 class FineTuneWidget(Dock):
@@ -58,7 +62,13 @@ class FineTuneWidget(Dock):
         self._ready = False
         self.form = FineTuneForm()
         self._sources = Sources(self.form, self._viewer, self._data_changed)
-        self.deciding = Deciding(self.form, self._queue, self._sources, self._sure, self._update, self._failed)
+        self.deciding = Deciding(
+            self._viewer, self.form, self._queue, self._sources, self._sure, self._update, self._failed
+        )
+        self._forecasting = Forecasting(self.form, self._queue, self._sources, self._settings, self._update)
+        self._wanted_model = ""
+        self._begins_with = ""
+        self._suggested = ""
         self._connect()
         self._open_form(self.form, self.form.status)
         self._show_run()
@@ -99,9 +109,11 @@ class FineTuneWidget(Dock):
     def _list_models(self) -> None:
         form = self.form
         names = list(self._shelf.cards)
-        known = self._newly_accepted(names) or form.model.currentData() or preferences().model
-        chosen = known if known in names else next(iter(names), None)
-        fill(form.model, [(name, name) for name in names], chosen)
+        wanted = self._wanted_model or self._newly_accepted(names) or form.model.currentData() or preferences().model
+        self._wanted_model = ""
+        entries = [*((name, name) for name in names), (_FROM_NOTHING, NOTHING)]
+        known = {value for _, value in entries}
+        fill(form.model, entries, wanted if wanted in known else entries[0][1])
         if not self._ready:
             offer_devices(form.device, self._shelf, preferences())
             if self._shelf.devices.get("mps"):
@@ -110,15 +122,45 @@ class FineTuneWidget(Dock):
         self._model_chosen()
 
     def _model_chosen(self) -> None:
-        runs = {path.name for path in runs_folder().glob("*")}
+        self._suggest_time()
+        self._data_changed()
+        self._suggest_name()
+
+    def _suggest_name(self) -> None:
+        taken = self._shelf.cards.keys() | {path.name for path in runs_folder().glob("*")}
         card = self._card()
         if card is not None:
-            taken = self._shelf.cards.keys() | runs
-            self.form.name.setText(new_name(card.name, taken))
-        self._data_changed()
+            self._suggested = new_name(card.name, taken)
+        elif self._is_new():
+            self._suggested = first_name(self._sources.new_class(), taken)
+        self.form.name.setText(self._suggested)
+
+    def _suggest_time(self) -> None:
+        """A new model takes longer than one that knows something; what the person chooses then stays."""
+        before = self._begins_with
+        self._begins_with = self.form.model.currentData() or ""
+        if NOTHING in (before, self._begins_with) and before != self._begins_with:
+            time = TEN_MINUTES if self._is_new() else ONE_MINUTE
+            self.form.time.setCurrentIndex(self.form.time.findData(time))
+
+    def teach(self, labels: Labels, image: Image) -> None:
+        """Prepare to learn the classes of these labels, from nothing."""
+        form = self.form
+        form.source.setCurrentIndex(form.source.findData(LAYERS))
+        form.image.setCurrentIndex(form.image.findData(image))
+        form.labels.setCurrentIndex(form.labels.findData(labels))
+        if self._ready:
+            form.model.setCurrentIndex(form.model.findData(NOTHING))
+        else:
+            self._wanted_model = NOTHING
+
+    def _is_new(self) -> bool:
+        """Whether the training is to begin with nothing."""
+        return self.form.model.currentData() == NOTHING
 
     def _name(self) -> str:
-        return self.form.model.currentData() or ""
+        """Of the model to begin with; empty if there is none."""
+        return "" if self._is_new() else self.form.model.currentData() or ""
 
     def _card(self) -> ModelCard | None:
         return self._shelf.cards.get(self._name())
@@ -134,6 +176,8 @@ class FineTuneWidget(Dock):
         if self._sources.stale():
             self._queue.want("look", self._start_look)
         self._sources.show_classes(self._card())
+        if self._is_new() and self.form.name.text() == self._suggested:
+            self._suggest_name()  # after the class that is painted now
         self._update()
 
     def _start_look(self) -> None:
@@ -173,6 +217,7 @@ class FineTuneWidget(Dock):
         return Facts(
             models_read=self._ready,
             has_model=self._card() is not None,
+            from_nothing=self._is_new(),
             was_tuned=was_tuned(self._name()),
             layers=self._sources.layer_facts(),
             folder=self._sources.folder_facts(),
@@ -180,6 +225,7 @@ class FineTuneWidget(Dock):
             name_problem=problem(check_new_name, name),
             name_used=bool(name) and (runs_folder() / name).exists(),
             classes_problem=problem(self._sources.classes),
+            forecast=self._forecasting.text,
             has_plan=bool(self.form.plan.text()),
             job=self._queue.kind,
             run=self._run_facts(),
@@ -197,11 +243,15 @@ class FineTuneWidget(Dock):
             has_weights=run.weights.exists(),
             has_figures=self.deciding.comparison is not None,
             doubtful=self.deciding.is_doubtful,
-            begins_with_chosen=run.base == self._name(),
+            begins_with_chosen=bool(run.base) and run.base == self._name(),
+            from_nothing=not run.base,
         )
 
     def _update(self, event: Any = None) -> None:
-        apply(self.form, state(self._facts()))
+        facts = self._facts()
+        if facts.run is None and facts.folder is None and not facts.job and not why_not(facts):
+            self._forecasting.look()
+        apply(self.form, state(facts))
         self._sources.show_reviewed()
 
     # ---- train ----
@@ -210,6 +260,7 @@ class FineTuneWidget(Dock):
         """Take down what the form says now; write the data of the run, then start the child."""
         from . import work
 
+        self._forecasting.stop()
         if self._sources.stale():  # scrolled or painted since; the look comes first
             self._queue.want("look", self._start_look)
             self._queue.want("prepare", self.start)
@@ -224,7 +275,10 @@ class FineTuneWidget(Dock):
             begin = partial(self._begin, Run(folder), tied=not self.form.go_on.isChecked())
             prepare = partial(self._start_prepare, job, begin)
             ask = partial(self._ask_to_train, (settings.base, *(part.name for part in marked)), prepare)
-            self._queue.want("check", partial(self._start_check, marked, source, ask))
+            if self._is_new():  # there is no card to compare the images with
+                self._queue.want("prepare", prepare)
+            else:
+                self._queue.want("check", partial(self._start_check, marked, source, ask))
 
     def _start_check(self, marked: list[Marked], source: Path | None, on_done: Callable[[Any], None]) -> None:
         """Compare the images with the card of the model, as Segment does before a run."""
@@ -270,7 +324,7 @@ class FineTuneWidget(Dock):
         self.form.bar.setRange(0, run.steps)
         self.form.bar.setValue(run.step)
         text = status_text(run, train.running, train.stopping)
-        lead = f"{run.name}, from {run.base}."
+        lead = f"{run.name}, from {run.base or 'nothing'}."
         self.form.status.say(f"{lead} {text}\n{train.problem}".strip())
         self.form.curves.show_lines(run.lines, run.steps)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 from qtpy.QtWidgets import QVBoxLayout, QWidget
@@ -13,6 +14,11 @@ from .view import Curves, Verdict
 
 LAYERS, FOLDER = "layers", "folder"
 """Where the data come from."""
+
+NOTHING = "(nothing)"
+"""In place of a model to begin with; no model can be called that."""
+
+ONE_MINUTE, TEN_MINUTES = 60.0, 600.0
 
 _TIMES = {"30 s": 30.0, "1 min": 60.0, "3 min": 180.0, "10 min": 600.0, "30 min": 1800.0, "2 h": 7200.0, "8 h": 28800.0}
 
@@ -28,7 +34,10 @@ class FineTuneForm(Page):
         self._lay_out()
 
     def _data(self) -> None:
-        self.model = choice("The model to begin with. It stays as it is; the training makes a new one.")
+        self.model = choice(
+            "The model to begin with. It stays as it is; the training makes a new one. Nothing: a new LiteNeXt, for "
+            "classes that no model knows."
+        )
         self.model.setMinimumContentsLength(14)
         self.card = button("Car&d")
         self.roll_back = button("Roll &back…")
@@ -65,7 +74,7 @@ class FineTuneForm(Page):
         )
         self.one_class.setChecked(True)
         self.time = choice("How long to train, about.")
-        fill(self.time, list(_TIMES.items()), 60.0)
+        fill(self.time, list(_TIMES.items()), ONE_MINUTE)
         self.device = choice("Where to train. Automatic takes a CUDA device where there is one.")
         self.name = line("Name of the new model: small letters, digits, '-', '_' and '.'.")
         self.go_on = check(
@@ -77,6 +86,7 @@ class FineTuneForm(Page):
 
     def _run(self) -> None:
         self.plan = Paragraph()
+        self.forecast = Paragraph()
         self.start = button("&Start")
         self.stop = button("S&top")
         self.resume = button("Co&ntinue")
@@ -121,6 +131,7 @@ class FineTuneForm(Page):
             sources,
             self.options,
             self.plan,
+            self.forecast,
             beside(self.start, self.stop, self.resume),
             self.bar,
             self.status,
@@ -132,6 +143,16 @@ class FineTuneForm(Page):
             beside(self.copy, self.save),
             self.hint,
         )
+
+
+def first_name(name: str, taken: Collection[str]) -> str:
+    """A name for a model that begins with nothing, after the class that it is to find."""
+    stem = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "new-model"
+    number, found = 1, stem
+    while found in taken:
+        number += 1
+        found = f"{stem}-{number}"
+    return found
 
 
 def new_name(base: str, taken: Collection[str]) -> str:

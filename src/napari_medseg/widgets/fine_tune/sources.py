@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -11,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image, Labels
 
 from ...errors import SettingsError
-from ...io.contributions import layer_tuple
 from ...progress import Job
-from ...volume import LabelClass, Volume
+from ...volume import LabelClass
 from ..kit import layer_volumes
 from ..kit.controls import apply, fill, switch_off
 from ..kit.offers import axes_text, offer_images
@@ -221,15 +221,17 @@ class Sources:
         return found
 
     def _plan_text(self) -> str:
-        count = sum(len(self.reviews.reviewed(pair.labels)) for pair in self.pairs())
+        states = Counter[str]()
+        for pair in self.pairs():
+            states.update(self.reviews.states(pair.labels))
         pair = self._pair()
         if pair is None:
-            return plan_text(self._rows, count, (), ())
+            return plan_text(self._rows, states, (), ())
         mine = set(self.reviews.reviewed(pair.labels))
         filled = set(self.reviews.filled(pair.labels))
         empty = sorted(mine - filled)
         left_out = [] if is_made_by_model(pair.labels) else sorted(filled - mine)
-        return plan_text(self._rows, count, empty, left_out, self._notes())
+        return plan_text(self._rows, states, empty, left_out, self._notes())
 
     def layer_facts(self) -> LayerFacts:
         """What is chosen of the layers."""
@@ -285,6 +287,10 @@ class Sources:
         left_out = [row for row in self._rows if row.labels and not row.learn]
         ignoring = self._form.painted_only.isChecked() or bool(left_out)
         return found, len(found) + 1 if ignoring else None
+
+    def new_class(self) -> str:
+        """The class that a new model could be called after: the first one that is painted; empty if none is."""
+        return next((row.name for row in self._rows if row.labels and row.learn and row.name != "background"), "")
 
     def take(self, card: ModelCard | None) -> tuple[list[Marked], Path | None]:
         """What a run gets: copies of reviewed slices, or the path of a folder.
@@ -358,19 +364,6 @@ class Sources:
         reviewed = set(self.reviews.reviewed(labels))
         self.reviews.say(labels, reviewed ^ {self._shown(labels)})
         self._chosen()
-
-    def add_changes(self, name: str, grid: layer_volumes.Grid, found: Volume) -> None:
-        """Show what changed in a layer that is looked at; what is selected stays so."""
-        layers = self._viewer.layers
-        if name in layers:
-            layers.remove(name)
-        chosen = set(layers.selection)
-        active = layers.selection.active
-        _, options, _ = layer_tuple(layer_volumes.as_labels(found), name)
-        options = {**options, **grid.options, "metadata": {layer_volumes.SIGHT: True}}
-        self._viewer.add_labels(grid.view(found.data), **options)
-        layers.selection = chosen
-        layers.selection.active = active
 
     # ---- what happens in the viewer ----
 

@@ -15,6 +15,7 @@ _REVIEWED = (
 _STOP = "End the training with the best weights so far."
 _STOP_AT_ONCE = "End the training now, at once; figures since the last ones are lost."
 _DIFFERENCE = "Segment the image with both models and show in a new layer what has changed."
+_LABELS = "Segment the image with the new model and show the labels in a new layer."
 _NO_COMMAND = "the data of open layers are written when you start; copy the command then."
 _BUSY = {
     "difference": "the difference is being made.",
@@ -93,6 +94,8 @@ class RunFacts:
         Whether the model is not better.
     begins_with_chosen : bool
         Whether it began with the model that is chosen now.
+    from_nothing : bool
+        Whether it began without a model.
     """
 
     name: str
@@ -103,6 +106,7 @@ class RunFacts:
     has_figures: bool = True
     doubtful: bool = False
     begins_with_chosen: bool = False
+    from_nothing: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,8 +115,8 @@ class Facts:
 
     Parameters
     ----------
-    models_read, has_model : bool
-        Whether the list of models is complete, and one is chosen.
+    models_read, has_model, from_nothing : bool
+        Whether the list of models is complete, one is chosen, and a new one is to begin with nothing.
     was_tuned : bool
         Whether this dock made the chosen model.
     layers : LayerFacts
@@ -126,6 +130,8 @@ class Facts:
         Whether there was a training of that name.
     classes_problem : str
         Why these classes cannot be learnt.
+    forecast : str
+        How many steps the chosen time will buy.
     has_plan : bool
         Whether there is something to say of what would be learnt.
     job : str
@@ -136,6 +142,7 @@ class Facts:
 
     models_read: bool = True
     has_model: bool = True
+    from_nothing: bool = False
     was_tuned: bool = False
     layers: LayerFacts = LayerFacts()
     folder: FolderFacts | None = None
@@ -143,6 +150,7 @@ class Facts:
     name_problem: str = ""
     name_used: bool = False
     classes_problem: str = ""
+    forecast: str = ""
     has_plan: bool = True
     job: str = ""
     run: RunFacts | None = None
@@ -164,6 +172,7 @@ class State:
     painted_only: bool
     options: bool
     plan: bool
+    forecast: str
     start: Control
     stop: Control
     resume: Control
@@ -182,7 +191,7 @@ def why_not(facts: Facts) -> str:
         unless(facts.models_read, "the models are being read."),
         unless(facts.job != "prepare", "the data are being written."),
         _no_layers(facts.layers) if facts.folder is None else _no_folder(facts.folder),
-        unless(facts.has_model, "There is no model to start from. Choose one."),
+        unless(facts.has_model or facts.from_nothing, "There is no model to start from. Choose one."),
         facts.name_problem,
         unless(not facts.name_used, f"There was a training called '{facts.name}' already. Choose another name."),
         facts.classes_problem,
@@ -221,7 +230,7 @@ def state(facts: Facts) -> State:
     if accept.visible:
         reasons |= {"Show difference": difference.why_not, "Accept": accept.why_not}
     return State(
-        card=Control("What it is for, from what data, and how good.", unless(facts.has_model, "No model is chosen.")),
+        card=_card(facts),
         roll_back=_roll_back(facts),
         path=not from_layers,
         image=from_layers,
@@ -233,6 +242,7 @@ def state(facts: Facts) -> State:
         painted_only=from_layers,
         options=planning,
         plan=run is None and facts.has_plan,
+        forecast=facts.forecast if planning and not no_start else "",
         start=Control("Train in the background; go on painting meanwhile.", no_start, visible=planning),
         stop=_stop(facts),
         resume=_resume(facts),
@@ -244,6 +254,11 @@ def state(facts: Facts) -> State:
         save=Control("Save what is chosen here as JSON.", "a training is under way." if run else no_start),
         hint=hint_text(reasons),
     )
+
+
+def _card(facts: Facts) -> Control:
+    no_card = "a new model has no card yet." if facts.from_nothing else "No model is chosen."
+    return Control("What it is for, from what data, and how good.", unless(facts.has_model, no_card))
 
 
 def _busy(facts: Facts) -> str:
@@ -284,14 +299,16 @@ def _resume(facts: Facts) -> Control:
 
 def _difference(facts: Facts) -> Control:
     no_difference = first(_no_model(facts), unless(facts.layers.image is not None, "open an image first."))
-    return Control(_DIFFERENCE, no_difference, visible=_has_ended(facts))
+    if facts.run is not None and facts.run.from_nothing:
+        return Control(_LABELS, no_difference, visible=_has_ended(facts), title="S&how labels")
+    return Control(_DIFFERENCE, no_difference, visible=_has_ended(facts), title="S&how difference")
 
 
 def _accept(facts: Facts) -> Control:
     has_figures = facts.run is not None and facts.run.has_figures
     doubtful = facts.run is not None and facts.run.has_figures and facts.run.doubtful
     return Control(
-        "Add the new model to your models; the model before it stays.",
+        "Add the new model to your models; all others stay.",
         first(_no_model(facts), unless(has_figures, "there are no figures yet.")),
         visible=_has_ended(facts),
         title="&Accept all the same…" if doubtful else "&Accept",

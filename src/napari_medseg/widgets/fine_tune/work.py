@@ -92,9 +92,15 @@ def _annotation(part: Marked, settings: FineTuneSettings) -> Annotation:
 
 
 def difference_job(volume: Volume, before: str, after: Path, device: str) -> Job[Volume]:
-    """What the weights file `after` labels otherwise than the model `before`; labels as of `CHANGES`."""
+    """What the weights file `after` labels otherwise than the model `before`; labels as of `CHANGES`.
+
+    Without a model before, what it labels.
+    """
     settings = InferenceSettings(device=device)
-    first, second = models.load(models.find(before)), models.load(after)
+    second = models.load(after)
+    if not before:
+        return (yield from segment_job(volume, second, settings)).labels
+    first = models.load(models.find(before))
     names = [row.name for row in second.card.classes]
     table = np.zeros(len(first.card.classes) + 1, np.uint8)
     for row in first.card.classes:  # classes that the new model does not have are numbered behind its own
