@@ -15,8 +15,9 @@ _LISTED = 4  # classes in a report
 FORBIDDEN = "The rules for protected classes and intensities allow none of this change."
 
 GUIDE = (
-    "New class {number}, without a model: paint it roughly on a slice; Keep an intensity range; Fill holes; go on with "
-    "Propagate (G), or paint every fifth slice and Interpolate (H); correct, and approve."
+    "New class {number}, without a model: outline it on every fifth slice, the first and the last; Interpolate (H); "
+    "correct, and approve. Or outline one slice and Propagate (G). Where outlines are ragged, paint roughly; Keep an "
+    "intensity range; Fill holes."
 )
 """How to get a class that no model knows."""
 
