@@ -593,7 +593,7 @@ def test_info_of_raw_data_and_of_a_reconstruction(workplace, capsys):
     assert run("info raw.npy") == 0
     words = " ".join(capsys.readouterr().out.split())
     assert "raw MR data: 2 slices, 3 coils, 8 rows (readout), 6 columns" in words
-    assert "3 of 6 columns, as its zeros show" in words and "not known" in words
+    assert "2.00x (3 of 6 columns), as its zeros show" in words and "not known" in words
     assert run("info raw.npy --json") == 0
     content = json.loads(capsys.readouterr().out)
     assert content["shape"] == [2, 3, 8, 6] and content["measured_share"] == 0.5

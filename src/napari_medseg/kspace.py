@@ -22,7 +22,8 @@ class KSpace:
     ----------
     data : array
         Shape (slice, coil, y, x), complex; zero frequency at index ``n // 2``, arbitrary scanner units, ``y`` is the
-        readout and ``x`` the phase encoding. Anything with ``shape`` and indexing along the first axis.
+        readout (or a second phase encoding) and ``x`` the phase encoding. Anything with ``shape`` and indexing along
+        the first axis. Of several frames all slices of the first come first.
     mask : numpy.ndarray, shape (x,), (y, x), (slice, 1, x) or (slice, y, x), bool, or None
         Where k-space was measured, with an axis of slices where they differ; None where all of it was.
     mask_origin : str
@@ -40,6 +41,9 @@ class KSpace:
         Whether the data were computed from an image.
     metadata : mapping
         What else is known: ``source``, ``format``, ``acquisition``, ...
+        ``frames`` says what the frames are, one mapping for each, such as ``{"phase": 3}``.
+    frames : int
+        Time points, contrasts, repetitions, ...: they become the axis ``t`` of images.
     notes : tuple of str
         Sentences that a person should know of the data, such as what was left out.
 
@@ -58,6 +62,7 @@ class KSpace:
     reference: Any = None
     simulated: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    frames: int = 1
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -74,6 +79,11 @@ class KSpace:
                 f"rows and {columns} columns; expected a mask of ({columns},), ({rows}, {columns}) or "
                 f"({slices}, {rows}, {columns}). Choose the mask of this scan."
             )
+        if self.frames < 1 or slices % self.frames:
+            raise VolumeError(
+                f"The k-space has {slices} slices, which do not make {self.frames} frames of equal depth. Correct the "
+                "number of frames."
+            )
         if self.crop is not None and not (1 <= self.crop[0] <= rows and 1 <= self.crop[1] <= columns):
             raise VolumeError(
                 f"The image cannot be cropped to {self.crop}: the matrix has only {rows} rows and {columns} columns."
@@ -81,8 +91,13 @@ class KSpace:
 
     @property
     def slices(self) -> int:
-        """Number of slices."""
+        """Number of slices, those of all frames."""
         return int(self.data.shape[0])
+
+    @property
+    def depth(self) -> int:
+        """Number of slices of a frame."""
+        return self.slices // self.frames
 
     @property
     def coils(self) -> int:

@@ -149,6 +149,34 @@ def test_hdf5_is_read_one_slice_at_a_time(monkeypatch):
         kspace.data[2]
 
 
+def test_matlab_file_with_its_block_before_hdf5(tmp_path):
+    data = noise(3, 8, 6)
+    pairs = np.rec.fromarrays([data.real, data.imag], names="real, imag")
+    with h5py.File(tmp_path / "a.mat", "w", userblock_size=512) as file:
+        file["kspace"] = pairs
+    with (tmp_path / "a.mat").open("r+b") as file:
+        file.write(b"MATLAB 7.3 MAT-file".ljust(128))
+    assert is_kspace(tmp_path / "a.mat")
+    np.testing.assert_array_equal(read_kspace(tmp_path / "a.mat", axes="cyx").slice(0), data)
+    with pytest.raises(VolumeError, match="lists the axes the other way round"):
+        read_kspace(tmp_path / "a.mat")
+
+
+def test_frames_of_an_array_can_be_named(h5, tmp_path):
+    data = noise(2, 3, 4, 8, 6)
+    np.save(tmp_path / "a.npy", data)
+    for path in (tmp_path / "a.npy", h5(kspace=data)):
+        kspace = read_kspace(path, axes="tscyx")
+        assert (kspace.frames, kspace.slices, kspace.depth) == (2, 6, 3)
+        np.testing.assert_array_equal(everything(kspace), data.reshape(6, 4, 8, 6))
+
+
+def test_more_coils_than_scanners_have_are_told(tmp_path):
+    np.save(tmp_path / "a.npy", noise(70, 40, 8))
+    with pytest.raises(VolumeError, match=r"70 coils of 40 x 8 .* axes='yxc'"):
+        read_kspace(tmp_path / "a.npy", axes="cyx")
+
+
 def test_nothing_but_kspace_is_needed(h5):
     data = noise(3, 8, 6)
     kspace = read_kspace(h5(kspace=data))
@@ -275,12 +303,15 @@ def test_a_partial_echo_lies_by_its_centre_and_its_missing_rows_are_not_measured
     np.testing.assert_array_equal(kspace.mask, np.tile(np.arange(16)[:, None] >= 4, (1, 6)))
 
 
-def test_of_several_repetitions_the_first_is_taken_unless_another_is_asked_for(mrd):
+def test_repetitions_are_frames_unless_one_is_asked_for(mrd):
     data = noise(3, 1, 16, 6)
     path = mrd([line for n in (2, 0, 1) for line in lines(data[n], repetition=n + 4)], header())
-    assert read_kspace(path).metadata["taken"] == {"repetition": 4}
-    np.testing.assert_array_equal(read_kspace(path).slice(0), data[0])
-    np.testing.assert_array_equal(read_kspace(path, first={"repetition": 6}).slice(0), data[2])
+    kspace = read_kspace(path)
+    assert kspace.frames == 3 and kspace.metadata["frames"] == [{"repetition": number} for number in (4, 5, 6)]
+    np.testing.assert_array_equal(everything(kspace), data)
+    chosen = read_kspace(path, first={"repetition": 6})
+    np.testing.assert_array_equal(everything(chosen), data[2:])
+    assert chosen.frames == 1 and chosen.metadata["taken"] == {"repetition": 6}
     for first in ({"repetition": 7}, {"echo": 1}):
         with pytest.raises(SettingsError):
             read_kspace(path, first=first)
@@ -293,8 +324,8 @@ def test_partitions_are_transformed_to_slices(mrd):
     xml = header((16, 6, 6), (8, 6, 4))
     kspace = read_kspace(mrd(readouts, xml))
     np.testing.assert_allclose(everything(kspace), hybrid[1:5], atol=1e-5)
-    with pytest.raises(FileError, match="differs from partition to partition"):
-        read_kspace(mrd(readouts[1:], xml))
+    across = read_kspace(mrd(readouts[1:], xml))
+    assert across.data.shape == (8, 2, 6, 6) and across.mask.shape == (6, 6) and across.crop == (4, 6)
 
 
 @pytest.mark.parametrize(
@@ -365,12 +396,12 @@ def bart(folder, data, form):
     return path
 
 
-def test_of_several_echoes_the_first_is_taken_unless_another_is_asked_for(tmp_path):
+def test_echoes_are_frames_unless_one_is_asked_for(tmp_path):
     data = noise(8, 6, 1, 3, 1, 2)
     path = bart(tmp_path, data, "cfl")
     kspace = read_kspace(path)
-    assert kspace.metadata["taken"] == {"echo": 0}
-    np.testing.assert_array_equal(kspace.slice(0), data[:, :, 0, :, 0, 0].transpose(2, 0, 1))
+    assert kspace.frames == 2 and kspace.metadata["frames"] == [{"echo": 0}, {"echo": 1}]
+    np.testing.assert_array_equal(everything(kspace), data[:, :, 0, :, 0].transpose(3, 2, 0, 1))
     kspace = read_kspace(path, first={"echo": 1})
     np.testing.assert_array_equal(kspace.slice(0), data[:, :, 0, :, 0, 1].transpose(2, 0, 1))
     for first in ({"echo": 2}, {"echo": -1}, {"nothing": 0}):
@@ -388,7 +419,7 @@ def test_of_several_echoes_the_first_is_taken_unless_another_is_asked_for(tmp_pa
         ("# Dimensions\n" + "1 " * 40, 8, "1 to 16"),
         ("# Dimensions\neight six\n", 100, "damaged"),
         ("something else", 100, "damaged"),
-        ("# Dimensions\n2 2 2\n", 64, "three axes"),
+        ("# Dimensions\n2 2 2 1\n", 65, "holds 65 bytes"),
     ],
 )
 def test_damaged_bart_pairs_are_told(tmp_path, text, size, sentence):
@@ -649,6 +680,12 @@ def test_nothing_outside_the_file_is_read(h5, name, kind):
         ("a.h5", b"", "cannot be read as raw data"),
         ("a.h5", b"\x89HDF\r\n\x1a\n" + bytes(600), "damaged"),
         ("a.dat", b"VD11" + bytes(600), "convert a scanner's own format"),
+        ("meas.dat", struct.pack("<4I", 0, 2, 1000, 1) + bytes(600), "Siemens raw data .* siemens_to_ismrmrd"),
+        ("meas.dat", struct.pack("<2I", 90_000, 6) + b"Config\0" + bytes(600), "Siemens raw data"),
+        ("P12345.7", bytes(600), "GE raw data .* ge_to_ismrmrd"),
+        ("a.lab", bytes(600), "Philips raw data.* philips_to_ismrmrd"),
+        ("fid", bytes(600), "Bruker raw data.* bruker_to_ismrmrd"),
+        ("a.mat", b"MATLAB 5.0 MAT-file" + bytes(600), "save\\(..., '-v7.3'\\)"),
         ("a.npy", b"nothing", "damaged"),
         ("a.npz", b"nothing", "damaged"),
         ("a.ra", b"nothing", "damaged"),

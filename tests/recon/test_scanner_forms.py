@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from napari_medseg import metrics, reconstruct
+from napari_medseg.errors import FileError
+from napari_medseg.io import across
 from napari_medseg.io.kspace import read_kspace
 from napari_medseg.recon import fft2c
 
@@ -183,3 +185,180 @@ def test_a_scan_of_fewer_columns_is_counted_against_these(phantom, tmp_path):
     assert kspace.mask is None and kspace.acceleration == 1
     drawn = reconstruct(kspace, "zero-filled", mask=columns % 2 == 0).report["mask"]
     assert drawn["effective_acceleration"] == 2 and drawn["against"] == "columns from 8 to 55"
+
+
+# 3-D scans
+
+
+DEPTH = 12
+
+
+@pytest.fixture(scope="module")
+def volume(phantom):
+    """k-space (partition, coil, y, x) of a slab of the phantom that fades to both sides, and its truth (z, y, x)."""
+    profile = np.hanning(DEPTH + 4)[2:-2]
+    hybrid = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(phantom.kspace, axes=(1, 2)), norm="ortho"), axes=(1, 2))
+    slab = profile[:, None, None, None] * hybrid
+    axes = (0, 2, 3)
+    kspace = np.fft.fftshift(np.fft.fftn(np.fft.ifftshift(slab, axes=axes), axes=axes, norm="ortho"), axes=axes)
+    return kspace.astype(np.complex64), profile[:, None, None] * phantom.truth
+
+
+def partitions(kspace, mask):
+    """Readouts of k-space (partition, coil, y, x) where `mask` (partition, x) says so."""
+    found = []
+    for number, (plane, own) in enumerate(zip(kspace, mask, strict=True)):
+        found += lines(plane, np.flatnonzero(own), kspace_encode_step_2=number)
+    return found
+
+
+def whole_error(image, truth):
+    """NRMSE of an image at its best scale."""
+    scaled = image * (image * truth).sum() / (image**2).sum()
+    return np.sqrt(metrics.nmse(truth, scaled))
+
+
+def elliptic():
+    z, x = np.meshgrid(np.linspace(-1, 1, DEPTH), np.linspace(-1, 1, SIZE), indexing="ij")
+    return np.hypot(z, x) < 1.02
+
+
+def scattered(centre):
+    mask = np.random.default_rng(0).random((DEPTH, SIZE)) < 0.5
+    middle = DEPTH // 2
+    mask[middle - centre // 2 : middle + (centre + 1) // 2, 24:40] = True
+    return mask
+
+
+@pytest.mark.parametrize(("form", "mask", "method", "most"), [
+    ("mrd", elliptic(), "sense-tv", 0.02),
+    ("mrd", scattered(8), "sense-tv", 0.03),
+    ("mrd", scattered(4), "tv", 0.06),
+    ("cfl", scattered(8), "sense-tv", 0.03),
+])  # fmt: skip
+def test_two_undersampled_phase_encodings_are_slices_across_the_readout(
+    mrd, volume, tmp_path, monkeypatch, form, mask, method, most
+):
+    monkeypatch.setattr(across, "_BLOCK_BYTES", 20 * COILS * DEPTH * SIZE * 8)  # several blocks, the last one shorter
+    kspace, truth = volume
+    if form == "mrd":
+        path = mrd(partitions(kspace, mask), header(DEPTH))
+    else:
+        path = tmp_path / "a.cfl"
+        measured = np.where(mask[:, None, None], kspace, 0).transpose(2, 3, 0, 1)
+        path.write_bytes(measured.tobytes("F"))
+        path.with_suffix(".hdr").write_text(f"# Dimensions\n{' '.join(map(str, measured.shape))}\n")
+    scan = read_kspace(path)
+    assert scan.data.shape == (SIZE, COILS, DEPTH, SIZE)
+    np.testing.assert_array_equal(scan.mask, mask)
+    result = reconstruct(scan, method)
+    assert whole_error(result.image.data, truth.swapaxes(0, 1)) < most
+    if form == "mrd":
+        # the voxel (x, partition, readout) lies where that of (x, y, z) of partitions as slices does
+        np.testing.assert_allclose(result.image.affine @ (3, 5, 7, 1), (6, 14, 20, 1))
+        assert result.image.spacing == (2, 4, 2)
+
+
+def test_partitions_that_are_sampled_alike_are_the_slices(mrd, volume):
+    kspace, truth = volume
+    mask = np.zeros((DEPTH, SIZE), bool)
+    mask[:, every_second(0)] = True
+    scan = read_kspace(mrd(partitions(kspace, mask), header(DEPTH)))
+    assert scan.data.shape == (DEPTH, COILS, SIZE, SIZE) and scan.mask.shape == (SIZE,)
+    assert whole_error(reconstruct(scan, "sense-tv").image.data, truth) < 0.02
+
+
+def test_every_second_partition_without_a_centre_is_refused(mrd, volume):
+    mask = np.zeros((DEPTH, SIZE), bool)
+    mask[::2] = True
+    with pytest.raises(FileError, match="every second partition and no full centre"):
+        read_kspace(mrd(partitions(volume[0], mask), header(DEPTH)))
+
+
+def test_coils_in_the_place_of_partitions_are_noticed(phantom, tmp_path):
+    data = phantom.kspace.transpose(1, 2, 0)
+    (tmp_path / "a.cfl").write_bytes(data.tobytes("F"))
+    (tmp_path / "a.hdr").write_text(f"# Dimensions\n{SIZE} {SIZE} {COILS}\n")
+    with pytest.raises(FileError, match="equally strong, as coils are"):
+        read_kspace(tmp_path / "a.cfl")
+    assert phantom.error(reconstruct(read_kspace(tmp_path / "a.cfl", axes="yxc"), "zero-filled").image.data) < 0.02
+
+
+# frames
+
+
+def cine(phantom, frames=4):
+    """Readouts of phases that get brighter; columns are shared out between them, the centre is in all."""
+    found = []
+    for phase in range(frames):
+        columns = np.arange(SIZE)
+        own = ((columns + phase) % 3 == 0) | (np.abs(columns - SIZE // 2 + 0.5) < 5)
+        found += lines(phantom.kspace * (1 + phase), np.flatnonzero(own), phase=phase)
+    return found
+
+
+def test_phases_are_time_points_each_with_its_own_mask(phantom, mrd):
+    path = mrd(cine(phantom), header())
+    scan = read_kspace(path)
+    assert scan.frames == 4 and scan.mask.shape == (4, 1, SIZE) and scan.metadata["frames"][3] == {"phase": 3}
+    result = reconstruct(scan, "sense-tv")
+    assert result.image.axes == "tzyx" and result.image.metadata["t_axis"] == "phase"
+    assert phantom.error(result.image.data) < 0.05
+    brightness = result.image.data.mean((1, 2, 3))
+    np.testing.assert_allclose(brightness / brightness[0], [1, 2, 3, 4], rtol=0.02)
+    chosen = reconstruct(read_kspace(path, first={"phase": 2}), "sense-tv").image
+    assert chosen.axes == "zyx"
+    np.testing.assert_allclose(chosen.data, result.image.data[2], rtol=1e-4)
+
+
+def test_repetitions_contrasts_and_slices_keep_their_places_and_averages_their_mean(phantom, mrd):
+    readouts = []
+    for repetition, contrast, number, average in np.ndindex(2, 2, 3, 2):
+        factor = (10 if repetition else 1) * (100 if contrast else 1) * (1 + number) * (1.5 if average else 0.5)
+        places = {"repetition": repetition, "contrast": contrast, "slice": number, "average": average}
+        readouts += lines(phantom.kspace * factor, **places)
+    path = mrd(readouts, header())
+    result = reconstruct(read_kspace(path), "zero-filled").image
+    assert result.data.shape == (4, 3, SIZE, SIZE) and result.metadata["t_axis"] == "repetition, contrast"
+    assert phantom.error(result.data) < 0.02
+    expected = np.outer([1, 100, 10, 1000], [1, 2, 3])
+    np.testing.assert_allclose(result.data.mean((2, 3)) / result.data[0, 0].mean(), expected, rtol=1e-3)
+    second = reconstruct(read_kspace(path, first={"contrast": 1, "average": 1}), "zero-filled").image
+    np.testing.assert_allclose(second.data, 1.5 * result.data[[1, 3]], rtol=1e-3)
+
+
+def test_frames_that_lack_slices_are_left_out_and_named(phantom, mrd):
+    readouts = [line for r in range(3) for s in range(2) for line in lines(phantom.kspace, slice=s, repetition=r)]
+    scan = read_kspace(mrd(readouts[:-SIZE], header()))
+    assert scan.frames == 2 and scan.notes == ("1 of 3 frames lack slices and are left out.",)
+
+
+def test_time_and_slices_of_bart(phantom, tmp_path):
+    data = np.zeros((SIZE, SIZE, 1, COILS, 1, 1, 1, 1, 1, 1, 5, 1, 1, 2), np.complex64)
+    plane = phantom.kspace.transpose(1, 2, 0)
+    for time, number in np.ndindex(5, 2):
+        data[:, :, 0, :, 0, 0, 0, 0, 0, 0, time, 0, 0, number] = plane * (1 + time + 9 * number)
+    (tmp_path / "a.cfl").write_bytes(data.tobytes("F"))
+    (tmp_path / "a.hdr").write_text(f"# Dimensions\n{' '.join(map(str, data.shape))}\n")
+    result = reconstruct(read_kspace(tmp_path / "a.cfl"), "zero-filled").image
+    assert result.data.shape == (5, 2, SIZE, SIZE) and result.metadata["t_axis"] == "time"
+    assert phantom.error(result.data) < 0.02
+    expected = 1 + np.arange(5)[:, None] + 9 * np.arange(2)
+    np.testing.assert_allclose(result.data.mean((2, 3)) / result.data[0, 0].mean(), expected, rtol=1e-3)
+
+
+# trajectories
+
+
+def test_echo_planar_data_on_a_grid_are_read_with_a_note(phantom, mrd):
+    readouts = [
+        (data[:, ::-1] if number % 2 else data, counters | {"flags": (number % 2) << 21})
+        for number, (data, counters) in enumerate(lines(phantom.kspace))
+    ]
+    scan = read_kspace(mrd(readouts, header(trajectory="epi")))
+    result = reconstruct(scan, "zero-filled")
+    assert phantom.error(result.image.data) < 0.02
+    assert "ghosts may remain" in " ".join(result.record.warnings)
+    between = [(data, counters | {"trajectory_dimensions": 1}) for data, counters in readouts]
+    with pytest.raises(FileError, match="do not lie on a grid"):
+        read_kspace(mrd(between, header(trajectory="epi")))

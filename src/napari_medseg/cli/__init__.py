@@ -131,6 +131,15 @@ def _add_reconstruct(parsers: Parsers) -> None:
 
 
 def _add_study(parsers: Parsers) -> None:
+    both = _add(
+        parsers,
+        "study",
+        reconstruction.study,
+        "studies of reconstruction: 'study acceleration' and 'study methods'",
+        description="acceleration: how much undersampling a segmentation tolerates. methods: which reconstruction "
+        "suits a scan without a reference. 'napari-medseg study acceleration --help' lists the options.",
+    )
+    both.add_argument("kind", metavar="KIND", choices=("acceleration", "methods"), help="acceleration or methods")
     parser = _add(
         parsers,
         "study acceleration",

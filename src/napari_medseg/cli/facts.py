@@ -14,7 +14,7 @@ from ..io import kspace_out
 from ..io.kspace import is_kspace, read_kspace
 from ..kspace import KSpace
 from ..quantities import rounded
-from ..recon.masked import acceleration_text
+from ..recon.masked import acceleration_text, frames_text
 from ..record import Record
 from ..volume import LOW_IS_BRIGHT, Volume
 from . import terminal
@@ -49,18 +49,21 @@ def of(path: Path, axes: str | None) -> Facts:
     if kspace_out.is_reconstruction(path):
         image, record = kspace_out.read_reconstruction(path)
         # the file does not say where the images lie
-        volume = Volume(image, "zyx", metadata={"format": "HDF5", "has_spacing": False})
+        volume = Volume(image, "tzyx"[-image.ndim :], metadata={"format": "HDF5", "has_spacing": False})
         return _of_volume(path, volume.made_by(record))
     return _of_volume(path, io.read(path, axes=axes))
 
 
 def _of_kspace(path: Path, kspace: KSpace) -> Facts:
     rows, columns = kspace.matrix
-    counted = [terminal.count(kspace.slices, "slice"), terminal.count(kspace.coils, "coil")]
+    counted = [terminal.count(kspace.depth, "slice"), terminal.count(kspace.coils, "coil")]
+    if kspace.frames > 1:
+        counted.insert(0, terminal.count(kspace.frames, "frame"))
     measured, full = kspace.counted()
+    encoded = "second phase encoding; slices lie across the readout" if kspace.metadata.get("across") else "readout"
     content = {
         "file": str(path),
-        "read_as": f"raw MR data: {', '.join(counted)}, {rows} rows (readout), {columns} columns (phase encoding)",
+        "read_as": f"raw MR data: {', '.join(counted)}, {rows} rows ({encoded}), {columns} columns (phase encoding)",
         "axes": "scyx",
         "shape": list(kspace.data.shape),
         "dtype": str(kspace.data.dtype),
@@ -70,6 +73,7 @@ def _of_kspace(path: Path, kspace: KSpace) -> Facts:
         "spacing_mm": kspace.spacing,
         "simulated": kspace.simulated,
         "metadata": kspace.metadata,
+        "frames": kspace.frames,
         "notes": kspace.notes,
     }
     words = {
@@ -79,6 +83,10 @@ def _of_kspace(path: Path, kspace: KSpace) -> Facts:
         "image": "{} x {} pixels".format(*content["image_size"]),
         "voxel size": _size("zyx", kspace.spacing),
     }
+    if kspace.metadata.get("frames"):
+        words["frames"] = frames_text(kspace)
+    if kspace.metadata.get("averages"):
+        words["averages"] = f"{kspace.metadata['averages']}, their mean is taken"
     if kspace.notes:
         words["note"] = " ".join(kspace.notes)
     return Facts(content, words)
@@ -86,6 +94,8 @@ def _of_kspace(path: Path, kspace: KSpace) -> Facts:
 
 def _measured(kspace: KSpace) -> str:
     """How much of k-space was measured, and how that is known."""
+    if kspace.mask is None and kspace.metadata.get("format") == "ISMRMRD":
+        return "all of it"
     if kspace.mask is None:
         return "no sampling mask in the file, and none to be inferred"
     return f"{acceleration_text(kspace)}, {_MASK_FROM[kspace.mask_origin]}"

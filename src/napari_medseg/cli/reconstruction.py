@@ -71,6 +71,14 @@ def _add_input(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--conjugate", action="store_true", help="use if the image comes out mirrored (conjugates k-space)"
     )
+    parser.add_argument(
+        "--first",
+        action="append",
+        type=_numbered,
+        metavar="NAME=N",
+        help="take one phase, repetition, contrast, set, echo, ... of several, counted as in the file, such as "
+        "phase=3; repeat the option for more (default: all, as time points)",
+    )
     parser.add_argument("--simulate", action="store_true", help="IN is an image: simulate its k-space")
 
 
@@ -98,6 +106,13 @@ def add_study(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--axes", metavar="AXES", help="names of the array axes, if the file does not say")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="also draw Dice and volume over acceleration")
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="everything as JSON")
+
+
+def _numbered(text: str) -> tuple[str, int]:
+    name, _, number = text.partition("=")
+    if not name or not number.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is not a name and a whole number such as phase=3")
+    return name, int(number)
 
 
 def _whole_numbers(text: str) -> list[int]:
@@ -212,6 +227,7 @@ def _reading(args: Namespace) -> dict[str, Any]:
         "mask_file": str(args.mask_file) if args.mask_file else None,
         "axes": args.axes,
         "conjugate": args.conjugate,
+        "first": dict(args.first or ()),
         "simulate": args.simulate,
     }
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import FileError, SettingsError
+from ..kspace import KSpace
 from . import checks
+from .across import Scan3D, stacked
+from .stacks import Stack, stack
 
 MAGIC = b"rawarray"
 """The first bytes of a ``.ra`` file."""
@@ -29,6 +33,7 @@ _NAMES = {
 _READ, _PHASE1, _PHASE2, _COIL, _SLICE = 0, 1, 2, 3, 13
 _KNOWN = (_READ, _PHASE1, _PHASE2, _COIL, _SLICE)
 _MAX_AXES = 16
+_CENTRAL = 2.0  # energy of the central partition over the mean, at least; of coils it is about 1
 _MAX_HEADER_BYTES = 2**20
 _RA_HEADER = struct.Struct("<8s5Q")
 _COMPLEX = 4
@@ -40,7 +45,7 @@ def pair(path: Path) -> tuple[Path, Path]:
     return path.with_suffix(".HDR" if upper else ".hdr"), path.with_suffix(".CFL" if upper else ".cfl")
 
 
-def read(path: Path, axes: str | None, first: Mapping[str, int]) -> tuple[np.ndarray, str, dict[str, Any]]:
+def read(path: Path, axes: str | None, first: Mapping[str, int]) -> KSpace:
     """Map k-space into memory.
 
     Radial data look like Cartesian ones here: nothing in the file distinguishes them.
@@ -50,51 +55,86 @@ def read(path: Path, axes: str | None, first: Mapping[str, int]) -> tuple[np.nda
     path : pathlib.Path
         ``.ra``, or either file of a pair.
     axes : str, optional
-        Letters s, c, y, x for the axes longer than one, in place of those that BART gives to read (y), phase 1 (x),
-        phase 2, coil and slice. Without a readout, phase 1 is y and phase 2 is x.
+        Letters t, s, c, y, x for the axes longer than one, in place of those that BART gives to read (y), phase 1 (x),
+        phase 2, coil and slice. Without a readout, phase 1 is y and phase 2 is x; with both, the scan is a 3-D one.
     first : mapping
-        Which ``echo``, ``time``, ... to take in place of the first.
+        Which ``echo``, ``time``, ... to take in place of all.
 
     Returns
     -------
-    numpy.ndarray, complex
-        In Fortran order, on disk.
-    str
-        Names of its axes.
-    dict
-        ``taken``: which echo, time, ... of several was taken.
+    KSpace
+        On disk, without a mask unless it is a 3-D scan. Its metadata have ``frames``, and ``taken`` for what `first`
+        has chosen.
 
     Raises
     ------
     FileError
-        If the files are damaged or do not belong together, or three axes are encoded.
+        If the files are damaged, do not belong together, or hold a 3-D scan that cannot be unfolded.
     SettingsError
         If `first` or `axes` name something that does not exist.
     """
     data = _map_ra(path) if path.suffix.lower() == ".ra" else _map_pair(path)
     data = data.reshape(data.shape + (1,) * (_MAX_AXES - data.ndim), order="F")
     if axes:
-        return _squeezed(path, data, axes), axes, {}
-    unknown = set(first) - {_name(n) for n in range(_MAX_AXES) if n not in _KNOWN}
+        return stack(_squeezed(path, data, axes), axes)
+    others = [n for n in range(_MAX_AXES) if n not in _KNOWN]
+    unknown = set(first) - {_name(n) for n in others}
     if unknown:
         raise SettingsError(f"'{path.name}' has no axis {', '.join(sorted(unknown))}. Leave it out.")
-    taken = {_name(n): first.get(_name(n), 0) for n in range(_MAX_AXES) if n not in _KNOWN and data.shape[n] > 1}
-    for n in set(range(_MAX_AXES)) - set(_KNOWN):
-        number = first.get(_name(n), 0)
+    taken = {}
+    for n in others:
+        if _name(n) not in first:
+            continue
+        number = first[_name(n)]
         if not 0 <= number < data.shape[n]:
             raise SettingsError(f"'{path.name}' has no {_name(n)} {number}; it has {data.shape[n]}, counted from 0.")
+        if data.shape[n] > 1:
+            taken[_name(n)] = number
         data = data[(slice(None),) * n + (slice(number, number + 1),)]
+    kspace = _in_frames(path, data, [n for n in others if data.shape[n] > 1])
+    return replace(kspace, metadata={**kspace.metadata, "taken": taken}) if taken else kspace
+
+
+def _in_frames(path: Path, data: np.ndarray, times: list[int]) -> KSpace:
+    """k-space of an array with all of BART's axes, of which those of `times` make frames."""
+    names = [_name(n) for n in times]
+    places = np.ndindex(*(data.shape[n] for n in times))
+    frames = [dict(zip(names, place, strict=True)) for place in places]
+    metadata: dict[str, Any] = {"frames": frames} if times else {}
     plane = [n for n in (_READ, _PHASE1, _PHASE2) if data.shape[n] > 1]
     if len(plane) == 3:
-        raise FileError(
-            f"'{path.name}' is encoded along three axes {data.shape[:3]}. Transform it along one first, for example "
-            "with 'bart fft -u -i 4', and then name its axes, for example axes='yxsc'."
-        )
+        kspace = _volume(path, data, times)
+        return replace(kspace, metadata={**kspace.metadata, **metadata})
     plane = plane if len(plane) == 2 else [_READ, _PHASE1]
-    kept = sorted((*plane, _COIL, _SLICE))
-    letters = dict(zip((*plane, _COIL, _SLICE), "yxcs", strict=True))
-    data = data.squeeze(tuple(n for n in range(_MAX_AXES) if n not in kept))
-    return data, "".join(letters[n] for n in kept), {"taken": taken} if taken else {}
+    order = [*times, _SLICE, _COIL, *plane]
+    rest = tuple(n for n in range(_MAX_AXES) if n not in order)
+    planes = data.transpose([*order, *rest]).reshape([data.shape[n] for n in order], copy=False)
+    return replace(stack(planes, "t" * len(times) + "scyx"), metadata=metadata)
+
+
+def _volume(path: Path, data: np.ndarray, times: list[int]) -> KSpace:
+    """k-space of a 3-D scan."""
+    order = [*times, _SLICE, _PHASE2, _COIL, _READ, _PHASE1]
+    rest = tuple(n for n in range(_MAX_AXES) if n not in order)
+    planes = Stack(data.transpose([*order, *rest]).reshape([data.shape[n] for n in order], copy=False))
+    partitions, _, rows, columns = planes.array.shape[-4:]
+    places = [planes[index] != 0 for index in range(len(planes))]
+    seen = np.stack([place.any((0, 1)) for place in places]).reshape(-1, partitions, columns)
+    reached = np.any([place.any((0, 2)) for place in places], axis=0)
+    if data.shape[_COIL] == 1:
+        _refuse_coils(path, planes, partitions)
+    frames = math.prod(data.shape[n] for n in times)
+    return stacked(Scan3D(path, planes, seen, reached, (partitions, rows, columns), frames=frames))
+
+
+def _refuse_coils(path: Path, planes: Stack, partitions: int) -> None:
+    """Refuse coils that stand where BART has the second phase encoding: partitions fade away from the centre."""
+    energy = np.array([np.linalg.norm(planes[index]) ** 2 for index in range(partitions)])
+    if energy[partitions // 2] < _CENTRAL * energy.mean():
+        raise FileError(
+            f"'{path.name}' has {partitions} partitions and one coil, but its partitions are equally strong, as coils "
+            "are. Name the axes, for example axes='yxc'."
+        )
 
 
 def _name(axis: int) -> str:

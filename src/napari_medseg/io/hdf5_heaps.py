@@ -8,13 +8,26 @@ from pathlib import Path
 from typing import Any
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-"""The first bytes of an HDF5 file."""
+"""The first bytes of an HDF5 file, unless a block of the user stands before them, as in those of MATLAB."""
+
+_USER_BLOCKS = (0, 512, 1024, 2048)
 
 _HEAP = b"GCOL\x01\0\0\0"  # signature, version and three reserved bytes of a global heap, where HDF5 keeps texts
 _MOST_BYTES = 2**20  # of a read that may hold a heap; HDF5 reads heaps by themselves
 _PLACE_OF_LENGTH = {0: 14, 1: 14, 2: 10, 3: 10}  # by version of the first block: where the bytes per length stand
 _LENGTHS = {2: "<H", 4: "<I", 8: "<Q"}
 _ALIGNED = 8
+_HEAD_BYTES = 16
+
+
+def is_hdf5(head: bytes) -> bool:
+    """Whether a file that begins with these bytes, 4096 of them or all, is an HDF5 file."""
+    return _base(head) is not None
+
+
+def _base(head: bytes) -> int | None:
+    """Where the signature stands."""
+    return next((place for place in _USER_BLOCKS if head.startswith(SIGNATURE, place)), None)
 
 
 class WatchedFile(io.FileIO):
@@ -34,8 +47,10 @@ class WatchedFile(io.FileIO):
 
     def __init__(self, path: Path):
         super().__init__(path, "rb")
-        head = self.read(16)
-        place = _PLACE_OF_LENGTH.get(head[8]) if head.startswith(SIGNATURE) and len(head) == 16 else None
+        start = self.read(max(_USER_BLOCKS) + _HEAD_BYTES)
+        base = _base(start)
+        head = start[base : base + _HEAD_BYTES] if base is not None else b""
+        place = _PLACE_OF_LENGTH.get(head[8]) if len(head) == _HEAD_BYTES else None
         if place is None or head[place] not in _LENGTHS:
             self.close()
             raise ValueError("it does not begin as HDF5 files do")

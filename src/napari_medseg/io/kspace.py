@@ -17,18 +17,20 @@ import numpy as np
 from .. import files
 from ..errors import FileError, SettingsError, VolumeError, reason
 from ..kspace import KSpace
-from . import arrays, bart, checks, ismrmrd, kspace_hdf5
-from .hdf5_heaps import SIGNATURE
-from .kspace_hdf5 import AXES, arranged
+from . import arrays, bart, checks, ismrmrd, kspace_foreign, kspace_hdf5
+from .hdf5_heaps import is_hdf5
 from .kspace_header import Header, parse_header
 from .kspace_masks import inferred
+from .stacks import AXES, stack
 
 if TYPE_CHECKING:
     import h5py
 
 _ATTRIBUTES = ("acquisition", "patient_id", "max", "norm", "acceleration", "num_low_frequency")
 _BART = (".cfl", ".hdr", ".ra")
+_HEAD_BYTES = 4096
 _DEFAULT_AXES = {2: "yx", 3: "syx", 4: "scyx"}
+_MOST_COILS = 64
 
 
 def read_kspace(
@@ -44,26 +46,27 @@ def read_kspace(
     Parameters
     ----------
     path : str or pathlib.Path
-        HDF5 file of fastMRI or ISMRMRD; ``.cfl`` or ``.hdr`` (the other one next to it) or ``.ra`` of BART; ``.npy`` or
-        ``.npz`` with a complex array, or a real one with the last axis (real, imaginary), named ``kspace`` and
-        optionally ``mask`` in archives.
+        HDF5 file of fastMRI, ISMRMRD or MATLAB (7.3); ``.cfl`` or ``.hdr`` (the other one next to it) or ``.ra`` of
+        BART; ``.npy`` or ``.npz`` with a complex array, or a real one with the last axis (real, imaginary), named
+        ``kspace`` and optionally ``mask`` in archives.
     axes : str, optional
-        Names of the axes in the order of the file: ``s`` slice, ``c`` coil, ``y`` readout, ``x`` phase encoding; in
-        BART's files of the axes longer than one. A mask has them in the same order. Needed for NumPy arrays of three
-        axes.
+        Names of the axes in the order of the file: ``t`` frame, ``s`` slice, ``c`` coil, ``y`` readout, ``x`` phase
+        encoding; in BART's files of the axes longer than one. A mask has them in the same order. Needed for NumPy
+        arrays of three axes and for MATLAB's files.
     conjugate : bool
         Take the complex conjugate, for data measured with the other sign of the phase: their images are mirrored.
     first : mapping, optional
-        Which ``repetition``, ``contrast``, ``phase`` or ``set`` (ISMRMRD) or ``echo``, ``time``, ... (BART) to take in
-        place of the first.
+        Which ``repetition``, ``contrast``, ``phase``, ``set`` or ``average`` (ISMRMRD) or ``echo``, ``time``, ...
+        (BART) to take. Of what is left out all are taken: they become frames, only averages their mean.
 
     Returns
     -------
     KSpace
         Its metadata have ``source`` and ``format`` and, where the file states them, ``acquisition``, ``patient_id``,
         ``max``, ``norm``, ``acceleration``, ``num_low_frequency``, ``encoding_size`` and ``recon_size`` (x, y, z),
-        ``reference`` (``esc`` or ``rss``: how the reference image was made) and ``taken`` (which of
-        several repetitions and so on was taken).
+        ``reference`` (``esc`` or ``rss``: how the reference image was made), ``frames`` (what each frame is),
+        ``averages`` (how many), ``across`` (true where slices lie across the readout of a 3-D scan) and ``taken``
+        (which of several repetitions and so on was chosen).
 
     Raises
     ------
@@ -80,10 +83,13 @@ def read_kspace(
     """
     path = Path(path)
     if axes is not None and (set(axes) - set(AXES) or len(set(axes)) < len(axes) or not {"y", "x"} <= set(axes)):
-        raise SettingsError(f"axes='{axes}' is not possible; expected y and x, and s and c at most once each.")
+        raise SettingsError(f"axes='{axes}' is not possible; expected y and x, and t, s and c at most once each.")
+    if first and path.suffix.lower() in (".npy", ".npz"):
+        raise _no_frames(path, first)
     with checks.damaged(path):
         kspace = _opened(path, axes, first or {})
     checks.check_size(path, kspace.data.shape[1:], np.dtype(np.complex64).itemsize)
+    _refuse_wrong_axes(path, kspace)
     # the readouts of ISMRMRD themselves say what was measured
     if kspace.mask is None and kspace.metadata["format"] != "ISMRMRD":
         kspace = inferred(kspace)
@@ -99,14 +105,15 @@ def _opened(path: Path, axes: str | None, first: Mapping[str, int]) -> KSpace:
     head = _first_bytes(path)
     suffix = path.suffix.lower()
     if suffix in _BART:
-        data, axes, metadata = bart.read(path, axes, first)
-        return KSpace(arranged(data, axes), metadata={"format": "BART", **metadata})
+        kspace = bart.read(path, axes, first)
+        return replace(kspace, metadata={"format": "BART", **kspace.metadata})
     if suffix in (".npy", ".npz"):
         return _read_numpy(path, axes)
-    if head == SIGNATURE:
+    if is_hdf5(head):
         return _read_hdf5(path, axes, first)
     raise FileError(
-        f"'{path.name}' cannot be read as raw data. Expected an HDF5 file of fastMRI or "
+        kspace_foreign.kind_of(path, head)
+        or f"'{path.name}' cannot be read as raw data. Expected an HDF5 file of fastMRI or "
         "ISMRMRD, .cfl, .hdr, .ra, .npy or .npz; convert a scanner's own format to ISMRMRD first."
     )
 
@@ -120,10 +127,10 @@ def is_kspace(path: str | Path) -> bool:
         if suffix in (".cfl", ".hdr"):
             return all(file.is_file() for file in bart.pair(path))
         if suffix == ".ra":
-            return head == bart.MAGIC
+            return head.startswith(bart.MAGIC)
         if suffix in (".npy", ".npz"):
             return _is_complex(path)
-        if head != SIGNATURE:
+        if not is_hdf5(head):
             return False
         with kspace_hdf5.opened(path) as file:
             return kspace_hdf5.has(file, "kspace") or ismrmrd.find_group(path, file) is not None
@@ -149,13 +156,30 @@ class _Conjugate:
         return np.conj(self.data[operator.index(index)])
 
 
+def _refuse_wrong_axes(path: Path, kspace: KSpace) -> None:
+    """Refuse more coils than scanners have, of a matrix that is smaller than their number."""
+    rows, columns = kspace.matrix
+    if kspace.coils > max(_MOST_COILS, min(rows, columns)):
+        raise VolumeError(
+            f"'{path.name}' would have {kspace.coils} coils of {rows} x {columns} samples, so its axes are probably in "
+            f"another order; up to {_MOST_COILS} coils are usual. Name the axes in the order of the file, for example "
+            "axes='yxc'."
+        )
+
+
 def _first_bytes(path: Path) -> bytes:
     files.refuse_special(path)
     try:
         with path.open("rb") as file:
-            return file.read(8)
+            return file.read(_HEAD_BYTES)
     except (OSError, ValueError) as error:
         raise FileError(f"'{path}' cannot be opened ({reason(error)}). Check the path.") from error
+
+
+def _no_frames(path: Path, first: Mapping[str, int]) -> SettingsError:
+    """The error to raise where a frame of an array was asked for."""
+    asked = ", ".join(first)
+    return SettingsError(f"'{path.name}' is a plain array, which does not say what '{asked}' is. Leave it out.")
 
 
 def _named(path: Path, shape: tuple[int, ...], axes: str | None) -> str:
@@ -164,7 +188,8 @@ def _named(path: Path, shape: tuple[int, ...], axes: str | None) -> str:
     if len(named) != len(shape):
         raise VolumeError(
             f"'{path.name}' holds k-space of shape {shape}; its {len(shape)} axes do not match "
-            f"{f'the names {axes!r}' if axes else 'slice, coil, y, x'}. Name each axis, for example axes='scyx'."
+            f"{f'the names {axes!r}' if axes else 'slice, coil, y, x'}. Name each axis, for example axes='scyx', or "
+            "axes='tscyx' with frames."
         )
     return named
 
@@ -172,6 +197,8 @@ def _named(path: Path, shape: tuple[int, ...], axes: str | None) -> str:
 def _read_hdf5(path: Path, axes: str | None, first: Mapping[str, int]) -> KSpace:
     with kspace_hdf5.opened(path) as file:
         if kspace_hdf5.has(file, "kspace"):
+            if first:
+                raise _no_frames(path, first)
             return _read_fastmri(path, file, axes)
         group = ismrmrd.find_group(path, file)
         if group is None:
@@ -187,8 +214,13 @@ def _read_hdf5(path: Path, axes: str | None, first: Mapping[str, int]) -> KSpace
 
 def _read_fastmri(path: Path, file: h5py.File, axes: str | None) -> KSpace:
     found = kspace_hdf5.dataset(path, file, "kspace")
-    if found.dtype.kind != "c":
+    if kspace_hdf5.complex_type(found.dtype) is None:
         raise FileError(f"'kspace' in '{path.name}' is of type {found.dtype}; expected complex numbers.")
+    if path.suffix.lower() == ".mat" and axes is None:
+        raise VolumeError(
+            f"'kspace' in '{path.name}' has the shape {found.shape}; MATLAB lists the axes the other way round. Name "
+            "them in the order of this shape: scyx, for example, for MATLAB's (x, y, c, s)."
+        )
     axes = _named(path, found.shape, axes)
     data = kspace_hdf5.Slices(path, "kspace", axes, found.shape, found.dtype)
     rows, columns = data.shape[2:]
@@ -211,6 +243,7 @@ def _read_fastmri(path: Path, file: h5py.File, axes: str | None) -> KSpace:
         acquired=header.acquired(columns),
         crop=crop,
         spacing=header.spacing(crop),
+        frames=data.frames,
         reference=reference,
         metadata=metadata | kspace_hdf5.attributes(file, _ATTRIBUTES),
     )
@@ -270,9 +303,10 @@ def _read_numpy(path: Path, axes: str | None) -> KSpace:
             "Name its axes: syx for slices, cyx for coils."
         )
     axes = _named(path, data.shape, axes)
-    data = arranged(data, axes)
-    mask = None if mask is None else _mask(path, mask, data.shape[2:], axes)
-    return KSpace(data, mask=mask, mask_origin="" if mask is None else "file", metadata={"format": "NumPy"})
+    kspace = replace(stack(data, axes), metadata={"format": "NumPy"})
+    if mask is None:
+        return kspace
+    return replace(kspace, mask=_mask(path, mask, kspace.matrix, axes), mask_origin="file")
 
 
 def _kspace_member(path: Path, archive: zipfile.ZipFile) -> str:

@@ -15,12 +15,10 @@ import numpy as np
 from ..errors import FileError
 from . import checks
 from .hdf5_heaps import WatchedFile
+from .stacks import AXES
 
 if TYPE_CHECKING:
     import h5py
-
-AXES = "scyx"
-"""Letters of the axes of k-space, in the order of `KSpace.data`: slice, coil, y (readout), x (phase encoding)."""
 
 LENGTH = np.dtype("<u4")
 """How the length of a field of variable length is stored: its first bytes."""
@@ -165,15 +163,34 @@ def attributes(file: h5py.File, names: tuple[str, ...]) -> dict[str, Any]:
     return found
 
 
-def arranged_shape(axes: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape (slice, coil, y, x) of an array whose axes are named by `axes`."""
+def complex_type(dtype: np.dtype) -> np.dtype | None:
+    """The complex numbers that a dataset of this type holds, MATLAB's pairs of real and imag too; None if none."""
+    if dtype.kind == "c":
+        return dtype
+    parts = [dtype.fields[name][0] for name in dtype.names or ()]
+    if dtype.names == ("real", "imag") and parts[0] == parts[1] and parts[0].kind == "f":
+        return np.result_type(parts[0], np.complex64)
+    return None
+
+
+def as_complex(part: np.ndarray) -> np.ndarray:
+    """Pairs of real and imag as complex numbers; other arrays as they are."""
+    if part.dtype.names is None:
+        return part
+    found = part["real"].astype(complex_type(part.dtype))
+    found.imag = part["imag"]
+    return found
+
+
+def _arranged_shape(axes: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape (frame, slice, coil, y, x) of an array whose axes are named by `axes`."""
     length: Mapping[str, int] = dict(zip(axes, shape, strict=True))
     return tuple(length.get(axis, 1) for axis in AXES)
 
 
-def arranged(array: np.ndarray, axes: str) -> np.ndarray:
-    """The array with the axes (slice, coil, y, x), as a view."""
-    shape = arranged_shape(axes, array.shape)
+def _arranged(array: np.ndarray, axes: str) -> np.ndarray:
+    """The array with the axes (frame, slice, coil, y, x), as a view."""
+    shape = _arranged_shape(axes, array.shape)
     return array.transpose([axes.index(axis) for axis in AXES if axis in axes]).reshape(shape)
 
 
@@ -207,9 +224,14 @@ class Slices:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape (slice, coil, y, x) or (slice, y, x)."""
-        slices, coils, *matrix = arranged_shape(self.axes, self.stored)
-        return (slices, *((coils,) if self.coils else ()), *(self.crop or matrix))
+        """Shape (frame * slice, coil, y, x) or (frame * slice, y, x)."""
+        frames, slices, coils, *matrix = _arranged_shape(self.axes, self.stored)
+        return (frames * slices, *((coils,) if self.coils else ()), *(self.crop or matrix))
+
+    @property
+    def frames(self) -> int:
+        """Number of frames."""
+        return _arranged_shape(self.axes, self.stored)[0]
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -222,13 +244,14 @@ class Slices:
         FileError
             If the file is gone, damaged or another one now.
         """
-        number = range(len(self))[operator.index(index)]
+        frame, number = divmod(range(len(self))[operator.index(index)], len(self) // self.frames)
+        one = {"t": slice(frame, frame + 1), "s": slice(number, number + 1)}
         with opened(self.path) as file:
             found = dataset(self.path, file, self.name)
             if (found.shape, found.dtype) != (self.stored, self.dtype):
                 raise FileError(f"'{self.path.name}' has changed since it was opened. Open it again.")
-            part = found[tuple(slice(number, number + 1) if axis == "s" else slice(None) for axis in self.axes)]
-        matrix = arranged(part, self.axes)[0]
+            part = found[tuple(one.get(axis, slice(None)) for axis in self.axes)]
+        matrix = _arranged(as_complex(part), self.axes)[0, 0]
         if self.crop is not None:
             top, left = ((n - m) // 2 for n, m in zip(matrix.shape[-2:], self.crop, strict=True))
             matrix = matrix[:, top : top + self.crop[0], left : left + self.crop[1]]

@@ -39,6 +39,13 @@ def joined(masks: Sequence[np.ndarray]) -> np.ndarray:
     return whole
 
 
+def masked(kspace: KSpace, masks: Sequence[np.ndarray]) -> KSpace:
+    """k-space with the masks (1, x) or (y, x) of its slices, or one for all, unless they measure everything."""
+    mask = joined(masks)
+    first, end = kspace.whole
+    return kspace if mask[..., first:end].all() else replace(kspace, mask=mask, mask_origin="file")
+
+
 def _is_full(data: Any, acquired: np.ndarray) -> bool:
     """Whether all acquired columns of the first, the middle and the last slice hold samples."""
     slices = data.shape[0]
@@ -49,7 +56,7 @@ def _is_full(data: Any, acquired: np.ndarray) -> bool:
 def _seen(data: Any) -> list[np.ndarray]:
     """Where each slice holds samples, (1, x) or (y, x); one that holds none counts as sampled like the others."""
     found = [_without_chance(_sampled(data[index])) for index in range(data.shape[0])]
-    somewhere = np.any([mask.any(0) for mask in found], axis=0)[None]
+    somewhere = np.stack([mask.any(0) for mask in found]).any(0)[None]
     return [mask if mask.any() else somewhere for mask in found]
 
 

@@ -29,7 +29,7 @@ def write_reconstruction(
     ----------
     path : str or pathlib.Path
         Ending in ``.h5`` or ``.hdf5``.
-    image : numpy.ndarray, shape (slice, y, x), real
+    image : numpy.ndarray, shape (slice, y, x) or (frame, slice, y, x), real
         Saved as the dataset ``reconstruction``, float32.
     metrics : mapping
         What is known of the images, such as method, settings and metrics: saved as JSON in the attribute ``metrics``;
@@ -47,7 +47,7 @@ def write_reconstruction(
     FileError
         If it cannot be written or does not read back the same; an earlier file is then unchanged.
     VolumeError
-        If the image is not real, finite and of three axes.
+        If the image is not real, finite and of three or four axes.
     """
     path = Path(path)
     if path.suffix.lower() not in _SUFFIXES:
@@ -55,10 +55,10 @@ def write_reconstruction(
     if not path.parent.is_dir():
         raise FileError(f"The folder '{path.parent}' does not exist. Create it first, or save elsewhere.")
     image = np.asarray(image)
-    if image.ndim != 3 or image.dtype.kind not in "iuf" or 0 in image.shape:
+    if image.ndim not in (3, 4) or image.dtype.kind not in "iuf" or 0 in image.shape:
         raise VolumeError(
             f"The reconstruction has the shape {image.shape} and the type {image.dtype}; expected real images "
-            "(slice, y, x). Take the magnitude."
+            "(slice, y, x), or with frames (frame, slice, y, x). Take the magnitude."
         )
     with np.errstate(over="ignore"):  # an overflow is reported next
         image = image.astype(np.float32)
@@ -89,7 +89,7 @@ def is_reconstruction(path: Path) -> bool:
 
 
 def read_reconstruction(path: Path) -> tuple[np.ndarray, Record | None]:
-    """Images (slice, y, x) that `write_reconstruction` saved, and their record if it was saved too.
+    """Images that `write_reconstruction` saved, and their record if it was saved too.
 
     Raises
     ------

@@ -52,6 +52,8 @@ def _layers(path: Path) -> list[LayerData]:
         at_once = math.prod(kspace.data.shape) <= _AT_ONCE
         indices = range(kspace.slices) if at_once else [kspace.slices // 2]
         images = image_volume(kspace, np.stack([magnitude(kspace, index) for index in indices]))
+        if kspace.frames > 1 and not at_once:
+            images = replace(images, data=images.data[None], axes="tzyx")
     except VolumeError as error:
         raise VolumeError(f"{error} The Reconstruct dock can open the file and has a field for its axes.") from error
     name = path.name.removesuffix(path.suffix)
@@ -61,10 +63,11 @@ def _layers(path: Path) -> list[LayerData]:
 
 
 def _lazy(kspace: KSpace) -> dask.array.Array:
-    """`magnitude` of all slices (slice, y, x), each computed when it is asked for."""
+    """`magnitude` of all slices, (slice, y, x) or (frame, slice, y, x), each computed when it is asked for."""
     import dask.array
 
     size = kspace.crop or kspace.matrix
     image = dask.delayed(partial(magnitude, kspace), pure=False)
     planes = [dask.array.from_delayed(image(index), size, np.float32) for index in range(kspace.slices)]
-    return dask.array.stack(planes)
+    stack = dask.array.stack(planes)
+    return stack.reshape(kspace.frames, kspace.depth, *size) if kspace.frames > 1 else stack

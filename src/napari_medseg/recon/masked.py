@@ -27,21 +27,21 @@ def sampled(kspace: KSpace, sampling: Sampling | None, mask: np.ndarray | None =
     SettingsError, VolumeError
         If the mask does not fit, or none of its samples was acquired.
     """
-    if sampling is None and mask is None:
-        return kspace
+    origin = "given"
     if mask is None:
+        if sampling is None:
+            return kspace
+        origin = "generated"
         mask = sampling.mask(kspace.matrix, str(kspace.metadata.get("source", "")))
-    origin = "generated" if sampling else "given"
-    asked = replace(kspace, mask=np.asarray(mask, bool), mask_origin=origin)
-    if kspace.mask is not None:
-        asked = replace(asked, mask=_both(asked.mask, kspace.mask), mask_origin=origin + _OF_A_PART)
-    elif kspace.acquired is not None:
-        asked = replace(asked, mask=asked.mask & _acquired(kspace))
-    if mask.any() and not asked.mask.any():
+    asked = np.asarray(mask, bool)
+    found = replace(kspace, mask=asked, mask_origin=origin)  # a mask that does not fit is refused here
+    left = asked & _acquired(kspace) if kspace.mask is None else _both(asked, kspace.mask)
+    if asked.any() and not left.any():
         raise SettingsError("The chosen mask contains only samples that were not measured. Choose another one.")
+    found = replace(found, mask=left)
     if kspace.mask is None:
-        return asked
-    return replace(asked, notes=(*kspace.notes, *_cut(mask, asked.mask)))
+        return found
+    return replace(found, mask_origin=origin + _OF_A_PART, notes=(*kspace.notes, *_cut(asked, left)))
 
 
 def _both(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -53,7 +53,7 @@ def _both(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def _acquired(kspace: KSpace) -> np.ndarray:
     """The columns (x,) that the scanner acquired."""
-    first, end = kspace.acquired
+    first, end = kspace.acquired or (0, kspace.matrix[1])
     places = np.arange(kspace.matrix[1])
     return (places >= first) & (places < end)
 
@@ -87,6 +87,16 @@ def acceleration_text(kspace: KSpace) -> str:
         measured, full = round(measured / kspace.slices), full // kspace.slices
         what += " in each slice"
     return f"{kspace.acceleration:.2f}x ({measured} of {full} {what})"
+
+
+def frames_text(kspace: KSpace) -> str:
+    """What the frames of a scan are: ``10 (phase 0 to 9)``, ``4 (repetition 0 to 1, contrast 0 to 1)``."""
+    frames = kspace.metadata.get("frames") or []
+    parts = []
+    for name in frames[0] if frames else ():
+        numbers = [frame[name] for frame in frames]
+        parts.append(f"{name} {min(numbers)} to {max(numbers)}")
+    return f"{kspace.frames} ({', '.join(parts)})" if parts else str(kspace.frames)
 
 
 def _counted(kspace: KSpace) -> tuple[int, int, str]:

@@ -50,7 +50,7 @@ class Reconstruction:
     Parameters
     ----------
     image, zero_filled : Volume
-        Magnitudes, axes zyx, float32, in the units of the measurement.
+        Magnitudes, axes zyx, of several frames tzyx, float32, in the units of the measurement.
     residual : float
         How far the result lies from the measured samples, see `data_residual`; mean over the slices.
     mask : numpy.ndarray, shape (x,), (y, x), (slice, 1, x) or (slice, y, x), bool
@@ -185,10 +185,15 @@ def shown(kspace: KSpace, image: np.ndarray) -> np.ndarray:
 
 
 def image_volume(kspace: KSpace, data: np.ndarray) -> Volume:
-    """Images (slice, y, x) of `kspace` on their grid."""
+    """Images (slice, y, x) of `kspace` on their grid, with an axis of frames if they are all and there are several."""
     flags = {"has_spacing": kspace.spacing is not None, "simulated": kspace.simulated}
     own = np.diag([*(kspace.spacing or (1.0, 1.0, 1.0))[::-1], 1.0])
-    return Volume(data, "zyx", kspace.metadata.get("affine", own), metadata=flags)
+    affine = kspace.metadata.get("affine", own)
+    if kspace.frames == 1 or len(data) != kspace.slices:
+        return Volume(data, "zyx", affine, metadata=flags)
+    data = data.reshape(kspace.frames, kspace.depth, *data.shape[1:])
+    counted = kspace.metadata.get("frames") or [{}]
+    return Volume(data, "tzyx", affine, metadata={**flags, "t_axis": ", ".join(counted[0])})
 
 
 def _reference(kspace: KSpace, indices: Sequence[int]) -> np.ndarray | None:

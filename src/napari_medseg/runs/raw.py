@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from .. import io
 from ..errors import FileError, SettingsError
@@ -18,7 +19,8 @@ from .tasks import Task
 def kspace_of(task: Task) -> KSpace:
     """The k-space of a task under its mask.
 
-    Settings: ``sampling``, those of `Sampling`, or ``mask_file``, or neither; ``axes``, ``conjugate``, ``simulate``.
+    Settings: ``sampling``, those of `Sampling`, or ``mask_file``, or neither; ``axes``, ``conjugate``, ``simulate``,
+    and if some frames are to be taken ``first``.
 
     Raises
     ------
@@ -29,10 +31,19 @@ def kspace_of(task: Task) -> KSpace:
     sampling = Sampling(**settings["sampling"]) if settings["sampling"] else None
     mask = load_mask(Path(settings["mask_file"])) if settings["mask_file"] else None
     if settings["simulate"]:
+        if settings.get("first"):
+            raise SettingsError("--first chooses a frame of raw data; with --simulate there are none. Leave it out.")
         return sampled(scan(io.read(task.source, axes=settings["axes"])), sampling, mask)
     _refuse_image(task.source, settings["axes"])
-    kspace = read_kspace(task.source, axes=settings["axes"], conjugate=settings["conjugate"])
+    first = settings.get("first") or None
+    kspace = read_kspace(task.source, axes=settings["axes"], conjugate=settings["conjugate"], first=first)
     return sampled(kspace, sampling, mask)
+
+
+def reading(task: Task) -> dict[str, Any]:
+    """How the input of a task is read, as far as it decides about the result and no hash shows it."""
+    settings = {name: task.settings[name] for name in ("axes", "conjugate")}
+    return settings | ({"first": task.settings["first"]} if task.settings.get("first") else {})
 
 
 def _refuse_image(path: Path, axes: str | None) -> None:

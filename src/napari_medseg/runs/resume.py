@@ -82,10 +82,9 @@ def _segmented(task: Task, record: Record) -> Record:
 
 def _reconstructed(task: Task, record: Record) -> Record:
     """What the record of a reconstruction would say that decides about its image."""
-    from .raw import kspace_of
+    from .raw import kspace_of, reading
 
-    settings = {name: task.settings[name] for name in ("axes", "conjugate")}
-    settings |= task.settings["reconstruction"]
+    settings = reading(task) | task.settings["reconstruction"]
     inputs = items.of_kspace(kspace_of(task))
     return Record("reconstruct", inputs=inputs, models=task.models, settings=settings)
 

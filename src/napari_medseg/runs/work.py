@@ -112,12 +112,12 @@ def reconstruct_task_job(task: Task) -> Job[Record]:
     """
     from ..io.kspace_out import write_reconstruction
     from ..recon.reconstruct import reconstruct_job
-    from .raw import kspace_of
+    from .raw import kspace_of, reading
 
     kspace = kspace_of(task)
     model = next(iter(_loaded(task)), None)
     result = yield from reconstruct_job(kspace, ReconSettings(**task.settings["reconstruction"]), model=model)
-    record = _completed(result.record, _reading(task))
+    record = _completed(result.record, reading(task))
     if task.target.suffix.lower() in outputs.HDF5:
         outputs.make_folder(task.target.parent)
         write_reconstruction(task.target, result.image.data, record.report(), record)
@@ -223,11 +223,6 @@ def model_used(method: str) -> tuple[UsedModel, ...]:
             f"There is no method '{method}'; choose one of {', '.join(METHODS)}, or a model that reconstructs."
         )
     return (use(method),)
-
-
-def _reading(task: Task) -> dict[str, Any]:
-    """How the input was read, as far as it decides about the result and no hash shows it."""
-    return {name: task.settings[name] for name in ("axes", "conjugate")}
 
 
 def _completed(record: Record, reading: Mapping[str, Any]) -> Record:
