@@ -147,6 +147,61 @@ def test_layer_that_remembers_its_raw_file_is_not_simulated(dock):
     assert "4 coils" in d.form.facts.text() and "(simulated)" not in d.run().name
 
 
+def cine(folder, phases=3, slices=2):
+    """BART's k-space of discs that get brighter from time to time and from slice to slice; every time its columns."""
+    data = np.zeros((24, 20, 1, 2, *(1,) * 6, phases, 1, 1, slices), np.complex64)
+    for time, number in np.ndindex(phases, slices):
+        image = ball(24, 20) * (1 + time) * (1 + 10 * number)
+        kspace = np.where((np.arange(20) + time) % 3 == 0, np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(image))), 0)
+        data[:, :, 0, :, 0, 0, 0, 0, 0, 0, time, 0, 0, number] = kspace[..., None] * [1, 0.5]
+    (folder / "cine.cfl").write_bytes(data.tobytes("F"))
+    (folder / "cine.hdr").write_text(f"# Dimensions\n{' '.join(map(str, data.shape))}\n")
+    return folder / "cine.cfl"
+
+
+def test_frames_of_a_file_are_time_points_or_one_is_chosen(dock, tmp_path):
+    d = dock()
+    d.open(cine(tmp_path))
+    assert "3 frames of 2 slices" in d.form.facts.text() and not d.form.frames.isHidden()
+    texts = [d.form.frames.itemText(place) for place in range(d.form.frames.count())]
+    assert texts == ["all 3", "time 1", "time 2", "time 3"]
+    result = d.run()
+    assert result.data.shape == (3, 2, 24, 20) and list(result.axis_labels) == ["t", "z", "y", "x"]
+    levels = result.data.mean((2, 3))
+    np.testing.assert_allclose(levels[:, 1] / levels[:, 0], 11, rtol=1e-3)
+    d.viewer.dims.set_point((0, 1), (2, 1))
+    d.form.preview.setChecked(True)
+    d.settle()
+    shown = d.layer("preview")
+    np.testing.assert_allclose(shown.data[0, 0], result.data[2, 1], rtol=1e-5)
+    assert tuple(shown.translate[:2]) == tuple(result.data_to_world((2, 1, 0, 0))[:2])
+    d.form.preview.setChecked(False)
+    d.choose(d.form.frames, 1)
+    assert "Only time 2 of several is taken" in d.form.facts.text() and d.form.frames.currentText() == "time 2"
+    d.form.copy.click()
+    assert "--first time=1" in QApplication.clipboard().text()
+    one = d.run()
+    np.testing.assert_allclose(one.data, result.data[1], rtol=1e-5)
+    d.choose(d.form.frames, -1)
+    assert "3 frames" in d.form.facts.text()
+
+
+def test_a_mask_painted_on_one_slice_leaves_those_of_the_others(dock, tmp_path):
+    d = dock()
+    d.open(cine(tmp_path))
+    d.run()
+    d.viewer.dims.set_point((0, 1), (0, 0))
+    d.form.view.setChecked(True)
+    d.settle()
+    mask = d.layer("sampling mask")
+    before = d.widget._mask.kspace.mask.copy()
+    mask.data_setitem((np.array([0]), np.array([0]), np.array([5]), np.array([0])), 0)
+    d.settle()
+    after = d.widget._mask.kspace.mask
+    assert before[0, 0, 0] and not after[0, 0, 0]
+    np.testing.assert_array_equal(after[1:], before[1:])
+
+
 # ---- mask ----
 
 

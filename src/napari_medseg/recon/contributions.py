@@ -16,7 +16,7 @@ from ..errors import VolumeError
 from ..io.contributions import LayerData, layer_tuple
 from ..io.kspace import is_kspace, read_kspace
 from ..kspace import KSpace
-from .reconstruct import image_volume
+from .reconstruct import image_volume, plane_volume
 from .transforms import centre_crop, ifft2c, rss
 
 if TYPE_CHECKING:
@@ -50,10 +50,10 @@ def _layers(path: Path) -> list[LayerData]:
     try:
         kspace = read_kspace(path)
         at_once = math.prod(kspace.data.shape) <= _AT_ONCE
-        indices = range(kspace.slices) if at_once else [kspace.slices // 2]
-        images = image_volume(kspace, np.stack([magnitude(kspace, index) for index in indices]))
-        if kspace.frames > 1 and not at_once:
-            images = replace(images, data=images.data[None], axes="tzyx")
+        if at_once:
+            images = image_volume(kspace, np.stack([magnitude(kspace, index) for index in range(kspace.slices)]))
+        else:
+            images = plane_volume(kspace, magnitude(kspace, kspace.slices // 2))
     except VolumeError as error:
         raise VolumeError(f"{error} The Reconstruct dock can open the file and has a field for its axes.") from error
     name = path.name.removesuffix(path.suffix)

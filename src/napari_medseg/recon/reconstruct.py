@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -194,6 +194,14 @@ def image_volume(kspace: KSpace, data: np.ndarray) -> Volume:
     data = data.reshape(kspace.frames, kspace.depth, *data.shape[1:])
     counted = kspace.metadata.get("frames") or [{}]
     return Volume(data, "tzyx", affine, metadata={**flags, "t_axis": ", ".join(counted[0])})
+
+
+def plane_volume(kspace: KSpace, image: np.ndarray) -> Volume:
+    """The place of all images of `kspace`, with one of them (y, x) in it."""
+    found = image_volume(kspace, image[None])
+    if kspace.frames == 1 or found.axes == "tzyx":
+        return found
+    return replace(found, data=found.data[None], axes="tzyx")
 
 
 def _reference(kspace: KSpace, indices: Sequence[int]) -> np.ndarray | None:

@@ -60,4 +60,5 @@ def router_map_job(kspace: KSpace, settings: ReconSettings, model: TrainedModel,
         gates.append((yield from learned.gates_job(model, coil, mask, iterations)))
     image = shown(kspace, np.mean(gates, axis=0))
     # the place of a slice in its volume, without the volume
-    return image_volume(kspace, np.broadcast_to(image, (kspace.slices, *image.shape))).select("z", index)
+    images = np.broadcast_to(image, (kspace.depth, *image.shape))
+    return image_volume(kspace, images).select("z", index % kspace.depth)

@@ -215,9 +215,13 @@ class ComparePage(Page):
         self.slices.setVisible(row is not None)
 
     def _go_to(self, number: int) -> None:
-        if self._scan is not None and "z" in self._scan.axes:
-            place = self._scan.grid.at((number,))["translate"][-3]
-            self._viewer.dims.set_point(self._viewer.dims.ndim - 3, float(place))
+        if self._scan is None:
+            return
+        index = self._scan.index(number)
+        places = self._scan.grid.at(index)["translate"][: len(index)]
+        last = self._viewer.dims.ndim - 2
+        for axis, place in enumerate(places, last - len(index)):
+            self._viewer.dims.set_point(axis, float(place))
 
     def _start_view(self) -> None:
         scan = self._scan

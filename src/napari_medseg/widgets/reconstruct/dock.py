@@ -209,6 +209,7 @@ class ReconstructWidget(Dock):
             has_kspace=kspace is not None,
             undersampled=mask is not None,
             thin_problem=cannot_thin(mask),
+            has_frames=self._data.has_frames,
             source=source if isinstance(source, str) else "",
             suffix=raw.suffix.lower() if raw else "",
             mask=form.mask.currentData() or "",
@@ -305,6 +306,7 @@ class ReconstructWidget(Dock):
                 mask_file=self._mask.file if self.form.mask.currentData() == GIVEN else None,
                 axes=self.form.axes.text().strip(),
                 conjugate=self.form.conjugate.isChecked(),
+                first=[f"{name}={number}" for name, number in (self._data.frame() or {}).items()],
                 simulate=given.scan.kspace.simulated,
             )
             self._copy(text)

@@ -28,12 +28,17 @@ class ReconstructForm(Page):
 
     def _data(self) -> None:
         self.source = choice("Raw data from a file, or an image layer whose measurement is simulated.")
-        self.path = line("Path of a file of raw data: fastMRI or ISMRMRD .h5, BART .cfl or .ra, complex .npy or .npz.")
+        self.path = line(
+            "Path of a file of raw data: fastMRI or ISMRMRD .h5, BART .cfl or .ra, .mat, complex .npy or .npz."
+        )
         self.path.setPlaceholderText("path of raw k-space")
         self.browse = button("&Open…", "Choose a file of raw k-space.")
-        self.axes = line("Axes of the array in the order of the file: s slice, c coil, y readout, x phase encoding.")
+        self.axes = line(
+            "Axes of the array in the order of the file: t frame, s slice, c coil, y readout, x phase encoding."
+        )
         self.axes.setPlaceholderText("for example cyx; empty: as the file says")
         self.conjugate = check("Con&jugate k-space", "Tick if the image comes out mirrored (conjugates k-space).")
+        self.frames = choice("All time points, contrasts, repetitions, ... of the file, or one of them.")
         self.facts = Paragraph()
 
     def _sampling(self) -> None:
@@ -89,6 +94,7 @@ class ReconstructForm(Page):
                 ("&File", self.path, beside(self.path, self.browse)),
                 ("A&xes", self.axes, self.axes),
                 ("", self.conjugate, self.conjugate),
+                ("Frames", self.frames, self.frames),
             ),
             self.facts,
             None,

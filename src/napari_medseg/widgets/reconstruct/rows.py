@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
     from ..kit.jobs import Queue
 
-_FILTERS = "Raw k-space (*.h5 *.hdf5 *.mrd *.cfl *.hdr *.ra *.npy *.npz);;All files (*)"
+_ALL = -1  # in the list of frames
+_FILTERS = "Raw k-space (*.h5 *.hdf5 *.mrd *.cfl *.hdr *.ra *.npy *.npz *.mat);;All files (*)"
 
 
 class DataRows:
@@ -58,11 +59,23 @@ class DataRows:
         self.problem = ""
         self._form, self._viewer, self._queue, self._tell = form, viewer, queue, changed
         self._opened: tuple[Any, ...] = ()
+        self._frames: list[dict[str, int]] = []
         form.source.currentIndexChanged.connect(self._chosen)
         form.conjugate.toggled.connect(self._chosen)
         for field in (form.path, form.axes):
             field.editingFinished.connect(self._typed)
         form.browse.clicked.connect(self._ask)
+        form.frames.currentIndexChanged.connect(self._frame_chosen)
+
+    @property
+    def has_frames(self) -> bool:
+        """Whether the file has several frames, of which one can be chosen."""
+        return bool(self._frames)
+
+    def frame(self) -> dict[str, int] | None:
+        """The frame that is chosen, as the file counts; None for all."""
+        place = self._form.frames.currentData()
+        return self._frames[place] if self._frames and place is not None and place >= 0 else None
 
     def offer(self) -> None:
         """List the image layers."""
@@ -114,6 +127,13 @@ class DataRows:
             self._chosen()
 
     def _chosen(self, _: Any = None) -> None:
+        self._frames = []
+        self._open()
+
+    def _frame_chosen(self, _: Any = None) -> None:
+        self._open()
+
+    def _open(self) -> None:
         self._opened = self._says()
         self.scan = None
         self.problem = ""
@@ -136,8 +156,9 @@ class DataRows:
             if raw is None:
                 job = scans.layer_job(source)
             else:
-                grid = layer_volumes.Grid.of(source, "zyx") if isinstance(source, Image) else None
-                job = scans.open_job(raw, form.axes.text().strip(), form.conjugate.isChecked(), grid)
+                grid = layer_volumes.Grid.of(source, "tzyx"[-source.ndim :]) if isinstance(source, Image) else None
+                first = self.frame()
+                job = scans.open_job(raw, form.axes.text().strip(), form.conjugate.isChecked(), grid, first)
         except MedsegError as error:
             self._failed(str(error))
             return
@@ -145,8 +166,16 @@ class DataRows:
 
     def _done(self, scan: scans.Scan) -> None:
         self.scan = scan
+        if not self._frames and scan.kspace.frames > 1:
+            self._offer_frames(scan)
         self._form.facts.say(scans.facts(scan))
         self._tell()
+
+    def _offer_frames(self, scan: scans.Scan) -> None:
+        self._frames = list(scan.kspace.metadata.get("frames", ()))
+        entries = [(f"all {len(self._frames)}", _ALL)]
+        entries += [(text, place) for place, text in enumerate(scans.frame_texts(scan.kspace))]
+        fill(self._form.frames, entries, _ALL)
 
     def _failed(self, why: str) -> None:
         self.problem = why

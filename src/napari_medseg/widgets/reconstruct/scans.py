@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from ...kspace import KSpace
 from ...progress import Job, Progress
 from ...recon.contributions import magnitude
 from ...recon.masked import acceleration_text, sampled
-from ...recon.reconstruct import image_volume
+from ...recon.reconstruct import plane_volume
 from ...recon.sampling import Sampling, centre_lines, direction
 from ...recon.sense import calibration_region
 from ...recon.simulate import outer_share, scan
@@ -75,12 +75,18 @@ class Scan:
     @property
     def shape(self) -> tuple[int, ...]:
         """Of the layers with all slices."""
-        slices = (self.kspace.slices,) if "z" in self.axes else ()
-        return slices + self.size
+        lengths = {"t": self.kspace.frames, "z": self.kspace.depth}
+        return tuple(lengths[axis] for axis in self.axes if axis in lengths) + self.size
 
     def index(self, number: int) -> tuple[int, ...]:
         """Position of a slice along the axes before y and x."""
-        return (number,) if "z" in self.axes else ()
+        return tuple(int(place) for place in np.unravel_index(number, self.shape[:-2])) if self.shape[:-2] else ()
+
+    def number(self, index: Sequence[float]) -> int:
+        """Of the slice nearest to a position along the axes before y and x."""
+        lengths = self.shape[:-2]
+        inside = [int(np.clip(round(place), 0, n - 1)) for place, n in zip(index, lengths, strict=True)]
+        return int(np.ravel_multi_index(inside, lengths)) if lengths else 0
 
     def layer(self, images: np.ndarray, name: str, notes: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
         """Data and arguments of a layer with `images` (slice, y, x), whose memory it shares."""
@@ -101,22 +107,26 @@ class Picture:
     zero_filled: np.ndarray
 
 
-def open_job(path: Path, axes: str, conjugate: bool, grid: Grid | None = None) -> Job[Scan]:
+def open_job(
+    path: Path, axes: str, conjugate: bool, grid: Grid | None = None, first: Mapping[str, int] | None = None
+) -> Job[Scan]:
     """Open a file of raw data.
 
     Parameters
     ----------
     grid : Grid, optional
-        Of the layer that shows its zero-filled images.
+        Of the layer that shows its zero-filled images; not used where the scan has other axes.
+    first : mapping, optional
+        The frame to take; None for all.
     """
     yield Progress(0, 1)
-    kspace = read_kspace(path, axes=axes or None, conjugate=conjugate)
-    first = magnitude(kspace, kspace.slices // 2)
-    image = image_volume(kspace, first[None])
-    if grid is None:
+    kspace = read_kspace(path, axes=axes or None, conjugate=conjugate, first=first)
+    middle = magnitude(kspace, kspace.slices // 2)
+    image = plane_volume(kspace, middle)
+    if grid is None or len(grid.options["scale"]) != len(image.axes):
         _, options, _ = layer_tuple(image, path.stem)
         grid = Grid({name: options[name] for name in _PLACE if name in options})
-    return Scan(kspace, path.stem, image, grid, _limits(first), {})
+    return Scan(kspace, path.stem, image, grid, _limits(middle), {})
 
 
 def layer_job(layer: Image) -> Job[Scan]:
@@ -173,8 +183,12 @@ def facts(of: Scan) -> str:
         lines.append(f"Measured: columns {first} to {end - 1}, {missing}")
     if meta.get("acquisition"):
         lines.append(f"Acquisition {meta['acquisition']}")
+    if meta.get("across"):
+        lines.append("3-D scan: slices lie across the readout, rows are partitions")
+    if meta.get("averages"):
+        lines.append(f"{meta['averages']} averages, their mean is taken")
     for name, number in meta.get("taken", {}).items():
-        lines.append(_taken_text(name, number))
+        lines.append(f"Only {name} {number + 1} of several is taken")
     if kspace.spacing:
         lines.append("Voxel {:.3g} x {:.3g} x {:.3g} mm (z, y, x)".format(*kspace.spacing))
     else:
@@ -186,7 +200,9 @@ def facts(of: Scan) -> str:
 
 def _data_text(kspace: KSpace) -> str:
     source = "Simulated from an image" if kspace.simulated else kspace.metadata.get("format", "Raw data")
-    slices = _count(kspace.slices, "slice")
+    slices = _count(kspace.depth, "slice")
+    if kspace.frames > 1:
+        slices = f"{_count(kspace.frames, 'frame')} of {slices}"
     coils = _count(kspace.coils, "coil")
     text = "{}: {}, {}, matrix {} x {}".format(source, slices, coils, *kspace.matrix)
     if kspace.crop and kspace.crop != kspace.matrix:
@@ -206,12 +222,12 @@ def _sampling_text(kspace: KSpace) -> str:
     return text
 
 
-def _taken_text(name: str, number: int) -> str:
-    """Which of several phases, repetitions, ... of the file is shown; counted from 1, as people do."""
-    return (
-        f"{name.capitalize()} {number + 1} is shown, one of several in the file. Others: "
-        f"read_kspace(path, first={{'{name}': ...}}) in Python, counted from 0."
-    )
+def frame_texts(kspace: KSpace) -> list[str]:
+    """What each of several frames is, such as ``phase 1`` or ``repetition 2, contrast 1``, counted from 1."""
+    found = []
+    for frame in kspace.metadata.get("frames", ()):
+        found.append(", ".join(f"{name} {number + 1}" for name, number in frame.items()))
+    return found
 
 
 def mask_text(kspace: KSpace) -> str:

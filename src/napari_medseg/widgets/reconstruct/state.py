@@ -15,7 +15,7 @@ _BUSY = {
     "probe": "the sensitivity is being found.",
     "hint": "the methods are being compared.",
 }
-_NAMELESS_AXES = (".npy", ".npz", ".cfl", ".hdr", ".ra")  # of these files it may be unclear what the axes mean
+_NAMELESS_AXES = (".npy", ".npz", ".cfl", ".hdr", ".ra", ".mat")  # of these files it may be unclear what the axes mean
 _EITHER_PHASE = (".h5", ".hdf5", ".mrd")  # of these files the sign of the phase is not certain
 _READING = "the data are being read."
 
@@ -54,6 +54,8 @@ class Facts:
         Whether there is a mask at all.
     thin_problem : str
         Why no further lines can be left out.
+    has_frames : bool
+        Whether the file has several time points, contrasts, ....
     source, suffix : str
         The source that is chosen, if it is `FILE`, and how the name of the raw file ends, in small letters.
     mask, consistency : str
@@ -77,6 +79,7 @@ class Facts:
     has_kspace: bool = True
     undersampled: bool = True
     thin_problem: str = ""
+    has_frames: bool = False
     source: str = ""
     suffix: str = ""
     mask: str = OWN
@@ -98,6 +101,7 @@ class State:
     path: bool
     axes: bool
     conjugate: bool
+    frames: bool
     mask: Control
     acceleration: bool
     centre: bool
@@ -142,6 +146,7 @@ def state(facts: Facts) -> State:
         path=facts.source == FILE,
         axes=facts.suffix in _NAMELESS_AXES,
         conjugate=facts.suffix in _EITHER_PHASE,
+        frames=facts.has_frames,
         mask=Control(_MASK, no_mask),
         acceleration=drawn,
         centre=drawn,

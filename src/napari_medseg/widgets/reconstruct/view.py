@@ -112,13 +112,15 @@ class SliceView:
 
     def number(self, scan: Scan) -> int:
         """Of the slice in view; the middle one while the viewer shows no layers along slices."""
-        if "z" not in scan.axes:
-            return 0
+        lead = len(scan.axes) - 2
         dims, place = self._viewer.dims, scan.grid.options
-        if dims.ndim < 3 or not len(self._viewer.layers):
+        if not lead:
+            return 0
+        if dims.ndim < lead + 2 or not len(self._viewer.layers):
             return scan.kspace.slices // 2
-        index = (dims.point[-3] - place["translate"][-3]) / place["scale"][-3]
-        return int(np.clip(round(float(index)), 0, scan.kspace.slices - 1))
+        along = slice(-lead - 2, -2)
+        points = np.array(dims.point[along])
+        return scan.number((points - place["translate"][along]) / np.array(place["scale"][along]))
 
     def removed(self, layer: Layer) -> None:
         """A layer was taken out of the viewer."""
