@@ -410,6 +410,30 @@ def test_the_older_half_of_many_steps_becomes_the_base(tmp_path, monkeypatch):
     np.testing.assert_array_equal(array, found.labels)
 
 
+def test_proposals_stay_proposals_when_steps_become_the_base(tmp_path, monkeypatch):
+    array = np.zeros(SHAPE, np.uint8)
+    book = begun(array, tmp_path)
+    random = np.random.default_rng(2)
+
+    def step(plane, tool=None):
+        array[plane] = random.integers(0, 4, SHAPE[1:])
+        book.settle(array, {plane}, "step", tool)
+
+    for plane, model in ((0, "tiny + 2 slices"), (1, ""), (2, "tiny + 2 slices")):
+        step(plane, {"proposed by": model})
+    step(2)
+    monkeypatch.setattr(journal, "BOUND", book.size)
+    for _ in range(5):
+        step(4)
+    assert book.history.base >= 4 and book.history.offered == {0: "tiny + 2 slices", 1: ""}
+    step(1)
+    expected = {0: "tiny + 2 slices"}
+    assert book.history.proposed == expected and recover(book.folder).history.proposed == expected
+    for _ in range(20):
+        step(4)
+    assert book.history.offered == expected
+
+
 def test_strokes_are_those_since_a_tool_or_an_approval(tmp_path):
     array = np.zeros(SHAPE, np.uint8)
     book = begun(array, tmp_path)

@@ -66,6 +66,8 @@ class History:
         Number of the last step that was folded into the base; 0 if none was.
     folded : set of int
         Slices that the steps have changed which were folded into the base.
+    offered : dict of int to str
+        Those of these slices that are in the base as a step proposed them, and by which model.
     last : int
         Number of the newest step.
     saved : int or None
@@ -82,6 +84,7 @@ class History:
     position: int = 0
     base: int = 0
     folded: set[int] = field(default_factory=set)
+    offered: dict[int, str] = field(default_factory=dict)
     last: int = 0
     saved: int | None = None
     noted: int = 0
@@ -106,8 +109,13 @@ class History:
     @property
     def proposed(self) -> dict[int, str]:
         """Slices that are as a step proposed them, and by which model."""
-        last = {plane: step for step in self.steps[: self.position] for plane in step.planes}
-        return {plane: step.proposed_by for plane, step in last.items() if step.proposed_by is not None}
+        return self.proposed_after(self.position)
+
+    def proposed_after(self, count: int) -> dict[int, str]:
+        """The same after the first `count` steps."""
+        last = {plane: step.proposed_by for step in self.steps[:count] for plane in step.planes}
+        everything: dict[int, str | None] = {**self.offered, **last}
+        return {plane: model for plane, model in everything.items() if model is not None}
 
     @property
     def unsaved(self) -> int:
@@ -146,6 +154,7 @@ class History:
             self.last = self.base
             self.noted = int(content.get("noted", 0))
             self.folded = {int(plane) for plane in content["changed"]}
+            self.offered = {int(plane): str(model) for plane, model in content.get("proposed", ())}
         self._approve(self._approvals_of(content))
         return None
 

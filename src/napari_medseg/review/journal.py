@@ -333,7 +333,8 @@ class Journal:
         history = History()
         changed = self._history.folded.union(*(step.planes for step in folded))
         noted = self._history.noted - len(self._history.approvals)  # the newest ones follow
-        begin = {"from": first, "changed": sorted(changed), "noted": noted}
+        offered = sorted(self._history.proposed_after(half).items())
+        begin = {"from": first, "changed": sorted(changed), "proposed": offered, "noted": noted}
         for content, payload in self._shortened(begin, records):
             offset, length = log.append(content, payload)
             history.take(Record(content, payload, offset, length))

@@ -326,7 +326,10 @@ class Painting(QObject):
             empty = checksum(np.zeros(layer.data.shape[-2:], np.uint8))
             filled = [number for number, crc in enumerate(found.sums) if crc != empty]
             ledger.begin(filled, records.EDITED)
-        ledger.begin(found.history.folded, records.EDITED)
+        offered = found.history.offered
+        ledger.begin(found.history.folded - set(offered), records.EDITED)
+        for number, model in offered.items():
+            ledger.begin([number], records.AUTO, model)
         ledger.check(found.sums.__getitem__, range(len(found.sums)))
         for approval in found.history.approvals.values():
             ledger.take(approval)
