@@ -149,6 +149,7 @@ def test_in_a_wide_dock_the_table_stands_next_to_the_controls(qtbot):
     form.show()
     left = form.table.mapTo(form, form.table.rect().topLeft())
     assert left.x() > form.measure.mapTo(form, form.measure.rect().topRight()).x() and left.y() < 60
+    assert not form.export.visibleRegion().isEmpty(), "next to the table, not below it"
     assert form.minimumSizeHint().width() < 700, "else it would stay wide in a dock at the side"
     form.resize(340, 700)
     QApplication.processEvents()

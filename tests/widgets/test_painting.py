@@ -17,8 +17,9 @@ from napari_medseg.review.planes import Planes
 from napari_medseg.review.recovery import recover, unfinished
 from napari_medseg.review.sessions import root
 from napari_medseg.widgets.kit import layer_volumes, painting, records
-from napari_medseg.widgets.kit.painting import painting_of, touched
+from napari_medseg.widgets.kit.painting import painting_of
 from napari_medseg.widgets.kit.protecting import restored_layer
+from napari_medseg.widgets.kit.slices import touched
 
 SHAPE = (5, 24, 20)
 
@@ -400,6 +401,10 @@ def test_labels_that_napari_has_made_of_a_file_are_not_drawn_by_hand(viewer, kin
         painting_of(viewer)
         if early or kind in (np.float32, bool):  # of others nothing is left that says what they were
             assert records.is_judged(layer) == bool(path)
+        if early and not path:
+            painting_of(viewer).protect(layer)
+            (note,) = painting_of(viewer).follower(layer).notes
+            assert "count as drawn by hand: 1 filled slice is listed as edited" in note
         viewer.layers.clear()
 
 

@@ -105,11 +105,11 @@ def test_the_rest_follows_in_one_step_that_can_be_undone_and_corrections_go_on(l
     ((corrected, settings, places),) = teacher.given
     assert (corrected.reviewed, corrected.others) == ((0, 1), (2, 3, 4, 5)) and settings.context == "none"
     assert places is None
-    assert learning.follower.journal.steps[-1].name == "update 4 slices from 2 corrected, slices 2-5"
+    assert learning.follower.journal.steps[-1].name == "update from 2 corrected, slices 2-5"
     assert learning.labels.data[2:].all() and not learning.labels.data[0, 15, 15]
     assert learning.states() == ["edited"] * 2 + ["auto"] * 4
     assert records.ledger_of(learning.labels).entry(3).maker == "tiny + 2 slices"
-    assert "update 4 slices" in learning.form.learnt.text()
+    assert "Done: update from 2 corrected, slices 2-5." in learning.form.learnt.text()
     learning.follower.undo()
     learning.wait()
     assert not learning.labels.data[2:].any() and learning.states()[2:] == ["auto"] * 4

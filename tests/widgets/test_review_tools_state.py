@@ -142,3 +142,9 @@ def test_differences_and_classes():
     assert difference(before, after).tolist() == [[ADDED, REMOVED, CHANGED, 0]]
     assert numbers_in(np.stack([before, after])) == [1, 2, 3]
     assert class_text(2, {2: "myocardium"}) == "2 myocardium" and class_text(3, {}) == "class 3"
+
+
+def test_classes_beyond_those_listed_are_counted():
+    assert tool_state(GROW, ToolFacts(classes=100)).unlisted == ""
+    found = tool_state(GROW, ToolFacts(classes=2340)).unlisted
+    assert found.startswith("The first 100 of 2,340 classes are listed.") and "layer controls" in found

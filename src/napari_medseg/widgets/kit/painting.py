@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,8 +27,8 @@ from ...review.opening import resume
 from ...review.planes import checksum
 from . import jobs, layer_volumes, records
 from .follower import Follower
-from .protecting import Begun, begin_job, changed_text, is_converted, opened_elsewhere, why_not
-from .slices import go_to_slice, shown_plane
+from .protecting import Begun, begin_job, changed_text, converted_text, is_converted, opened_elsewhere, why_not
+from .slices import go_to_slice, shown_plane, touched
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -38,26 +38,6 @@ if TYPE_CHECKING:
 _AT_ONCE = 2**23  # bytes of labels that are compared and compressed without a thread
 _SYNC_MS = 2000
 _DESCRIBED = ("name", "scale", "translate", "rotate", "shear", "affine", "units", "metadata")  # events of a layer
-
-
-def touched(item: Sequence[tuple[Any, ...]], shape: tuple[int, ...]) -> set[int]:
-    """The slices that a stroke changes: each of its parts begins with an index of the array, of the given shape."""
-    lead = tuple(shape[:-2])
-    found: set[int] = set()
-    for part in item:
-        places = [_places(where, length) for where, length in zip(part[0], lead, strict=False)]
-        if any(isinstance(where, slice) for where in part[0][: len(lead)]):
-            grid = np.meshgrid(*places, indexing="ij")
-        else:
-            grid = np.broadcast_arrays(*places) if places else []
-        found |= set(np.ravel_multi_index(grid, lead).ravel().tolist()) if lead else {0}
-    return found
-
-
-def _places(where: Any, length: int) -> np.ndarray:
-    if isinstance(where, slice):
-        return np.arange(*where.indices(length))
-    return np.unique(where) if np.ndim(where) == 0 else np.asarray(where).ravel()
 
 
 class Painting(QObject):
@@ -86,6 +66,7 @@ class Painting(QObject):
         self._left: WeakKeyDictionary[Labels, Path | None] = WeakKeyDictionary()  # taken out of the viewer
         self._beginning: WeakKeyDictionary[Labels, bool] = WeakKeyDictionary()
         self._image_taken: weakref.ref[Image] | None = None  # out of the viewer, last
+        self._converted: WeakKeyDictionary[Labels, str] = WeakKeyDictionary()  # the image that napari made them of
         self._settling = self._timer(0, self._settle)
         self._syncing = self._timer(_SYNC_MS, self._sync)
         viewer.layers.events.inserted.connect(self._added)
@@ -110,14 +91,17 @@ class Painting(QObject):
         self._follow(event.value)
 
     def _note_origin(self, layer: Labels) -> None:
-        """Labels that napari has made of an image from a file were not drawn by hand: nobody has looked at them."""
+        """Labels that napari has made of an image were not drawn: if it came from a file, nobody has looked at them."""
         viewer = self._viewer()
         if viewer is None or records.is_judged(layer):
             return
         taken = None if self._image_taken is None else self._image_taken()
         images = [image for image in (taken, *viewer.layers) if isinstance(image, Image)]
-        if any(records.is_opened(image) and is_converted(image, layer) for image in images):
+        converted = [image for image in images if is_converted(image, layer)]
+        if any(records.is_opened(image) for image in converted):
             records.say_opened(layer)
+        elif converted:
+            self._converted[layer] = converted[0].name
 
     def _follow(self, layer: Layer) -> None:
         if isinstance(layer, Labels):
@@ -306,6 +290,8 @@ class Painting(QObject):
         ledger = records.ledger_of(layer)
         if not records.is_judged(layer):
             ledger.begin(begun.filled, records.EDITED)
+            if layer in self._converted:
+                notes.append(converted_text(self._converted[layer], len(begun.filled)))
         differing = ledger.check(begun.sums.__getitem__, range(len(begun.sums)))
         if differing:
             notes.append(changed_text(len(differing)))

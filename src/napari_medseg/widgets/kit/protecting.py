@@ -166,3 +166,12 @@ def changed_text(count: int) -> str:
     if count == 1:
         return "1 slice has changed since it was reviewed."
     return f"{count} slices have changed since they were reviewed."
+
+
+def converted_text(image: str, filled: int) -> str:
+    """That napari has made labels of an image, which count as drawn by hand."""
+    slices, are = ("slice is", "it") if filled == 1 else ("slices are", "them")
+    return (
+        f"These labels were converted from the image '{image}' and count as drawn by hand: {filled} filled {slices} "
+        f"listed as edited, and Fine-tune would learn from {are}. Look at {are} before you train."
+    )

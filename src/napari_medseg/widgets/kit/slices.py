@@ -1,7 +1,8 @@
-"""Which slice of a layer is in view, and how to go to another one."""
+"""Which slice of a layer is in view, how to go to another one, and which ones a stroke changes."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,3 +56,23 @@ def go_to_slice(viewer: ViewerModel, layer: Layer, number: int) -> None:
         if units is not None:
             value = _converted(value, layer.units[axis], units[first + axis])
         viewer.dims.set_point(first + axis, value)
+
+
+def touched(item: Sequence[tuple[Any, ...]], shape: tuple[int, ...]) -> set[int]:
+    """The slices that a stroke changes: each of its parts begins with an index of the array, of the given shape."""
+    lead = tuple(shape[:-2])
+    found: set[int] = set()
+    for part in item:
+        places = [_places(where, length) for where, length in zip(part[0], lead, strict=False)]
+        if any(isinstance(where, slice) for where in part[0][: len(lead)]):
+            grid = np.meshgrid(*places, indexing="ij")
+        else:
+            grid = np.broadcast_arrays(*places) if places else []
+        found |= set(np.ravel_multi_index(grid, lead).ravel().tolist()) if lead else {0}
+    return found
+
+
+def _places(where: Any, length: int) -> np.ndarray:
+    if isinstance(where, slice):
+        return np.arange(*where.indices(length))
+    return np.unique(where) if np.ndim(where) == 0 else np.asarray(where).ravel()

@@ -53,12 +53,14 @@ class MeasureForm(Page):
         )
         asked = _column(choices, beside(self.measure, self.cancel), self.bar)
         out = beside(self.export, self.copy)
-        found = _column(self.table, self.cine, self.notes, out, self.status, self.hint)
+        found = _column(self.table, self.cine, self.notes, self.status, self.hint)
         both = QWidget()
         self._parts = QBoxLayout(QBoxLayout.Direction.TopToBottom, both)
         self._parts.setContentsMargins(0, 0, 0, 0)
         self._parts.addWidget(asked, 1, Qt.AlignmentFlag.AlignTop)
         self._parts.addWidget(found, 2, Qt.AlignmentFlag.AlignTop)
+        # next to the table in a low dock, and not below it, out of sight
+        self._parts.addWidget(out, 0, Qt.AlignmentFlag.AlignTop)
         self.stack(both)
 
     def show_table(self, heading: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

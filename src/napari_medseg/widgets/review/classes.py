@@ -12,7 +12,8 @@ from napari.layers import Image, Labels
 from ...review.planes import Planes
 from ...review.tools import rules
 from ..kit import jobs
-from .palette import MOST, Palette, class_names, class_text, free_number, give_colour, keep_classes, numbers_in
+from .palette import Palette, class_names, class_text, free_number, give_colour, keep_classes, numbers_in
+from .tools_state import MOST
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -72,6 +73,11 @@ class Classes:
         return frozenset() if self._layer is None else self._protected.get(self._layer, frozenset())
 
     @property
+    def count(self) -> int:
+        """Of all classes that are known."""
+        return 0 if self._layer is None else len(self._numbers.get(self._layer, ()))
+
+    @property
     def free(self) -> int:
         """The lowest number above those of all classes that are known."""
         return 1 if self._layer is None else max(self._numbers.get(self._layer, ()), default=0) + 1
@@ -112,17 +118,17 @@ class Classes:
         if layer is None:
             return
         if layer not in self._numbers:
-            self._numbers[layer] = sorted(class_names(layer))[:MOST]
+            self._numbers[layer] = sorted(class_names(layer))
             self._queue.want(CLASSES, partial(self._look, layer))
         self.add(layer, [layer.selected_label])
         brush = {layer.selected_label} - {0}  # is listed even where there are too many classes
-        self._palette.show(layer, sorted({*self._numbers[layer], *brush}), self.protected)
+        self._palette.show(layer, sorted({*self._numbers[layer][:MOST], *brush}), self.protected)
         self._set_rules()
 
     def add(self, layer: Labels, numbers: Iterable[int]) -> None:
         """List these classes as well."""
         known = {*self._numbers.get(layer, ()), *(number for number in numbers if number > 0)}
-        self._numbers[layer] = sorted(known)[:MOST]
+        self._numbers[layer] = sorted(known)
 
     def _look(self, layer: Labels) -> None:
         """Find the classes that no table names."""
@@ -197,7 +203,7 @@ class Classes:
         name = self._palette.name_in(row)
         self._palette.forget()
         if layer is not None and name:
-            numbers = self._numbers.get(layer, [])
+            numbers = self._numbers.get(layer, [])[:MOST]
             number = self._palette.number_at(row)
             keep_classes(layer, {*numbers, number}, {number: name})
         self.fill()

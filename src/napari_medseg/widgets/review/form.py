@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QLabel, QListWidget, QListWidgetItem, QPushButton, QSizePolicy
 
@@ -33,8 +33,9 @@ class ReviewForm(Page):
             "What says which slice comes next: where the labels differ from those of another model, or how uncertain "
             "they are; else one slice after the other."
         )
+        self.order.setMinimumContentsLength(4)  # next to the aim
         self.aim = choice("Slices that went wrong first, or those with the most doubtful voxels.")
-        self.aim.setMinimumContentsLength(7)
+        self.aim.setMinimumContentsLength(6)
         self.aim.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         self.rest = Paragraph()
         self.strip = Strip()
@@ -44,7 +45,7 @@ class ReviewForm(Page):
         self.approve = button("&Approve   A")
         self.take_back = button("Ta&ke back")
         self.following = button("&Next to review   N")
-        self.approve_filled = button("Approve all &filled slices")
+        self.approve_filled = button("Approve all &filled")
         self.learn = check(TITLE)
         self.learnt = Paragraph()
         self._shown: tuple[int, list[Step], int] | None = None
@@ -90,6 +91,12 @@ class ReviewForm(Page):
             self.keys,
             self.hint,
         )
+
+    def sizeHint(self) -> QSize:
+        """No wider than the controls need: the image is what people look at."""
+        hint = super().sizeHint()
+        hint.setWidth(self.minimumSizeHint().width())
+        return hint
 
     def _buttons(self) -> list[QPushButton]:
         return [

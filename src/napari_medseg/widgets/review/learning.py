@@ -237,7 +237,7 @@ class Learning:
         corrected = len(task.corrected)
         if not changed:
             return f"Nothing else changes after learning from {count_slices(corrected)}."
-        name = f"update {count_slices(len(changed))} from {corrected} corrected"
+        name = f"update from {corrected} corrected"
         follower.touch(changed)
         step = follower.settle(name, {"tool": KIND, PROPOSED: f"{task.model.name} + {count_slices(corrected)}"})
         layer.refresh(extent=False, highlight=False)

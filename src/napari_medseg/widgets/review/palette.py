@@ -22,9 +22,6 @@ from ..kit.tables import table
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QTableWidget
 
-MOST = 100
-"""Classes that are listed: labels that number objects have thousands."""
-
 _ROWS_SHOWN = 4
 # that of the style is dark on dark
 _TICKS = (
@@ -39,12 +36,12 @@ _TIP = (
 
 
 def numbers_in(array: Any) -> list[int]:
-    """The classes that labels hold, without 0, at most the first `MOST`."""
+    """The classes that labels hold, without 0."""
     planes = Planes(array)
     found: set[int] = set()
     for number in range(planes.count):
         found |= set(np.unique(planes.read(number)).tolist())
-    return sorted(number for number in found if number > 0)[:MOST]
+    return sorted(number for number in found if number > 0)
 
 
 def free_number(array: Any, known: Iterable[int]) -> int | None:

@@ -182,7 +182,7 @@ def state(facts: Facts) -> State:
         approve_filled=Control(
             "Approve every slice that holds labels, as they are; one step, which can be undone.",
             no_filled,
-            title=f"Approve all filled slices ({facts.filled})" if facts.filled else "Approve all filled slices",
+            title=f"Approve all filled ({facts.filled})" if facts.filled else "Approve all filled",
         ),
         steps=there,
         undo=Control("Take the last step back (Ctrl+Z).", no_undo),

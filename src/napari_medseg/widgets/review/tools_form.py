@@ -30,6 +30,7 @@ class ToolsForm(QWidget):
         self.show_row = page.show_row
         self._decimals = 1
         self.palette_table = palette_table()
+        self.unlisted = Paragraph()
         self.new_class = button("Ne&w class")
         self.compare = choice("Other labels to compare with; K shows where they differ.")
         self.within = check("Limit intensit&ies")
@@ -67,6 +68,7 @@ class ToolsForm(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.palette_table)
+        column.addWidget(self.unlisted)
         column.addWidget(beside(self.new_class, self.within))
         column.addWidget(self.limits)
         column.addWidget(self.guide)

@@ -12,6 +12,9 @@ from .state import HIDDEN
 
 _LISTED = 4  # classes in a report
 
+MOST = 100
+"""Classes that are listed: labels that number objects have thousands."""
+
 FORBIDDEN = "The rules for protected classes and intensities allow none of this change."
 
 GUIDE = (
@@ -50,6 +53,8 @@ class ToolFacts:
         Whether the brush is limited to intensities.
     guided : int
         The new class that is being made; 0 if none is.
+    classes : int
+        That the labels hold, as far as is known.
     """
 
     problem: str = ""
@@ -65,6 +70,7 @@ class ToolFacts:
     report: str = ""
     limited: bool = False
     guided: int = 0
+    classes: int = 0
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,7 @@ class ToolState:
     """What the controls of the form say."""
 
     palette_table: bool
+    unlisted: str
     new_class: Control
     within: Control
     limits: bool
@@ -101,6 +108,7 @@ def tool_state(tool: Tool, facts: ToolFacts) -> ToolState:
     no_limit = first(facts.problem, unless(facts.has_image, no_image))
     return ToolState(
         palette_table=there,
+        unlisted=unlisted_text(facts.classes) if there else "",
         new_class=Control("Paint with the next free class, and say how to fill it without a model.", facts.problem),
         within=Control("Brush, fill and tools give a class only to voxels within these intensities.", no_limit),
         limits=there and facts.limited,
@@ -165,3 +173,13 @@ def step_name(tool: Tool, numbers: Mapping[str, float], units: Mapping[str, str]
     """Name of the step: ``grow 2 mm myocardium``."""
     values = " to ".join(f"{numbers[wanted.name]:g}{units.get(wanted.unit, '')}" for wanted in tool.numbers)
     return " ".join(filter(None, (tool.title[0].lower() + tool.title[1:], values, target)))
+
+
+def unlisted_text(count: int) -> str:
+    """What the table does not show of so many classes; empty if it shows all."""
+    if count <= MOST:
+        return ""
+    return (
+        f"The first {MOST} of {count:,} classes are listed. To paint with another one, pick it in the image (key 5) or "
+        "type its number in the layer controls."
+    )

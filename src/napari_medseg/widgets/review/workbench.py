@@ -394,4 +394,5 @@ class Workbench:
             report=self._report,
             limited=self._form.within.isChecked(),
             guided=self.classes.guided,
+            classes=self.classes.count,
         )
