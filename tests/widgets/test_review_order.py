@@ -10,15 +10,19 @@ from qtpy.QtWidgets import QApplication
 
 from napari_medseg import io
 from napari_medseg.io.contributions import layer_tuple
+from napari_medseg.models.library import bundled_cards
 from napari_medseg.record import Record, UsedModel
 from napari_medseg.review.pace import Pace
 from napari_medseg.volume import LabelClass, Volume
 from napari_medseg.widgets.kit.layer_volumes import labels_volume
+from napari_medseg.widgets.review.opinions import refusal, refused_text
 from napari_medseg.widgets.review.ordering import rest_text
 from napari_medseg.widgets.review.strip import COLOURS
 
 AFFINE = np.diag([1.2, 1.1, 8, 1])
-MADE = Record("segment", models=(UsedModel("tiny", "12"),))
+MADE = Record("segment", models=(UsedModel("litenext-heart", "12"),))
+OTHER = Record("segment", models=(UsedModel("lstm-sa-heart", "34"),))  # of the same task, and nearly as good
+POOR = Record("segment", models=(UsedModel("conditional-swin-heart", "56"),))
 
 
 def add(viewer, data, name, record=None, classes=()):
@@ -80,11 +84,39 @@ def press(viewer, *keys):
     return found
 
 
+def test_a_poor_second_model_is_not_followed_by_itself_but_can_be_chosen(review, viewer):
+    poor = add_labels(viewer, (100, 40, 90, 0), "poor", POOR)
+    labels = add_labels(viewer, (100, 50, 30, 0), "mine")
+    dock = review()
+    dock.choose(labels)
+    review.settle(dock)
+    form = dock.form
+    assert form.order.currentData() is None
+    assert "Not followed by itself: conditional-swin-heart has a Dice of 0.71 on test data" in form.rest.text()
+    form.order.setCurrentIndex(form.order.findData(poor))
+    review.settle(dock)
+    dock._update()
+    assert form.order.currentData() is poor and "Not followed" not in form.rest.text()
+    dock.go_on()
+    assert viewer.dims.current_step[0] == 2
+
+
+def test_what_is_not_followed_by_itself_says_why():
+    drawn = Record("draw")
+    own = Record("segment", models=(UsedModel("mine"),))
+    cards = bundled_cards()
+    assert refusal(MADE, OTHER, cards) == "" == refusal(drawn, POOR, cards) == refusal(MADE, None, cards)
+    assert refusal(MADE, own, cards) == "mine has no Dice on test data"
+    text = refused_text(["a is poor", "", "a is poor", "b is worse"])
+    assert text == "Not followed by itself: a is poor; b is worse. Choose it under Next by all the same."
+    assert refused_text([""]) == ""
+
+
 def test_next_follows_the_difference_of_two_models_then_the_uncertainty_then_the_slices(review, viewer):
     doubt = np.zeros((4, 24, 20), np.uint8)
     doubt[1, 4:8, 4:8] = 255
     doubtful = add(viewer, doubt, "doubt", MADE)
-    other = add_labels(viewer, (100, 40, 90, 0), "other")
+    other = add_labels(viewer, (100, 40, 90, 0), "other", OTHER)
     labels = add_labels(viewer, (100, 50, 30, 0), "mine")
     drawn = add_labels(viewer, (1, 1, 1, 1), "drawn", record=None)
     dock = review()

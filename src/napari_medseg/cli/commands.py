@@ -119,18 +119,17 @@ def _refuse_report(paths: Sequence[Path], report: Path | None) -> None:
 def _members(args: Namespace) -> list[str]:
     """The models of a ``segment`` command, with the best of a group in the place of its name, which is said.
 
-    Where a disagreement is asked for and a group is all that was named, the two best of it vote.
+    Where a disagreement is asked for and a group is all that was named, its best model and a second opinion vote.
     """
     from ..models import library
 
-    count = 2 if args.disagreement and len(args.models) == 1 else 1
-    found = []
-    for name in args.models:
-        members = library.members_of(name, count)
-        if members != [name]:
-            best = "is the best model" if len(members) == 1 else "are the best models"
-            terminal.say(f"{name}: {' and '.join(members)} {best} by the Dice on val.")
-        found += members
+    found = [library.best_of(name) for name in args.models]
+    for group, name in zip(args.models, found, strict=True):
+        if name != group:
+            terminal.say(f"{group}: {name} is the best model by the Dice on val.")
+    if args.disagreement and len(found) == 1 and found != args.models:
+        found = library.with_second_opinion(args.models[0])
+        terminal.say(f"{args.models[0]}: {found[1]} is the second opinion, made for the same task and nearly as good.")
     return found
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .card import ModelCard
 
+_AS_GOOD = 0.05  # Dice
+
 
 def groups(cards: Iterable[ModelCard]) -> dict[str, list[ModelCard]]:
     """The groups among `cards` by name, the best model first.
@@ -23,16 +25,28 @@ def groups(cards: Iterable[ModelCard]) -> dict[str, list[ModelCard]]:
     return found
 
 
-def figure(card: ModelCard) -> float | None:
-    """The figure that decides which model of a group is the best: its Dice on `val`."""
-    val: Any = card.metrics.get("val")
-    dice = val.get("dice") if isinstance(val, Mapping) else None
+def figure(card: ModelCard, part: str = "val") -> float | None:
+    """Dice of a model on a part of the data; that on `val` decides which model of a group is the best."""
+    figures: Any = card.metrics.get(part)
+    dice = figures.get("dice") if isinstance(figures, Mapping) else None
     return float(dice) if isinstance(dice, int | float) else None
 
 
-def best(members: Iterable[ModelCard], count: int = 1) -> list[ModelCard]:
-    """The best models of a group, best first; several of them find the same classes as the best one."""
-    first, *others = members
-    names = [row.name for row in first.classes]
-    alike = [card for card in others if [row.name for row in card.classes] == names]
-    return [first, *alike][:count]
+def second_opinion(first: ModelCard, second: ModelCard) -> str:
+    """Why the model `second` is not taken by itself as a second opinion on `first`; empty if it is.
+
+    It must be another model, made for the same task and the same classes, and nearly as good on test data: where a much
+    poorer model differs, it is mostly the poorer one that is wrong.
+    """
+    if first.name == second.name:
+        return f"{second.name} would be compared with itself"
+    classes = [row.name for row in first.classes] == [row.name for row in second.classes]
+    if not first.group or first.group != second.group or not classes:
+        return f"{second.name} was not made for the same task as {first.name}"
+    mine = figure(first, "test")
+    theirs = figure(second, "test")
+    if mine is None or theirs is None:
+        return f"{first.name if mine is None else second.name} has no Dice on test data"
+    if theirs < mine - _AS_GOOD:
+        return f"{second.name} has a Dice of {theirs:.2f} on test data, {first.name} {mine:.2f}"
+    return ""

@@ -13,7 +13,7 @@ from platformdirs import user_data_dir
 from .. import files
 from ..errors import FileError, ModelError, SettingsError, reason
 from .card import ModelCard, card_file, load_card
-from .groups import best, groups
+from .groups import groups, second_opinion
 
 LONGEST_NAME = 200
 """Bytes of the name of a model: its files have endings too."""
@@ -48,17 +48,35 @@ def find(name: str) -> Path:
         return known[name]
     members = bundled_groups()
     if name in members:
-        return known[best(members[name])[0].name]
+        return known[members[name][0].name]
     choices = ", ".join((*known, *members)) or "(none installed)"
     raise ModelError(f"The model '{name}' does not exist; choose one of {choices}.")
 
 
-def members_of(name: str, count: int) -> list[str]:
-    """Names of the `count` best models of the group `name`; the name itself if it is not that of a group."""
+def best_of(name: str) -> str:
+    """Name of the best model of the group `name`; the name itself if it is not that of a group."""
     members = bundled_groups()
-    if name in available() or name not in members:
-        return [name]
-    return [card.name for card in best(members[name], count)]
+    return name if name in available() or name not in members else members[name][0].name
+
+
+def with_second_opinion(name: str) -> list[str]:
+    """Names of the best model of the group `name` and of the best other one that is taken as a second opinion.
+
+    Raises
+    ------
+    SettingsError
+        If there is none, with the reason for each of the others.
+    """
+    first, *others = bundled_groups()[name]
+    reasons = {card.name: second_opinion(first, card) for card in others}
+    taken = next((other for other, reason in reasons.items() if not reason), None)
+    if taken is None:
+        why = "; ".join(reasons.values()) or "it is the only model of its group"
+        raise SettingsError(
+            f"{first.name} has no second opinion in the group '{name}': {why}. To compare two models all the same, "
+            "name both, each with --model; with one model use --uncertainty."
+        )
+    return [first.name, taken]
 
 
 def bundled_groups() -> dict[str, list[ModelCard]]:

@@ -31,6 +31,7 @@ from .ordering import KIND, Ordering
 from .restoring import Restored, offer_of, restore_job
 from .spacing import misfit
 from .state import Facts, state, unusable
+from .teaching import Teaching
 from .workbench import KINDS, Workbench
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class ReviewWidget(Dock):
         self.comparing = Comparing(self._viewer, self._painting, self.form.tools)
         self._ordering = Ordering(self._viewer, self.form, self._queue, self._failed)
         self.learning = Learning(self._viewer, self._painting, self._shelf, self.form)
+        self.teaching = Teaching(self._viewer, self._shelf, self.form)
         self._connect()
         self._bind_keys()
         self._open_form(self.form, self.form.status)
@@ -115,6 +117,7 @@ class ReviewWidget(Dock):
         self._keys.release()
         self._ordering.close()
         self.learning.close()
+        self.teaching.close()
         self._left.clear()
         self.tools.close()
         self.comparing.close()
@@ -236,6 +239,7 @@ class ReviewWidget(Dock):
         self.comparing.show(None if problem else layer)
         lies = layer is not None and image is not None and not facts.misfit
         self.learning.show(layer, image if lies else None, problem)
+        self.teaching.show(layer, image if lies else None, problem)
 
     def _show_states(self, facts: Facts) -> None:
         layer = self._layer()

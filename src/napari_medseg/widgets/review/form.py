@@ -13,6 +13,7 @@ from ..kit.controls import Page, Paragraph, beside, button, check, choice
 from .learning_state import TITLE
 from .state import legend_parts
 from .strip import COLOURS, Strip
+from .teaching_state import TITLE as TEACH
 from .tools_form import ToolsForm
 
 _LISTED = 100  # steps: more would take long to fill in after every stroke
@@ -48,6 +49,8 @@ class ReviewForm(Page):
         self.approve_filled = button("Approve all &filled")
         self.learn = check(TITLE)
         self.learnt = Paragraph()
+        self.teachable = Paragraph()
+        self.teach = button(TEACH)
         self._shown: tuple[int, list[Step], int] | None = None
         self.steps = QListWidget()
         self.steps.setToolTip("Steps, the newest last; grey ones were taken back. Choose one to go to its slice.")
@@ -82,6 +85,8 @@ class ReviewForm(Page):
             self.rest,
             self.learn,
             self.learnt,
+            self.teachable,
+            self.teach,
             self.tools,
             self.steps,
             beside(self.undo, self.redo),
@@ -107,6 +112,7 @@ class ReviewForm(Page):
             self.take_back,
             self.following,
             self.approve_filled,
+            self.teach,
             self.undo,
             self.redo,
         ]

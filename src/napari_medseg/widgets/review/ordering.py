@@ -18,6 +18,7 @@ from ...slice_states import APPROVED
 from ..kit import jobs, layer_volumes, records
 from ..kit.controls import fill
 from ..kit.slices import go_to_slice, shown_plane
+from .opinions import refused, refused_text
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -90,7 +91,7 @@ class Ordering:
         for source in sources:
             entries.append((self._words(source), source))
         kept = layer is self._layer and (before in sources or (before is None and box.count() == len(entries)))
-        fill(box, entries, before if kept else _best(sources))
+        fill(box, entries, before if kept else _best(layer, sources))
         if layer is not self._layer:
             self._leave()
             self._layer = layer
@@ -195,7 +196,7 @@ class Ordering:
             self.sign(shown_plane(self._viewer, layer))
 
     def say_rest(self, there: bool) -> None:
-        """Say how many slices are left, and how long they will take, if `there` is anything to review."""
+        """Say how many slices are left, how long they will take, and which labels are not followed by themselves."""
         if not there or self._layer is None:
             self._form.rest.say("")
             return
@@ -203,7 +204,12 @@ class Ordering:
         counts = ledger.counts()
         left = sum(counts.values()) - counts[APPROVED]
         comparable = self._form.order.count() > 1
-        self._form.rest.say(rest_text(left, rest(ledger.paces(), left), comparable))
+        text = rest_text(left, rest(ledger.paces(), left), comparable)
+        box = self._form.order
+        if left and not isinstance(box.currentData(), Labels):
+            others = [box.itemData(row) for row in range(1, box.count())]
+            text = f"{text} {refused_text(refused(self._layer, other) for other in others)}".strip()
+        self._form.rest.say(text)
 
 
 def rest_text(left: int, seconds: float, comparable: bool) -> str:
@@ -239,8 +245,9 @@ def _can_compare(layer: Labels, other: Layer) -> bool:
     return isinstance(other, Image) and made and other.data.shape == layer.data.shape and other.data.dtype == np.uint8
 
 
-def _best(sources: Sequence[Layer]) -> Layer | None:
-    """What to follow unless a person says otherwise: the labels of another model, else a map of doubt."""
+def _best(layer: Labels | None, sources: Sequence[Layer]) -> Layer | None:
+    """What to follow unless a person says otherwise: a second opinion, else a map of doubt."""
     models = [source for source in sources if isinstance(source, Labels) and records.is_made_by_model(source)]
+    models = [source for source in models if not refused(layer, source)]
     doubts = [source for source in sources if isinstance(source, Image)]
     return next(iter([*models, *doubts]), None)

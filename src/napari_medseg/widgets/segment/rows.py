@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 
 from ...errors import MedsegError
-from ...models.library import bundled_groups, members_of
+from ...models.library import best_of, bundled_groups
 from ...segmentation.orientation import turn_for
 from ..kit import layer_volumes
 from ..kit.controls import fill, switch_off
@@ -129,8 +129,7 @@ class ModelRows:
         chosen = self._form.model.currentData()
         if not chosen:
             return None
-        (name,) = members_of(chosen, 1)
-        return self._shelf.cards.get(name)
+        return self._shelf.cards.get(best_of(chosen))
 
     def offer_others(self) -> None:
         """Offer what can vote together with the chosen model; to be called when another one is chosen."""
