@@ -21,7 +21,7 @@ from .kspace_masks import masked
 
 _COPIES = 3  # arrays of the size of all partitions that their transform takes
 _PARTIAL_ECHO = "The readouts are partial echoes; the missing part of each is filled with zeros."
-_BLOCK_BYTES = 2**28  # of the positions that are kept at once; all of the scan is read for each such block
+_BLOCK_BYTES = 2**29  # of the positions that are kept at once; all of the scan is read for each such block
 
 
 @dataclass(frozen=True, eq=False)

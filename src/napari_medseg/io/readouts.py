@@ -134,6 +134,7 @@ def arranged_lines(
         )
     numbers, slice_ = np.unique(heads["idx"]["slice"], return_inverse=True)
     checks.check_size(path, (coils, rows, columns), np.dtype(np.complex64).itemsize)
+    checks.check_size(path, (len(frames.numbers), len(numbers), partitions, columns), 1)  # of what was measured
     plane = (frames.index * len(numbers) + slice_) * partitions + partition
     table = np.rec.fromarrays(
         [records, plane, column, heads["discard_pre"], kept, start, flagged(heads, _REVERSE)],
@@ -202,16 +203,17 @@ class Lines:
             If the file is gone or damaged.
         """
         plane = range(len(self))[operator.index(index)]
-        data = np.zeros(self.shape[1:], self.dtype)
+        data = np.zeros((self.columns, self.coils, self.rows), self.dtype)  # a readout in one piece is written faster
         times = np.zeros(self.columns, int)
         first, end = np.searchsorted(self.table.plane, [plane, plane + 1])
         own = self.table[first:end]
         with kspace_hdf5.opened(self.path) as file:
             readouts = kspace_hdf5.dataset(self.path, kspace_hdf5.member(self.path, file, self.group), "data")
             for line, values in zip(own, _values(readouts.fields("data"), own.record.tolist()), strict=True):
-                data[:, :, line.column] += self._row(values, line)
+                data[line.column] += self._row(values, line)
                 times[line.column] += 1
-        return data / np.maximum(times, 1).astype(np.float32)
+        data /= np.maximum(times, 1).astype(np.float32)[:, None, None]
+        return data.transpose(1, 2, 0)
 
     def _row(self, values: np.ndarray, line: np.record) -> np.ndarray:
         """One readout in its place, shape (coil, y)."""
