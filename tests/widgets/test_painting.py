@@ -408,6 +408,15 @@ def test_labels_that_napari_has_made_of_a_file_are_not_drawn_by_hand(viewer, kin
         viewer.layers.clear()
 
 
+def test_labels_that_do_not_fit_into_memory_are_refused_with_a_sentence(viewer):
+    import dask.array
+
+    lazy = viewer.add_labels(dask.array.zeros((4_000_000, 4096, 4096), dtype=np.uint8, chunks=(1, 4096, 4096)))
+    why = painting_of(viewer).protect(lazy)
+    assert "that takes 67,108.9 GB" in why and "Crop the labels" in why
+    assert painting_of(viewer).follower(lazy) is None
+
+
 def test_labels_from_a_file_are_unseen_after_a_crash_too(viewer):
     data = np.zeros(SHAPE, np.uint8)
     data[1:3, 4:9] = 1

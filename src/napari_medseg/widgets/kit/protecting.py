@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from napari.layers import Image, Labels
 
 from ...io.contributions import KEY, layer_tuple
+from ...io.memory import free_bytes
 from ...io.notes import Notes
 from ...progress import Job
 from ...record import now, plain, voxel_hash
@@ -59,7 +61,19 @@ def why_not(layer: Labels) -> str:
         return f"'{layer.name}' has {layer.ndim} axis; expected at least rows and columns. Open other labels."
     if not layer.editable:
         return f"'{layer.name}' cannot be changed now. Wait until its run has ended; show the layer if it is hidden."
-    return ""
+    return "" if _is_writable(layer.data) else _too_large(layer)
+
+
+def _too_large(layer: Labels) -> str:
+    """Why labels do not fit into memory, where a copy of them is needed; empty if they do."""
+    needed = math.prod(layer.data.shape) * np.dtype(layer.data.dtype).itemsize
+    free = free_bytes()
+    if needed < free:
+        return ""
+    return (
+        f"'{layer.name}' must be copied into memory to be changed: that takes {needed / 1e9:,.1f} GB, and "
+        f"{free / 1e9:,.1f} GB are free. Crop the labels, or open them as a zarr array that can be written to."
+    )
 
 
 def begin_job(layer: Labels, image: Image | None) -> Job[Begun]:
