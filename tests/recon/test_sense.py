@@ -9,7 +9,7 @@ import pytest
 
 from napari_medseg.errors import SettingsError, VolumeError
 from napari_medseg.metrics import psnr
-from napari_medseg.recon.classical import tv
+from napari_medseg.recon.classical import tv, wavelet
 from napari_medseg.recon.sense import (
     Encoding,
     calibration_region,
@@ -18,11 +18,13 @@ from napari_medseg.recon.sense import (
     sense_steps,
     sense_tv,
     sense_tv_steps,
+    sense_wavelet,
+    sense_wavelet_steps,
 )
 from napari_medseg.recon.transforms import centre_crop, fft2c
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "mri"
-SOLVERS = {"sense": sense, "sense_tv": sense_tv}
+SOLVERS = {"sense": sense, "sense_tv": sense_tv, "sense_wavelet": sense_wavelet}
 
 
 def noise(shape, seed=0):
@@ -94,11 +96,23 @@ def test_tv_of_one_coil_is_tv():
     assert np.abs(image - expected).max() < 1e-2 * np.abs(expected).max()
 
 
+def test_wavelets_of_one_coil_are_wavelets():
+    kspace, mask = fft2c(phantom((32, 30))[1]).astype(np.complex64), column_mask(30, 8, 3)
+    image = sense_wavelet(kspace[None], mask, np.ones((1, *kspace.shape), np.complex64), 0.003, 30)
+    expected = wavelet(kspace, mask, 0.003, 30)
+    assert np.abs(image - expected).max() < 1e-4 * np.abs(expected).max()
+
+
 def test_coils_resolve_what_one_coil_cannot():
     maps, image = phantom()
     kspace, mask = fft2c(maps * image), column_mask(40, 4, 2)
     folded = np.linalg.norm(tv(fft2c(image), mask) - image)
-    for solved in (sense(kspace, mask, maps, damping=0, iterations=60), sense_tv(kspace, mask, maps, 1e-4)):
+    solutions = (
+        sense(kspace, mask, maps, damping=0, iterations=60),
+        sense_tv(kspace, mask, maps, 1e-4),
+        sense_wavelet(kspace, mask, maps, 1e-4, 200),
+    )
+    for solved in solutions:
         assert np.linalg.norm(solved - image) < min(0.1 * folded, 0.02 * np.linalg.norm(image))
 
 
@@ -122,7 +136,7 @@ def test_units_do_not_matter(solver):
     np.testing.assert_array_equal(hidden, expected)
 
 
-@pytest.mark.parametrize("steps", [sense_steps, sense_tv_steps])
+@pytest.mark.parametrize("steps", [sense_steps, sense_tv_steps, sense_wavelet_steps])
 def test_every_iteration_is_a_cancel_point(steps):
     maps, image = phantom()
     job = steps(fft2c(maps * image), column_mask(40, 8, 3), maps, iterations=3)

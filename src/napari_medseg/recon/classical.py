@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import pywt
 from scipy import fft
 
 from ..errors import SettingsError, VolumeError
 from ..progress import Job, Progress, run
 from .consistency import data_consistency
 from .transforms import ifft2c
+from .wavelets import fista
 
 # rho / strength: 40 iterations then come within 0.2 % of the lowest objective at the strengths in use
 PENALTY = 10
@@ -171,7 +171,7 @@ def wavelet(
 def wavelet_steps(
     measured: np.ndarray, mask: np.ndarray, strength: float = 0.005, iterations: int = 60, seed: int = 0
 ) -> Job[np.ndarray]:
-    """Compressed sensing with wavelets: the x that minimises 0.5 ||M F x - y||^2 + strength ||details of W x||_1.
+    """Compressed sensing with wavelets: the x that minimises 0.5 ||M F x - y||^2 + strength ||W x||_1.
 
     Parameters
     ----------
@@ -182,43 +182,21 @@ def wavelet_steps(
 
     Notes
     -----
-    Yields, returns and raises as `tv_steps` does. FISTA with Daubechies wavelets of 4 vanishing moments. Every
-    iteration shifts the image at random before it is transformed, so that no pixel lies on the same side of the
-    wavelet grid all the time.
+    Yields, returns and raises as `tv_steps` does. See `wavelets.fista`.
 
     References
     ----------
-    Beck and Teboulle, SIAM J Imaging Sci 2:183, 2009; Coifman and Donoho, Lect Notes Stat 103:125, 1995; Lustig et
-    al., Magn Reson Med 58:1182, 2007.
+    Lustig et al., Magn Reson Med 58:1182, 2007.
     """
     check_settings(strength, iterations)
     samples, scale = scaled(measured, mask)
-    rng = np.random.default_rng(seed)
-    image = ahead = ifft2c(samples)
-    pace = 1.0
-    for done in range(1, iterations + 1):
+
+    def closer(image: np.ndarray) -> np.ndarray:
         # as M F has orthonormal rows, a gradient step of length 1 is hard data consistency
-        closer = _shrink_details(data_consistency(ahead, samples, mask), strength, rng)
-        before, pace = pace, (1 + math.sqrt(1 + 4 * pace**2)) / 2
-        ahead = closer + (before - 1) / pace * (closer - image)
-        image = closer
-        yield Progress(done, iterations)
+        return data_consistency(image, samples, mask)
+
+    image = yield from fista(closer, ifft2c(samples), strength, iterations, seed)
     return image * scale
-
-
-def _shrink_details(image: np.ndarray, threshold: float, rng: np.random.Generator) -> np.ndarray:
-    """Soft-threshold the wavelet details of an image (y, x) at a random place of the wavelet grid."""
-    levels = pywt.dwt_max_level(min(image.shape), "db4")
-    grid = 2**levels
-    shift = rng.integers(grid, size=2)
-    shifted = np.roll(image, shift, axis=(0, 1))
-    # the transform is orthonormal where every level has an even size
-    padded = np.pad(shifted, [(0, -n % grid) for n in image.shape], mode="symmetric")
-    coarse, *details = pywt.wavedec2(padded, "db4", mode="periodization", level=levels)
-    shrunk = [tuple(pywt.threshold(band, threshold) for band in bands) for bands in details]
-    rows, columns = image.shape
-    smooth = pywt.waverec2([coarse, *shrunk], "db4", mode="periodization")[:rows, :columns]
-    return np.roll(smooth, -shift, axis=(0, 1))
 
 
 def scaled(measured: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, float]:

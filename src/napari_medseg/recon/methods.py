@@ -30,9 +30,10 @@ METHODS = {
     "wavelet": "Wavelets",
     "sense": "SENSE (ESPIRiT maps)",
     "sense-tv": "SENSE with total variation (ESPIRiT maps)",
+    "sense-wavelet": "SENSE with wavelets (ESPIRiT maps)",
 }
 """Names of the methods without a model, and how to call them."""
-NEEDS_COILS = ("sense", "sense-tv")
+NEEDS_COILS = ("sense", "sense-tv", "sense-wavelet")
 
 
 def model_of(name: str) -> TrainedModel | None:

@@ -13,6 +13,7 @@ from ..errors import SettingsError, VolumeError
 from ..progress import Job, Progress, run
 from .classical import PENALTY, TVSplitting, add_differences, adjoint_differences, check_settings, zero_filled
 from .transforms import combine
+from .wavelets import fista
 
 _KERNEL, _SMALL_KERNEL = 6, 4  # width of the windows, and what is left of it where the centre is small
 _WIDE = 12  # rows and columns of the centre from which the wide kernel gives the better maps
@@ -267,6 +268,54 @@ def sense_tv_steps(
         *_, (image, turned) = islice(_conjugate_gradients(normal, wanted, image, turned), _INNER)
         yield Progress(done, iterations)
     return fft.fftshift(image) * scale
+
+
+def sense_wavelet(
+    measured: np.ndarray,
+    mask: np.ndarray,
+    maps: np.ndarray,
+    strength: float = 0.0005,
+    iterations: int = 100,
+    seed: int = 0,
+) -> np.ndarray:
+    """`sense_wavelet_steps`, run to its end."""
+    return run(sense_wavelet_steps(measured, mask, maps, strength, iterations, seed))
+
+
+def sense_wavelet_steps(
+    measured: np.ndarray,
+    mask: np.ndarray,
+    maps: np.ndarray,
+    strength: float = 0.0005,
+    iterations: int = 100,
+    seed: int = 0,
+) -> Job[np.ndarray]:
+    """SENSE with wavelets: the x that minimises 0.5 ||M F S x - y||^2 + strength ||W x||_1.
+
+    Parameters
+    ----------
+    measured, mask, maps
+        See `sense_steps`.
+    strength, iterations, seed
+        See `classical.wavelet_steps`; the zero-filled image is that combined with the maps.
+
+    Notes
+    -----
+    Yields, returns and raises as `sense_steps` does. See `wavelets.fista`.
+
+    References
+    ----------
+    Lustig et al., Magn Reson Med 58:1182, 2007; Murphy et al., IEEE Trans Med Imaging 31:1250, 2012.
+    """
+    check_settings(strength, iterations)
+    encoding, right, scale = _normal_equation(measured, mask, maps)
+
+    def closer(image: np.ndarray) -> np.ndarray:
+        image = fft.ifftshift(image)
+        return fft.fftshift(image - encoding.normal(image) + right)
+
+    image = yield from fista(closer, fft.fftshift(right), strength, iterations, seed)
+    return image * scale
 
 
 def _normal_equation(measured: np.ndarray, mask: np.ndarray, maps: np.ndarray) -> tuple[Encoding, np.ndarray, float]:
