@@ -27,7 +27,7 @@ def scan(data, kind="random", direction="x"):
 def all_knowing(data, masks):
     """Stands for `prepare`: method ``tv`` knows all of slice 0, the others nothing; notes the masks they get."""
 
-    def prepare(_, settings, model):
+    def prepare(_, settings, model, held):
         def method(measured, mask):
             masks.setdefault(settings.method, []).append(mask)
             assert not measured[:, ~np.broadcast_to(mask, measured.shape[1:])].any()

@@ -12,6 +12,7 @@ from ..errors import SettingsError
 from ..kspace import KSpace
 from ..progress import Job, Progress
 from . import classical, sense
+from .coil_maps import HeldMaps
 from .consistency import data_consistency
 from .transforms import combine, ifft2c, rss
 
@@ -33,7 +34,13 @@ METHODS = {
     "sense-wavelet": "SENSE with wavelets (ESPIRiT maps)",
 }
 """Names of the methods without a model, and how to call them."""
-NEEDS_COILS = ("sense", "sense-tv", "sense-wavelet")
+_COIL_BY_COIL = {"tv": classical.tv_steps, "wavelet": classical.wavelet_steps}
+_SENSE = {
+    "sense": sense.sense_steps,
+    "sense-tv": sense.sense_tv_steps,
+    "sense-wavelet": sense.sense_wavelet_steps,
+}
+NEEDS_COILS = tuple(_SENSE)
 
 
 def model_of(name: str) -> TrainedModel | None:
@@ -65,8 +72,10 @@ def unfit(name: str, coils: int, card: ModelCard | None = None) -> str:
     return ""
 
 
-def prepare(kspace: KSpace, settings: ReconSettings, model: TrainedModel | None) -> Method:
-    """The method of `settings` for the slices of `kspace`.
+def prepare(
+    kspace: KSpace, settings: ReconSettings, model: TrainedModel | None, held: HeldMaps | None = None
+) -> Method:
+    """The method of `settings` for the slices of `kspace`; coil maps come from `held` where it holds some.
 
     Raises
     ------
@@ -82,8 +91,8 @@ def prepare(kspace: KSpace, settings: ReconSettings, model: TrainedModel | None)
     if model is not None:
         return _learned(kspace, settings, model)
     if settings.method in NEEDS_COILS:
-        return partial(_with_maps, settings=settings)
-    steps = {"zero-filled": _zero_filled, "tv": classical.tv_steps, "wavelet": classical.wavelet_steps}[settings.method]
+        return partial(_with_maps, settings=settings, held=held or HeldMaps())
+    steps = _COIL_BY_COIL.get(settings.method, _zero_filled)
     return partial(_coil_by_coil, steps=partial(steps, **_given(settings)), weight=settings.weight)
 
 
@@ -109,20 +118,19 @@ def _coil_by_coil(
     return rss(coils, 0), coils
 
 
-def _with_maps(measured: np.ndarray, mask: np.ndarray, *, settings: ReconSettings) -> Job[Slice]:
+def _with_maps(measured: np.ndarray, mask: np.ndarray, *, settings: ReconSettings, held: HeldMaps) -> Job[Slice]:
     yield Progress(0, 1)
-    rows, columns = sense.calibration_region(mask, measured.shape[1])
-    maps = sense.espirit(measured[:, rows, columns], measured.shape[1:])
+    coils = held.of(measured, mask)
+    samples = coils.compress(measured)
+    steps = _SENSE[settings.method]
     options = _given(settings)
-    if settings.method == "sense-tv":
-        image = yield from sense.sense_tv_steps(measured, mask, maps, **options)
-    else:
+    if settings.method == "sense":
         # what keeps noise down there is called damping
         options = {"damping" if name == "strength" else name: value for name, value in options.items()}
-        image = yield from sense.sense_steps(measured, mask, maps, **options)
+    image = yield from steps(samples, mask, coils.maps, **options)
     if settings.dc != "none":
-        image = combine(data_consistency(maps * image, measured, mask, settings.weight), maps)
-    return np.abs(image), maps * image
+        image = combine(data_consistency(coils.maps * image, samples, mask, settings.weight), coils.maps)
+    return np.abs(image), coils.coil_images(image)
 
 
 def _learned(kspace: KSpace, settings: ReconSettings, model: TrainedModel) -> Method:

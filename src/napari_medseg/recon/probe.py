@@ -16,6 +16,7 @@ from ..progress import Job, Progress, within
 from ..record import Record, now, software
 from ..volume import Volume
 from . import methods
+from .coil_maps import HeldMaps
 from .hidden_lines import cannot_thin, thinned
 from .masked import describe
 from .reconstruct import chosen_slices, image_volume, models_used, shown
@@ -98,7 +99,8 @@ def probe_job(
     why_not = cannot_thin(kspace.mask)
     if why_not:
         raise SettingsError(why_not)
-    method = methods.prepare(kspace, settings, model)
+    held = HeldMaps() if settings.method in methods.NEEDS_COILS else None
+    method = methods.prepare(kspace, settings, model, held)
     chosen = chosen_slices(kspace, indices)
     total = len(chosen) * 2 * probe.repeats
     done = 0
@@ -108,6 +110,8 @@ def probe_job(
     for index in chosen:
         own = kspace.mask_of(index)
         measured = np.where(own, kspace.slice(index), 0)
+        if held is not None:
+            held.hold(measured, own)
         level = noise_level(measured, index)
         levels.append(level)
         images = []

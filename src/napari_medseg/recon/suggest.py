@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import SettingsError, VolumeError
+from ..errors import SettingsError
 from ..io import items
 from ..kspace import KSpace
-from ..progress import Job, Progress, within
+from ..progress import Job
 from ..record import Record, now, software
 from . import methods
-from .hidden_lines import FAR, cannot_thin, thinned
+from .coil_maps import HeldMaps
+from .hidden_lines import FAR, cannot_thin
 from .masked import describe
+from .predictions import prediction_job
 from .reconstruct import ReconSettings, chosen_slices, models_used
 from .settings import HiddenSettings
-from .transforms import fft2c
 
 if TYPE_CHECKING:
     from ..models import TrainedModel
@@ -136,38 +137,13 @@ def hint_job(
         raise SettingsError(why_not)
     if not candidates:
         raise SettingsError("The list of methods to compare is empty; expected at least one.")
-    prepared = [methods.prepare(kspace, settings, model) for settings, model in candidates]
+    held = HeldMaps() if any(settings.method in methods.NEEDS_COILS for settings, _ in candidates) else None
+    prepared = [methods.prepare(kspace, settings, model, held) for settings, model in candidates]
     chosen = chosen_slices(kspace, indices)
-    total = len(chosen) * hidden.repeats * len(prepared)
-    done = 0
-    energy = np.zeros(len(chosen))
-    wrong = np.zeros((len(prepared), len(chosen)))
-    for row, index in enumerate(chosen):
-        own = kspace.mask_of(index)
-        measured = np.where(own, kspace.slice(index), 0)
-        for repeat in range(hidden.repeats):
-            rng = np.random.default_rng((hidden.seed, index, repeat))
-            mask = thinned(own, hidden.share, rng)
-            compared = measured.any(0) & own & ~mask
-            truth = measured[:, compared]
-            left = np.where(mask, measured, 0)
-            energy[row] += _energy(truth)
-            for place, method in enumerate(prepared):
-                _, coils = yield from within(method(left, mask), done, total)
-                wrong[place, row] += _energy(fft2c(coils)[:, compared] - truth)
-                done += 1
-                yield Progress(done, total)
-        if not energy[row]:
-            raise VolumeError(
-                f"All hidden samples of slice {index} are 0: no method can be judged by them. Leave it out."
-            )
-    errors = np.sqrt(wrong.sum(1) / energy.sum())
+    *wrong, energy = yield from prediction_job(kspace, prepared, hidden, chosen, held)
+    errors = np.sqrt(np.sum(wrong, 1) / energy.sum())
     by_slice = np.sqrt(wrong / energy)
     return _hint(kspace, candidates, hidden, chosen, errors, by_slice)
-
-
-def _energy(samples: np.ndarray) -> float:
-    return float(np.sum(np.abs(samples).astype(np.float64) ** 2))
 
 
 def _hint(

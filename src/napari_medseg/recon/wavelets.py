@@ -65,7 +65,8 @@ def fista(
 
 def shrink(image: np.ndarray, threshold: float, rng: np.random.Generator) -> np.ndarray:
     """Soft-threshold the wavelet coefficients of an image (y, x), complex, at a random place of the wavelet grid."""
-    levels = max(1, round(math.log2(min(image.shape) / _COARSEST)))
+    shorter = min(image.shape)
+    levels = min(max(1, round(math.log2(shorter / _COARSEST))), pywt.dwt_max_level(shorter, _WAVELET))
     grid = 2**levels
     shift = rng.integers(grid, size=2)
     shifted = np.roll(image, shift, axis=(0, 1))
