@@ -4,9 +4,9 @@
 
 DATA is the folder with ``kspace_16coil``, ``mri_recon_open/val.npz`` and ``mri_recon_btp/val.npz``; KEPT keeps what
 BART found, which does not change. BART (Debian package ``bart``) must be installed. It has its own coil maps, wavelets
-and total variation, and its strength is the best of a grid **by the truth**; ours is chosen without it. PSNR against the root
-of the sum of squares of the full k-space, each image times the factor that fits it best; SSIM of the same images; CPU
-seconds of one run with maps, for ours with the choice of the strength too.
+and total variation, and its strength is the best of a grid **by the truth**; ours is chosen without it. PSNR against
+the root of the sum of squares of the full k-space, each image times the factor that fits it best; SSIM of the same
+images; CPU seconds of one run with maps, for ours with the choice of the strength too.
 """
 
 from __future__ import annotations
@@ -114,7 +114,9 @@ def bart(measured: np.ndarray, reference: np.ndarray) -> dict[str, Found]:
 def timed(folder: Path, *words: str) -> float:
     """CPU seconds of a BART command on one thread."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(["bart", *words], cwd=folder, check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    subprocess.run(
+        ["bart", *words], cwd=folder, check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 

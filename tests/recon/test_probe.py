@@ -7,7 +7,9 @@ from napari_medseg.errors import SettingsError, VolumeError
 from napari_medseg.kspace import KSpace
 from napari_medseg.progress import run
 from napari_medseg.recon import probe
-from napari_medseg.recon.probe import ProbeSettings, noise_level, probe_job
+from napari_medseg.recon.methods import Slice
+from napari_medseg.recon.noise import noise_level
+from napari_medseg.recon.probe import ProbeSettings, probe_job
 from napari_medseg.recon.reconstruct import ReconSettings
 from napari_medseg.recon.sampling import Sampling
 from napari_medseg.recon.simulate import simulate
@@ -66,7 +68,7 @@ def test_methods_are_given_noise_first_and_then_fewer_lines(kspace_of, monkeypat
         masks.append(mask)
         assert not measured[:, ~np.broadcast_to(mask, measured.shape[1:])].any()
         yield from ()
-        return np.abs(measured[0]), measured
+        return Slice(np.abs(measured[0]), measured, 0.0)
 
     monkeypatch.setattr(probe.methods, "prepare", lambda *_: method)
     run(probe_job(kspace, TV, ProbeSettings(repeats=3, dropped=0.2)))

@@ -9,6 +9,7 @@ from napari_medseg.errors import SettingsError, VolumeError
 from napari_medseg.kspace import KSpace
 from napari_medseg.progress import run
 from napari_medseg.recon import ifft2c, rss, suggest
+from napari_medseg.recon.methods import Slice
 from napari_medseg.recon.reconstruct import ReconSettings
 from napari_medseg.recon.sampling import Sampling
 from napari_medseg.recon.suggest import HiddenSettings, Hint, hint_job
@@ -33,7 +34,7 @@ def all_knowing(data, masks):
             assert not measured[:, ~np.broadcast_to(mask, measured.shape[1:])].any()
             yield from ()
             coils = ifft2c(data[0]) if settings.method == "tv" else np.zeros_like(measured)
-            return rss(coils, 0), coils
+            return Slice(rss(coils, 0), coils, 0.0)
 
         return method
 

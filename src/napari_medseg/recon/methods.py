@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -13,15 +13,32 @@ from ..kspace import KSpace
 from ..progress import Job, Progress
 from . import classical, sense
 from .coil_maps import HeldMaps
-from .consistency import data_consistency
+from .consistency import data_consistency, data_residual
+from .settings import AUTO
 from .transforms import combine, ifft2c, rss
 
 if TYPE_CHECKING:
     from ..models import ModelCard, TrainedModel
     from .settings import ReconSettings
 
-Slice = tuple[np.ndarray, np.ndarray]
-"""Magnitude (y, x), and the coil images (coil, y, x) that stand behind it."""
+
+class Slice(NamedTuple):
+    """What a method makes of a slice.
+
+    Parameters
+    ----------
+    magnitude : numpy.ndarray, shape (y, x)
+    coils : numpy.ndarray, shape (coil, y, x), complex
+        The coil images that stand behind it.
+    alone : float
+        How far the method alone lies from the measured samples, before data consistency; see `data_residual`.
+    """
+
+    magnitude: np.ndarray
+    coils: np.ndarray
+    alone: float
+
+
 Method = Callable[[np.ndarray, np.ndarray], Job[Slice]]
 """Takes measured samples (coil, y, x) and their mask, yields between iterations."""
 
@@ -44,14 +61,14 @@ NEEDS_COILS = tuple(_SENSE)
 
 
 def model_of(name: str) -> TrainedModel | None:
-    """The model of that name; None if it is a method without one.
+    """The model of that name; None if it is a method without one, or ``auto``.
 
     Raises
     ------
     SettingsError, ModelError
         If there is none, or it does not reconstruct.
     """
-    if name in METHODS:
+    if name == AUTO or name in METHODS:
         return None
     from ..models import available, load
 
@@ -61,6 +78,30 @@ def model_of(name: str) -> TrainedModel | None:
             f"There is no method '{name}'; choose one of {', '.join(METHODS)}, or a model that reconstructs."
         )
     return load(known[name])
+
+
+def method_for(kspace: KSpace, settings: ReconSettings) -> str:
+    """The method of `settings`; ``auto`` is SENSE with total variation where coil maps can be had, otherwise tv."""
+    if settings.method != AUTO:
+        return settings.method
+    return "sense-tv" if kspace.coils > 1 and not lacks_centre(kspace) else "tv"
+
+
+def lacks_centre(kspace: KSpace) -> str:
+    """Why coil maps cannot be had of some slice, in a few words; empty if they can."""
+    for mask in _masks(kspace):
+        rows, columns = sense.calibration_region(mask, kspace.matrix[0])
+        size = min(rows.stop - rows.start, columns.stop - columns.start)
+        if size < sense.LEAST:
+            return f"the fully sampled centre of k-space has {size} rows or columns, coil maps need {sense.LEAST}"
+    return ""
+
+
+def _masks(kspace: KSpace) -> Iterable[np.ndarray]:
+    """The different masks of the slices."""
+    if kspace.mask is None or kspace.mask.ndim < 3:
+        return (kspace.mask_of(0),)
+    return (kspace.mask_of(index) for index in range(kspace.slices))
 
 
 def unfit(name: str, coils: int, card: ModelCard | None = None) -> str:
@@ -114,8 +155,9 @@ def _coil_by_coil(
     for coil in measured:
         # a coil that sees nothing stays dark
         images.append((yield from steps(coil, mask)) if coil.any() else np.zeros_like(coil))
-    coils = data_consistency(np.stack(images), measured, mask, weight)
-    return rss(coils, 0), coils
+    found = np.stack(images)
+    coils = data_consistency(found, measured, mask, weight)
+    return Slice(rss(coils, 0), coils, data_residual(found, measured, mask))
 
 
 def _with_maps(measured: np.ndarray, mask: np.ndarray, *, settings: ReconSettings, held: HeldMaps) -> Job[Slice]:
@@ -128,9 +170,10 @@ def _with_maps(measured: np.ndarray, mask: np.ndarray, *, settings: ReconSetting
         # what keeps noise down there is called damping
         options = {"damping" if name == "strength" else name: value for name, value in options.items()}
     image = yield from steps(samples, mask, coils.maps, **options)
+    alone = data_residual(coils.coil_images(image), measured, mask)
     if settings.dc != "none":
         image = combine(data_consistency(coils.maps * image, samples, mask, settings.weight), coils.maps)
-    return np.abs(image), coils.coil_images(image)
+    return Slice(np.abs(image), coils.coil_images(image), alone)
 
 
 def _learned(kspace: KSpace, settings: ReconSettings, model: TrainedModel) -> Method:

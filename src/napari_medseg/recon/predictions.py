@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy import ndimage
 
 from ..errors import VolumeError
 from ..kspace import KSpace
@@ -15,6 +16,9 @@ from .methods import Method
 from .settings import HiddenSettings
 from .transforms import fft2c
 
+_AROUND = 7
+"""Rows and columns over which the density of samples is counted; 15 gives the same."""
+
 
 def prediction_job(
     kspace: KSpace,
@@ -22,6 +26,8 @@ def prediction_job(
     hidden: HiddenSettings,
     indices: Sequence[int],
     held: HeldMaps | None = None,
+    *,
+    for_missing: bool = False,
 ) -> Job[np.ndarray]:
     """Hide some of the measured lines, reconstruct from the others, and compare what methods predict with the measured.
 
@@ -37,6 +43,9 @@ def prediction_job(
     held : HeldMaps, optional
         Where those of the methods that need coil maps share them: none of the hidden lines lies in the centre that they
         come from.
+    for_missing : bool
+        Whether hidden samples count as much as the missing ones they stand for: those far from the centre, where few
+        were measured, more than those close to it.
 
     Yields
     ------
@@ -69,10 +78,11 @@ def prediction_job(
             compared = measured.any(0) & own & ~mask
             truth = measured[:, compared]
             left = np.where(mask, measured, 0)
-            found[-1, column] += _energy(truth)
+            weights = _missing_for_each(mask, own, compared) if for_missing else np.ones(1)
+            found[-1, column] += _energy(truth, weights)
             for row, method in enumerate(methods):
-                _, coils = yield from within(method(left, mask), done, total)
-                found[row, column] += _energy(fft2c(coils)[:, compared] - truth)
+                predicted = yield from within(method(left, mask), done, total)
+                found[row, column] += _energy(fft2c(predicted.coils)[:, compared] - truth, weights)
                 done += 1
                 yield Progress(done, total)
         if not found[-1, column]:
@@ -82,5 +92,14 @@ def prediction_job(
     return found
 
 
-def _energy(samples: np.ndarray) -> float:
-    return float(np.sum(np.abs(samples).astype(np.float64) ** 2))
+def _energy(samples: np.ndarray, weights: np.ndarray) -> float:
+    return float(np.sum(weights * np.abs(samples).astype(np.float64) ** 2))
+
+
+def _missing_for_each(mask: np.ndarray, own: np.ndarray, compared: np.ndarray) -> np.ndarray:
+    """How many samples are missing around each one of `compared`, for each that `mask` leaves there."""
+    points = own.ndim == 2
+    whole = np.broadcast_to(mask, compared.shape).astype(float)
+    density = ndimage.uniform_filter(whole, _AROUND if points else (1, _AROUND), mode="nearest")
+    density = np.clip(density, 1 / _AROUND**2, 1)
+    return ((1 - density) / density)[compared]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import SettingsError, VolumeError
+from ..errors import SettingsError
 from ..io import items
 from ..kspace import KSpace
 from ..progress import Job, Progress, within
@@ -19,6 +18,7 @@ from . import methods
 from .coil_maps import HeldMaps
 from .hidden_lines import cannot_thin, thinned
 from .masked import describe
+from .noise import noise_level
 from .reconstruct import chosen_slices, image_volume, models_used, shown
 from .settings import ProbeSettings, ReconSettings
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 NAME = "sensitivity (not a probability)"
 """What images of a probe are called."""
-
-_BORDER = 0.05  # share of the measured samples, those farthest out, that show the noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,8 +114,8 @@ def probe_job(
         levels.append(level)
         images = []
         for moved, mask in _moved(measured, own, level, probe, index):
-            magnitude, _ = yield from within(method(moved, mask), done, total)
-            images.append(shown(kspace, magnitude))
+            found = yield from within(method(moved, mask), done, total)
+            images.append(shown(kspace, found.magnitude))
             done += 1
             yield Progress(done, total)
         deviations.append(np.std(images, axis=0, ddof=1))
@@ -126,7 +124,7 @@ def probe_job(
     spread = np.stack(deviations)
     root_mean_square = float(np.sqrt(np.mean(spread**2)))
     share = root_mean_square / (largest or 1.0)
-    found = image_volume(kspace, spread)
+    volume = image_volume(kspace, spread)
     record = Record(
         "probe",
         time=now(),
@@ -134,7 +132,7 @@ def probe_job(
         inputs=items.of_kspace(kspace),
         models=models_used(model),
         settings={**asdict(settings), "probe": asdict(probe)},
-        outputs=(items.of_result(found, "sensitivity"),),
+        outputs=(items.of_result(volume, "sensitivity"),),
         figures={
             "slices": chosen,
             "mask": describe(kspace),
@@ -143,49 +141,7 @@ def probe_job(
             "share": share,
         },
     )
-    return Probe(found.made_by(record.sealed()))
-
-
-def noise_level(measured: np.ndarray, index: int = 0) -> np.ndarray:
-    """Standard deviation of the noise in the real and in the imaginary part of k-space, by coil.
-
-    Parameters
-    ----------
-    measured : numpy.ndarray, shape (coil, y, x), complex
-        Samples that are exactly 0 count as not measured.
-    index : int
-        Number of the slice, for the message.
-
-    Returns
-    -------
-    numpy.ndarray, shape (coil,)
-
-    Raises
-    ------
-    VolumeError
-        If nothing was measured.
-
-    Notes
-    -----
-    An image fades towards the border of k-space, noise does not. Looked at are the 5 % of the measured samples farthest
-    from the centre, distances as shares of half the matrix, so corners first. There the magnitude is Rayleigh
-    distributed with the median ``sigma sqrt(2 ln 2)``; the median bears a few samples with signal. The level is too
-    high where details of the image reach the border, and too low where the scanner damped the border.
-    """
-    _, rows, columns = measured.shape
-    distance = np.hypot(_from_centre(rows)[:, None], _from_centre(columns))
-    known = measured.any(0)
-    if not known.any():
-        raise VolumeError(f"The mask leaves nothing of slice {index}: all samples that it keeps are 0.")
-    farthest = np.quantile(distance[known], 1 - _BORDER)
-    border = known & (distance >= farthest)
-    medians = np.median(np.abs(measured[:, border]), axis=1)
-    return medians / math.sqrt(2 * math.log(2))
-
-
-def _from_centre(count: int) -> np.ndarray:
-    """Positions along an axis of `count` samples, from the centre of k-space in halves of the matrix."""
-    return (np.arange(count) - count // 2) / (count / 2)
+    return Probe(volume.made_by(record.sealed()))
 
 
 def _moved(

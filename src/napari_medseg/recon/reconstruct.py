@@ -19,7 +19,9 @@ from . import methods
 from .consistency import data_residual
 from .figures import CONVENTION, measure
 from .masked import REFERENCED, describe, sampled
+from .noise import noise_share
 from .settings import ReconSettings, Sampling
+from .strength import TUNED, strength_job
 from .transforms import centre_crop, ifft2c, rss
 
 if TYPE_CHECKING:
@@ -30,17 +32,24 @@ ESTIMATED = (
     "not for diagnosis."
 )
 _HIGH_RESIDUAL = 0.05
+_OVER_NOISE = 1.5  # an image without the noise differs from the samples by about the noise
 _FAR = 1.15  # ratio of nominal and effective acceleration that is worth a word
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """One finished slice: its index, and magnitudes (y, x), cropped, of the result and of zero filling."""
+    """One finished slice: its index, and magnitudes (y, x), cropped, of the result and of zero filling.
+
+    `residual`, and `alone` before data consistency, say how far it lies from the measured samples; `noise` is the share
+    of noise in these: an image that fits them better fits the noise.
+    """
 
     index: int
     image: np.ndarray
     zero_filled: np.ndarray
     residual: float
+    alone: float
+    noise: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,26 +123,30 @@ def reconstruct_job(
         If k-space, mask, method and settings do not fit.
     """
     began = time.monotonic()
-    method = methods.prepare(kspace, settings, model)
     chosen = chosen_slices(kspace, indices)
+    used = replace(settings, method=methods.method_for(kspace, settings))
+    if used.strength is None and used.method in TUNED:
+        strength = yield from within(strength_job(kspace, used, chosen), 0, len(chosen))
+        used = replace(used, strength=strength)
+    method = methods.prepare(kspace, used, model)
     parts: dict[int, Part] = {}
     for index in sorted(chosen, key=lambda i: (i < start, i)):
         mask = kspace.mask_of(index)
         measured = np.where(mask, kspace.slice(index), 0)
         if not measured.any():
             raise VolumeError(f"The mask leaves nothing of slice {index}: all samples that it keeps are 0.")
-        magnitude, coils = yield from within(method(measured, mask), len(parts), len(chosen))
+        found = yield from within(method(measured, mask), len(parts), len(chosen))
         zero_filled = rss(ifft2c(measured), 0)
-        parts[index] = Part(
-            index, shown(kspace, magnitude), shown(kspace, zero_filled), data_residual(coils, measured, mask)
-        )
+        residual = data_residual(found.coils, measured, mask)
+        images = shown(kspace, found.magnitude), shown(kspace, zero_filled)
+        parts[index] = Part(index, *images, residual, found.alone, noise_share(measured))
         yield Progress(len(parts), len(chosen), parts[index])
-    return _result(kspace, settings, model, [parts[i] for i in chosen], time.monotonic() - began)
+    return _result(kspace, settings, used, model, [parts[i] for i in chosen], time.monotonic() - began)
 
 
 def reconstruct(
     kspace: KSpace,
-    method: str = "tv",
+    method: str = ReconSettings.method,
     *,
     sampling: Sampling | None = None,
     mask: np.ndarray | None = None,
@@ -216,23 +229,32 @@ def _reference(kspace: KSpace, indices: Sequence[int]) -> np.ndarray | None:
 def _result(
     kspace: KSpace,
     settings: ReconSettings,
+    used: ReconSettings,
     model: TrainedModel | None,
     parts: list[Part],
     seconds: float,
 ) -> Reconstruction:
     image, zero_filled = (np.stack([getattr(part, name) for part in parts]) for name in ("image", "zero_filled"))
     reference = _reference(kspace, [part.index for part in parts])
-    images = {"zero-filled": zero_filled, settings.method: image}
-    residual = float(np.mean([part.residual for part in parts]))
+    images = {"zero-filled": zero_filled, used.method: image}
+    residual, alone, noise = (
+        float(np.mean([getattr(part, name) for part in parts])) for name in ("residual", "alone", "noise")
+    )
     notes = warnings(kspace, settings, model and model.card)
-    if residual > _HIGH_RESIDUAL:
-        notes.append(f"The result differs from the measured samples by {residual:.1%}.")
+    if alone > max(_HIGH_RESIDUAL, _OVER_NOISE * noise):
+        notes.append(
+            f"Before data consistency the result differs from the measured samples by {alone:.1%}; their noise is "
+            f"about {noise:.1%}."
+        )
     figures = {
         "slices": [part.index for part in parts],
         "mask": describe(kspace),
         "simulated": kspace.simulated,
+        "used": _used(settings, used),
         "residual": residual,
         "residual_by_slice": [part.residual for part in parts],
+        "residual_before_consistency": alone,
+        "noise": noise,
         "metrics": None if reference is None else compare(reference, images),
         "convention": CONVENTION,
     }
@@ -253,6 +275,12 @@ def _result(
     zeros = image_volume(kspace, zero_filled)
     mask = kspace.mask_of(0) if kspace.mask is None else kspace.mask
     return Reconstruction(found.made_by(record.sealed()), zeros, residual, mask, full)
+
+
+def _used(settings: ReconSettings, used: ReconSettings) -> dict[str, Any]:
+    """What became of the settings that were left open; JSON-able."""
+    chosen = "automatic" if settings.strength is None and used.strength is not None else ""
+    return {"method": used.method, "strength": used.strength, "strength_chosen": chosen}
 
 
 def models_used(model: TrainedModel | None) -> tuple[UsedModel, ...]:

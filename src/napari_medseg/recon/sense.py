@@ -15,9 +15,10 @@ from .classical import PENALTY, TVSplitting, add_differences, adjoint_difference
 from .transforms import combine
 from .wavelets import fista
 
+LEAST = 7
+"""Rows and columns of the centre that coil maps need; maps from 6 can make SENSE worse than zero filling."""
 _KERNEL, _SMALL_KERNEL = 6, 4  # width of the windows, and what is left of it where the centre is small
 _WIDE = 12  # rows and columns of the centre from which the wide kernel gives the better maps
-_LEAST = 7  # rows and columns; maps from 6 can make SENSE worse than zero filling
 _CALIBRATION = 32  # rows and columns of the centre that are used; more only cost time
 _SIGNAL = 0.02  # singular values of the centre below this share of the largest are noise
 _INNER = 4  # conjugate-gradient steps in an iteration of ADMM; 8 give the same image
@@ -89,10 +90,10 @@ def espirit(calibration: np.ndarray, matrix: tuple[int, int]) -> np.ndarray:
     Uecker et al., Magn Reson Med 71:990, 2014.
     """
     coils, *size = calibration.shape
-    if min(size) < _LEAST:
+    if min(size) < LEAST:
         raise SettingsError(
             f"The fully sampled centre of k-space has {size[0]} rows and {size[1]} columns; coil sensitivities need at "
-            f"least {_LEAST} of both. Sample more centre lines, or choose a method that works coil by coil."
+            f"least {LEAST} of both. Sample more centre lines, or choose a method that works coil by coil."
         )
     if not calibration.any():
         raise VolumeError("The centre of k-space holds only zeros: coil sensitivities cannot be estimated from it.")

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 CONSISTENCY = ("none", "soft", "hard")
 DIRECTIONS = ("x", "y")
+AUTO = "auto"
+"""Name of the method that the data decide."""
 HIDDEN = 1 / 6
 """Share of the measured lines outside of the full centre that is hidden from methods which are to predict it."""
 
@@ -25,13 +27,14 @@ class ReconSettings:
     Parameters
     ----------
     method : str
-        One of `methods.METHODS`, or the name of a model that reconstructs.
+        One of `methods.METHODS`, the name of a model that reconstructs, or ``auto``, see `methods.method_for`.
     dc : {"none", "soft", "hard"}
         Data consistency after the method; ``hard`` puts the measured samples back.
     dc_weight : float
         Weight of the measured samples where `dc` is ``soft``.
     strength : float or None
-        Weight of total variation or wavelets, see `classical.tv_steps`; None for the default of the method.
+        Weight of total variation or wavelets, see `classical.tv_steps`; None to choose it by hidden samples, see
+        `strength.strength_job`, or for the default of a method that needs no choice.
     iterations : int or None
         Of the method; None for its default.
     device : {"auto", "cpu", "cuda", "mps"}
@@ -44,14 +47,15 @@ class ReconSettings:
     """
 
     method: str = option(
-        "tv",
-        "zero-filled, tv, wavelet, sense, sense-tv, or a model that reconstructs",
+        AUTO,
+        "auto (sense-tv for several coils, tv for one), zero-filled, tv, wavelet, sense, sense-tv, sense-wavelet, or a "
+        "model that reconstructs",
         metavar="NAME",
         always=True,
     )
     dc: str = option("hard", "data consistency afterwards", choices=CONSISTENCY)
     dc_weight: float = option(1.0, "of the samples, with --dc soft", metavar="W")
-    strength: float | None = option(None, "of total variation or wavelets", metavar="S")
+    strength: float | None = option(None, "of total variation or wavelets; default: by hidden samples", metavar="S")
     iterations: int | None = option(None, "of the method", metavar="N")
     device: str = option("auto", "where a network runs", choices=DEVICES)
 

@@ -45,8 +45,9 @@ def strength_job(kspace: KSpace, settings: ReconSettings, indices: Sequence[int]
 
     Notes
     -----
-    First four strengths, each four times the one before, then half and double the best of them. Fewer samples ask for a
-    little more strength than the whole scan does.
+    First four strengths, each four times the one before, then half and double the best of them. Hidden samples count as
+    many missing ones as they stand for: unweighted, those close to the centre decide, and the strength is too high by a
+    factor of two to four (1 dB on measured data, `benchmarks/recon_bart.py`).
 
     References
     ----------
@@ -74,7 +75,7 @@ def _look(
     """Add the errors of `strengths` to `errors`."""
     held = HeldMaps() if settings.method in NEEDS_COILS else None
     methods = [prepare(kspace, replace(settings, strength=strength), None, held) for strength in strengths]
-    found = yield from prediction_job(kspace, methods, _HIDDEN, [index], held)
+    found = yield from prediction_job(kspace, methods, _HIDDEN, [index], held, for_missing=True)
     errors.update(zip(strengths, found[:-1, 0].tolist(), strict=True))
 
 

@@ -215,8 +215,9 @@ def model_used(method: str) -> tuple[UsedModel, ...]:
         If there is no such method or model.
     """
     from ..recon.methods import METHODS
+    from ..recon.settings import AUTO
 
-    if method in METHODS:
+    if method == AUTO or method in METHODS:
         return ()
     if method not in models.available():
         raise SettingsError(

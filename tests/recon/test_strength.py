@@ -1,0 +1,109 @@
+"""The strength that nobody chose: what it is, and that the default is never worse than zero filling."""
+
+import numpy as np
+import pytest
+from test_sense import noise, phantom
+
+from napari_medseg.kspace import KSpace
+from napari_medseg.metrics import psnr
+from napari_medseg.progress import run
+from napari_medseg.recon.coil_maps import CoilMaps
+from napari_medseg.recon.methods import method_for, prepare
+from napari_medseg.recon.reconstruct import reconstruct
+from napari_medseg.recon.settings import ReconSettings, Sampling
+from napari_medseg.recon.strength import TUNED, strength_job
+from napari_medseg.recon.transforms import fft2c, ifft2c, rss
+
+SHAPE = (96, 80)
+MASKS = {
+    "lines": Sampling("random", 3, 0.12, seed=2),
+    "equal steps": Sampling("equispaced", 3, 0.12, seed=2, offset=0),
+    "points": Sampling("poisson", 6, 0.15, seed=2),
+}
+
+
+def kspace_of(kind, level=0.02, coils=6):
+    maps, image = phantom(SHAPE, coils)
+    full = (fft2c(maps * image) + level * noise(maps.shape)).astype(np.complex64)
+    mask = MASKS[kind].mask(SHAPE)
+    reference = np.abs(image)
+    return KSpace(np.where(mask, full, 0)[None], mask=mask, mask_origin="file"), reference
+
+
+def quality(kspace, reference, method, strength):
+    steps = prepare(kspace, ReconSettings(method, strength=strength), None)
+    found = run(steps(kspace.slice(0), kspace.mask_of(0)))
+    return psnr(reference[None], found.magnitude[None].astype(reference.dtype), float(reference.max()))
+
+
+@pytest.mark.parametrize("kind", MASKS)
+@pytest.mark.parametrize("method", ["sense-tv", "sense-wavelet"])
+def test_the_strength_is_close_to_the_best_by_the_truth(kind, method):
+    kspace, reference = kspace_of(kind)
+    chosen = run(strength_job(kspace, ReconSettings(method), [0]))
+    best = max(quality(kspace, reference, method, strength) for strength in (0.0001, 0.0004, 0.0016, 0.0064, 0.0256))
+    assert quality(kspace, reference, method, chosen) > best - 0.7
+
+
+def test_more_noise_asks_for_more_strength():
+    little, much = (
+        run(strength_job(kspace_of("points", level)[0], ReconSettings("sense-tv"), [0])) for level in (0.002, 0.2)
+    )
+    assert little < much
+
+
+@pytest.mark.parametrize("method", TUNED)
+def test_a_chosen_strength_stands_in_the_record_and_can_be_repeated(method):
+    kspace, _ = kspace_of("points", coils=3)
+    found = reconstruct(kspace, method, iterations=10)
+    used = found.record.figures["used"]
+    assert used["method"] == method and used["strength"] > 0 and used["strength_chosen"] == "automatic"
+    assert found.record.settings["strength"] is None
+    again = reconstruct(kspace, method, iterations=10, strength=used["strength"])
+    np.testing.assert_array_equal(again.image.data, found.image.data)
+    assert again.record.figures["used"]["strength_chosen"] == ""
+
+
+def test_nothing_can_be_hidden_from_a_full_scan():
+    maps, image = phantom(SHAPE)
+    full = KSpace(fft2c(maps * image).astype(np.complex64)[None])
+    assert run(strength_job(full, ReconSettings("sense-tv"), [0])) is None
+    assert reconstruct(full, "sense-tv", iterations=5).record.figures["used"]["strength"] is None
+
+
+@pytest.mark.parametrize("kind", MASKS)
+@pytest.mark.parametrize("coils", [1, 6])
+def test_the_default_is_better_than_zero_filling(kind, coils):
+    kspace, reference = kspace_of(kind, coils=coils)
+    found = reconstruct(kspace)
+    assert found.record.figures["used"]["method"] == ("tv" if coils == 1 else "sense-tv")
+    zero = np.asarray(found.zero_filled.data)
+    seen = rss(phantom(SHAPE, coils)[0], 0) * reference
+    peak = float(seen.max())
+    assert psnr(seen[None], np.asarray(found.image.data, seen.dtype), peak) > psnr(
+        seen[None], zero.astype(seen.dtype), peak
+    )
+
+
+def test_coils_without_a_centre_get_tv():
+    kspace, _ = kspace_of("lines")
+    mask = np.arange(SHAPE[1]) % 3 == 0
+    without = KSpace(np.where(mask, kspace.data, 0), mask=mask, mask_origin="file")
+    assert method_for(without, ReconSettings()) == "tv"
+    assert method_for(kspace, ReconSettings()) == "sense-tv"
+    assert method_for(kspace, ReconSettings("wavelet")) == "wavelet"
+
+
+def test_virtual_coils_keep_what_the_coils_see():
+    maps, image = phantom(SHAPE, 4)
+    mixing = np.random.default_rng(0).normal(size=(12, 4))
+    seen = np.tensordot(mixing, maps, 1)
+    seen /= rss(seen, 0)
+    kspace = fft2c(seen * image).astype(np.complex64)
+    mask = MASKS["points"].mask(SHAPE)
+    found = CoilMaps.of(np.where(mask, kspace, 0), mask)
+    assert len(found.maps) == 4  # twelve mixtures of four
+    np.testing.assert_allclose(found.basis @ found.basis.conj().T, np.eye(4), atol=1e-5)
+    whole = ifft2c(found.compress(kspace))
+    combined = (found.maps.conj() * whole).sum(0)
+    assert np.linalg.norm(found.coil_images(combined) - seen * image) < 0.03 * np.linalg.norm(seen * image)
