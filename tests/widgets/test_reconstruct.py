@@ -328,7 +328,7 @@ def test_learned_results_say_so_wherever_they_go(dock):
     assert result.name == "scan conditional-swin-mri-dc (simulated) (estimated)"
     assert "not for diagnosis" in dock.form.warnings.text()
     assert dock.form.card.isVisibleTo(dock.form) and dock.form.device.isVisibleTo(dock.form)
-    assert "data residual 0.000" in dock.form.status.text()
+    assert "0.000 after" in dock.form.status.text()
 
 
 @pytest.mark.parametrize("shape", [(32, 48), (1, 32, 48)])

@@ -58,6 +58,8 @@ _SENSE = {
     "sense-wavelet": sense.sense_wavelet_steps,
 }
 NEEDS_COILS = tuple(_SENSE)
+HAVE_STRENGTH = (*_COIL_BY_COIL, *_SENSE)
+"""Iterative methods, whose strength and iterations can be set."""
 
 
 def model_of(name: str) -> TrainedModel | None:

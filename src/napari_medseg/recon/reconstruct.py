@@ -31,6 +31,7 @@ ESTIMATED = (
     "Estimated by a trained network: it may contain structure that was not measured, or miss structure that was; "
     "not for diagnosis."
 )
+DIFFERS = "Before data consistency the result differs"
 _HIGH_RESIDUAL = 0.05
 _OVER_NOISE = 1.5  # an image without the noise differs from the samples by about the noise
 _FAR = 1.15  # ratio of nominal and effective acceleration that is worth a word
@@ -242,10 +243,7 @@ def _result(
     )
     notes = warnings(kspace, settings, model and model.card)
     if alone > max(_HIGH_RESIDUAL, _OVER_NOISE * noise):
-        notes.append(
-            f"Before data consistency the result differs from the measured samples by {alone:.1%}; their noise is "
-            f"about {noise:.1%}."
-        )
+        notes.append(f"{DIFFERS} from the measured samples by {alone:.1%}; their noise is about {noise:.1%}.")
     figures = {
         "slices": [part.index for part in parts],
         "mask": describe(kspace),

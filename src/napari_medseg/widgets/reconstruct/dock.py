@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,8 +16,8 @@ from ... import options
 from ...errors import SettingsError
 from ...progress import Progress
 from ...recon.hidden_lines import cannot_thin
-from ...recon.methods import METHODS, unfit
-from ...recon.reconstruct import ReconSettings, Reconstruction, warnings
+from ...recon.methods import HAVE_STRENGTH, METHODS, method_for, unfit
+from ...recon.reconstruct import DIFFERS, ReconSettings, Reconstruction, warnings
 from ..kit import jobs, layer_volumes
 from ..kit.card import CardDialog
 from ..kit.controls import apply, fill, switch_off
@@ -59,6 +60,7 @@ class ReconstructWidget(Dock):
         self._running: Result | None = None
         self._clock = jobs.Clock()
         self.form = ReconstructForm()
+        self._method_chosen = False
         self.compare = ComparePage(self._viewer, self._queue)
         self._data = DataRows(self.form, self._viewer, self._queue, self._data_changed)
         self._mask = MaskRows(self.form, self._queue, self._mask_changed)
@@ -76,7 +78,9 @@ class ReconstructWidget(Dock):
         form = self.form
         for box in (form.method, form.consistency, form.device):
             box.currentIndexChanged.connect(self._method_changed)
-        form.weight.valueChanged.connect(self._method_changed)
+        form.method.activated.connect(self._method_was_chosen)
+        for field in (form.weight, form.strength, form.iterations):
+            field.valueChanged.connect(self._method_changed)
         form.card.clicked.connect(lambda: CardDialog(self._card(), self).show())
         form.run.clicked.connect(self.run)
         form.cancel.clicked.connect(self.cancel)
@@ -125,13 +129,21 @@ class ReconstructWidget(Dock):
         cards = self._shelf.reconstructors
         entries = [(words.split(" (")[0], name) for name, words in METHODS.items()]
         entries += [(name, name) for name in cards]
-        fill(box, entries, box.currentData() or ReconSettings.method)
+        fill(box, entries, box.currentData() if self._method_chosen else self._usual_method())
         for name, reason in self._unfit_methods().items():
             switch_off(box, name, reason)
         if not box.model().item(box.currentIndex()).isEnabled():
-            box.setCurrentIndex(box.findData(ReconSettings.method))
+            box.setCurrentIndex(box.findData(self._usual_method()))
         offer_devices(self.form.device, self._shelf, preferences())
         self._method_changed()
+
+    def _usual_method(self) -> str:
+        """What suits the data, as far as they are open."""
+        scan = self._data.scan
+        return method_for(scan.kspace, ReconSettings()) if scan else "tv"
+
+    def _method_was_chosen(self, _: Any = None) -> None:
+        self._method_chosen = True
 
     def _unfit_methods(self) -> dict[str, str]:
         """Methods that cannot take the data, and why."""
@@ -165,6 +177,10 @@ class ReconstructWidget(Dock):
         form = self.form
         consistency = form.consistency.currentData()
         settings = ReconSettings(form.method.currentData(), consistency)
+        if form.method.currentData() in HAVE_STRENGTH:
+            # the lowest value of either field stands for leaving it open
+            strength = form.strength.value() or None
+            settings = replace(settings, strength=strength, iterations=int(form.iterations.value()) or None)
         if consistency == "soft":
             settings = replace(settings, dc_weight=form.weight.value())
         if self._card():
@@ -214,6 +230,7 @@ class ReconstructWidget(Dock):
             suffix=raw.suffix.lower() if raw else "",
             mask=form.mask.currentData() or "",
             consistency=form.consistency.currentData(),
+            method=form.method.currentData() or "",
             has_mask_file=self._mask.file is not None,
             has_file=self._data.file() is not None,
             learned=card is not None,
@@ -275,8 +292,12 @@ class ReconstructWidget(Dock):
         self.result = running.layer
         report = found.report
         acceleration = report["mask"]["effective_acceleration"]
-        text = f"Done in {jobs.duration(report['seconds'])}: {acceleration:.2f}x, data residual {found.residual:.3f}."
-        differs = [f"⚠ {note}" for note in report["warnings"] if note.startswith("The result differs")]
+        text = f"Done in {jobs.duration(report['seconds'])}: {acceleration:.2f}x{_strength_text(report['used'])}. "
+        text += (
+            f"Data residual {report['residual_before_consistency']:.3f} before data consistency (noise "
+            f"{report['noise']:.3f}), {found.residual:.3f} after."
+        )
+        differs = [f"⚠ {note}" for note in report["warnings"] if note.startswith(DIFFERS)]
         self.form.status.say("\n".join([text, *differs]))
         self._offer_results()
         self.compare.tick(self.result.name)
@@ -325,3 +346,11 @@ class ReconstructWidget(Dock):
         self.result = None
         for part in (self._view, self._data, self._mask, self.compare):
             part.clear()
+
+
+def _strength_text(used: Mapping[str, Any]) -> str:
+    """The strength of a run, and whether it was chosen by itself."""
+    if used["strength"] is None:
+        return ""
+    chosen = " (automatic)" if used["strength_chosen"] else ""
+    return f", strength {used['strength']:g}{chosen}"

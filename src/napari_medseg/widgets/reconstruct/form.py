@@ -68,6 +68,19 @@ class ReconstructForm(Page):
         fill(self.consistency, [(_CONSISTENCY[name], name) for name in CONSISTENCY], ReconSettings.dc)
         weight = ReconSettings.dc_weight
         self.weight = number(0, 1e6, weight, 0.5, "Weight of the measured samples against the result.", "")
+        self.strength = number(
+            0,
+            1,
+            0,
+            0.0001,
+            "Weight of smoothness against the measured samples. Automatic: the one that best predicts measured samples "
+            "that are hidden from the method.",
+            "",
+            5,
+        )
+        self.strength.setSpecialValueText("automatic")
+        self.iterations = number(0, 1000, 0, 10, "Steps towards the image; more take longer.", " steps", 0)
+        self.iterations.setSpecialValueText("usual steps")
         self.device = choice("Where a network computes. Automatic chooses the fastest one present.")
         self.warnings = Paragraph()
         self.preview = check("Preview &slice")
@@ -110,6 +123,7 @@ class ReconstructForm(Page):
             None,
             self.rows(
                 ("M&ethod", self.method, beside(self.method, self.card)),
+                ("Stren&gth", self.strength, beside(self.strength, self.iterations)),
                 ("Co&nsistency", self.consistency, beside(self.consistency, self.weight)),
                 ("Device", self.device, self.device),
             ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...recon.methods import HAVE_STRENGTH
 from ...recon.sampling import KINDS
 from ..kit.state import Control, first, hint_text, unless
 
@@ -58,7 +59,7 @@ class Facts:
         Whether the file has several time points, contrasts, ....
     source, suffix : str
         The source that is chosen, if it is `FILE`, and how the name of the raw file ends, in small letters.
-    mask, consistency : str
+    mask, consistency, method : str
         Chosen entries.
     has_mask_file, has_file : bool
         Whether mask and data lie in a file.
@@ -84,6 +85,7 @@ class Facts:
     suffix: str = ""
     mask: str = OWN
     consistency: str = "hard"
+    method: str = "tv"
     has_mask_file: bool = False
     has_file: bool = True
     learned: bool = False
@@ -111,6 +113,8 @@ class State:
     load: Control
     save_mask: Control
     card: bool
+    strength: bool
+    iterations: bool
     weight: bool
     device: bool
     warnings: str
@@ -156,6 +160,8 @@ def state(facts: Facts) -> State:
         load=Control("Take a mask from a .npy file.", no_mask),
         save_mask=Control(_SAVE_MASK, no_save),
         card=facts.learned,
+        strength=facts.method in HAVE_STRENGTH,
+        iterations=facts.method in HAVE_STRENGTH,
         weight=facts.consistency == "soft",
         device=facts.learned,
         warnings="\n".join(f"⚠ {warning}" for warning in facts.warnings),

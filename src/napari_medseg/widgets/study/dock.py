@@ -78,7 +78,7 @@ class StudyWidget(Dock):
         wanted = self.form.model.currentData() or preferences().model
         models = [(name, name) for name in cards]
         fill(self.form.model, models, wanted if wanted in cards else next(iter(cards), None))
-        method = self.form.method.currentData() or ReconSettings.method
+        method = self.form.method.currentData() or "tv"
         methods = [(words, name) for name, words in METHODS.items() if name not in NEEDS_COILS]  # one coil is simulated
         methods += [(name, name) for name in self._shelf.reconstructors]
         fill(self.form.method, methods, method)
