@@ -3,8 +3,8 @@
     python benchmarks/review_tools.py [--depth 160] [--size 512] [--naive]
 
 The volume holds 12 ellipsoids as classes; the tools work on the largest one. Times are CPU time of one thread. Naive
-is the same tool without boxes: the class, and all that is computed for it, in the whole volume (propagate: in the whole
-slice).
+is the same tool without boxes: the class, and all that is computed for it, in the whole volume (propagate: in the
+whole slice).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from napari_medseg.progress import run
 from napari_medseg.record import now
 from napari_medseg.review.opening import start_job
 from napari_medseg.review.sessions import Session
-from napari_medseg.review.tools import common, outlines, slices
+from napari_medseg.review.tools import common, outlines, slices, strokes
 from napari_medseg.review.tools.running import Scope, tool_job
 from napari_medseg.review.tools.table import SLICE, TOOLS, VOLUME
 
@@ -70,7 +70,8 @@ def without_boxes() -> Iterator[None]:
     with ExitStack() as patches:
         for module in (common, outlines):
             patches.enter_context(patch.object(module, "boxes_of", whole_class))
-        patches.enter_context(patch.object(slices, "box_of", whole_mask))
+        for module in (slices, strokes):
+            patches.enter_context(patch.object(module, "box_of", whole_mask))
         yield
 
 
