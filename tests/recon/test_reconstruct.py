@@ -103,6 +103,32 @@ def test_learned_methods_warn_and_take_coils_one_by_one(kspace_of, learned):
 
 
 @pytest.mark.parametrize(
+    ("coils", "lines", "method", "words"),
+    [
+        (4, 12, "tv", "sense-tv uses them together"),
+        (4, 12, "sense-tv", ""),
+        (4, 4, "tv", "one by one, with tv: the fully sampled centre of k-space has 5 rows or columns"),
+        (4, 4, "auto", "one by one, with tv"),
+        (4, 12, "auto", ""),
+        (1, 12, "tv", ""),
+    ],
+)
+def test_several_coils_are_advised_sense_where_their_maps_can_be_had(kspace_of, coils, lines, method, words):
+    columns = np.arange(64) % 4 == 1
+    columns[32 - lines // 2 : 32 + lines // 2] = True
+    kspace = KSpace(kspace_of(1, coils), mask=columns, mask_origin="file")
+    found = " ".join(warnings(kspace, ReconSettings(method), None))
+    assert words in found if words else not found
+
+
+def test_learned_methods_name_the_safer_one(kspace_of, learned):
+    columns = np.abs(np.arange(64) - 32) < 6
+    for coils, safer in ((1, "data tv is"), (2, "data sense-tv is")):
+        kspace = KSpace(kspace_of(1, coils), mask=columns, mask_origin="file")
+        assert safer in " ".join(warnings(kspace, ReconSettings("made-up"), learned().card))
+
+
+@pytest.mark.parametrize(
     ("changes", "options", "sentence"),
     [
         ({}, {"method": "magic"}, "no method"),

@@ -181,6 +181,7 @@ def test_frames_of_a_file_are_time_points_or_one_is_chosen(dock, tmp_path):
     d.form.copy.click()
     assert "--first time=1" in QApplication.clipboard().text()
     one = d.run()
+    assert one.name == "cine time 2 zero-filled"
     np.testing.assert_allclose(one.data, result.data[1], rtol=1e-5)
     d.choose(d.form.frames, -1)
     assert "3 frames" in d.form.facts.text()

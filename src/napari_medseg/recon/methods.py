@@ -103,7 +103,9 @@ def _masks(kspace: KSpace) -> Iterable[np.ndarray]:
     """The different masks of the slices."""
     if kspace.mask is None or kspace.mask.ndim < 3:
         return (kspace.mask_of(0),)
-    return (kspace.mask_of(index) for index in range(kspace.slices))
+    # the form asks often, and frames share few masks
+    masks = (kspace.mask_of(index) for index in range(kspace.slices))
+    return {mask.tobytes(): mask for mask in masks}.values()
 
 
 def unfit(name: str, coils: int, card: ModelCard | None = None) -> str:
@@ -194,6 +196,6 @@ def _learned(kspace: KSpace, settings: ReconSettings, model: TrainedModel) -> Me
     if kspace.coils > 1:
         raise SettingsError(
             f"'{model.card.name}' maps the magnitude of one coil to an image; the k-space has {kspace.coils} coils. "
-            "Choose tv or sense-tv."
+            "Choose sense-tv."
         )
     return partial(_coil_by_coil, steps=partial(learned.restore_job, model), weight=settings.weight)

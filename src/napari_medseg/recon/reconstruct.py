@@ -20,7 +20,7 @@ from .consistency import data_residual
 from .figures import CONVENTION, measure
 from .masked import REFERENCED, describe, sampled
 from .noise import noise_share
-from .settings import ReconSettings, Sampling
+from .settings import AUTO, ReconSettings, Sampling
 from .strength import TUNED, strength_job
 from .transforms import centre_crop, ifft2c, rss
 
@@ -310,6 +310,7 @@ def warnings(
     true = kspace.acceleration
     if sampling and not sampling.acceleration / _FAR < true < sampling.acceleration * _FAR:
         found.append(f"The mask accelerates {true:.2f} times, not {sampling.acceleration:g} times.")
+    found += _about_coils(kspace, settings.method)
     if card is None:
         return found
     found.append(ESTIMATED)
@@ -324,5 +325,18 @@ def warnings(
     if kspace.coils > 1:
         found.append(f"{card.name} was trained on one coil; the {kspace.coils} coils go through it one by one.")
     if spans and not kspace.simulated:
-        found.append(f"{card.name} was trained on simulated k-space; on real data TV is the safer choice.")
+        safer = "tv" if kspace.coils < 2 or methods.lacks_centre(kspace) else "sense-tv"
+        found.append(f"{card.name} was trained on simulated k-space; on real data {safer} is the safer choice.")
     return found
+
+
+def _about_coils(kspace: KSpace, method: str) -> list[str]:
+    """What a person should know who leaves several coils to a method that takes them one by one."""
+    if method not in ("tv", AUTO) or kspace.coils < 2 or kspace.acceleration == 1:
+        return []
+    why_not = methods.lacks_centre(kspace)
+    if why_not:
+        return [f"The {kspace.coils} coils are reconstructed one by one, with tv: {why_not}."]
+    if method == "tv":
+        return [f"The scan has {kspace.coils} coils: sense-tv uses them together, which is usually better than tv."]
+    return []

@@ -126,7 +126,9 @@ def open_job(
     if grid is None or len(grid.options["scale"]) != len(image.axes):
         _, options, _ = layer_tuple(image, path.stem)
         grid = Grid({name: options[name] for name in _PLACE if name in options})
-    return Scan(kspace, path.stem, image, grid, _limits(middle), {})
+    taken = kspace.metadata.get("taken", {})
+    name = " ".join([path.stem, *_counted_from_one(taken)])
+    return Scan(kspace, name, image, grid, _limits(middle), {})
 
 
 def layer_job(layer: Image) -> Job[Scan]:
@@ -187,8 +189,8 @@ def facts(of: Scan) -> str:
         lines.append("3-D scan: slices lie across the readout, rows are partitions")
     if meta.get("averages"):
         lines.append(f"{meta['averages']} averages, their mean is taken")
-    for name, number in meta.get("taken", {}).items():
-        lines.append(f"Only {name} {number + 1} of several is taken")
+    for text in _counted_from_one(meta.get("taken", {})):
+        lines.append(f"Only {text} of several is taken")
     if kspace.spacing:
         lines.append("Voxel {:.3g} x {:.3g} x {:.3g} mm (z, y, x)".format(*kspace.spacing))
     else:
@@ -226,8 +228,13 @@ def frame_texts(kspace: KSpace) -> list[str]:
     """What each of several frames is, such as ``phase 1`` or ``repetition 2, contrast 1``, counted from 1."""
     found = []
     for frame in kspace.metadata.get("frames", ()):
-        found.append(", ".join(f"{name} {number + 1}" for name, number in frame.items()))
+        found.append(", ".join(_counted_from_one(frame)))
     return found
+
+
+def _counted_from_one(frame: Mapping[str, int]) -> list[str]:
+    """The counters of a frame, for reading."""
+    return [f"{name} {number + 1}" for name, number in frame.items()]
 
 
 def mask_text(kspace: KSpace) -> str:
