@@ -1,4 +1,7 @@
 import gc
+import subprocess
+import sys
+import textwrap
 import threading
 import weakref
 
@@ -175,6 +178,24 @@ def test_job_of_a_form_that_is_gone_is_cancelled_unheard(run, owner, qtbot):
     assert QThreadPool.globalInstance().waitForDone(5000)
     QApplication.processEvents()
     assert heard == [1]
+
+
+def test_a_program_that_ends_during_a_job_waits_for_it():
+    program = textwrap.dedent(
+        """
+        import time
+        from qtpy.QtWidgets import QApplication, QWidget
+        from napari_medseg.widgets.kit import jobs
+        application = QApplication([])
+        owner = QWidget()
+        begun = []
+        jobs.start(jobs.once(time.sleep, 1), owner=owner, title="Test", quiet=True, on_step=begun.append)
+        while not begun:
+            application.processEvents()
+        """
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_nothing_keeps_a_form_whose_job_has_ended(viewer, qtbot):

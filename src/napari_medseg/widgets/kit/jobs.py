@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import math
 from collections.abc import Callable, Generator
@@ -25,6 +26,10 @@ GATHER_MS = 100
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+# Where napari's event loop was not the last to run, in a script for example, nothing else waits for the threads, and
+# one that is still at work when Qt is taken down aborts the program. Called before Qt's own end, which is older.
+atexit.register(GeneratorWorker.await_workers)
 
 
 def _ignore(_: Any) -> None:
