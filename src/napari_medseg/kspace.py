@@ -46,6 +46,9 @@ class KSpace:
         Time points, contrasts, repetitions, ...: they become the axis ``t`` of images.
     notes : tuple of str
         Sentences that a person should know of the data, such as what was left out.
+    noise : numpy.ndarray, shape (coil, coil), complex, or None
+        Covariance of the noise, E[n n^H], where a noise scan says it; as in the data where the file gives both dwell
+        times. What is made of it does not depend on its scale.
 
     Raises
     ------
@@ -64,6 +67,7 @@ class KSpace:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     frames: int = 1
     notes: tuple[str, ...] = ()
+    noise: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if len(self.data.shape) != 4 or 0 in self.data.shape:
@@ -71,13 +75,18 @@ class KSpace:
                 f"The k-space has the shape {tuple(self.data.shape)}; expected the four axes slice, coil, y, x, none "
                 "of them empty. Name its axes when opening it."
             )
-        slices, _, rows, columns = self.data.shape
+        slices, coils, rows, columns = self.data.shape
         fitting = ((columns,), (rows, columns), (slices, 1, columns), (slices, rows, columns))
         if self.mask is not None and self.mask.shape not in fitting:
             raise VolumeError(
                 f"The sampling mask has the shape {self.mask.shape}, but the k-space has {slices} slices of {rows} "
                 f"rows and {columns} columns; expected a mask of ({columns},), ({rows}, {columns}) or "
                 f"({slices}, {rows}, {columns}). Choose the mask of this scan."
+            )
+        if self.noise is not None and self.noise.shape != (coils, coils):
+            raise VolumeError(
+                f"The covariance of the noise has the shape {self.noise.shape}, but the k-space has {coils} coils; "
+                f"expected ({coils}, {coils}). Take the noise scan of this scan."
             )
         if self.frames < 1 or slices % self.frames:
             raise VolumeError(

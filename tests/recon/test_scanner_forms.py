@@ -24,8 +24,8 @@ HEADER = """<?xml version="1.0"?><ismrmrdHeader xmlns="http://www.ismrm.org/ISMR
 HEAD = np.dtype(
     {
         "names": ["flags", "number_of_samples", "active_channels", "discard_pre", "discard_post", "center_sample"]
-        + ["encoding_space_ref", "trajectory_dimensions", "idx"],
-        "formats": ["<u8", "<u2", "<u2", "<u2", "<u2", "<u2", "<u2", "<u2"]
+        + ["encoding_space_ref", "trajectory_dimensions", "sample_time_us", "idx"],
+        "formats": ["<u8", "<u2", "<u2", "<u2", "<u2", "<u2", "<u2", "<u2", "<f4"]
         + [
             [
                 (name, "<u2")
@@ -345,6 +345,43 @@ def test_time_and_slices_of_bart(phantom, tmp_path):
     assert phantom.error(result.data) < 0.02
     expected = 1 + np.arange(5)[:, None] + 9 * np.arange(2)
     np.testing.assert_allclose(result.data.mean((2, 3)) / result.data[0, 0].mean(), expected, rtol=1e-3)
+
+
+# noise scans
+
+
+def noise_scan(samples, coils=COILS, seed=0, **head):
+    """A readout of noise that the coils share, and its covariance."""
+    rng = np.random.default_rng(seed)
+    mixing = np.eye(coils) + 0.5 * np.roll(np.eye(coils), 1, 0) * 1j
+    noise = mixing @ (rng.standard_normal((coils, samples)) + 1j * rng.standard_normal((coils, samples)))
+    return (noise, {"flags": 1 << 18, **head}), 2 * mixing @ mixing.conj().T
+
+
+def test_the_noise_scan_is_kept_and_named(phantom, mrd):
+    scan, covariance = noise_scan(20000)
+    path = mrd([scan, *lines(phantom.kspace)], header())
+    kspace = read_kspace(path)
+    np.testing.assert_allclose(kspace.noise, covariance, atol=0.1)
+    assert kspace.notes == ("Noise scan of 20000 samples: the coils are prewhitened.",)
+    np.testing.assert_array_equal(kspace.data[0], phantom.kspace)
+    np.testing.assert_allclose(read_kspace(path, conjugate=True).noise, kspace.noise.conj())
+    assert kspace.notes[0] in reconstruct(kspace, "zero-filled").record.warnings
+
+
+def test_noise_of_longer_dwell_times_counts_for_more_in_the_images(phantom, mrd):
+    scan, covariance = noise_scan(20000, sample_time_us=8)
+    kspace = read_kspace(mrd([scan, *lines(phantom.kspace, sample_time_us=2)], header()))
+    np.testing.assert_allclose(kspace.noise, 4 * covariance, atol=0.4)
+
+
+def test_noise_scans_of_no_use_are_named(phantom, mrd):
+    short, _ = noise_scan(40)
+    other, _ = noise_scan(500, coils=4)
+    silent = (np.where(np.arange(COILS)[:, None] == 2, 0, noise_scan(500)[0][0]), {"flags": 1 << 18})
+    for readout, sentence in ((short, "40 samples is too short"), (other, "other coils"), (silent, "has no noise")):
+        kspace = read_kspace(mrd([readout, *lines(phantom.kspace)], header()))
+        assert kspace.noise is None and sentence in kspace.notes[0]
 
 
 # trajectories

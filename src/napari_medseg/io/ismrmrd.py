@@ -15,6 +15,7 @@ from . import kspace_hdf5
 from .across import Scan3D, stacked
 from .kspace_header import Header, parse_header
 from .kspace_masks import masked
+from .noise_scan import noise_of
 from .readouts import Lines, arranged_lines, flagged, found_frames, only_calibration
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def read(path: Path, file: h5py.File, group_name: str, first: Mapping[str, int])
     Readouts that are not image data (noise, navigators, phase correction, feedback, dummies, and calibration where
     the line was measured for the image too) are left out, repeated lines averaged. The mask holds the columns that were
     measured, slice by slice where they differ. Repetitions, contrasts, phases and sets become frames. Where all
-    partitions of a second phase encoding are sampled alike, they are transformed to slices, else the readout is.
+    partitions of a second phase encoding are sampled alike, they are transformed to slices, else the readout is. Of a
+    noise scan the covariance is kept.
 
     Parameters
     ----------
@@ -96,7 +98,8 @@ def read(path: Path, file: h5py.File, group_name: str, first: Mapping[str, int])
         )
     frames = found_frames(path, heads[records], _COUNTERS)
     lines = arranged_lines(path, group_name, header, heads, records[frames.kept], frames)
-    notes = [*frames.notes, *([_EPI] if header.trajectory == "epi" else [])]
+    noise = noise_of(group["data"], heads, records)
+    notes = [*frames.notes, *([_EPI] if header.trajectory == "epi" else []), *filter(None, [noise.note])]
     metadata: dict[str, Any] = {"format": "ISMRMRD", **header.metadata()}
     if taken:
         metadata["taken"] = taken
@@ -106,7 +109,8 @@ def read(path: Path, file: h5py.File, group_name: str, first: Mapping[str, int])
     if averages > 1:
         metadata["averages"] = averages
     kspace = _sorted(lines, header)
-    return replace(kspace, metadata={**metadata, **kspace.metadata}, notes=(*notes, *kspace.notes))
+    metadata |= kspace.metadata
+    return replace(kspace, metadata=metadata, noise=noise.covariance, notes=(*notes, *kspace.notes))
 
 
 def _sorted(lines: Lines, header: Header) -> KSpace:

@@ -96,6 +96,7 @@ def read_kspace(
     return replace(
         kspace,
         data=_Conjugate(kspace.data) if conjugate else kspace.data,
+        noise=kspace.noise.conj() if conjugate and kspace.noise is not None else kspace.noise,
         metadata={"source": str(path), **kspace.metadata},
     )
 

@@ -14,6 +14,7 @@ from ..progress import Job, Progress
 from . import figures
 from .contributions import magnitude
 from .export import save_table
+from .noise import whitened
 from .reconstruct import compare
 
 VIEWS = ("error", "difference", "ssim")
@@ -46,6 +47,7 @@ def reference_job(kspace: KSpace, images: np.ndarray | None) -> Job[np.ndarray]:
     """The reference (slice, y, x): given images, else those of the file, else those of the full k-space."""
     if images is not None:
         return np.asarray(images, np.float32).reshape(-1, *(kspace.crop or kspace.matrix))
+    kspace = whitened(kspace)
     found = []
     for index in range(kspace.slices):
         yield Progress(index, kspace.slices)
@@ -78,6 +80,7 @@ def compare_job(
     """
     truth = yield from reference_job(full, reference)
     if masked is not None and masked.mask is not None:
+        masked = whitened(masked)
         images = []
         for index in range(masked.slices):
             yield Progress(index, masked.slices)

@@ -1,14 +1,52 @@
-"""Noise of the measured samples."""
+"""Noise of the measured samples: how strong it is, and coils mixed so that theirs is equal and independent."""
 
 from __future__ import annotations
 
 import math
+import operator
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from ..errors import VolumeError
+from ..kspace import KSpace
 
 _BORDER = 0.05  # share of the measured samples, those farthest out, that show the noise
+
+
+def whitened(kspace: KSpace) -> KSpace:
+    """`kspace` in coils of equal and independent noise, by its `KSpace.noise`; as it is where that is not known.
+
+    All coils get the mean noise (root mean square), so that images keep their brightness.
+
+    References
+    ----------
+    Pruessmann et al., Magn Reson Med 46:638, 2001, appendix A.
+    """
+    if kspace.noise is None:
+        return kspace
+    level = math.sqrt(np.trace(kspace.noise).real / kspace.coils)
+    mixing = level * np.linalg.inv(np.linalg.cholesky(kspace.noise))
+    return replace(kspace, data=_Mixed(kspace.data, mixing.astype(np.complex64)), noise=None)
+
+
+@dataclass(frozen=True, eq=False)
+class _Mixed:
+    """k-space of mixtures (mixture, coil) of its coils, slice by slice."""
+
+    data: Any
+    mixing: np.ndarray
+
+    dtype = np.dtype(np.complex64)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.data.shape
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        measured = np.asarray(self.data[operator.index(index)], np.complex64)
+        return np.tensordot(self.mixing, measured, 1)
 
 
 def noise_share(measured: np.ndarray) -> float:

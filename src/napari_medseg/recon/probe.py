@@ -18,7 +18,7 @@ from . import methods
 from .coil_maps import HeldMaps
 from .hidden_lines import cannot_thin, thinned
 from .masked import describe
-from .noise import noise_level
+from .noise import noise_level, whitened
 from .reconstruct import chosen_slices, image_volume, models_used, shown
 from .settings import ProbeSettings, ReconSettings
 
@@ -99,6 +99,7 @@ def probe_job(
         raise SettingsError(why_not)
     held = HeldMaps() if settings.method in methods.NEEDS_COILS else None
     method = methods.prepare(kspace, settings, model, held)
+    mixed = whitened(kspace)
     chosen = chosen_slices(kspace, indices)
     total = len(chosen) * 2 * probe.repeats
     done = 0
@@ -107,7 +108,7 @@ def probe_job(
     largest = 0.0
     for index in chosen:
         own = kspace.mask_of(index)
-        measured = np.where(own, kspace.slice(index), 0)
+        measured = np.where(own, mixed.slice(index), 0)
         if held is not None:
             held.hold(measured, own)
         level = noise_level(measured, index)

@@ -19,7 +19,7 @@ from . import methods
 from .consistency import data_residual
 from .figures import CONVENTION, measure
 from .masked import REFERENCED, describe, sampled
-from .noise import noise_share
+from .noise import noise_share, whitened
 from .settings import AUTO, ReconSettings, Sampling
 from .strength import TUNED, strength_job
 from .transforms import centre_crop, ifft2c, rss
@@ -124,6 +124,8 @@ def reconstruct_job(
         If k-space, mask, method and settings do not fit.
     """
     began = time.monotonic()
+    given = kspace
+    kspace = whitened(given)
     chosen = chosen_slices(kspace, indices)
     used = replace(settings, method=methods.method_for(kspace, settings))
     if used.strength is None and used.method in TUNED:
@@ -142,7 +144,7 @@ def reconstruct_job(
         images = shown(kspace, found.magnitude), shown(kspace, zero_filled)
         parts[index] = Part(index, *images, residual, found.alone, noise_share(measured))
         yield Progress(len(parts), len(chosen), parts[index])
-    return _result(kspace, settings, used, model, [parts[i] for i in chosen], time.monotonic() - began)
+    return _result(given, settings, used, model, [parts[i] for i in chosen], time.monotonic() - began)
 
 
 def reconstruct(
@@ -223,7 +225,8 @@ def _reference(kspace: KSpace, indices: Sequence[int]) -> np.ndarray | None:
     if kspace.reference is not None:
         return np.stack([np.asarray(kspace.reference[i], np.float32) for i in indices])
     if kspace.mask_origin in REFERENCED:
-        return np.stack([shown(kspace, rss(ifft2c(kspace.slice(i)), 0)) for i in indices])
+        mixed = whitened(kspace)
+        return np.stack([shown(kspace, rss(ifft2c(mixed.slice(i)), 0)) for i in indices])
     return None
 
 

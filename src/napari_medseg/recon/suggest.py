@@ -17,6 +17,7 @@ from . import methods
 from .coil_maps import HeldMaps
 from .hidden_lines import FAR, cannot_thin
 from .masked import describe
+from .noise import whitened
 from .predictions import prediction_job
 from .reconstruct import ReconSettings, chosen_slices, models_used
 from .settings import HiddenSettings
@@ -140,7 +141,7 @@ def hint_job(
     held = HeldMaps() if any(settings.method in methods.NEEDS_COILS for settings, _ in candidates) else None
     prepared = [methods.prepare(kspace, settings, model, held) for settings, model in candidates]
     chosen = chosen_slices(kspace, indices)
-    *wrong, energy = yield from prediction_job(kspace, prepared, hidden, chosen, held)
+    *wrong, energy = yield from prediction_job(whitened(kspace), prepared, hidden, chosen, held)
     errors = np.sqrt(np.sum(wrong, 1) / energy.sum())
     by_slice = np.sqrt(wrong / energy)
     return _hint(kspace, candidates, hidden, chosen, errors, by_slice)
