@@ -410,6 +410,25 @@ def test_the_older_half_of_many_steps_becomes_the_base(tmp_path, monkeypatch):
     np.testing.assert_array_equal(array, found.labels)
 
 
+def test_approvals_are_counted_once_when_steps_become_the_base(tmp_path, monkeypatch):
+    array = np.zeros(SHAPE, np.uint8)
+    book = begun(array, tmp_path)
+    for number in (1, 2):
+        array[0] = number
+        book.settle(array)
+    every = range(len(array))
+    after = [(number, book.checksum(number), "2026-11-28T10:00:00Z", "me") for number in every]
+    book.approve_step("approve all", [(number, None, "", "") for number in every], after)
+    top, notes = book.history.now
+    book.mark(top, "labels.nii.gz", notes=notes)
+    monkeypatch.setattr(journal, "BOUND", book.size)
+    array[0] = 3
+    book.settle(array)
+    assert book.history.base and book.history.steps[0].name == "approve all"
+    assert book.history.notes == 0 and book.history.unsaved == 1, "the saved file has the approvals"
+    assert recover(book.folder).history.notes == 0
+
+
 def test_proposals_stay_proposals_when_steps_become_the_base(tmp_path, monkeypatch):
     array = np.zeros(SHAPE, np.uint8)
     book = begun(array, tmp_path)

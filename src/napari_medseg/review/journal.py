@@ -332,7 +332,8 @@ class Journal:
         log = Log(folder.path / sessions.LOG if folder else None)
         history = History()
         changed = self._history.folded.union(*(step.planes for step in folded))
-        noted = self._history.noted - len(self._history.approvals)  # the newest ones follow
+        again = sum(len(record.content.get("approve", ())) for record in records)
+        noted = self._history.noted - again - len(self._history.approvals)  # those of steps, and the newest, follow
         offered = sorted(self._history.proposed_after(half).items())
         begin = {"from": first, "changed": sorted(changed), "proposed": offered, "noted": noted}
         for content, payload in self._shortened(begin, records):
