@@ -5,7 +5,7 @@ import weakref
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QThreadPool
+from qtpy.QtCore import Qt, QThreadPool
 from qtpy.QtWidgets import QApplication
 
 from napari_medseg.widgets.kit.tuning import training
@@ -44,3 +44,24 @@ def test_docks_share_models_follow_layers_and_let_go_of_all_when_closed(opened, 
     viewer.layers.clear()
     gc.collect()
     assert seen() is None, "a closed dock keeps no array"
+
+
+def test_docks_share_one_place_as_tabs(opened, qtbot):
+    _, docks = opened
+    frames = [dock.parent() for dock in docks.values()]
+    window = frames[0].parent()
+    qtbot.waitUntil(lambda: set(window.tabifiedDockWidgets(frames[0])) == set(frames[1:]))
+    for frame in frames:
+        assert set(window.tabifiedDockWidgets(frame)) == set(frames) - {frame}
+
+
+def test_a_dock_that_was_put_elsewhere_stays_there(opened, qtbot):
+    viewer, docks = opened
+    frame = docks["Segment"].parent()
+    window = frame.parent()
+    qtbot.waitUntil(lambda: len(window.tabifiedDockWidgets(frame)) == 3)
+    window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, frame)
+    viewer.window.add_plugin_dock_widget("napari-medseg", "Measure")
+    other = docks["Fine-tune"].parent()
+    qtbot.waitUntil(lambda: len(window.tabifiedDockWidgets(other)) == 3)
+    assert not window.tabifiedDockWidgets(frame)

@@ -168,6 +168,16 @@ def test_keys_step_through_classes_propagate_interpolate_and_compare(review):
     assert review.steps()[-1] == "interpolate between slices 1 cavity, slices 2-3"
 
 
+def test_what_a_tool_has_done_is_said_until_there_is_another_step(review):
+    review.choose("clear", "slice")
+    review.form.apply.click()
+    review.settle()
+    assert "Done: clear" in review.form.report.text() and "Ctrl+Z" in review.form.report.text()
+    review.labels.data_setitem((np.array([1]), np.array([3]), np.array([3])), 2)
+    review.settle()
+    assert not review.form.report.text(), "Ctrl+Z takes the stroke back now"
+
+
 def test_strokes_are_extended_by_key_as_one_step(review):
     review.image.data[1, 12:22, 25:33] = 3
     review.press("R")
@@ -222,11 +232,12 @@ def test_an_image_without_numbers_proposes_a_range_that_can_be_read(review):
 def test_a_new_class_is_painted_with_and_the_way_to_fill_it_is_said(review):
     review.form.new_class.click()
     assert review.labels.selected_label == 3 and review.labels.mode == "paint"
-    assert review.form.tool.currentData() == "keep-range" and "New class 3" in review.form.guide.text()
+    assert review.form.tool.currentData() == "interpolate" and "New class 3" in review.form.guide.text()
     rows = [review.form.palette_table.item(row, 0).text() for row in range(3)]
     assert rows == ["1 cavity", "2 wall", "class 3"]
     colours = [tuple(review.labels.get_color(number)) for number in (1, 2, 3)]
     assert len(set(colours)) == 3
+    review.choose("keep-range")
     review.labels.paint((1, 18, 18), 3)
     QApplication.processEvents()
     low, high = (field.value() for field in review.form.numbers)

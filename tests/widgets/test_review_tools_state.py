@@ -11,7 +11,15 @@ from napari_medseg.review.tools.table import INTENSITY, MM, MM3, TOOLS, VOLUME
 from napari_medseg.widgets.review.palette import class_text, free_number, numbers_in
 from napari_medseg.widgets.review.sights import ADDED, CHANGED, REMOVED, difference
 from napari_medseg.widgets.review.spacing import spacing_of
-from napari_medseg.widgets.review.tools_state import FORBIDDEN, ToolFacts, report_text, step_name, tool_state, units_of
+from napari_medseg.widgets.review.tools_state import (
+    FORBIDDEN,
+    ToolFacts,
+    nothing_text,
+    report_text,
+    step_name,
+    tool_state,
+    units_of,
+)
 
 GROW = TOOLS["grow"]
 
@@ -38,6 +46,12 @@ def test_only_some_tools_need_an_image():
     assert "no image" in found.within.why_not
 
 
+def test_a_tool_that_finds_nothing_says_what_helps():
+    assert nothing_text(GROW, forbidden=False) == "Grow: nothing would change."
+    assert FORBIDDEN in nothing_text(GROW, forbidden=True)
+    assert "nothing would change. Paint more voxels" in nothing_text(TOOLS["extend-strokes"], forbidden=False)
+
+
 def test_cancel_and_range_and_guide_are_there_when_they_mean_something():
     idle = tool_state(GROW, ToolFacts())
     assert not idle.cancel.visible and not idle.first and not idle.guide and not idle.limits
@@ -52,7 +66,6 @@ def test_a_report_counts_voxels_and_millimetres_class_by_class():
     result = run(tool_job(TOOLS["relabel"], labels, Scope(VOLUME, 0, (3, 1, 1), classes=(2,)), {"into": 1}))
     text = report_text(result, {1: "1 cavity"}, 3.0, "mm³")
     assert text == "Changes 1 slice.\n1 cavity: +1 -0 voxels (+3 mm³)\nclass 2: +0 -1 voxels (-3 mm³)"
-    assert report_text(Result(), {}, 1.0, "") == "Nothing would change."
     many = Result((None, None), dict.fromkeys(range(1, 8), (1, 0)))
     assert "Changes 2 slices." in report_text(many, {}, 1.0, "") and "and 3 more classes" in report_text(
         many, {}, 1, ""
@@ -126,7 +139,7 @@ def test_a_report_says_what_rules_forbid_and_what_was_approved():
     text = report_text(result, {}, 1.0, "", approved=1)
     assert text.startswith("Changes 1 slice, 1 of them approved.") and "1 more voxels stay" in text
     none = run(tool_job(GROW, labels, scope, {"mm": 1}, image, [paint_within(lambda number: image[number], 8, 9)]))
-    assert not none.edits and report_text(none, {}, 1.0, "") == FORBIDDEN
+    assert not none.edits and none.forbidden
     result.write(labels)
     assert labels[0, 0].tolist() == [0, 0, 1, 1, 0, 0]
 

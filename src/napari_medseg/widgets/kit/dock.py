@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Layer
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtWidgets import QApplication, QComboBox, QMessageBox, QWidget
+from qtpy.QtWidgets import QApplication, QComboBox, QDockWidget, QMainWindow, QMessageBox, QWidget
 
 from ...progress import Job
 from .controls import Paragraph, hold
@@ -29,6 +29,14 @@ def unwrapped(viewer: Viewer) -> Viewer:
     is one of `wrapt`, and ``__wrapped__`` is what `wrapt` documents for getting at the object behind it.
     """
     return getattr(viewer, "__wrapped__", viewer)
+
+
+def bring_dock(viewer: Viewer, name: str) -> Any:
+    """Open the dock `name` of this plugin, or bring it to the front."""
+    frame, dock = viewer.window.add_plugin_dock_widget("napari-medseg", name, tabify=True)
+    frame.show()
+    frame.raise_()
+    return dock
 
 
 def _name_answer(action: str) -> None:
@@ -175,9 +183,28 @@ class Dock(QWidget):
 
     def event(self, event: QEvent) -> bool:
         """Stop when the dock is closed: napari takes its widget out of it, and something may still hold the widget."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self._close()
+        if event.type() == QEvent.Type.ParentChange:
+            if self.parent() is None:
+                self._close()
+            else:
+                QTimer.singleShot(0, self._share_place)  # once napari has put its frame into the window
         return super().event(event)
+
+    def _share_place(self) -> None:
+        """Become a tab with the other docks of this plugin: below each other, none would have room for its form."""
+        frame = self.parent()
+        if not isinstance(frame, QDockWidget) or frame.isFloating():
+            return
+        window = frame.parent()
+        if not isinstance(window, QMainWindow) or window.tabifiedDockWidgets(frame):
+            return
+        area = window.dockWidgetArea(frame)
+        for other in window.findChildren(QDockWidget):
+            ours = isinstance(other.widget(), Dock) and other is not frame
+            if ours and not other.isFloating() and window.dockWidgetArea(other) == area:
+                window.tabifyDockWidget(other, frame)
+                frame.raise_()
+                return
 
     def _close(self) -> None:
         self._queue.close(self._lasting)

@@ -21,7 +21,7 @@ from ...recon.reconstruct import DIFFERS, ReconSettings, Reconstruction, warning
 from ..kit import jobs, layer_volumes
 from ..kit.card import CardDialog
 from ..kit.controls import apply, fill, switch_off
-from ..kit.dock import Dock
+from ..kit.dock import Dock, bring_dock
 from ..kit.offers import offer_devices
 from ..kit.preferences import preferences
 from . import scans
@@ -312,8 +312,7 @@ class ReconstructWidget(Dock):
 
     def _segment_result(self) -> None:
         layer = self._finished()
-        _, dock = self._viewer.window.add_plugin_dock_widget("napari-medseg", "Segment", tabify=True)
-        dock.choose(layer)
+        bring_dock(self._viewer, "Segment").choose(layer)
 
     def _copy_command(self) -> None:
         with jobs.errors_shown():

@@ -99,8 +99,9 @@ class Ordering:
 
     def _words(self, source: Layer) -> str:
         """A source in few words; the names of results begin with that of their image."""
-        image = self._form.image.currentText()
-        name = source.name.removeprefix(f"{image} ") if image else source.name
+        name = source.name
+        for lead in (self._form.labels.currentText(), self._form.image.currentText()):
+            name = name.removeprefix(f"{lead} ") if lead else name
         return f"{name} differs" if isinstance(source, Labels) else name
 
     def _changed(self, event: Any = None) -> None:

@@ -14,6 +14,7 @@ from ...progress import Job, Progress
 from ...review.planes import Planes
 from ..kit import jobs, records
 from ..kit.controls import apply
+from ..kit.dock import bring_dock
 from .palette import class_names, nameless
 from .teaching_state import ENOUGH, TeachingFacts, teaching_state
 
@@ -129,5 +130,4 @@ class Teaching:
     def teach(self) -> None:
         """Open Fine-tune with the labels that are chosen."""
         if self._layer is not None and self._image is not None:
-            _, dock = self._viewer.window.add_plugin_dock_widget("napari-medseg", "Fine-tune", tabify=True)
-            dock.teach(self._layer, self._image)
+            bring_dock(self._viewer, "Fine-tune").teach(self._layer, self._image)

@@ -128,6 +128,7 @@ def report_text(result: Result, names: Mapping[int, str], voxel: float, unit: st
     Parameters
     ----------
     result : Result
+        With changes; `nothing_text` is for one without.
     names : mapping of int to str
         Of the classes.
     voxel : float
@@ -137,8 +138,6 @@ def report_text(result: Result, names: Mapping[int, str], voxel: float, unit: st
     approved : int
         How many of the slices are approved.
     """
-    if not result.edits:
-        return FORBIDDEN if result.forbidden else "Nothing would change."
     count = len(result.edits)
     lines = []
     for number, (lost, gained) in list(result.voxels.items())[:_LISTED]:
@@ -152,6 +151,14 @@ def report_text(result: Result, names: Mapping[int, str], voxel: float, unit: st
         lines.append(f"{result.forbidden:,} more voxels stay as they are: the rules forbid their change")
     those = f", {approved} of them approved" if approved else ""
     return "\n".join([f"Changes {count} slice{'s' * (count > 1)}{those}.", *lines])
+
+
+def nothing_text(tool: Tool, forbidden: bool) -> str:
+    """Why a tool changes nothing, and what to do where something is known to help."""
+    if forbidden:
+        return f"{tool.title}: {FORBIDDEN}"
+    more = " Paint more voxels, or choose a larger distance." if tool.of_strokes else ""
+    return f"{tool.title}: nothing would change.{more}"
 
 
 def lost_approvals_text(count: int) -> str:

@@ -20,7 +20,7 @@ from .classes import CLASSES, Classes
 from .sights import Sight, difference
 from .spacing import spacing_of
 from .tools_form import SCOPES, ToolsForm
-from .tools_state import FORBIDDEN, ToolFacts, lost_approvals_text, report_text, step_name, tool_state, units_of
+from .tools_state import ToolFacts, lost_approvals_text, nothing_text, report_text, step_name, tool_state, units_of
 from .wishes import Found, Wish, approved_among, drawn_slices, suggested_range
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class Workbench:
         self._preview = Sight(viewer)
         self._found: Found | None = None
         self._report = ""
+        self._did_last_step = False  # and the report says so
         self._wish: Wish | None = None  # waits for its turn, or is under way
         self._computing = False
         self._chosen: dict[str, dict[str, float]] = {}
@@ -141,9 +142,7 @@ class Workbench:
             self._say(why_not)
             return
         self._chosen.pop("keep-range", None)
-        self._form.tool.blockSignals(True)
-        self._form.tool.setCurrentIndex(self._form.tool.findData("keep-range"))
-        self._form.tool.blockSignals(False)
+        self._form.tool.setCurrentIndex(self._form.tool.findData("interpolate"))
         self._tool_chosen()
 
     # ---- what is chosen ----
@@ -298,6 +297,8 @@ class Workbench:
         unit = found.wish.unit
         size = f"{unit}{'²' if layer.ndim == 2 else '³'}" if unit else ""
         voxel = float(np.prod(found.wish.scope.spacing))
+        if not found.result.edits:
+            return nothing_text(found.wish.tool, bool(found.result.forbidden))
         return report_text(found.result, names, voxel, size, approved_among(layer, found.result.planes))
 
     def _write(self, found: Found) -> None:
@@ -307,8 +308,7 @@ class Workbench:
         if layer is None or follower is None:
             return
         if not found.result.edits:
-            why = FORBIDDEN if found.result.forbidden else "nothing would change."
-            self._say(f"{found.wish.tool.title}: {why}")
+            self._say(nothing_text(found.wish.tool, bool(found.result.forbidden)))
             return
         with jobs.errors_shown():
             follower.settle_slices(found.result.planes)  # what nobody has announced is not a part of the tool's step
@@ -329,16 +329,13 @@ class Workbench:
         step = follower.settle(wish.name, wish.settings)
         layer.refresh(extent=False, highlight=False)
         if step is None:
-            self._say(FORBIDDEN)
+            self._say(nothing_text(wish.tool, forbidden=True))
             return
         self.classes.add(layer, found.result.voxels)
         if wish.tool.shift:
-            self._go_to(step.planes[0])
+            go_to_slice(self._viewer, layer, step.planes[0])
+        self._did_last_step = True
         self._say(f"Done: {step.name}.{lost_approvals_text(approved)} Ctrl+Z takes it back.")
-
-    def _go_to(self, number: int) -> None:
-        if self._layer is not None:
-            go_to_slice(self._viewer, self._layer, number)
 
     # ---- what is shown ----
 
@@ -349,7 +346,7 @@ class Workbench:
         if self._wish is not None:
             self._drop()
             self._say("The tool was stopped: the labels were changed meanwhile. Apply it again.")
-        elif self._found is not None:
+        elif self._found is not None or self._did_last_step:
             self._drop()
             self.update()
 
@@ -362,6 +359,7 @@ class Workbench:
             self._queue.stop()
         self._found = None
         self._report = ""
+        self._did_last_step = False
         self._preview.clear()
 
     def _say(self, text: str) -> None:
