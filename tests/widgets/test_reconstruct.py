@@ -506,6 +506,21 @@ def test_sensitivity_of_the_slice_in_view(dock):
     assert d.compare.reference.findText(layers[0].name) < 0 and not d.compare.results.ticked()
 
 
+@pytest.mark.parametrize("shows", ["noise", "g-factor"])
+def test_noise_of_the_slice_in_view_stands_beside_its_scale(dock, shows):
+    d = dock(ball(3, 32, 48), scale=(4, 1, 1))
+    d.choose(d.form.shows, shows)
+    assert d.form.probe.isEnabled(), "a full scan has noise, too"
+    d.choose(d.form.mask, "random")
+    d.choose(d.form.method, "zero-filled")
+    d.viewer.dims.set_current_step(0, 1)
+    d.form.probe.click()
+    d.settle()
+    layer = d.layer(f"scan zero-filled {shows}")
+    assert layer.data.shape == (1, 32, 48) and layer.colorbar.visible and (layer.data > 0).all()
+    assert "slice 1" in d.form.status.text() and shows in d.form.status.text().lower()
+
+
 def test_cancelled_probe_leaves_nothing(dock):
     d = dock(ball(3, 64, 64))
     d.choose(d.form.mask, "random")

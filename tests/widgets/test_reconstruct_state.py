@@ -132,6 +132,8 @@ def test_maps_of_left_out_lines_need_lines_to_leave_out():
     found = state(replace(READY, thin_problem="The scan is fully sampled."))
     assert off(found) == {"probe", "suggest"} and found.probe.why_not == found.suggest.why_not
     assert found.probe.why_not == "The scan is fully sampled." and not found.hint
+    noise = state(replace(READY, thin_problem="The scan is fully sampled.", shows="noise"))
+    assert off(noise) == {"suggest"} and noise.probe.tooltip != found.probe.tooltip
 
 
 # ---- jobs ----
@@ -141,7 +143,7 @@ def test_maps_of_left_out_lines_need_lines_to_leave_out():
     ("job", "reason"),
     [
         ("run", "a run is under way."),
-        ("probe", "the sensitivity is being found."),
+        ("probe", "a map is being made."),
         ("hint", "the methods are being compared."),
     ],
 )

@@ -1,17 +1,18 @@
-"""How far a reconstruction moves when its measurement moves a little: what can be asked where no reference exists."""
+"""What a slice that is reconstructed again and again says of its image: sensitivity, noise, g-factor."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..errors import SettingsError
 from ..io import items
 from ..kspace import KSpace
-from ..progress import Job, Progress, within
+from ..progress import Job, Progress, moved, within
 from ..record import Record, now, software
 from ..volume import Volume
 from . import methods
@@ -19,14 +20,15 @@ from .coil_maps import HeldMaps
 from .hidden_lines import cannot_thin, thinned
 from .masked import describe
 from .noise import noise_level, whitened
-from .reconstruct import chosen_slices, image_volume, models_used, shown
+from .reconstruct import chosen_slices, image_volume, models_used, settled_job, shown
 from .settings import ProbeSettings, ReconSettings
 
 if TYPE_CHECKING:
     from ..models import TrainedModel
 
-NAME = "sensitivity (not a probability)"
+NAMES = {"sensitivity": "sensitivity (not a probability)", "noise": "noise", "g-factor": "g-factor"}
 """What images of a probe are called."""
+_BRIGHT = 0.1  # share of the brightest pixel of a slice from which pixels are summed up
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,26 +37,55 @@ class Probe:
 
     Parameters
     ----------
-    sensitivity : Volume
-        Standard deviation of the magnitude over all repeats, axes zyx, float32, in the units of the measurement. It
-        shows what noise and sampling alone do; an error that every repeat makes alike does not show, so it is not a
-        probability.
+    image : Volume
+        Axes zyx, float32; what `ProbeSettings.shows` names, the first two in the units of the measurement.
     """
 
-    sensitivity: Volume
+    image: Volume
 
     @property
     def record(self) -> Record:
-        """Settings, mask, slices, the noise that was measured, and ``share``.
+        """Settings, mask, slices, the noise that was measured, ``share``, ``median`` and ``most``.
 
-        That is the root mean square of the standard deviation over the maximum of the mean image.
+        ``share`` is the root mean square of the image over the maximum of the reconstruction, None of the g-factor;
+        ``median`` and ``most`` (99th percentile) are counted where the slices are bright.
         """
-        return self.sensitivity.record or Record("probe")
+        return self.image.record or Record("probe")
 
     @property
     def report(self) -> dict[str, Any]:
         """The record as README describes it; JSON-able."""
         return self.record.report()
+
+
+class _Trial(NamedTuple):
+    """A slice that is reconstructed again and again.
+
+    Parameters
+    ----------
+    method : Method
+    measured : numpy.ndarray, shape (coil, y, x), complex
+    mask : numpy.ndarray, shape (x,) or (y, x), bool
+    level : numpy.ndarray, shape (coil,)
+        See `noise_level`.
+    full : int
+        Samples of a full scan.
+    index : int
+    """
+
+    method: methods.Method
+    measured: np.ndarray
+    mask: np.ndarray
+    level: np.ndarray
+    full: int
+    index: int
+
+
+class _Found(NamedTuple):
+    """What is to be shown of a slice, and its mean reconstruction, both (y, x)."""
+
+    image: np.ndarray
+    mean: np.ndarray
 
 
 def probe_job(
@@ -65,7 +96,7 @@ def probe_job(
     model: TrainedModel | None = None,
     indices: Sequence[int] | None = None,
 ) -> Job[Probe]:
-    """Repeat a reconstruction with noise of the measured level added, and with some of its lines left out.
+    """Repeat a reconstruction with noise of the measured level added; for the sensitivity also without some lines.
 
     Parameters
     ----------
@@ -92,40 +123,44 @@ def probe_job(
     ------
     VolumeError, SettingsError
         If k-space, mask, method and settings do not fit, or there is nothing to leave out.
+
+    Notes
+    -----
+    Sensitivity is the standard deviation of the magnitude over all repeats: it shows what noise and sampling alone do.
+    An error that every repeat makes alike does not show, so it is not a probability.
+
+    Noise is the standard deviation over pseudo-replicas of the component along the image, so that it is true where the
+    image is dark, too. The g-factor is that noise over the noise of a full scan with the same coils, times the root of
+    the acceleration: how much noise the method itself adds. Methods that smooth have less than 1.
+
+    References
+    ----------
+    Pseudo-replicas: Robson et al., Magn Reson Med 60:895, 2008.
     """
     probe = probe or ProbeSettings()
-    why_not = cannot_thin(kspace.mask)
+    why_not = cannot_thin(kspace.mask) if probe.shows == "sensitivity" else ""
     if why_not:
         raise SettingsError(why_not)
-    held = HeldMaps() if settings.method in methods.NEEDS_COILS else None
-    method = methods.prepare(kspace, settings, model, held)
-    mixed = whitened(kspace)
     chosen = chosen_slices(kspace, indices)
-    total = len(chosen) * 2 * probe.repeats
-    done = 0
-    deviations = []
+    mixed = whitened(kspace)
+    total = len(chosen) * probe.reconstructions
+    used = yield from within(settled_job(mixed, settings, chosen), 0, total)
+    held = HeldMaps() if used.method in methods.NEEDS_COILS else None
+    method = methods.prepare(kspace, used, model, held)
+    repeat = _sensitivity_job if probe.shows == "sensitivity" else _noise_job
+    found = []
     levels = []
-    largest = 0.0
-    for index in chosen:
-        own = kspace.mask_of(index)
-        measured = np.where(own, mixed.slice(index), 0)
+    for place, index in enumerate(chosen):
+        mask = kspace.mask_of(index)
+        measured = np.where(mask, mixed.slice(index), 0)
         if held is not None:
-            held.hold(measured, own)
-        level = noise_level(measured, index)
-        levels.append(level)
-        images = []
-        for moved, mask in _moved(measured, own, level, probe, index):
-            found = yield from within(method(moved, mask), done, total)
-            images.append(shown(kspace, found.magnitude))
-            done += 1
-            yield Progress(done, total)
-        deviations.append(np.std(images, axis=0, ddof=1))
-        mean = np.mean(images, axis=0)
-        largest = max(largest, float(mean.max()))
-    spread = np.stack(deviations)
-    root_mean_square = float(np.sqrt(np.mean(spread**2)))
-    share = root_mean_square / (largest or 1.0)
-    volume = image_volume(kspace, spread)
+            held.hold(measured, mask)
+        first, end = kspace.whole
+        levels.append(noise_level(measured, index))
+        trial = _Trial(method, measured, mask, levels[-1], kspace.matrix[0] * (end - first), index)
+        part = yield from moved(repeat(trial, probe), place * probe.reconstructions, total)
+        found.append(_Found(shown(kspace, part.image), shown(kspace, part.mean)))
+    volume = image_volume(kspace, np.stack([each.image for each in found]))
     record = Record(
         "probe",
         time=now(),
@@ -133,29 +168,77 @@ def probe_job(
         inputs=items.of_kspace(kspace),
         models=models_used(model),
         settings={**asdict(settings), "probe": asdict(probe)},
-        outputs=(items.of_result(volume, "sensitivity"),),
+        outputs=(items.of_result(volume, probe.shows),),
         figures={
             "slices": chosen,
             "mask": describe(kspace),
             "simulated": kspace.simulated,
             "noise": [level.tolist() for level in levels],
-            "share": share,
+            **_summary(found, probe),
         },
     )
     return Probe(volume.made_by(record.sealed()))
 
 
-def _moved(
-    measured: np.ndarray, mask: np.ndarray, level: np.ndarray, probe: ProbeSettings, index: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _summary(found: Sequence[_Found], probe: ProbeSettings) -> dict[str, float | None]:
+    """An image of a probe in a few figures."""
+    images = np.stack([each.image for each in found])
+    means = np.stack([each.mean for each in found])
+    brightest = means.max((1, 2), keepdims=True)
+    bright = images[means >= _BRIGHT * brightest]
+    root_mean_square = float(np.sqrt(np.mean(images**2)))
+    share = root_mean_square / (float(means.max()) or 1.0)
+    return {
+        "share": None if probe.shows == "g-factor" else share,
+        "median": float(np.median(bright)),
+        "most": float(np.quantile(bright, 0.99)),
+    }
+
+
+def _sensitivity_job(trial: _Trial, probe: ProbeSettings) -> Job[_Found]:
+    images = []
+    for measured, mask in _moved(trial, probe):
+        found = yield from within(trial.method(measured, mask), len(images), probe.reconstructions)
+        images.append(found.magnitude)
+        yield Progress(len(images), probe.reconstructions)
+    return _Found(np.std(images, axis=0, ddof=1), np.mean(images, axis=0))
+
+
+def _noise_job(trial: _Trial, probe: ProbeSettings) -> Job[_Found]:
+    """Noise or g-factor by replicas of the noise."""
+    still = yield from within(trial.method(trial.measured, trial.mask), 0, probe.reconstructions)
+    # coil images of length 1 in every pixel, along which noise is looked at
+    along = still.coils / np.maximum(np.linalg.norm(still.coils, axis=0), np.finfo(np.float32).tiny)
+    components = []
+    yield Progress(1, probe.reconstructions)
+    for repeat in range(probe.replicas):
+        rng = np.random.default_rng((probe.seed, trial.index, repeat))
+        noisy = _noisy(trial.measured, trial.level, rng)
+        found = yield from within(trial.method(noisy, trial.mask), 1 + repeat, probe.reconstructions)
+        components.append((along.conj() * found.coils).sum(0).real)
+        yield Progress(2 + repeat, probe.reconstructions)
+    noise = np.std(components, axis=0, ddof=1)
+    if probe.shows == "noise":
+        return _Found(noise, still.magnitude)
+    return _Found(noise / _fair(trial, along), still.magnitude)
+
+
+def _fair(trial: _Trial, along: np.ndarray) -> np.ndarray:
+    """The noise (y, x) of a full scan in the component `along` coil images, times the root of the acceleration."""
+    of_all = np.sqrt((np.abs(along) ** 2 * trial.level[:, None, None] ** 2).sum(0))
+    measured = np.count_nonzero(trial.measured.any(0))
+    return of_all * trial.full / math.sqrt(measured * trial.measured[0].size)
+
+
+def _moved(trial: _Trial, probe: ProbeSettings) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Samples of a slice and their mask for every repeat: first with noise, then without some of the lines."""
     for repeat in range(2 * probe.repeats):
-        rng = np.random.default_rng((probe.seed, index, repeat))
+        rng = np.random.default_rng((probe.seed, trial.index, repeat))
         if repeat < probe.repeats:
-            yield _noisy(measured, level, rng), mask
+            yield _noisy(trial.measured, trial.level, rng), trial.mask
         else:
-            kept = thinned(mask, probe.dropped, rng)
-            yield np.where(kept, measured, 0), kept
+            kept = thinned(trial.mask, probe.dropped, rng)
+            yield np.where(kept, trial.measured, 0), kept
 
 
 def _noisy(measured: np.ndarray, level: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -127,10 +127,7 @@ def reconstruct_job(
     given = kspace
     kspace = whitened(given)
     chosen = chosen_slices(kspace, indices)
-    used = replace(settings, method=methods.method_for(kspace, settings))
-    if used.strength is None and used.method in TUNED:
-        strength = yield from within(strength_job(kspace, used, chosen), 0, len(chosen))
-        used = replace(used, strength=strength)
+    used = yield from within(settled_job(kspace, settings, chosen), 0, len(chosen))
     method = methods.prepare(kspace, used, model)
     parts: dict[int, Part] = {}
     for index in sorted(chosen, key=lambda i: (i < start, i)):
@@ -145,6 +142,15 @@ def reconstruct_job(
         parts[index] = Part(index, *images, residual, found.alone, noise_share(measured))
         yield Progress(len(parts), len(chosen), parts[index])
     return _result(given, settings, used, model, [parts[i] for i in chosen], time.monotonic() - began)
+
+
+def settled_job(kspace: KSpace, settings: ReconSettings, indices: Sequence[int]) -> Job[ReconSettings]:
+    """Decide by the data what `settings` leave open: the method, and its strength; see `strength.strength_job`."""
+    used = replace(settings, method=methods.method_for(kspace, settings))
+    if used.strength is None and used.method in TUNED:
+        strength = yield from strength_job(kspace, used, indices)
+        used = replace(used, strength=strength)
+    return used
 
 
 def reconstruct(

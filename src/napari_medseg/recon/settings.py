@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 CONSISTENCY = ("none", "soft", "hard")
 DIRECTIONS = ("x", "y")
+PROBES = ("sensitivity", "noise", "g-factor")
 AUTO = "auto"
 """Name of the method that the data decide."""
 HIDDEN = 1 / 6
@@ -175,11 +176,15 @@ class ProbeSettings:
     Parameters
     ----------
     repeats : int
-        Reconstructions of either kind: with noise added, and with lines dropped.
+        For the sensitivity: reconstructions of either kind, with noise added and with lines dropped.
     dropped : float
-        Share of the lines outside of the full centre that is dropped.
+        For the sensitivity: share of the lines outside of the full centre that is dropped.
     seed : int
         Of noise and lines; repeat by repeat, and slice by slice, the same for every method.
+    shows : {"sensitivity", "noise", "g-factor"}
+        What is made of the repeats, see `probe.probe_job`.
+    replicas : int
+        For noise and g-factor: reconstructions with noise added. 32 leave an error of an eighth in every pixel.
 
     Raises
     ------
@@ -190,8 +195,19 @@ class ProbeSettings:
     repeats: int = 4
     dropped: float = 0.1
     seed: int = 0
+    shows: str = "sensitivity"
+    replicas: int = 32
+
+    @property
+    def reconstructions(self) -> int:
+        """How often a slice is reconstructed."""
+        return 2 * self.repeats if self.shows == "sensitivity" else 1 + self.replicas
 
     def __post_init__(self) -> None:
+        if self.shows not in PROBES:
+            raise SettingsError(f"A probe cannot show {self.shows!r}; choose one of {', '.join(PROBES)}.")
+        if self.replicas < 2:
+            raise SettingsError(f"The number of replicas is {self.replicas}; expected 2 or more.")
         if self.repeats < 1:
             raise SettingsError(f"The number of repeats is {self.repeats}; expected 1 or more.")
         if not 0 < self.dropped < 1:

@@ -81,6 +81,7 @@ class ReconstructWidget(Dock):
         form.method.activated.connect(self._method_was_chosen)
         for field in (form.weight, form.strength, form.iterations):
             field.valueChanged.connect(self._method_changed)
+        form.shows.currentIndexChanged.connect(self._update)
         form.card.clicked.connect(lambda: CardDialog(self._card(), self).show())
         form.run.clicked.connect(self.run)
         form.cancel.clicked.connect(self.cancel)
@@ -225,6 +226,7 @@ class ReconstructWidget(Dock):
             has_kspace=kspace is not None,
             undersampled=mask is not None,
             thin_problem=cannot_thin(mask),
+            shows=form.shows.currentData(),
             has_frames=self._data.has_frames,
             source=source if isinstance(source, str) else "",
             suffix=raw.suffix.lower() if raw else "",

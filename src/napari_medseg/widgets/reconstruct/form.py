@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from ...errors import SettingsError
 from ...recon.sampling import KINDS
-from ...recon.settings import CONSISTENCY, ReconSettings, Sampling
+from ...recon.settings import CONSISTENCY, ProbeSettings, ReconSettings, Sampling
 from ..kit.controls import Page, Paragraph, beside, button, check, choice, fill, line, number, progress_bar
+from .state import MAPS
 
 _CENTRE = 0.32  # share of the measured columns in the centre: 8 % at 4x, 4 % at 8x
 _HEAVY = 0.8
@@ -85,7 +86,9 @@ class ReconstructForm(Page):
         self.warnings = Paragraph()
         self.preview = check("Preview &slice")
         self.routers = button("Ro&uter map")
-        self.probe = button("Sensi&tivity")
+        self.shows = choice("What to show of the slice in view.")
+        fill(self.shows, [(title, name) for name, title in MAPS.items()], ProbeSettings.shows)
+        self.probe = button("Sho&w map")
         self.suggest = button("Suggest met&hod")
         self.run = button("&Run")
         self.cancel = button("&Cancel")
@@ -129,8 +132,8 @@ class ReconstructForm(Page):
             ),
             self.warnings,
             None,
-            beside(self.preview, self.routers),
-            beside(self.probe, self.suggest),
+            self.rows(("Map", self.shows, beside(self.shows, self.probe))),
+            beside(self.preview, self.routers, self.suggest),
             beside(self.run, self.cancel),
             self.bar,
             self.status,

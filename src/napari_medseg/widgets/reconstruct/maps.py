@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 from napari.utils.notifications import show_error
 
 from ...progress import Job, Progress
-from ...recon.probe import NAME, Probe
+from ...recon.probe import NAMES, Probe
 from ...recon.suggest import Hint
 from ...volume import Volume
 from ..kit import jobs
 from ..kit.layer_volumes import SIGHT, add_router_map
 from ..kit.listing import add_layer
+from .state import MAPS
 from .view import Input
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from .form import ReconstructForm
     from .scans import Scan
 
-_BRIGHTEST = 0.05  # of the scale of the images: where that of the sensitivity ends, for every method alike
+_BRIGHTEST = 0.05  # of the scale of the images: where those of sensitivity and noise end, for every method alike
+_MOST_G = 3.0  # where the scale of g-factors ends
 
 
 def has_routers(card: ModelCard | None) -> bool:
@@ -81,12 +83,13 @@ class SliceMaps:
         with jobs.errors_shown():
             given = self._given()
             number = self._number(given.scan)
+            shows = self._form.shows.currentData()
             self._start_counted(
                 "probe",
-                given.probe_job(number),
+                given.probe_job(number, shows),
                 "Repeating the reconstruction…",
-                title=f"Sensitivity of {given.scan.name}",
-                on_done=lambda found: self._show_probe(given, number, found),
+                title=f"{MAPS[shows]} of {given.scan.name}",
+                on_done=lambda found: self._show_probe(given, number, shows, found),
             )
 
     def _start_hint(self) -> None:
@@ -113,25 +116,23 @@ class SliceMaps:
         self._form.bar.setValue(step.done)
         self._form.status.say(self._clock.text(step, "reconstructions"))
 
-    def _show_probe(self, given: Input, number: int, found: Probe) -> None:
+    def _show_probe(self, given: Input, number: int, shows: str, found: Probe) -> None:
         place = given.scan.grid.at(given.scan.index(number))
-        image = found.sensitivity.data[0]
+        image = found.image.data[0]
         data = image.reshape((1,) * (len(place["scale"]) - 2) + image.shape)
         chosen = set(self._viewer.layers.selection)
         layer = Image(
             data,
             **place,
-            name=f"{given.scan.name} {given.settings.method} {NAME}",
-            contrast_limits=(0, _BRIGHTEST * given.scan.limits[1]),
+            name=f"{given.scan.name} {given.settings.method} {NAMES[shows]}",
+            contrast_limits=(0, _MOST_G if shows == "g-factor" else _BRIGHTEST * given.scan.limits[1]),
             colormap="inferno",
             metadata={SIGHT: True, "probe": found.report},
         )
+        layer.colorbar.visible = True
         add_layer(self._viewer, layer)
         self._viewer.layers.selection = chosen
-        self._form.status.say(
-            f"Sensitivity of slice {number}: the image moves by {found.report['share']:.2%} of its maximum (root mean "
-            "square) with noise and lost lines. Errors that all repeats share do not show."
-        )
+        self._form.status.say(_probe_text(number, shows, found.report))
 
     def _show_hint(self, number: int, found: Hint) -> None:
         self._form.status.say(f"Slice {number}: {found.verdict}\n⚠ {found.caution}\n{found.figures}")
@@ -139,3 +140,16 @@ class SliceMaps:
     def _failed(self, why: str) -> None:
         self._form.status.say(why)
         show_error(why)
+
+
+def _probe_text(number: int, shows: str, report: Mapping[str, Any]) -> str:
+    """A map of a slice in one or two sentences."""
+    if shows == "sensitivity":
+        return (
+            f"Sensitivity of slice {number}: the image moves by {report['share']:.2%} of its maximum (root mean "
+            "square) with noise and lost lines. Errors that all repeats share do not show."
+        )
+    values = f"{report['median']:.3g} in the median of the bright pixels, {report['most']:.3g} in the worst 1%"
+    if shows == "noise":
+        return f"Noise of slice {number}, as standard deviation in the units of the image: {values}."
+    return f"g-factor of slice {number}: {values}. It is the noise that the method adds; less than 1 is smoothing."

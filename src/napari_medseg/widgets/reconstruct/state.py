@@ -10,10 +10,12 @@ from ..kit.state import Control, first, hint_text, unless
 
 FILE, OWN, GIVEN = "file", "own", "given"
 """Entries of the lists: raw data from a file; the mask of the scan; a mask that was painted or loaded."""
+MAPS = {"sensitivity": "Sensitivity", "noise": "Noise", "g-factor": "g-factor"}
+"""What can be shown of the slice in view, and how to call it."""
 
 _BUSY = {
     "run": "a run is under way.",
-    "probe": "the sensitivity is being found.",
+    "probe": "a map is being made.",
     "hint": "the methods are being compared.",
 }
 _NAMELESS_AXES = (".npy", ".npz", ".cfl", ".hdr", ".ra", ".mat")  # of these files it may be unclear what the axes mean
@@ -26,10 +28,15 @@ _VIEW = (
     "erase to leave out: of a mask of columns whole columns change."
 )
 _SAVE_MASK = "Save the mask as .npy, to load it again here or to give it to --mask-file."
-_PROBE = (
-    "Show how far the slice in view moves with noise of the measured level and with a tenth of the outer lines "
-    "left out: the standard deviation over 8 reconstructions. Not a probability, and not a proof where it is small."
-)
+_PROBE = {
+    "sensitivity": "Show how far the slice in view moves with noise of the measured level and with a tenth of the "
+    "outer lines left out: the standard deviation over 8 reconstructions. Not a probability, and not a proof where it "
+    "is small.",
+    "noise": "Show the noise of the slice in view: the standard deviation over 32 reconstructions, each with other "
+    "noise of the measured level added.",
+    "g-factor": "Show how much noise the method adds in the slice in view: its noise over that of a full scan, times "
+    "the root of the acceleration. 1 adds none; less than 1 is smoothed.",
+}
 _SUGGEST = (
     "Say which method suits the slice in view: every method that can be chosen reconstructs it without a sixth "
     "of the outer lines, four times with other lines, and the one that best predicts them is named. A hint "
@@ -37,7 +44,7 @@ _SUGGEST = (
 )
 _STABILITY = (
     "Two things can still be judged: the data residual below, and how far the image moves with noise and lost lines "
-    "(Sensitivity on the Reconstruct page). Neither proves that the image is true."
+    "(the map Sensitivity on the Reconstruct page). Neither proves that the image is true."
 )
 
 
@@ -55,6 +62,8 @@ class Facts:
         Whether there is a mask at all.
     thin_problem : str
         Why no further lines can be left out.
+    shows : str
+        Which of `MAPS` is chosen.
     has_frames : bool
         Whether the file has several time points, contrasts, ....
     source, suffix : str
@@ -80,6 +89,7 @@ class Facts:
     has_kspace: bool = True
     undersampled: bool = True
     thin_problem: str = ""
+    shows: str = "sensitivity"
     has_frames: bool = False
     source: str = ""
     suffix: str = ""
@@ -142,7 +152,8 @@ def state(facts: Facts) -> State:
     no_run = first(no_data, _BUSY.get(facts.job, ""))
     no_mask = first(facts.data_problem, unless(facts.has_scan, _READING))
     no_save = first(no_data, unless(facts.undersampled, "everything is measured, there is no mask."))
-    no_probe = first(no_run, facts.thin_problem)
+    no_hiding = first(no_run, facts.thin_problem)
+    no_map = no_hiding if facts.shows == "sensitivity" else no_run
     no_copy = first(no_data, _no_file(facts))
     no_result = unless(facts.has_result, "there is no result yet; press Run.")
     drawn = facts.mask in KINDS
@@ -167,8 +178,8 @@ def state(facts: Facts) -> State:
         warnings="\n".join(f"⚠ {warning}" for warning in facts.warnings),
         preview=Control("Reconstruct the slice in view, again while you scroll or paint.", no_run),
         routers=_routers(no_run, facts.has_routers),
-        probe=Control(_PROBE, no_probe),
-        suggest=Control(_SUGGEST, no_probe),
+        probe=Control(_PROBE[facts.shows], no_map),
+        suggest=Control(_SUGGEST, no_hiding),
         run=Control("Reconstruct all slices in a new layer, beginning with the one in view.", no_run),
         cancel=Control("Stop; the layer of a run is removed.", _stopping(facts), visible=busy),
         bar=busy,

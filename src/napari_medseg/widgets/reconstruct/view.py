@@ -15,6 +15,7 @@ from ...progress import Job
 from ...recon.probe import Probe, probe_job
 from ...recon.reconstruct import ReconSettings, Reconstruction, reconstruct_job
 from ...recon.router_map import router_map_job
+from ...recon.settings import ProbeSettings
 from ...recon.suggest import Hint, hint_job
 from ...volume import Volume
 from ..kit.shelf import Shelf
@@ -51,12 +52,14 @@ class Input:
         """Where the network spends its heavy attention in the slice of this number."""
         return self.shelf.job([self.card], lambda models: router_map_job(self.kspace, self.settings, models[0], number))
 
-    def probe_job(self, number: int) -> Job[Probe]:
-        """How far the slice of this number moves with noise and lost lines."""
-        return self.shelf.job(
-            [self.card] if self.card else [],
-            lambda models: probe_job(self.kspace, self.settings, model=next(iter(models), None), indices=[number]),
-        )
+    def probe_job(self, number: int, shows: str) -> Job[Probe]:
+        """What repeated reconstructions of the slice of this number show, see `ProbeSettings`."""
+        probe = ProbeSettings(shows=shows)
+
+        def work(models: list[TrainedModel]) -> Job[Probe]:
+            return probe_job(self.kspace, self.settings, probe, model=next(iter(models), None), indices=[number])
+
+        return self.shelf.job([self.card] if self.card else [], work)
 
     def hint_job(self, number: int, names: Sequence[str]) -> Job[Hint]:
         """Which of the methods of these names best predicts samples that are hidden in the slice of this number."""
