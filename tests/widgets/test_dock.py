@@ -6,8 +6,9 @@ import weakref
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt, QThreadPool
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QTabBar
 
+from napari_medseg.widgets.kit.dock import bring_dock
 from napari_medseg.widgets.kit.tuning import training
 
 NAMES = ("Segment", "Reconstruct", "Acceleration study", "Fine-tune")
@@ -47,12 +48,22 @@ def test_docks_share_models_follow_layers_and_let_go_of_all_when_closed(opened, 
 
 
 def test_docks_share_one_place_as_tabs(opened, qtbot):
-    _, docks = opened
+    viewer, docks = opened
     frames = [dock.parent() for dock in docks.values()]
     window = frames[0].parent()
     qtbot.waitUntil(lambda: set(window.tabifiedDockWidgets(frames[0])) == set(frames[1:]))
     for frame in frames:
         assert set(window.tabifiedDockWidgets(frame)) == set(frames) - {frame}
+    for name in ("Measure", "Review"):
+        viewer.window.add_plugin_dock_widget("napari-medseg", name)
+        qtbot.waitUntil(lambda name=name: name in shown_tabs(window))
+    bring_dock(viewer, "Segment")
+    qtbot.waitUntil(lambda: "Segment" in shown_tabs(window))
+
+
+def shown_tabs(window):
+    """Texts of the tabs that are in front."""
+    return [bar.tabText(bar.currentIndex()) for bar in window.findChildren(QTabBar)]
 
 
 def test_a_dock_that_was_put_elsewhere_stays_there(opened, qtbot):

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from napari import Viewer
 
 
+_SUFFIX = " (napari-medseg)"  # napari adds it to the names of docks
+
+
 def unwrapped(viewer: Viewer) -> Viewer:
     """The viewer itself; a widget that is opened from the menu is handed a proxy of it.
 
@@ -198,11 +201,13 @@ class Dock(QWidget):
         window = frame.parent()
         if not isinstance(window, QMainWindow) or window.tabifiedDockWidgets(frame):
             return
+        frame.setWindowTitle(frame.windowTitle().removesuffix(_SUFFIX))  # the text of its tab, which is narrow
         area = window.dockWidgetArea(frame)
         for other in window.findChildren(QDockWidget):
             ours = isinstance(other.widget(), Dock) and other is not frame
             if ours and not other.isFloating() and window.dockWidgetArea(other) == area:
                 window.tabifyDockWidget(other, frame)
+                frame.show()  # else it is not raised
                 frame.raise_()
                 return
 

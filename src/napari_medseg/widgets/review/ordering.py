@@ -228,7 +228,7 @@ def rest_text(left: int, seconds: float, comparable: bool) -> str:
     text = "Every slice is approved." if not left else f"{left} {'slice' if left == 1 else 'slices'} to review"
     if left:
         text += "." if math.isnan(seconds) else f", about {duration(seconds)} at your pace."
-    if left and not comparable:
+    if left > 1 and not comparable:
         text += (
             " One after the other: to see the doubtful ones first, run a second model, or Segment with an uncertainty "
             "layer."
