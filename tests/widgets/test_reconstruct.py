@@ -545,7 +545,7 @@ def test_method_is_suggested_for_the_slice_in_view(dock):
     text = d.form.status.text()
     assert text.startswith("Slice 2: ") and "predict" in text and "not a proof" in text and "zero-filled 100" in text
     assert all(f"{name} " in text for name in ("tv", "wavelet", "conditional-swin-mri-dc")) and "sense" not in text
-    assert d.form.method.currentData() == "tv" and [layer.name for layer in d.viewer.layers] == before
+    assert d.form.method.currentData() == "auto" and [layer.name for layer in d.viewer.layers] == before
     assert d.form.suggest.isEnabled() and "not a proof" in d.form.suggest.toolTip()
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import sense
+from .noise import noise_level
 
 _LOST = 1e-3
 """Share of the centre's energy that compression may lose: half of 16 coils go, and 0.1 dB at most."""
@@ -43,7 +44,9 @@ class CoilMaps:
         rows, columns = sense.calibration_region(mask, measured.shape[1])
         centre = measured[:, rows, columns]
         basis = _basis(centre)
-        return cls(basis, sense.espirit(np.tensordot(basis, centre, 1), measured.shape[1:]))
+        # the virtual coils have about the noise of the measured ones, as the basis is orthonormal
+        noise = float(np.sqrt(np.mean(noise_level(measured) ** 2)))
+        return cls(basis, sense.espirit(np.tensordot(basis, centre, 1), measured.shape[1:], noise))
 
     def compress(self, measured: np.ndarray) -> np.ndarray:
         """Samples of the measured coils (coil, y, x) as those of the virtual ones."""

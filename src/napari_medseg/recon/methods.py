@@ -51,8 +51,11 @@ METHODS = {
     "sense-wavelet": "SENSE with wavelets (ESPIRiT maps)",
 }
 """Names of the methods without a model, and how to call them."""
-_COIL_BY_COIL = {"tv": classical.tv_steps, "wavelet": classical.wavelet_steps}
-_SENSE = {
+_COIL_BY_COIL: dict[str, Callable[..., Job[np.ndarray]]] = {
+    "tv": classical.tv_steps,
+    "wavelet": classical.wavelet_steps,
+}
+_SENSE: dict[str, Callable[..., Job[np.ndarray]]] = {
     "sense": sense.sense_steps,
     "sense-tv": sense.sense_tv_steps,
     "sense-wavelet": sense.sense_wavelet_steps,
@@ -82,11 +85,11 @@ def model_of(name: str) -> TrainedModel | None:
     return load(known[name])
 
 
-def method_for(kspace: KSpace, settings: ReconSettings) -> str:
-    """The method of `settings`; ``auto`` is SENSE with total variation where coil maps can be had, otherwise tv."""
+def candidates(kspace: KSpace, settings: ReconSettings) -> tuple[str, ...]:
+    """The methods that `settings` leave open, the usual one first: several for ``auto`` where coil maps can be had."""
     if settings.method != AUTO:
-        return settings.method
-    return "sense-tv" if kspace.coils > 1 and not lacks_centre(kspace) else "tv"
+        return (settings.method,)
+    return ("sense-tv", "sense-wavelet") if kspace.coils > 1 and not lacks_centre(kspace) else ("tv",)
 
 
 def lacks_centre(kspace: KSpace) -> str:

@@ -16,8 +16,8 @@ from .methods import Method
 from .settings import HiddenSettings
 from .transforms import fft2c
 
-_AROUND = 7
-"""Rows and columns over which the density of samples is counted; 15 gives the same."""
+_AROUND = 15
+"""Rows and columns over which the density of samples is counted; 7 is worse for equal steps."""
 
 
 def prediction_job(

@@ -21,7 +21,7 @@ from .figures import CONVENTION, measure
 from .masked import REFERENCED, describe, sampled
 from .noise import noise_share, whitened
 from .settings import AUTO, ReconSettings, Sampling
-from .strength import TUNED, strength_job
+from .strength import tuned_job
 from .transforms import centre_crop, ifft2c, rss
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def reconstruct_job(
     given = kspace
     kspace = whitened(given)
     chosen = chosen_slices(kspace, indices)
-    used = yield from within(settled_job(kspace, settings, chosen), 0, len(chosen))
+    used = yield from within(tuned_job(kspace, settings, chosen), 0, len(chosen))
     method = methods.prepare(kspace, used, model)
     parts: dict[int, Part] = {}
     for index in sorted(chosen, key=lambda i: (i < start, i)):
@@ -142,15 +142,6 @@ def reconstruct_job(
         parts[index] = Part(index, *images, residual, found.alone, noise_share(measured))
         yield Progress(len(parts), len(chosen), parts[index])
     return _result(given, settings, used, model, [parts[i] for i in chosen], time.monotonic() - began)
-
-
-def settled_job(kspace: KSpace, settings: ReconSettings, indices: Sequence[int]) -> Job[ReconSettings]:
-    """Decide by the data what `settings` leave open: the method, and its strength; see `strength.strength_job`."""
-    used = replace(settings, method=methods.method_for(kspace, settings))
-    if used.strength is None and used.method in TUNED:
-        strength = yield from strength_job(kspace, used, indices)
-        used = replace(used, strength=strength)
-    return used
 
 
 def reconstruct(

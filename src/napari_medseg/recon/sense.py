@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 import numpy as np
@@ -17,10 +18,10 @@ from .wavelets import fista
 
 LEAST = 7
 """Rows and columns of the centre that coil maps need; maps from 6 can make SENSE worse than zero filling."""
-_KERNEL, _SMALL_KERNEL = 6, 4  # width of the windows, and what is left of it where the centre is small
-_WIDE = 12  # rows and columns of the centre from which the wide kernel gives the better maps
+_KERNELS = (6, 5, 4)  # widths of the windows: wide ones give the better maps where the centre holds enough of them
+_ENOUGH = 0.5  # windows for each number in a kernel
 _CALIBRATION = 32  # rows and columns of the centre that are used; more only cost time
-_SIGNAL = 0.02  # singular values of the centre below this share of the largest are noise
+_SIGNAL = 0.005  # singular values of the centre below this share of the largest are noise
 _INNER = 4  # conjugate-gradient steps in an iteration of ADMM; 8 give the same image
 
 
@@ -56,7 +57,7 @@ def calibration_region(mask: np.ndarray, rows: int) -> tuple[slice, slice]:
     return slice(first[0], last[0]), slice(first[1], last[1])
 
 
-def espirit(calibration: np.ndarray, matrix: tuple[int, int]) -> np.ndarray:
+def espirit(calibration: np.ndarray, matrix: tuple[int, int], noise: float = 0.0) -> np.ndarray:
     """Coil sensitivities from the fully sampled centre of k-space.
 
     Parameters
@@ -65,6 +66,9 @@ def espirit(calibration: np.ndarray, matrix: tuple[int, int]) -> np.ndarray:
         Measured block, see `calibration_region`; its place in k-space does not matter.
     matrix : (int, int)
         Rows and columns of the image.
+    noise : float
+        Standard deviation of the real and of the imaginary part of a sample: what is weaker than noise alone would be
+        is left out.
 
     Returns
     -------
@@ -97,7 +101,7 @@ def espirit(calibration: np.ndarray, matrix: tuple[int, int]) -> np.ndarray:
         )
     if not calibration.any():
         raise VolumeError("The centre of k-space holds only zeros: coil sensitivities cannot be estimated from it.")
-    taps = _taps(calibration, _KERNEL if min(size) >= _WIDE else _SMALL_KERNEL)
+    taps = _taps(calibration, _kernel(coils, size), noise)
     offsets = np.arange(len(taps)) - len(taps) // 2
     by_row, by_column = (np.exp(-2j * np.pi * np.outer(np.arange(n) - n // 2, offsets) / n) for n in matrix)
     half = np.tensordot(by_column, taps, (1, 1)).astype(np.complex64)
@@ -109,13 +113,24 @@ def espirit(calibration: np.ndarray, matrix: tuple[int, int]) -> np.ndarray:
     return maps
 
 
-def _taps(calibration: np.ndarray, width: int) -> np.ndarray:
+def _kernel(coils: int, size: Sequence[int]) -> int:
+    """Width of the windows for a block of `size` (rows, columns)."""
+    for width in _KERNELS:
+        windows = math.prod(n - width + 1 for n in size)
+        if windows >= _ENOUGH * coils * width**2:
+            return width
+    return _KERNELS[-1]
+
+
+def _taps(calibration: np.ndarray, width: int, noise: float) -> np.ndarray:
     """What reproduces each coil's k-space from all coils around it: (offset y, offset x, coil to, coil from)."""
     coils = len(calibration)
     windows = sliding_window_view(calibration, (width, width), axis=(1, 2)).transpose(1, 2, 0, 3, 4)
     windows = windows.reshape(-1, coils * width**2).astype(np.complex128)
     values, vectors = np.linalg.eigh(windows.T @ windows.conj())
-    signal = vectors[:, values > _SIGNAL**2 * values[-1]]
+    # the largest singular value of a matrix of noise (Marchenko and Pastur, Math USSR Sb 1:457, 1967)
+    floor = 2 * noise**2 * (math.sqrt(len(windows)) + math.sqrt(windows.shape[1])) ** 2
+    signal = vectors[:, values > max(_SIGNAL**2 * values[-1], min(floor, values[-2]))]
     projection = (signal @ signal.conj().T).reshape(coils, width, width, coils, width, width)
     taps = np.zeros((2 * width - 1, 2 * width - 1, coils, coils), complex)
     for y in range(width):

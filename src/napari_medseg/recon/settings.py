@@ -28,14 +28,14 @@ class ReconSettings:
     Parameters
     ----------
     method : str
-        One of `methods.METHODS`, the name of a model that reconstructs, or ``auto``, see `methods.method_for`.
+        One of `methods.METHODS`, the name of a model that reconstructs, or ``auto``, see `methods.candidates`.
     dc : {"none", "soft", "hard"}
         Data consistency after the method; ``hard`` puts the measured samples back.
     dc_weight : float
         Weight of the measured samples where `dc` is ``soft``.
     strength : float or None
         Weight of total variation or wavelets, see `classical.tv_steps`; None to choose it by hidden samples, see
-        `strength.strength_job`, or for the default of a method that needs no choice.
+        `strength.tuned_job`, or for the default of a method that needs no choice.
     iterations : int or None
         Of the method; None for its default.
     device : {"auto", "cpu", "cuda", "mps"}
@@ -49,8 +49,8 @@ class ReconSettings:
 
     method: str = option(
         AUTO,
-        "auto (sense-tv for several coils, tv for one), zero-filled, tv, wavelet, sense, sense-tv, sense-wavelet, or a "
-        "model that reconstructs",
+        "auto (several coils: sense-tv or sense-wavelet, one: tv), zero-filled, tv, wavelet, sense, sense-tv, "
+        "sense-wavelet, or a model that reconstructs",
         metavar="NAME",
         always=True,
     )

@@ -1,4 +1,4 @@
-"""The strength of a method, chosen by what it predicts of measured samples that were hidden from it."""
+"""What settings leave open, method and strength, chosen by what is predicted of measured samples that were hidden."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..kspace import KSpace
 from ..progress import Job
 from .coil_maps import HeldMaps
 from .hidden_lines import cannot_thin
-from .methods import NEEDS_COILS, prepare
+from .methods import NEEDS_COILS, candidates, prepare
 from .predictions import prediction_job
 from .settings import HiddenSettings, ReconSettings
 
@@ -21,15 +21,16 @@ _BETWEEN = 2.0  # factor of the second look around the best of the first
 _HIDDEN = HiddenSettings(repeats=2)
 
 
-def strength_job(kspace: KSpace, settings: ReconSettings, indices: Sequence[int]) -> Job[float | None]:
-    """The strength that best predicts hidden samples of the middle one of the slices.
+def tuned_job(kspace: KSpace, settings: ReconSettings, indices: Sequence[int]) -> Job[ReconSettings]:
+    """Settings with a method, and with the strength that best predicts hidden samples of the middle one of the slices.
 
     Parameters
     ----------
     kspace : KSpace
         With its mask.
     settings : ReconSettings
-        Of a method in `TUNED`, with the strength left open.
+        What they say is kept: only a method that is ``auto``, and a strength that is None of a method in `TUNED`, are
+        chosen.
     indices : sequence of int
         Slices that will be reconstructed.
 
@@ -40,8 +41,8 @@ def strength_job(kspace: KSpace, settings: ReconSettings, indices: Sequence[int]
 
     Returns
     -------
-    float or None
-        None keeps the default of the method: nothing can be hidden, or what can be is all 0.
+    ReconSettings
+        The strength stays None, the default of the method, where nothing can be hidden or what can be is all 0.
 
     Notes
     -----
@@ -53,30 +54,33 @@ def strength_job(kspace: KSpace, settings: ReconSettings, indices: Sequence[int]
     ----------
     Cross-validation: Stone, J R Stat Soc B 36:111, 1974.
     """
+    open_ones = [replace(settings, method=method) for method in candidates(kspace, settings)]
+    usual = open_ones[0]
     middle = indices[len(indices) // 2]
-    if cannot_thin(kspace.mask_of(middle)):
-        return None
-    if settings.method not in NEEDS_COILS:
+    if usual.method not in TUNED or settings.strength is not None or cannot_thin(kspace.mask_of(middle)):
+        return usual
+    if usual.method not in NEEDS_COILS:
         kspace = _strongest_coil(kspace, middle)
         middle = 0
-    errors: dict[float, float] = {}
+    errors: dict[ReconSettings, float] = {}
     try:
-        yield from _look(kspace, settings, middle, _COARSE, errors)
-        best = min(errors, key=lambda strength: errors[strength])
-        yield from _look(kspace, settings, middle, (best / _BETWEEN, best * _BETWEEN), errors)
+        for each in open_ones:
+            found = yield from _look(kspace, middle, [replace(each, strength=value) for value in _COARSE])
+            best = min(found, key=lambda settings: found[settings])
+            errors |= found
+            near = [replace(each, strength=best.strength * factor) for factor in (1 / _BETWEEN, _BETWEEN)]
+            errors |= yield from _look(kspace, middle, near)
     except VolumeError:
-        return None
-    return min(errors, key=lambda strength: errors[strength])
+        return usual
+    return min(errors, key=lambda settings: errors[settings])
 
 
-def _look(
-    kspace: KSpace, settings: ReconSettings, index: int, strengths: Sequence[float], errors: dict[float, float]
-) -> Job[None]:
-    """Add the errors of `strengths` to `errors`."""
-    held = HeldMaps() if settings.method in NEEDS_COILS else None
-    methods = [prepare(kspace, replace(settings, strength=strength), None, held) for strength in strengths]
+def _look(kspace: KSpace, index: int, variants: Sequence[ReconSettings]) -> Job[dict[ReconSettings, float]]:
+    """The errors of variants of one method on hidden samples."""
+    held = HeldMaps() if variants[0].method in NEEDS_COILS else None
+    methods = [prepare(kspace, variant, None, held) for variant in variants]
     found = yield from prediction_job(kspace, methods, _HIDDEN, [index], held, for_missing=True)
-    errors.update(zip(strengths, found[:-1, 0].tolist(), strict=True))
+    return dict(zip(variants, found[:-1, 0].tolist(), strict=True))
 
 
 def _strongest_coil(kspace: KSpace, index: int) -> KSpace:

@@ -16,8 +16,9 @@ from ... import options
 from ...errors import SettingsError
 from ...progress import Progress
 from ...recon.hidden_lines import cannot_thin
-from ...recon.methods import HAVE_STRENGTH, METHODS, method_for, unfit
+from ...recon.methods import HAVE_STRENGTH, METHODS, unfit
 from ...recon.reconstruct import DIFFERS, ReconSettings, Reconstruction, warnings
+from ...recon.settings import AUTO
 from ..kit import jobs, layer_volumes
 from ..kit.card import CardDialog
 from ..kit.controls import apply, fill, switch_off
@@ -60,7 +61,6 @@ class ReconstructWidget(Dock):
         self._running: Result | None = None
         self._clock = jobs.Clock()
         self.form = ReconstructForm()
-        self._method_chosen = False
         self.compare = ComparePage(self._viewer, self._queue)
         self._data = DataRows(self.form, self._viewer, self._queue, self._data_changed)
         self._mask = MaskRows(self.form, self._queue, self._mask_changed)
@@ -78,7 +78,6 @@ class ReconstructWidget(Dock):
         form = self.form
         for box in (form.method, form.consistency, form.device):
             box.currentIndexChanged.connect(self._method_changed)
-        form.method.activated.connect(self._method_was_chosen)
         for field in (form.weight, form.strength, form.iterations):
             field.valueChanged.connect(self._method_changed)
         form.shows.currentIndexChanged.connect(self._update)
@@ -128,23 +127,16 @@ class ReconstructWidget(Dock):
     def _list_models(self) -> None:
         box = self.form.method
         cards = self._shelf.reconstructors
-        entries = [(words.split(" (")[0], name) for name, words in METHODS.items()]
+        entries = [("Automatic", AUTO)]
+        entries += [(words.split(" (")[0], name) for name, words in METHODS.items()]
         entries += [(name, name) for name in cards]
-        fill(box, entries, box.currentData() if self._method_chosen else self._usual_method())
+        fill(box, entries, box.currentData() or AUTO)
         for name, reason in self._unfit_methods().items():
             switch_off(box, name, reason)
         if not box.model().item(box.currentIndex()).isEnabled():
-            box.setCurrentIndex(box.findData(self._usual_method()))
+            box.setCurrentIndex(box.findData(AUTO))
         offer_devices(self.form.device, self._shelf, preferences())
         self._method_changed()
-
-    def _usual_method(self) -> str:
-        """What suits the data, as far as they are open."""
-        scan = self._data.scan
-        return method_for(scan.kspace, ReconSettings()) if scan else "tv"
-
-    def _method_was_chosen(self, _: Any = None) -> None:
-        self._method_chosen = True
 
     def _unfit_methods(self) -> dict[str, str]:
         """Methods that cannot take the data, and why."""
@@ -294,7 +286,7 @@ class ReconstructWidget(Dock):
         self.result = running.layer
         report = found.report
         acceleration = report["mask"]["effective_acceleration"]
-        text = f"Done in {jobs.duration(report['seconds'])}: {acceleration:.2f}x{_strength_text(report['used'])}. "
+        text = f"Done in {jobs.duration(report['seconds'])}: {acceleration:.2f}x, {_used_text(report['used'])}. "
         text += (
             f"Data residual {report['residual_before_consistency']:.3f} before data consistency (noise "
             f"{report['noise']:.3f}), {found.residual:.3f} after."
@@ -349,9 +341,9 @@ class ReconstructWidget(Dock):
             part.clear()
 
 
-def _strength_text(used: Mapping[str, Any]) -> str:
-    """The strength of a run, and whether it was chosen by itself."""
+def _used_text(used: Mapping[str, Any]) -> str:
+    """The method of a run, its strength, and whether that was chosen by itself."""
     if used["strength"] is None:
-        return ""
+        return used["method"]
     chosen = " (automatic)" if used["strength_chosen"] else ""
-    return f", strength {used['strength']:g}{chosen}"
+    return f"{used['method']} of strength {used['strength']:g}{chosen}"

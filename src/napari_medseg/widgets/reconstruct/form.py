@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...errors import SettingsError
 from ...recon.sampling import KINDS
-from ...recon.settings import CONSISTENCY, ProbeSettings, ReconSettings, Sampling
+from ...recon.settings import AUTO, CONSISTENCY, ProbeSettings, ReconSettings, Sampling
 from ..kit.controls import Page, Paragraph, beside, button, check, choice, fill, line, number, progress_bar
 from .state import MAPS
 
@@ -99,9 +99,9 @@ class ReconstructForm(Page):
         self.hint = Paragraph()
 
     def methods(self) -> list[str]:
-        """Methods that can be chosen for the data."""
-        entries = range(self.method.count())
-        return [self.method.itemData(i) for i in entries if self.method.model().item(i).isEnabled()]
+        """Methods that can be chosen for the data by their names."""
+        entries = [i for i in range(self.method.count()) if self.method.model().item(i).isEnabled()]
+        return [self.method.itemData(i) for i in entries if self.method.itemData(i) != AUTO]
 
     def _lay_out(self) -> None:
         self.stack(

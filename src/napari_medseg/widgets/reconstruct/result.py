@@ -8,6 +8,7 @@ import numpy as np
 from napari.layers import Image
 
 from ...recon.reconstruct import Part, Reconstruction
+from ...recon.settings import AUTO
 from ...record import KEY as RECORD
 from ...record import Record, now, software
 from ..kit.layer_volumes import shown_slice, shows_slices
@@ -51,8 +52,7 @@ class Result:
     def __init__(self, viewer: Viewer, scan: Scan, method: str, learned: bool):
         self.layer: Image | None = None
         self._viewer, self._scan, self._method = viewer, scan, method
-        signs = (" (simulated)", scan.kspace.simulated), (" (estimated)", learned)
-        self._name = f"{scan.name} {method}" + "".join(sign for sign, applies in signs if applies)
+        self._learned = learned
         self._images = np.zeros((scan.kspace.slices, *scan.size), np.float32)
         self._residuals: dict[int, float] = {}
         self._selection = Selection(viewer)
@@ -63,7 +63,7 @@ class Result:
         self._residuals[part.index] = part.residual
         if self.layer is None:
             notes = {"simulated": self._scan.kspace.simulated, RECORD: self._unfinished()}
-            data, options = self._scan.layer(self._images, self._name, notes)
+            data, options = self._scan.layer(self._images, self._name(self._method), notes)
             self.layer = add_layer(self._viewer, Image(data, **options))
             self.layer.editable = False
         elif self.layer in self._viewer.layers and self._in_view(part.index):
@@ -73,6 +73,8 @@ class Result:
         """Hand the finished layer over to the person."""
         if self.layer in self._viewer.layers:
             put_record(self.layer, found.record)
+            if self._method == AUTO:
+                self.layer.name = self._name(found.record.figures["used"]["method"])
             self.layer.editable = True
             self.layer.refresh()
 
@@ -80,6 +82,10 @@ class Result:
         """Leave the viewer as it was before the run."""
         remove_layer(self._viewer, self.layer)
         self._selection.restore()
+
+    def _name(self, method: str) -> str:
+        signs = (" (simulated)", self._scan.kspace.simulated), (" (estimated)", self._learned)
+        return f"{self._scan.name} {method}" + "".join(sign for sign, applies in signs if applies)
 
     def _unfinished(self) -> Record:
         done = sorted(self._residuals)

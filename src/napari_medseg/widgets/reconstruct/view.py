@@ -98,6 +98,7 @@ class SliceView:
     ):
         self._form, self._viewer, self._queue, self._given = form, viewer, queue, given
         self._preview = SliceImage(viewer)
+        self._tuned: tuple[KSpace, ReconSettings, ReconSettings] | None = None
         self._kspace = KSpaceView(viewer, painted)
         form.view.toggled.connect(self._view_toggled)
         form.preview.toggled.connect(self._preview_toggled)
@@ -170,12 +171,18 @@ class SliceView:
     def _start_preview(self) -> None:
         if (given := self._given()) is None:
             return
+        asked = (given.kspace, given.settings)
+        if self._tuned is not None and self._tuned[0] is given.kspace and self._tuned[1] == given.settings:
+            given = replace(given, settings=self._tuned[2])
         number = self.number(given.scan)
         place = given.scan.grid.at(given.scan.index(number))
 
         def show(found: Reconstruction) -> None:
             if self._form.preview.isChecked():
-                name = f"preview {given.settings.method} (not saved)"
+                used = found.report["used"]
+                # the next slices need not choose again
+                self._tuned = (*asked, replace(given.settings, method=used["method"], strength=used["strength"]))
+                name = f"preview {used['method']} (not saved)"
                 self._preview.show(found.image.data[0], place, name, given.scan.limits)
                 seconds = found.report["seconds"]
                 self._form.status.say(f"Preview: data residual {found.residual:.3f}, {seconds:.1f} s.")
