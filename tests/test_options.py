@@ -12,7 +12,7 @@ from napari_medseg.models.registry import published_names
 from napari_medseg.models.settings import ImportSettings
 from napari_medseg.options import option
 from napari_medseg.recon.methods import METHODS
-from napari_medseg.recon.settings import HiddenSettings, ReconSettings, Sampling
+from napari_medseg.recon.settings import AUTO, HiddenSettings, ReconSettings, Sampling
 from napari_medseg.runs.settings import StudySettings
 from napari_medseg.segmentation.settings import InferenceSettings
 
@@ -83,7 +83,7 @@ def test_a_command_in_one_text():
     program, name, *words = shlex.split(text)
     assert (program, name) == ("napari-medseg", "reconstruct")
     assert words == [
-        *("./-a b.h5", "--output", "./-o.nii", "--method", "tv", "--strength=-0.00001"),
+        *("./-a b.h5", "--output", "./-o.nii", "--method", "auto", "--strength=-0.00001"),
         *("--mask-file", "./--m.npy", "--conjugate"),
     ]
     args = cli.parser().parse_args([name, *words])
@@ -129,4 +129,4 @@ def test_help_names_what_can_be_imported():
 
 def test_help_names_the_methods():
     named = options.table(ReconSettings)["method"].help.split(", or ")[0].split(", ")
-    assert named == list(METHODS)
+    assert named == [f"{AUTO} (by the data)", *METHODS]

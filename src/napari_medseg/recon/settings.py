@@ -49,8 +49,7 @@ class ReconSettings:
 
     method: str = option(
         AUTO,
-        "auto (several coils: sense-tv or sense-wavelet, one: tv), zero-filled, tv, wavelet, sense, sense-tv, "
-        "sense-wavelet, or a model that reconstructs",
+        "auto (by the data), zero-filled, tv, wavelet, sense, sense-tv, sense-wavelet, or a model that reconstructs",
         metavar="NAME",
         always=True,
     )
