@@ -10,7 +10,7 @@ from napari.layers import Labels, Layer
 from napari_medseg import io, samples
 from napari_medseg.errors import VolumeError
 from napari_medseg.io.contributions import get_reader, layer_tuple, volume_from_layer_data, write_image, write_labels
-from napari_medseg.volume import Volume
+from napari_medseg.volume import LabelClass, Volume
 
 
 def shown(volume, name="layer"):
@@ -72,6 +72,16 @@ def test_labels_show_names_and_colours(labels):
     np.testing.assert_allclose(layer.get_color(1), [0xE6 / 255, 0x4B / 255, 0x35 / 255, 1], atol=0.01)
     assert layer.features["class"].tolist() == ["background", "cavity", "Größe"]
     assert of_layer(layer).classes == labels.classes
+
+
+def test_classes_with_numbers_beyond_those_that_napari_colours_are_shown():
+    data = np.zeros((2, 8, 8), np.int32)
+    data[:, 2:5] = 614454277  # of a brain atlas
+    classes = (LabelClass(614454277, "striatum", "#e64b35"),)
+    layer = ViewerModel().add_layer(shown(Volume(data, "zyx", np.eye(4), classes)))
+    assert layer.features["class"].tolist() == ["background", "striatum"]
+    assert layer.get_color(614454277)[3] == 1
+    assert of_layer(layer).classes == classes
 
 
 def test_object_numbers_are_labels_too(labels):

@@ -98,6 +98,19 @@ def test_approve_take_back_and_next_by_key(review, viewer, tmp_path):
     assert viewer.dims.current_step[0] == 1
 
 
+def test_keys_that_can_do_nothing_say_why(review, viewer):
+    layer = add_labels(viewer)
+    one = review()
+    viewer.dims.ndisplay = 3
+    for key, title in (("A", "Approve"), ("Shift-A", "Take back")):
+        one.press(key, layer)
+        assert viewer.status == f"{title}: the canvas shows no single slice. Switch to 2D."
+    assert "approved" not in records.ledger_of(layer).states()
+    viewer.dims.ndisplay = 2
+    one.press("Shift-A", layer)
+    assert viewer.status.startswith("Take back: slice ")
+
+
 def test_strokes_are_listed_undone_with_the_image_selected_and_named_by_class(review, viewer, tmp_path):
     image = add_scan(viewer, tmp_path)
     labels = add_labels(viewer)

@@ -301,3 +301,23 @@ def test_labels_that_are_numbers_alone_get_a_class_table_when_one_is_named(revie
     review.form.palette_table.item(0, 0).setText("liver")
     saved = io.read(io.write(labels_volume(layer, review.image, "zyx"), tmp_path / "a.nii.gz"))
     assert [(row.id, row.name) for row in saved.classes] == [(1, "liver"), (2, "class 2"), (3, "class 3")]
+
+
+def test_a_new_class_after_a_number_that_napari_cannot_colour_is_painted_all_the_same(review):
+    data = np.zeros(SHAPE, np.int32)
+    data[1, 10:24, 10:24] = 1
+    data[1, 30, 30] = 70001  # in no class table
+    labels = Volume(data, "zyx", AFFINE, CLASSES)
+    layer = review.viewer.add_layer(Layer.create(*layer_tuple(labels, "atlas")))
+    review.dock.choose(layer)
+    review.settle()
+    review.form.new_class.click()
+    layer.paint((1, 5, 5), layer.selected_label)
+    QApplication.processEvents()
+    assert layer.selected_label == 70002 and layer.data[1, 5, 5] == 70002
+
+
+def test_a_single_slice_with_steps_is_counted_as_one(review):
+    review.labels.paint((1, 30, 30), 1)
+    review.press("D")
+    assert review.viewer.status.startswith("1 slice with steps")

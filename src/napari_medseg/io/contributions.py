@@ -29,6 +29,8 @@ _OF_THE_ARRAY = ("axes", "affine", "classes", "shape")  # notes that are fields 
 _LABEL_NAME = re.compile(r"(^|[^a-z])(labels?|seg|segmentation|mask)$", re.IGNORECASE)
 _LABEL_FOLDER = re.compile(r"(labels?|seg|segmentations?|masks?)($|tr$|ts$)", re.IGNORECASE)
 _UNLISTED = "#9a9a9a"  # a number that is not in the class table
+HIGHEST_COLOURED = 2**16
+"""The highest class that napari draws in a chosen colour without numba; of a table with higher ones it chooses all."""
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | None:
@@ -247,10 +249,10 @@ def _class_look(volume: Volume) -> dict[str, Any]:
     """Colours, and names for the status bar."""
     if not volume.classes:
         return {}
-    return {
-        "colormap": {None: _UNLISTED, 0: "transparent", **{row.id: row.colour for row in volume.classes}},
-        "features": {
-            "index": [0, *(row.id for row in volume.classes)],
-            "class": ["background", *(row.name for row in volume.classes)],
-        },
+    numbers = [row.id for row in volume.classes]
+    look: dict[str, Any] = {
+        "features": {"index": [0, *numbers], "class": ["background", *(row.name for row in volume.classes)]},
     }
+    if 0 <= min(numbers) and max(numbers) <= HIGHEST_COLOURED:
+        look["colormap"] = {None: _UNLISTED, 0: "transparent", **{row.id: row.colour for row in volume.classes}}
+    return look

@@ -12,6 +12,7 @@ from ...review.planes import Planes
 from ..kit import jobs
 from ..kit.controls import fill
 from ..kit.layer_volumes import SIGHT
+from .learning_state import count_slices
 from .sights import Sight, difference
 
 if TYPE_CHECKING:
@@ -91,7 +92,8 @@ class Comparing:
         numbers = sorted({plane for step in history.steps[: history.position] for plane in step.planes})
         with jobs.errors_shown():
             self._changes.show(layer, "changes in Review (not saved)", _changes(follower, layer, numbers))
-        self._viewer.status = f"{len(numbers)} slices with steps: green added, red removed, yellow another class."
+        where = count_slices(len(numbers))
+        self._viewer.status = f"{where} with steps: green added, red removed, yellow another class."
 
     def compare(self) -> None:
         """Show, or hide, how the labels differ from the other ones."""

@@ -293,7 +293,10 @@ class ReviewWidget(Dock):
     def approve(self) -> None:
         """The slice in view is right as it is; go to the next one."""
         layer = self._layer()
-        if layer is not None and self.form.approve.isEnabled():
+        why_not = state(self._facts()).approve.why_not
+        if why_not:
+            self._viewer.status = f"Approve: {why_not}"
+        elif layer is not None:
             number = self._shown()
             self._ordering.sign(number)
             records.approve(layer, [number])
@@ -304,7 +307,9 @@ class ReviewWidget(Dock):
     def take_back(self) -> None:
         """The slice in view is not approved any more."""
         layer = self._layer()
-        if layer is not None and self.form.take_back.isEnabled():
+        why_not = state(self._facts()).take_back.why_not
+        self._viewer.status = f"Take back: {why_not}" if why_not else "The approval is taken back."
+        if layer is not None and not why_not:
             records.withdraw(layer, [self._shown()])
         self._update()
 

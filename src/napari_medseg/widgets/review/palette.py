@@ -13,7 +13,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QTableWidgetItem
 
-from ...io.contributions import KEY
+from ...io.contributions import HIGHEST_COLOURED, KEY
 from ...review.planes import Planes
 from ...volume import LabelClass
 from ..kit.records import noted
@@ -173,8 +173,10 @@ def palette_table() -> QTableWidget:
 
 
 def give_colour(layer: Labels, number: int) -> None:
-    """Give a class a colour of its own where the classes of a layer have chosen ones."""
+    """Give a class a colour of its own where the classes of a layer have chosen ones, and napari can draw it."""
     colours = layer.colormap
+    if number > HIGHEST_COLOURED:
+        return
     if isinstance(colours, DirectLabelColormap) and number not in colours.color_dict:
         others = np.reshape([colour[:3] for key, colour in colours.color_dict.items() if key], (-1, 3))
         wanted = [QColor(name).getRgbF()[:3] for name in _NEW_COLOURS]
