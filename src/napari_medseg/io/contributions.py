@@ -253,6 +253,6 @@ def _class_look(volume: Volume) -> dict[str, Any]:
     look: dict[str, Any] = {
         "features": {"index": [0, *numbers], "class": ["background", *(row.name for row in volume.classes)]},
     }
-    if 0 <= min(numbers) and max(numbers) <= HIGHEST_COLOURED:
+    if min(numbers) >= 0 and max(numbers) <= HIGHEST_COLOURED:
         look["colormap"] = {None: _UNLISTED, 0: "transparent", **{row.id: row.colour for row in volume.classes}}
     return look
