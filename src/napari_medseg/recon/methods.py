@@ -14,6 +14,7 @@ from ..progress import Job, Progress
 from . import classical, sense
 from .coil_maps import HeldMaps
 from .consistency import data_consistency, data_residual
+from .partial_fourier import completed
 from .settings import AUTO
 from .transforms import combine, ifft2c, rss
 
@@ -141,7 +142,7 @@ def prepare(
     if settings.method in NEEDS_COILS:
         return partial(_with_maps, settings=settings, held=held or HeldMaps())
     steps = _COIL_BY_COIL.get(settings.method, _zero_filled)
-    return partial(_coil_by_coil, steps=partial(steps, **_given(settings)), weight=settings.weight)
+    return partial(_coil_by_coil, steps=partial(steps, **_given(settings)), settings=settings)
 
 
 def _given(settings: ReconSettings) -> dict[str, float]:
@@ -156,14 +157,14 @@ def _zero_filled(measured: np.ndarray, mask: np.ndarray, **_: float) -> Job[np.n
 
 
 def _coil_by_coil(
-    measured: np.ndarray, mask: np.ndarray, *, steps: Callable[..., Job[np.ndarray]], weight: float | None
+    measured: np.ndarray, mask: np.ndarray, *, steps: Callable[..., Job[np.ndarray]], settings: ReconSettings
 ) -> Job[Slice]:
     images = []
     for coil in measured:
         # a coil that sees nothing stays dark
         images.append((yield from steps(coil, mask)) if coil.any() else np.zeros_like(coil))
     found = np.stack(images)
-    coils = data_consistency(found, measured, mask, weight)
+    coils = completed(data_consistency(found, measured, mask, settings.weight), mask, settings.partial)
     return Slice(rss(coils, 0), coils, data_residual(found, measured, mask))
 
 
@@ -180,6 +181,7 @@ def _with_maps(measured: np.ndarray, mask: np.ndarray, *, settings: ReconSetting
     alone = data_residual(coils.coil_images(image), measured, mask)
     if settings.dc != "none":
         image = combine(data_consistency(coils.maps * image, samples, mask, settings.weight), coils.maps)
+    image = completed(image, mask, settings.partial)
     return Slice(np.abs(image), coils.coil_images(image), alone)
 
 
@@ -195,10 +197,10 @@ def _learned(kspace: KSpace, settings: ReconSettings, model: TrainedModel) -> Me
     if model.card.design == "cascade":
         iterations = learned.STEPS if settings.iterations is None else settings.iterations
         steps = partial(learned.cascade_job, model, iterations=iterations)
-        return partial(_coil_by_coil, steps=steps, weight=settings.weight)
+        return partial(_coil_by_coil, steps=steps, settings=settings)
     if kspace.coils > 1:
         raise SettingsError(
             f"'{model.card.name}' maps the magnitude of one coil to an image; the k-space has {kspace.coils} coils. "
             "Choose sense-tv."
         )
-    return partial(_coil_by_coil, steps=partial(learned.restore_job, model), weight=settings.weight)
+    return partial(_coil_by_coil, steps=partial(learned.restore_job, model), settings=settings)

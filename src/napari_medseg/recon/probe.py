@@ -20,9 +20,9 @@ from .coil_maps import HeldMaps
 from .hidden_lines import cannot_thin, thinned
 from .masked import describe
 from .noise import noise_level, whitened
+from .partial_choice import settled_job
 from .reconstruct import chosen_slices, image_volume, models_used, shown
 from .settings import ProbeSettings, ReconSettings
-from .strength import tuned_job
 
 if TYPE_CHECKING:
     from ..models import TrainedModel
@@ -145,7 +145,7 @@ def probe_job(
     chosen = chosen_slices(kspace, indices)
     mixed = whitened(kspace)
     total = len(chosen) * probe.reconstructions
-    used = yield from within(tuned_job(mixed, settings, chosen), 0, total)
+    used = yield from within(settled_job(mixed, settings, chosen, model), 0, total)
     held = HeldMaps() if used.method in methods.NEEDS_COILS else None
     method = methods.prepare(kspace, used, model, held)
     repeat = _sensitivity_job if probe.shows == "sensitivity" else _noise_job

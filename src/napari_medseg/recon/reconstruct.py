@@ -20,8 +20,8 @@ from .consistency import data_residual
 from .figures import CONVENTION, measure
 from .masked import REFERENCED, describe, sampled
 from .noise import noise_share, whitened
+from .partial_choice import is_partial, settled_job
 from .settings import AUTO, ReconSettings, Sampling
-from .strength import tuned_job
 from .transforms import centre_crop, ifft2c, rss
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def reconstruct_job(
     given = kspace
     kspace = whitened(given)
     chosen = chosen_slices(kspace, indices)
-    used = yield from within(tuned_job(kspace, settings, chosen), 0, len(chosen))
+    used = yield from within(settled_job(kspace, settings, chosen, model), 0, len(chosen))
     method = methods.prepare(kspace, used, model)
     parts: dict[int, Part] = {}
     for index in sorted(chosen, key=lambda i: (i < start, i)):
@@ -248,7 +248,7 @@ def _result(
         "slices": [part.index for part in parts],
         "mask": describe(kspace),
         "simulated": kspace.simulated,
-        "used": _used(settings, used),
+        "used": _used(settings, used, is_partial(kspace, [part.index for part in parts])),
         "residual": residual,
         "residual_by_slice": [part.residual for part in parts],
         "residual_before_consistency": alone,
@@ -275,10 +275,12 @@ def _result(
     return Reconstruction(found.made_by(record.sealed()), zeros, residual, mask, full)
 
 
-def _used(settings: ReconSettings, used: ReconSettings) -> dict[str, Any]:
+def _used(settings: ReconSettings, used: ReconSettings, partial: bool) -> dict[str, Any]:
     """What became of the settings that were left open; JSON-able."""
     chosen = "automatic" if settings.strength is None and used.strength is not None else ""
-    return {"method": used.method, "strength": used.strength, "strength_chosen": chosen}
+    found = {"method": used.method, "strength": used.strength, "strength_chosen": chosen}
+    # of scans that were measured on both sides there is nothing to say
+    return found | ({"partial": used.partial} if partial else {})
 
 
 def models_used(model: TrainedModel | None) -> tuple[UsedModel, ...]:

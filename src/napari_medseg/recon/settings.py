@@ -16,7 +16,9 @@ CONSISTENCY = ("none", "soft", "hard")
 DIRECTIONS = ("x", "y")
 PROBES = ("sensitivity", "noise", "g-factor")
 AUTO = "auto"
-"""Name of the method that the data decide."""
+"""Name of the method that the data decide, and of how partial Fourier is completed."""
+POCS, HOMODYNE, NONE = "pocs", "homodyne", "none"
+PARTIAL = (AUTO, POCS, HOMODYNE, NONE)
 HIDDEN = 1 / 6
 """Share of the measured lines outside of the full centre that is hidden from methods which are to predict it."""
 
@@ -40,6 +42,9 @@ class ReconSettings:
         Of the method; None for its default.
     device : {"auto", "cpu", "cuda", "mps"}
         Where a network computes.
+    partial : {"auto", "pocs", "homodyne", "none"}
+        How the side of k-space is completed that partial Fourier did not measure, after method and data consistency;
+        ``auto`` decides between ``pocs`` and ``none``, see `partial_choice.partial_job`.
 
     Raises
     ------
@@ -58,8 +63,11 @@ class ReconSettings:
     strength: float | None = option(None, "of total variation or wavelets; default: by hidden samples", metavar="S")
     iterations: int | None = option(None, "of the method", metavar="N")
     device: str = option("auto", "where a network runs", choices=DEVICES)
+    partial: str = option(AUTO, "how partial Fourier is completed; auto: by hidden columns", choices=PARTIAL)
 
     def __post_init__(self) -> None:
+        if self.partial not in PARTIAL:
+            raise SettingsError(f"Partial Fourier is {self.partial!r}; choose one of {', '.join(PARTIAL)}.")
         if self.dc not in CONSISTENCY:
             raise SettingsError(f"Data consistency is {self.dc!r}; choose one of {', '.join(CONSISTENCY)}.")
         if not 0 <= self.dc_weight < math.inf:

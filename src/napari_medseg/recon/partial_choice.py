@@ -1,0 +1,96 @@
+"""Whether partial Fourier is to be completed: by how well that predicts measured columns that were hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..kspace import KSpace
+from ..progress import Job, Progress
+from .coil_maps import HeldMaps
+from .methods import NEEDS_COILS, prepare
+from .partial_fourier import completed, one_sided, without_short_side
+from .settings import AUTO, NONE, POCS, ReconSettings
+from .strength import tuned_job
+from .transforms import fft2c
+
+if TYPE_CHECKING:
+    from ..models import TrainedModel
+
+_SMOOTH = 0.3
+"""Error from which on the phase counts as smooth whatever the method predicts, which is best close to the centre."""
+
+
+def settled_job(
+    kspace: KSpace, settings: ReconSettings, indices: Sequence[int], model: TrainedModel | None = None
+) -> Job[ReconSettings]:
+    """Decide by the data what `settings` leave open: method and strength (`tuned_job`), and partial Fourier."""
+    used = yield from tuned_job(kspace, settings, indices)
+    if used.partial != AUTO:
+        return used
+    partial = yield from partial_job(kspace, used, indices, model)
+    return replace(used, partial=partial)
+
+
+def partial_job(
+    kspace: KSpace, settings: ReconSettings, indices: Sequence[int], model: TrainedModel | None = None
+) -> Job[str]:
+    """``pocs`` where it predicts hidden samples well, or better than the method does alone; otherwise ``none``.
+
+    Parameters
+    ----------
+    kspace : KSpace
+        With its mask.
+    settings : ReconSettings
+        With method and strength.
+    indices : sequence of int
+        Slices that will be reconstructed; the middle one is looked at.
+    model : TrainedModel, optional
+        Where the method is a model.
+
+    Yields
+    ------
+    Progress
+        Between the iterations of the method.
+
+    Notes
+    -----
+    Hidden is the outer third of what was measured on the short side. A phase that is smooth predicts it to 7 to 10 %;
+    the phase of gradient echoes is not, and then completing makes an image worse than the method alone
+    (`benchmarks/recon_partial.py`).
+    """
+    index = indices[len(indices) // 2]
+    mask = kspace.mask_of(index)
+    thin = without_short_side(mask, kspace.matrix[0])
+    if thin is None:
+        return NONE
+    measured = np.where(mask, kspace.slice(index), 0)
+    yield Progress(0, 1)
+    held = HeldMaps() if settings.method in NEEDS_COILS else None
+    if held is not None:
+        held.hold(measured, mask)
+    method = prepare(kspace, replace(settings, partial=NONE), model, held)
+    left = np.where(thin, measured, 0)
+    if not left.any():
+        return NONE
+    found = yield from method(left, thin)
+    hidden = measured.any(0) & ~np.broadcast_to(thin, measured.shape[1:])
+    alone = _error(found.coils, measured, hidden)
+    mended = _error(completed(found.coils, thin, POCS), measured, hidden)
+    smooth = _SMOOTH * float(np.linalg.norm(measured[:, hidden]))
+    return POCS if mended < max(alone, smooth) else NONE
+
+
+def is_partial(kspace: KSpace, indices: Sequence[int]) -> bool:
+    """Whether k-space of one of these slices was measured farther on one side."""
+    if kspace.mask is None:
+        return False
+    some = indices if kspace.mask.ndim == 3 else indices[:1]
+    return any(one_sided(kspace.mask_of(index), kspace.matrix[0]) for index in some)
+
+
+def _error(coils: np.ndarray, measured: np.ndarray, hidden: np.ndarray) -> float:
+    return float(np.linalg.norm((fft2c(coils) - measured)[:, hidden]))
