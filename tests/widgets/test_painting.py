@@ -12,6 +12,7 @@ from napari.utils.key_bindings import KeymapHandler
 from qtpy.QtWidgets import QApplication
 
 from napari_medseg import io
+from napari_medseg.record import Record, UsedModel
 from napari_medseg.review.opening import resume
 from napari_medseg.review.planes import Planes
 from napari_medseg.review.recovery import recover, unfinished
@@ -20,6 +21,7 @@ from napari_medseg.widgets.kit import layer_volumes, painting, records
 from napari_medseg.widgets.kit.painting import painting_of
 from napari_medseg.widgets.kit.protecting import restored_layer
 from napari_medseg.widgets.kit.slices import touched
+from napari_medseg.widgets.review.learning_state import own_slices
 
 SHAPE = (5, 24, 20)
 
@@ -291,6 +293,32 @@ def test_what_is_saved_is_not_offered_again(person, viewer, tmp_path):
     viewer.add_layer(one.layer)
     assert one.journal.folder == folder and one.journal.history.position == 2
     assert unfinished(root()) == []
+
+
+def test_states_are_those_of_before_in_a_layer_that_comes_back(viewer):
+    data = np.zeros(SHAPE, np.uint8)
+    data[:, 5:9] = 1
+    layer = viewer.add_labels(data, name="labels")
+    records.put_record(layer, Record("segment", models=(UsedModel("tiny", "12"),)))
+    listener = painting_of(viewer)
+    listener.protect(layer)
+    layer.data[2, 5:9] = 2
+    layer.data[3, 5:9] = 2
+    listener.follower(layer).touch(None)
+    listener.follower(layer).settle("update", {"tool": "learn", "proposed by": "tiny + 2 slices"})
+    records.approve(layer, [1])
+    states = records.ledger_of(layer).states()
+    assert states == ["auto", "approved", "auto", "auto", "auto"]
+    viewer.layers.remove(layer)
+    QApplication.processEvents()
+    layer.data[3, 0] = 1  # by whoever has it
+    viewer.layers.append(layer)
+    follower = listener.follower(layer)
+    assert records.ledger_of(layer).states() == ["auto", "approved", "auto", "edited", "auto"]
+    for _ in range(2):
+        follower.undo()
+    assert records.ledger_of(layer).states() == states
+    assert own_slices(records.ledger_of(layer), UsedModel("tiny", "12")).keys() == {0, 2, 3, 4}
 
 
 def test_a_layer_taken_out_in_mid_stroke_loses_nothing(person, viewer):

@@ -139,9 +139,9 @@ class Painting(QObject):
         """The layer is back: so is its journal."""
         with suppress(MedsegError):
             if folder is not None:
-                journal, found = resume(folder)
+                journal, _ = resume(folder)
                 if journal.fits(layer.data):
-                    self.restore(layer, journal, found)
+                    self._attach(layer, journal, [], None, None)  # the layer itself still knows its states
                     return
                 journal.close()
         self.protect(layer)
