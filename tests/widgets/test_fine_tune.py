@@ -27,7 +27,7 @@ from napari_medseg.training.forecast import Pace
 from napari_medseg.volume import LabelClass, Volume
 from napari_medseg.widgets.fine_tune import work
 from napari_medseg.widgets.fine_tune.form import NOTHING, first_name, new_name
-from napari_medseg.widgets.fine_tune.view import doubtful, figure_rows, verdict_text
+from napari_medseg.widgets.fine_tune.view import dice_limits, doubtful, figure_rows, verdict_text
 from napari_medseg.widgets.kit import tuning
 from napari_medseg.widgets.kit.records import approve, put_record, record_of
 from napari_medseg.widgets.kit.tuning import Run, runs_folder, training
@@ -496,6 +496,13 @@ def test_curves_status_and_verdict(dock):
     assert d.form.verdict.text().startswith("It is better than all: Dice changes by +0.200 ± 0.050 on 2 held-out")
     table = d.form.figures.table
     assert [table.item(0, column).text() for column in range(4)] == ["everything", "0.700", "0.900", "+0.200 ± 0.050"]
+
+
+def test_the_axis_of_dice_begins_where_changes_are_seen():
+    np.testing.assert_allclose(dice_limits([0.94, 0.95]), (0.8, 1.004))
+    np.testing.assert_allclose(dice_limits([0.5, 0.96]), (0.4, 1.012))
+    np.testing.assert_allclose(dice_limits([0.03]), (0, 1.02))
+    np.testing.assert_allclose(dice_limits([]), (0, 1.02))
 
 
 def test_verdict_where_nothing_could_be_measured():

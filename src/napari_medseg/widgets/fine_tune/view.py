@@ -60,6 +60,7 @@ class Curves(QWidget):
         height = float("nan") if before is None else before
         self._before.set_ydata([height, height])
         self._left.set_xlim(0, max(steps, places[-1], 1))
+        self._left.set_ylim(*dice_limits([value for value in (*dice, before) if value is not None]))
         self._right.set_ylim(0, 1.05 * max(losses, default=1))
         self._canvas.draw_idle()
 
@@ -67,6 +68,7 @@ class Curves(QWidget):
         # heavy, and not needed before the first run
         from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
 
         self.figure = Figure(figsize=(4, 2.2))
         self._canvas = FigureCanvasQTAgg(self.figure)
@@ -78,7 +80,7 @@ class Curves(QWidget):
         (self._loss,) = self._right.plot([], [], color=_LOSS, linewidth=1)
         (self._dice,) = self._left.plot([], [], "o-", color=_DICE, markersize=3, linewidth=1.5)
         self._before = self._left.axhline(float("nan"), color=_DICE, linestyle="--", linewidth=1)
-        self._left.set_ylim(0, 1.02)
+        self._left.xaxis.set_major_locator(MaxNLocator(integer=True))
         self._left.set_xlabel("steps", fontsize=8)
         self._left.set_ylabel("Dice", color=_DICE, fontsize=8)
         self._right.set_ylabel("loss", color=_LOSS, fontsize=8)
@@ -88,6 +90,12 @@ class Curves(QWidget):
         self._left.set_zorder(self._right.get_zorder() + 1)
         self._left.patch.set_visible(False)
         self.layout().addWidget(self._canvas)
+
+
+def dice_limits(values: Sequence[float]) -> tuple[float, float]:
+    """Ends of the axis of Dice: always up to 1, and from the tenth below the lowest value, so that changes are seen."""
+    low = max(0.0, math.floor(10 * min(values, default=0.0) - 0.5) / 10)
+    return low, 1 + 0.02 * (1 - low)
 
 
 class Verdict(QWidget):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
 _MOST_ROWS = 8  # shown without scrolling
@@ -15,6 +16,8 @@ def table(head: Sequence[str], tooltip: str) -> QTableWidget:
     found.setHorizontalHeaderLabels(list(head))
     found.setToolTip(tooltip)
     found.verticalHeader().setVisible(False)
+    found.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # names of classes often differ at their end
+    found.setWordWrap(False)  # else the first word of a name is all that is shown
     found.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
     found.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
     found.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)

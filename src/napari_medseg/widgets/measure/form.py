@@ -34,7 +34,6 @@ class MeasureForm(Page):
         self.cancel = button("&Cancel")
         self.bar = progress_bar()
         self.table = table(("class",), "Click a line to go to the slice that holds the most of it.")
-        self.table.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # names of classes often differ at their end
         self._names: list[str] = []
         self.cine = Paragraph()
         self.notes = Paragraph()

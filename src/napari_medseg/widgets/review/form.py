@@ -36,7 +36,7 @@ class ReviewForm(Page):
         )
         self.order.setMinimumContentsLength(4)  # next to the aim
         self.aim = choice("Slices that went wrong first, or those with the most doubtful voxels.")
-        self.aim.setMinimumContentsLength(6)
+        self.aim.setMinimumContentsLength(5)
         self.aim.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         self.rest = Paragraph()
         self.strip = Strip()

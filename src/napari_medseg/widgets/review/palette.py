@@ -161,7 +161,6 @@ def palette_table() -> QTableWidget:
     """An empty table of classes."""
     found = table(("Class", "Protect"), _TIP)
     found.setAccessibleName("Classes")
-    found.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # names of classes often differ at their end
     found.setStyleSheet(_TICKS)
     found.setEditTriggers(QAbstractItemView.EditTrigger.DoubleClicked | QAbstractItemView.EditTrigger.EditKeyPressed)
     header = found.verticalHeader()
