@@ -42,7 +42,7 @@ MASKS = {
 STRENGTHS = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)
 MAPS = ("-c0", "-a")
 """Options of BART's ecalib: no pixel cropped, and thresholds chosen by the noise. The better one counts."""
-METHODS = ("zero-filled", "sense-tv", "sense-wavelet")
+METHODS = ("zero-filled", "sense-tv", "sense-wavelet", "auto")
 
 
 @dataclass(frozen=True)
