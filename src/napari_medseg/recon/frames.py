@@ -1,0 +1,91 @@
+"""Frames of a cine reconstructed together: what changes little over time needs few samples of each frame."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy import fft
+
+from ..errors import VolumeError
+from ..progress import Job, Progress, run
+from .classical import check_settings, zero_filled
+from .sense import Encoding
+from .transforms import combine
+
+
+def kt_sense(
+    measured: np.ndarray, masks: np.ndarray, maps: np.ndarray, strength: float = 0.001, iterations: int = 60
+) -> np.ndarray:
+    """`kt_sense_steps`, run to its end."""
+    return run(kt_sense_steps(measured, masks, maps, strength, iterations))
+
+
+def kt_sense_steps(
+    measured: np.ndarray, masks: np.ndarray, maps: np.ndarray, strength: float = 0.001, iterations: int = 60
+) -> Job[np.ndarray]:
+    """SENSE of all frames: the x that minimises 0.5 ||M F S x - y||^2 + strength ||T x||_1, T the transform over time.
+
+    Parameters
+    ----------
+    measured : numpy.ndarray, shape (t, coil, y, x), complex
+        k-space of the frames of one slice; what lies outside the masks is ignored.
+    masks : numpy.ndarray, shape (t, x) or (t, y, x), bool
+        They should differ from frame to frame, so that neighbours measure what a frame lacks.
+    maps : numpy.ndarray, shape (coil, y, x), complex
+        Coil sensitivities of all frames, squares summing to 1 over the coils.
+    strength : float
+        Threshold, where the brightest pixel of the zero-filled frames is 1; the constant part is shrunk, too.
+    iterations : int
+
+    Yields
+    ------
+    Progress
+        After every iteration.
+
+    Returns
+    -------
+    numpy.ndarray, shape (t, y, x), complex64
+        In the units of `measured`.
+
+    Raises
+    ------
+    SettingsError, VolumeError
+        If the settings are impossible, or k-space, masks and maps do not fit.
+
+    Notes
+    -----
+    FISTA. The Fourier transform over time takes the frames for one whole cycle.
+
+    References
+    ----------
+    Lustig et al., k-t SPARSE, Proc ISMRM 2006, 2420; Otazo et al., Magn Reson Med 64:767, 2010.
+    """
+    check_settings(strength, iterations)
+    if measured.ndim != 4 or measured.shape[1:] != maps.shape or len(masks) != len(measured):
+        raise VolumeError(
+            f"The frames have the shape {measured.shape}, their masks {masks.shape} and the coil sensitivities "
+            f"{maps.shape}; expected the axes t, coil, y, x, a mask for each frame, and coil, y, x."
+        )
+    encodings = [Encoding(maps, mask) for mask in masks]
+    zeros = [combine(zero_filled(frame, mask), maps) for frame, mask in zip(measured, masks, strict=True)]
+    scale = float(np.abs(zeros).max()) or 1.0
+    right = fft.ifftshift(np.stack(zeros) / scale, axes=(1, 2)).astype(np.complex64)
+    frames = ahead = right
+    pace = 1.0
+    for done in range(1, iterations + 1):
+        gradient = np.stack([encoding.normal(frame) for encoding, frame in zip(encodings, ahead, strict=True)]) - right
+        found = _shrink_over_time(ahead - gradient, strength)
+        before, pace = pace, (1 + math.sqrt(1 + 4 * pace**2)) / 2
+        ahead = found + np.float32((before - 1) / pace) * (found - frames)
+        frames = found
+        yield Progress(done, iterations)
+    return fft.fftshift(frames, axes=(1, 2)) * np.float32(scale)
+
+
+def _shrink_over_time(frames: np.ndarray, threshold: float) -> np.ndarray:
+    """Soft-threshold the temporal frequencies of frames (t, y, x)."""
+    spectrum = fft.fft(frames, axis=0, norm="ortho")
+    size = np.abs(spectrum)
+    spectrum *= np.maximum(1 - threshold / np.maximum(size, np.finfo(np.float32).tiny), 0)
+    return fft.ifft(spectrum, axis=0, norm="ortho")
