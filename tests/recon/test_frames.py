@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from napari_medseg.errors import SettingsError, VolumeError
+from napari_medseg.kspace import KSpace
 from napari_medseg.recon.frames import kt_sense, kt_sense_steps
+from napari_medseg.recon.reconstruct import reconstruct
 from napari_medseg.recon.sense import sense_tv
 from napari_medseg.recon.transforms import fft2c, rss
 
@@ -65,3 +67,31 @@ def test_iterations_are_places_to_cancel_and_bad_input_is_refused():
         kt_sense(kspace, masks[1:], maps)
     with pytest.raises(SettingsError, match="strength"):
         kt_sense(kspace, masks, maps, -1)
+
+
+def cine(depth=2):
+    """k-space of frames, all slices of the first one first; every slice has the same images, in other strength."""
+    maps, images = beating()
+    kspace = fft2c(maps * images[:, None])
+    masks = masks_of(8)
+    data = np.stack([(1 + z) * np.where(masks[t], kspace[t], 0) for t in range(FRAMES) for z in range(depth)])
+    mask = np.repeat(masks, depth, 0)[:, None]
+    return KSpace(data.astype(np.complex64), mask=mask, mask_origin="file", frames=FRAMES), images
+
+
+def test_a_run_keeps_the_order_of_frames_and_slices():
+    kspace, images = cine()
+    found = reconstruct(kspace, together=True)
+    assert found.image.axes == "tzyx" and found.record.figures["used"]["method"] == "k-t SENSE"
+    truth = np.abs(images)[:, None] * np.array([1, 2])[:, None, None]
+    assert np.linalg.norm(found.image.data - truth) < 0.15 * np.linalg.norm(truth)
+    alone = reconstruct(kspace, "sense-tv")
+    assert np.linalg.norm(found.image.data - truth) < np.linalg.norm(alone.image.data - truth)
+
+
+def test_what_cannot_be_shared_is_said():
+    kspace, _ = cine()
+    with pytest.raises(SettingsError, match="two or more"):
+        reconstruct(KSpace(kspace.data[:1], mask=kspace.mask_of(0)), together=True)
+    with pytest.raises(SettingsError, match="same mask"):
+        reconstruct(KSpace(kspace.data, mask=kspace.mask_of(0), frames=FRAMES), together=True)

@@ -3,15 +3,88 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy import fft
 
-from ..errors import VolumeError
-from ..progress import Job, Progress, run
+from ..errors import SettingsError, VolumeError
+from ..kspace import KSpace
+from ..progress import Job, Progress, run, within
 from .classical import check_settings, zero_filled
+from .coil_maps import CoilMaps
+from .methods import Slice, agreed
 from .sense import Encoding
+from .settings import ReconSettings
 from .transforms import combine
+
+METHOD = "k-t SENSE"
+
+
+def together_job(kspace: KSpace, settings: ReconSettings, indices: Sequence[int]) -> Job[dict[int, Slice]]:
+    """All frames of a slice at a time, by `kt_sense_steps`, with the coil maps of their mean.
+
+    Parameters
+    ----------
+    kspace : KSpace
+        With several frames and coils.
+    settings : ReconSettings
+        Their strength and iterations, where given, and data consistency.
+    indices : sequence of int
+        Slices to reconstruct; the other frames of their positions are used, too.
+
+    Yields
+    ------
+    Progress
+        Over the positions, also between iterations.
+
+    Returns
+    -------
+    dict
+        By the number of the slice.
+
+    Raises
+    ------
+    SettingsError
+        If there is one frame or one coil, or all frames have the same mask.
+    """
+    problem = cannot_share(kspace)
+    if problem:
+        raise SettingsError(problem)
+    found: dict[int, Slice] = {}
+    positions = sorted({index % kspace.depth for index in indices})
+    options: dict[str, Any] = {"strength": settings.strength, "iterations": settings.iterations}
+    chosen = {name: value for name, value in options.items() if value is not None}
+    for done, position in enumerate(positions):
+        numbers = range(position, kspace.slices, kspace.depth)
+        masks = np.stack([kspace.mask_of(number) for number in numbers])
+        measured = np.stack([np.where(kspace.mask_of(number), kspace.slice(number), 0) for number in numbers])
+        coils = CoilMaps.of(*_mean(measured, masks))
+        samples = np.stack([coils.compress(frame) for frame in measured])
+        images = yield from within(kt_sense_steps(samples, masks, coils.maps, **chosen), done, len(positions))
+        for number, image, frame, mask in zip(numbers, images, measured, masks, strict=True):
+            if number in indices:
+                found[number] = agreed(coils, image, frame, mask, settings)
+    return found
+
+
+def cannot_share(kspace: KSpace) -> str:
+    """Why frames cannot be reconstructed together; empty if they can."""
+    if kspace.frames < 2 or kspace.coils < 2:
+        return (
+            f"The k-space has {kspace.frames} frames and {kspace.coils} coils; expected two or more of both to "
+            "reconstruct frames together. Leave 'together' out."
+        )
+    if kspace.mask is None or kspace.mask.ndim < 3:
+        return "All frames have the same mask: none has a line that another one lacks. Leave 'together' out."
+    return ""
+
+
+def _mean(measured: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean over the frames that measured a sample, and where there is one."""
+    counts = masks.sum(0)
+    return measured.sum(0) / np.maximum(counts, 1), counts > 0
 
 
 def kt_sense(

@@ -12,7 +12,7 @@ from ..errors import SettingsError
 from ..kspace import KSpace
 from ..progress import Job, Progress
 from . import classical, sense
-from .coil_maps import HeldMaps
+from .coil_maps import CoilMaps, HeldMaps
 from .consistency import data_consistency, data_residual
 from .partial_fourier import completed
 from .settings import AUTO
@@ -178,8 +178,16 @@ def _with_maps(measured: np.ndarray, mask: np.ndarray, *, settings: ReconSetting
         # what keeps noise down there is called damping
         options = {"damping" if name == "strength" else name: value for name, value in options.items()}
     image = yield from steps(samples, mask, coils.maps, **options)
+    return agreed(coils, image, measured, mask, settings)
+
+
+def agreed(
+    coils: CoilMaps, image: np.ndarray, measured: np.ndarray, mask: np.ndarray, settings: ReconSettings
+) -> Slice:
+    """An image (y, x) that was found with coil maps, after the data consistency of `settings`."""
     alone = data_residual(coils.coil_images(image), measured, mask)
     if settings.dc != "none":
+        samples = coils.compress(measured)
         image = combine(data_consistency(coils.maps * image, samples, mask, settings.weight), coils.maps)
     image = completed(image, mask, settings.partial)
     return Slice(np.abs(image), coils.coil_images(image), alone)

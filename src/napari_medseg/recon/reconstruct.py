@@ -15,13 +15,13 @@ from ..kspace import KSpace
 from ..progress import Job, Progress, run, within
 from ..record import Record, UsedModel, now, software
 from ..volume import Volume
-from . import methods
+from . import frames, methods
 from .consistency import data_residual
 from .figures import CONVENTION, measure
 from .masked import REFERENCED, describe, sampled
 from .noise import noise_share, whitened
 from .partial_choice import is_partial, settled_job
-from .settings import AUTO, ReconSettings, Sampling
+from .settings import AUTO, NONE, ReconSettings, Sampling
 from .transforms import centre_crop, ifft2c, rss
 
 if TYPE_CHECKING:
@@ -127,15 +127,21 @@ def reconstruct_job(
     given = kspace
     kspace = whitened(given)
     chosen = chosen_slices(kspace, indices)
-    used = yield from within(settled_job(kspace, settings, chosen, model), 0, len(chosen))
-    method = methods.prepare(kspace, used, model)
+    if settings.together:
+        used = replace(settings, method=frames.METHOD, partial=NONE)
+        together = yield from within(frames.together_job(kspace, settings, chosen), 0, len(chosen))
+        method = None
+    else:
+        used = yield from within(settled_job(kspace, settings, chosen, model), 0, len(chosen))
+        method = methods.prepare(kspace, used, model)
     parts: dict[int, Part] = {}
     for index in sorted(chosen, key=lambda i: (i < start, i)):
         mask = kspace.mask_of(index)
         measured = np.where(mask, kspace.slice(index), 0)
         if not measured.any():
             raise VolumeError(f"The mask leaves nothing of slice {index}: all samples that it keeps are 0.")
-        found = yield from within(method(measured, mask), len(parts), len(chosen))
+        done = len(parts)
+        found = together[index] if method is None else (yield from within(method(measured, mask), done, len(chosen)))
         zero_filled = rss(ifft2c(measured), 0)
         residual = data_residual(found.coils, measured, mask)
         images = shown(kspace, found.magnitude), shown(kspace, zero_filled)

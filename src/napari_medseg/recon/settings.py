@@ -45,6 +45,8 @@ class ReconSettings:
     partial : {"auto", "pocs", "homodyne", "none"}
         How the side of k-space is completed that partial Fourier did not measure, after method and data consistency;
         ``auto`` decides between ``pocs`` and ``none``, see `partial_choice.partial_job`.
+    together : bool
+        Whether the frames of a cine are reconstructed together, see `frames.together_job`, whatever the method.
 
     Raises
     ------
@@ -64,6 +66,7 @@ class ReconSettings:
     iterations: int | None = option(None, "of the method", metavar="N")
     device: str = option("auto", "where a network runs", choices=DEVICES)
     partial: str = option(AUTO, "how partial Fourier is completed; auto: by hidden columns", choices=PARTIAL)
+    together: bool = option(False, "reconstruct the frames of a cine together (k-t SENSE), whatever the method")
 
     def __post_init__(self) -> None:
         if self.partial not in PARTIAL:
