@@ -128,9 +128,13 @@ def _alone(found: Comparison, base: str, where: str) -> str:
 
 def _against(found: Comparison, change: float, base: str, subject: str, where: str) -> str:
     if math.isnan(found.half_width):
+        alone = f" With {TWO_HELD_BACK} reviewed slices two are held back."
+        if found.slices > 1:
+            where = f"{where}, only one of which holds labels"
+            alone = ""
         return (
             f"{subject} changes by {change_text(change)} (Dice) against {base} {where}: one slice cannot tell that "
-            f"from chance. With {TWO_HELD_BACK} reviewed slices two are held back."
+            f"from chance.{alone}"
         )
     size = change_text(change, found.half_width)
     if not (found.better or found.worse):

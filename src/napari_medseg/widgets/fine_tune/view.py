@@ -74,7 +74,7 @@ class Curves(QWidget):
         self._canvas = FigureCanvasQTAgg(self.figure)
         self._canvas.setMinimumSize(330, 190)
         # fixed margins: laying them out anew would take longer than the drawing
-        self.figure.subplots_adjust(left=0.12, right=0.84, top=0.95, bottom=0.2)
+        self.figure.subplots_adjust(left=0.15, right=0.84, top=0.95, bottom=0.2)
         self._left = self.figure.add_subplot()
         self._right = self._left.twinx()
         (self._loss,) = self._right.plot([], [], color=_LOSS, linewidth=1)
