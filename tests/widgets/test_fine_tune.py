@@ -633,6 +633,25 @@ def test_stop_keeps_the_best(dock):
     assert run.step == 20 and d.form.resume.isHidden() and d.form.accept.isEnabled()
 
 
+def test_what_a_person_has_ended_at_once_is_no_failure(dock, notes):
+    d = dock()
+    d.labels(z3=1)
+    d.form.start.click()
+    d.wait(lambda: training().run is not None)
+    training().stop()
+    training().stop()
+    d.wait_for_end()
+    assert not training().problem and not [note.message for note in notes]
+    assert "It ended before its first figures" in d.form.status.text() and not d.form.discard.isHidden()
+
+
+def test_an_image_that_nothing_can_be_learnt_from_is_named_before_its_labels(dock):
+    d = dock((2, 4, 40, 48))
+    d.viewer.add_labels(np.ones((2, 4, 40, 48), np.uint8), name="series")
+    d.settle()
+    assert "has the axes t, z, y, x; expected single images or stacks" in d.form.hint.text()
+
+
 def test_wish_to_stop_survives_a_child_that_is_only_starting(dock):
     d = dock()
     d.labels(z3=1)

@@ -26,6 +26,7 @@ MADE = Record("segment", models=(UsedModel("all"),))
         (TeachingFacts(slices={"spleen": 5}, found={"liver"}), "No model finds spleen; 5 of its slices", True),
         (TeachingFacts(slices={"spleen": 5, "liver": 9, "rib": 1}, found=()), "spleen (5), liver (9).", True),
         (TeachingFacts(has_image=False, slices={"spleen": 5}), "No model finds spleen", False),
+        (TeachingFacts(axes=4, slices={"spleen": 5}), "No model finds spleen", False),
     ],
 )
 def test_the_offer_comes_with_five_slices_of_a_class_that_no_model_finds(facts, text, can):

@@ -365,16 +365,22 @@ def stack(volume: Volume) -> Volume:
     return replace(volume, axes=volume.axes.replace("t", "z"))
 
 
+def unlearnable(image: Image, axes: str | None) -> str:
+    """Why nothing can be learnt from an image, whatever its labels; empty if something can."""
+    if (axes or "").removesuffix("c") in ("yx", "zyx", "tyx"):
+        return ""
+    found = ", ".join(axes) if axes else "not known"
+    return (
+        f"'{image.name}' has the axes {found}; expected single images or stacks of slices, grey or in colour. Select "
+        "one time point or channel as a layer of its own first."
+    )
+
+
 def misfit(layer: Labels, image: Image, axes: str | None) -> str:
     """Why `layer` cannot hold labels of `image`; empty if it can."""
-    plain = (axes or "").removesuffix("c")
-    if plain not in ("yx", "zyx", "tyx"):
-        found = ", ".join(axes) if axes else "not known"
-        return (
-            f"'{image.name}' has the axes {found}; expected single images or stacks "
-            "of slices, grey or in colour. Select one time point or channel as a layer of its own first."
-        )
-    shape = tuple(image.data.shape[: len(plain)])
+    if reason := unlearnable(image, axes):
+        return reason
+    shape = tuple(image.data.shape[: len((axes or "").removesuffix("c"))])
     if tuple(layer.data.shape) != shape:
         return f"'{layer.name}' has {layer.data.shape} voxels, '{image.name}' has {shape}. Choose labels of this image."
     try:

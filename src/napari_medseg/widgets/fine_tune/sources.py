@@ -33,6 +33,7 @@ from .data import (
     mark,
     misfit,
     painted_labels,
+    unlearnable,
 )
 from .form import FOLDER, FineTuneForm
 from .slices import parse_slices, slices_text
@@ -239,11 +240,13 @@ class Sources:
         image, axes = self.image()
         labels = form.labels.currentData()
         layers = [pair.labels for pair in self.pairs()]
-        can_fit = image is not None and labels is not None
+        problem = ""
+        if image is not None:
+            problem = unlearnable(image, axes) if labels is None else misfit(labels, image, axes)
         return LayerFacts(
             image=None if image is None else image.name,
             has_labels=labels is not None,
-            misfit=misfit(labels, image, axes) if can_fit else "",
+            misfit=problem,
             slices_problem="" if labels is None else self._slices_problem(labels),
             seen=all(map(self.reviews.known, layers)),
             has_reviewed=any(map(self.reviews.reviewed, layers)),

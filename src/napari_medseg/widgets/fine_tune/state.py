@@ -36,7 +36,7 @@ class LayerFacts:
     has_labels : bool
         Whether a labels layer is chosen.
     misfit : str
-        Why these labels cannot be those of the image.
+        Why these labels cannot be those of the image, or nothing can be learnt from it.
     slices_problem : str
         Why the numbers of the reviewed slices cannot be read.
     seen : bool
@@ -209,8 +209,8 @@ def _no_folder(folder: FolderFacts) -> str:
 def _no_layers(layers: LayerFacts) -> str:
     return first(
         unless(layers.image is not None, "open an image first, and draw labels on it."),
-        unless(layers.has_labels, f"there is no labels layer for {layers.image}. Add one and paint on some slices."),
         layers.misfit,
+        unless(layers.has_labels, f"there is no labels layer for {layers.image}. Add one and paint on some slices."),
         layers.slices_problem,
         unless(layers.seen, "the labels are being looked at."),
         unless(layers.has_reviewed, "no slice is reviewed. Paint on some, or add those whose labels are right."),

@@ -218,6 +218,7 @@ class Training(QObject):
         self.run = undecided()
         self.problem = ""
         self.stopping = False
+        self._killed = False
         self.accepted = ""
         self._child: subprocess.Popen | None = None
         self._timer = QTimer(self)
@@ -272,6 +273,7 @@ class Training(QObject):
             ) from error
         self._note_process(run)
         self.run, self.problem, self.stopping = run, "", False
+        self._killed = False
         self._timer.start()
         self.changed.emit()
 
@@ -284,6 +286,7 @@ class Training(QObject):
             (self.run.folder / STOP).touch()
         elif (process := self.run.process()) is not None:
             process.kill()
+            self._killed = True
         self.changed.emit()
 
     def forget(self) -> None:
@@ -319,7 +322,7 @@ class Training(QObject):
         self.stopping = False
         if code == 0 or self.run.complete:
             show_info(f"{name} is trained. The Fine-tune dock shows how good it is.")
-        else:
+        elif not self._killed:  # the person has asked for that
             how = "" if code is None else f" (exit code {code})"
             self.problem = f"The training of {name} ended early{how}. Its last lines:\n{self.run.tail() or 'none'}"
             show_error(self.problem)

@@ -113,7 +113,7 @@ class Teaching:
         if layer is None or not self._shelf.cards:
             return TeachingFacts(self._problem)
         found = {row.name for card in self._shelf.cards.values() for row in card.classes}
-        return TeachingFacts(self._problem, self._image is not None, self._counts(layer), found)
+        return TeachingFacts(self._problem, self._image is not None, layer.ndim, self._counts(layer), found)
 
     def _counts(self, layer: Labels) -> dict[str, int]:
         record = records.record_of(layer)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from ..kit.state import Control, unless
+from ..kit.state import Control, first, unless
 
 ENOUGH = 5
 """Slices of a class from which on a new model can be taught."""
 
+_STACK = 3  # axes
 TITLE = "&Teach a new model…"
 
 
@@ -23,6 +24,8 @@ class TeachingFacts:
         Why nothing can be done with them.
     has_image : bool
         Whether the image is chosen on which they lie.
+    axes : int
+        How many the labels have.
     slices : mapping of str to int
         Edited and approved slices of each class, by its name.
     found : collection of str
@@ -31,6 +34,7 @@ class TeachingFacts:
 
     problem: str = ""
     has_image: bool = True
+    axes: int = 3
     slices: Mapping[str, int] = field(default_factory=dict)
     found: Collection[str] = ()
 
@@ -51,7 +55,9 @@ def teaching_state(facts: TeachingFacts) -> TeachingState:
     tooltip = (
         "Open Fine-tune with these labels and their image, to train a new model on what you have edited or approved."
     )
-    return TeachingState(_text(new) if there else "", Control(tooltip, no_image, there))
+    series = "Fine-tune learns from stacks of slices. Select one time point as a layer of its own first."
+    why_not = first(no_image, unless(facts.axes <= _STACK, series))
+    return TeachingState(_text(new) if there else "", Control(tooltip, why_not, there))
 
 
 def _text(new: Mapping[str, int]) -> str:
