@@ -106,6 +106,12 @@ def _problem(data: np.ndarray) -> tuple[str, str] | None:
     return None
 
 
+def is_unlabelled(labels: np.ndarray, number: int, ignore: int | None = None) -> bool:
+    """Whether a slice of labels (z, y, x), or (y, x), holds nothing but background and the label to ignore."""
+    plane = np.asarray(labels[number] if labels.ndim > 2 else labels)
+    return set(np.unique(plane).tolist()) <= {0, ignore}
+
+
 def _problem_of_floats(data: np.ndarray) -> tuple[str, str] | None:
     finite = np.isfinite(data)
     strange = data.size - np.count_nonzero(finite)

@@ -80,6 +80,16 @@ def test_reviewed_slices_are_learnt_and_every_fifth_judges(annotation, tmp_path,
         np.testing.assert_array_equal([s.labels.numpy() for s in found], given.labels.data[expected])
 
 
+def test_figures_are_not_of_empty_slices_alone(annotation, tmp_path):
+    given = annotation((1, 3, 4, 7, 9))
+    data = given.labels.data.copy()
+    data[4] = 0
+    prepare([replace(given, labels=replace(given.labels, data=data))], SETTINGS, tmp_path / "run")
+    recipe = read_settings(tmp_path / "run" / "recipe.json")
+    (judging,) = slices(recipe, (HELD_BACK,), tmp_path / "run")
+    np.testing.assert_array_equal(judging.labels, data[7])
+
+
 def test_many_slices_that_are_held_back_decide(annotation, tmp_path):
     recipe = prepare([annotation(range(12)), annotation(range(12))], SETTINGS, tmp_path / "run")
     assert recipe.val == (HELD_BACK,) and len(slices(recipe, recipe.val, tmp_path / "run")) == 5

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import files, io, models
 from ..errors import FileError, SettingsError, VolumeError
-from ..label_values import number_objects, whole_labels
+from ..label_values import is_unlabelled, number_objects, whole_labels
 from ..models.library import check_new_name
 from ..volume import LabelClass, Volume
 from . import anew
@@ -172,9 +172,8 @@ def begin(settings: FineTuneSettings, place: Path, folder: Path) -> TrainSetting
     if (folder / RECIPE).exists():
         begun = read_settings(folder / RECIPE)
         mine = replace(recipe_of(settings), train=begun.train, val=begun.val)
-        if (
-            isinstance(begun, TrainSettings) and not settings.base
-        ):  # its pixel size is that of an image, which need not be read again
+        # its pixel size is that of an image, which need not be read again
+        if isinstance(begun, TrainSettings) and not settings.base:
             mine = replace(mine, preprocess=begun.preprocess)
         refuse_other_settings(folder, begun, mine)
         _log.info("The run goes on with the data that it began with.")
@@ -198,9 +197,9 @@ def _opened(given: AnnotatedFiles, place: Path) -> Annotation:
 def prepare(annotations: Sequence[Annotation], settings: FineTuneSettings, folder: Path) -> TrainSettings:
     """Write the data set and the recipe of a run into `folder`.
 
-    Every fifth reviewed slice, at least one where there are two, is held back: it is not learnt from and shows whether
-    the model got better, see `gain.before_and_after`. Which weights are the best is decided on these slices too; as
-    long as they are fewer than five, which say little, on all that were reviewed.
+    Every fifth reviewed slice, at least one where there are two, and those with labels first, is held back: it is not
+    learnt from and shows whether the model got better, see `gain.before_and_after`. Which weights are the best is
+    decided on these slices too; as long as they are fewer than five, which say little, on all that were reviewed.
 
     Raises
     ------
@@ -213,6 +212,8 @@ def prepare(annotations: Sequence[Annotation], settings: FineTuneSettings, folde
     recipe = recipe_of(settings, plane)
     annotations = [_checked(annotation, settings) for annotation in annotations]
     places = [(number, z) for number, annotation in enumerate(annotations) for z in sorted(set(annotation.reviewed))]
+    # slices without labels come last: figures of these alone would say nothing of what is found
+    places.sort(key=lambda place: is_unlabelled(annotations[place[0]].labels.data, place[1], settings.ignore))
     apart = set(held_back(places))
     images = [
         LabelledImage(
