@@ -53,7 +53,7 @@ def tables(card: ModelCard) -> list[Rows]:
         if name not in ("spots", _BY_MASK):
             title = name if "," in name else f"{name}, {card.name}"
             scores += _scores(title, figures)
-    quality = [["PSNR (dB) / SSIM on val", *(title for _, title in _METHODS)]]
+    quality = [["PSNR (dB) / SSIM", *(title for _, title in _METHODS)]]
     quality += _quality(by_mask)
     small = [["small bright spots", *(title for _, title in _SPOTS)]]
     small += _spots(spots)
