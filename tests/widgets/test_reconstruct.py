@@ -14,6 +14,7 @@ from napari_medseg import cli, io, samples
 from napari_medseg.io.contributions import layer_tuple
 from napari_medseg.progress import Progress
 from napari_medseg.recon.figures import CONVENTION
+from napari_medseg.recon.transforms import fft2c
 from napari_medseg.volume import Volume
 from napari_medseg.widgets.reconstruct import view as slice_view
 
@@ -519,6 +520,20 @@ def test_noise_of_the_slice_in_view_stands_beside_its_scale(dock, shows):
     layer = d.layer(f"scan zero-filled {shows}")
     assert layer.data.shape == (1, 32, 48) and layer.colorbar.visible and (layer.data > 0).all()
     assert "slice 1" in d.form.status.text() and shows in d.form.status.text().lower()
+
+
+def test_partial_fourier_is_chosen_and_named(dock, tmp_path):
+    samples = fft2c(ball(1, 1, 32, 48).astype(np.complex64))
+    np.save(tmp_path / "scan.npy", np.where(np.arange(48) >= 18, samples, 0))
+    d = dock()
+    assert not d.form.partial.isVisibleTo(d.form)
+    d.open(tmp_path / "scan.npy")
+    assert d.form.partial.isVisibleTo(d.form)
+    images = []
+    for how in ("none", "auto"):
+        d.choose(d.form.partial, how)
+        images.append(d.run("zero-filled").data)
+    assert "completed by POCS" in d.form.status.text() and not np.allclose(*images)
 
 
 def test_cancelled_probe_leaves_nothing(dock):

@@ -123,6 +123,16 @@ def test_weight_belongs_to_soft_consistency(consistency, weight):
     assert state(replace(READY, consistency=consistency)).weight == weight
 
 
+@pytest.mark.parametrize("method", ["tv", "sense", "sense-tv"])
+def test_consistency_of_sense_is_called_what_it_is(method):
+    text = state(replace(READY, method=method)).consistency.tooltip
+    assert ("does not put them back exactly" in text) == (method != "tv")
+
+
+def test_partial_fourier_is_asked_for_where_one_side_was_measured():
+    assert not state(READY).partial and state(replace(READY, is_partial=True)).partial
+
+
 def test_warnings_have_a_line_each():
     assert state(READY).warnings == ""
     assert state(replace(READY, warnings=("Simulated.", "Estimated."))).warnings == "⚠ Simulated.\n⚠ Estimated."

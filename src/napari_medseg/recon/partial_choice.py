@@ -84,7 +84,7 @@ def partial_job(
     return POCS if mended < max(alone, smooth) else NONE
 
 
-def is_partial(kspace: KSpace, indices: Sequence[int]) -> bool:
+def is_one_sided(kspace: KSpace, indices: Sequence[int]) -> bool:
     """Whether k-space of one of these slices was measured farther on one side."""
     if kspace.mask is None:
         return False

@@ -20,7 +20,7 @@ from .consistency import data_residual
 from .figures import CONVENTION, measure
 from .masked import REFERENCED, describe, sampled
 from .noise import noise_share, whitened
-from .partial_choice import is_partial, settled_job
+from .partial_choice import is_one_sided, settled_job
 from .settings import AUTO, NONE, ReconSettings, Sampling
 from .transforms import centre_crop, ifft2c, rss
 
@@ -254,7 +254,7 @@ def _result(
         "slices": [part.index for part in parts],
         "mask": describe(kspace),
         "simulated": kspace.simulated,
-        "used": _used(settings, used, is_partial(kspace, [part.index for part in parts])),
+        "used": _used(settings, used, is_one_sided(kspace, [part.index for part in parts])),
         "residual": residual,
         "residual_by_slice": [part.residual for part in parts],
         "residual_before_consistency": alone,

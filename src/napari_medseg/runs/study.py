@@ -230,9 +230,12 @@ def plot(rows: Sequence[Row], figure: Figure, *, title: str = "") -> None:
         drift = [row.drift_percent[name] for row in rows]
         (line,) = axes.plot(effective, dice, "o-", label=f"{name}: Dice")
         other.plot(effective, drift, "s--", color=line.get_color(), alpha=0.6, label=f"{name}: drift")
-    axes.set(xlabel="effective acceleration", ylabel="Dice (solid)", ylim=(0, 1.02), title=title)
+    axes.set(xlabel="effective acceleration", ylabel="Dice (solid)", ylim=(0, 1.02))
     other.set_ylabel("volume drift in % (dashed)")
     other.axhline(0, color="0.6", linewidth=0.8)
     axes.grid(True, alpha=0.3)
+    figure.suptitle(title, wrap=True, fontsize="medium")
     if rows:
-        axes.legend(loc="best", fontsize="small")
+        # below the axes, where it hides no curve and long names have room
+        handles, labels = axes.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", fontsize="small")

@@ -10,8 +10,8 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 _MOST_ROWS = 8  # shown without scrolling
 
 
-def table(head: Sequence[str], tooltip: str) -> QTableWidget:
-    """An empty table that is read, not edited."""
+def table(head: Sequence[str], tooltip: str, wide: int = 0) -> QTableWidget:
+    """An empty table that is read, not edited; the column of number `wide` takes the room that the others leave."""
     found = QTableWidget(0, len(head))
     found.setHorizontalHeaderLabels(list(head))
     found.setToolTip(tooltip)
@@ -22,12 +22,12 @@ def table(head: Sequence[str], tooltip: str) -> QTableWidget:
     found.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
     found.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
     found.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-    found.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+    found.horizontalHeader().setSectionResizeMode(wide, QHeaderView.ResizeMode.Stretch)
     return found
 
 
-def fill_table(target: QTableWidget, rows: Sequence[Sequence[str]]) -> None:
-    """Replace the rows of a table by these texts."""
+def fill_table(target: QTableWidget, rows: Sequence[Sequence[str]], most: int = _MOST_ROWS) -> None:
+    """Replace the rows of a table by these texts; so many of them show without scrolling."""
     target.clearSpans()
     target.setRowCount(len(rows))
     for place, texts in enumerate(rows):
@@ -35,10 +35,10 @@ def fill_table(target: QTableWidget, rows: Sequence[Sequence[str]]) -> None:
             item = QTableWidgetItem(text)
             item.setToolTip(text)  # long names are cut off
             target.setItem(place, column, item)
-    fit(target)
+    fit(target, most)
 
 
-def fit(target: QTableWidget) -> None:
-    """As high as the rows are, up to `_MOST_ROWS`."""
-    rows = min(max(target.rowCount(), 1), _MOST_ROWS) * target.verticalHeader().defaultSectionSize()
+def fit(target: QTableWidget, most: int = _MOST_ROWS) -> None:
+    """As high as the rows are, up to `most` of them."""
+    rows = min(max(target.rowCount(), 1), most) * target.verticalHeader().defaultSectionSize()
     target.setFixedHeight(target.horizontalHeader().sizeHint().height() + rows + 4)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from napari import Viewer
 
 _SCAN = "scan"
+_TINY = 1e-4  # figures below this are rounding errors
 _VIEWS = {"error": "Error (absolute)", "difference": "Difference (signed)", "ssim": "SSIM map"}
 
 
@@ -199,7 +200,7 @@ class ComparePage(Page):
         for row in rows:
             lines.append([row.name.removeprefix(lead)])
             lines.append(_texts(row.volume))
-        fill_table(self.table, lines)
+        fill_table(self.table, lines, most=len(lines))
         for place in range(0, len(lines), 2):
             self.table.setSpan(place, 0, 1, self.table.columnCount())
         self.table.selectRow(len(lines) - 1)
@@ -276,4 +277,6 @@ def _text(value: float | None) -> str:
         return "-"
     if math.isinf(value):
         return "∞"
+    if 0 < value < _TINY:
+        return f"<{_TINY:g}"
     return rounded(value, 2 if value >= 10 else 4)

@@ -17,8 +17,9 @@ from ...errors import SettingsError
 from ...progress import Progress
 from ...recon.hidden_lines import cannot_thin
 from ...recon.methods import HAVE_STRENGTH, METHODS, unfit
+from ...recon.partial_choice import is_one_sided
 from ...recon.reconstruct import DIFFERS, ReconSettings, Reconstruction, warnings
-from ...recon.settings import AUTO
+from ...recon.settings import AUTO, HOMODYNE, NONE, POCS
 from ..kit import jobs, layer_volumes
 from ..kit.card import CardDialog
 from ..kit.controls import apply, fill, switch_off
@@ -76,7 +77,7 @@ class ReconstructWidget(Dock):
 
     def _connect(self) -> None:
         form = self.form
-        for box in (form.method, form.consistency, form.device):
+        for box in (form.method, form.consistency, form.partial, form.device):
             box.currentIndexChanged.connect(self._method_changed)
         for field in (form.weight, form.strength, form.iterations):
             field.valueChanged.connect(self._method_changed)
@@ -176,9 +177,15 @@ class ReconstructWidget(Dock):
             settings = replace(settings, strength=strength, iterations=int(form.iterations.value()) or None)
         if consistency == "soft":
             settings = replace(settings, dc_weight=form.weight.value())
+        if self._is_partial():
+            settings = replace(settings, partial=form.partial.currentData())
         if self._card():
             settings = replace(settings, device=form.device.currentData())
         return settings
+
+    def _is_partial(self) -> bool:
+        kspace = self._mask.kspace
+        return kspace is not None and is_one_sided(kspace, [kspace.slices // 2])
 
     def _slice_input(self) -> Input | None:
         return None if why_not(self._facts()) else self._input()
@@ -225,6 +232,7 @@ class ReconstructWidget(Dock):
             mask=form.mask.currentData() or "",
             consistency=form.consistency.currentData(),
             method=form.method.currentData() or "",
+            is_partial=self._is_partial(),
             has_mask_file=self._mask.file is not None,
             has_file=self._data.file() is not None,
             learned=card is not None,
@@ -342,8 +350,10 @@ class ReconstructWidget(Dock):
 
 
 def _used_text(used: Mapping[str, Any]) -> str:
-    """The method of a run, its strength, and whether that was chosen by itself."""
-    if used["strength"] is None:
-        return used["method"]
-    chosen = " (automatic)" if used["strength_chosen"] else ""
-    return f"{used['method']} of strength {used['strength']:g}{chosen}"
+    """The method of a run, its strength, whether that was chosen by itself, and what became of partial Fourier."""
+    text = used["method"]
+    if used["strength"] is not None:
+        chosen = " (automatic)" if used["strength_chosen"] else ""
+        text += f" of strength {used['strength']:g}{chosen}"
+    words = {POCS: "completed by POCS", HOMODYNE: "by homodyne detection", NONE: "left to the method"}
+    return text + (f", partial Fourier {words[used['partial']]}" if "partial" in used else "")

@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from ...errors import SettingsError
 from ...recon.sampling import KINDS
-from ...recon.settings import AUTO, CONSISTENCY, ProbeSettings, ReconSettings, Sampling
+from ...recon.settings import (
+    AUTO,
+    CONSISTENCY,
+    HOMODYNE,
+    NONE,
+    PARTIAL,
+    POCS,
+    ProbeSettings,
+    ReconSettings,
+    Sampling,
+)
 from ..kit.controls import Page, Paragraph, beside, button, check, choice, fill, line, number, progress_bar
 from .state import MAPS
 
 _CENTRE = 0.32  # share of the measured columns in the centre: 8 % at 4x, 4 % at 8x
 _HEAVY = 0.8
+_PARTIAL = {
+    AUTO: "automatic",
+    POCS: "POCS",
+    HOMODYNE: "homodyne detection",
+    NONE: "left to the method",
+}
 _CONSISTENCY = {
     "none": "none",
     "soft": "soft (weighted)",
@@ -62,10 +78,7 @@ class ReconstructForm(Page):
     def _method(self) -> None:
         self.method = choice("How the image is made of the measured samples.")
         self.card = button("Car&d", "What the model is for, from what data, and how good.")
-        self.consistency = choice(
-            "What happens to the measured samples after the method. Hard puts them back, soft uses a weighted mean of "
-            "them and the result, none leaves the result as it is."
-        )
+        self.consistency = choice()
         fill(self.consistency, [(_CONSISTENCY[name], name) for name in CONSISTENCY], ReconSettings.dc)
         weight = ReconSettings.dc_weight
         self.weight = number(0, 1e6, weight, 0.5, "Weight of the measured samples against the result.", "")
@@ -80,8 +93,13 @@ class ReconstructForm(Page):
             5,
         )
         self.strength.setSpecialValueText("automatic")
-        self.iterations = number(0, 1000, 0, 10, "Steps towards the image; more take longer.", " steps", 0)
-        self.iterations.setSpecialValueText("usual steps")
+        self.iterations = number(0, 1000, 0, 10, "Steps towards the image; more take longer.", "", 0)
+        self.iterations.setSpecialValueText("as usual")
+        self.partial = choice(
+            "How the side of k-space is completed that was not measured. Automatic uses POCS where measured columns "
+            "that are hidden show that it helps. POCS and homodyne detection need an image with a smooth phase."
+        )
+        fill(self.partial, [(_PARTIAL[name], name) for name in PARTIAL], ReconSettings.partial)
         self.device = choice("Where a network computes. Automatic chooses the fastest one present.")
         self.warnings = Paragraph()
         self.preview = check("Preview &slice")
@@ -126,8 +144,10 @@ class ReconstructForm(Page):
             None,
             self.rows(
                 ("M&ethod", self.method, beside(self.method, self.card)),
-                ("Stren&gth", self.strength, beside(self.strength, self.iterations)),
+                ("Stren&gth", self.strength, self.strength),
+                ("Steps", self.iterations, self.iterations),
                 ("Co&nsistency", self.consistency, beside(self.consistency, self.weight)),
+                ("Partial Fourier", self.partial, self.partial),
                 ("Device", self.device, self.device),
             ),
             self.warnings,

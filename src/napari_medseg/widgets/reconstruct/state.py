@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...recon.methods import HAVE_STRENGTH
+from ...recon.methods import HAVE_STRENGTH, NEEDS_COILS
 from ...recon.sampling import KINDS
 from ..kit.state import Control, first, hint_text, unless
 
 FILE, OWN, GIVEN = "file", "own", "given"
 """Entries of the lists: raw data from a file; the mask of the scan; a mask that was painted or loaded."""
+_CONSISTENCY = (
+    "What happens to the measured samples after the method. Hard puts them back, soft uses a weighted mean of them and "
+    "the result, none leaves the result as it is."
+)
+_OF_SENSE = (
+    " SENSE makes one image of all coils: afterwards it is projected on the coil maps again, so that hard brings it "
+    "closer to the samples but does not put them back exactly."
+)
 MAPS = {"sensitivity": "Sensitivity", "noise": "Noise", "g-factor": "g-factor"}
 """What can be shown of the slice in view, and how to call it."""
 
@@ -70,6 +78,8 @@ class Facts:
         The source that is chosen, if it is `FILE`, and how the name of the raw file ends, in small letters.
     mask, consistency, method : str
         Chosen entries.
+    is_partial : bool
+        Whether the mask reaches farther on one side of the centre.
     has_mask_file, has_file : bool
         Whether mask and data lie in a file.
     learned, has_routers : bool
@@ -96,6 +106,7 @@ class Facts:
     mask: str = OWN
     consistency: str = "hard"
     method: str = "tv"
+    is_partial: bool = False
     has_mask_file: bool = False
     has_file: bool = True
     learned: bool = False
@@ -125,7 +136,9 @@ class State:
     card: bool
     strength: bool
     iterations: bool
+    consistency: Control
     weight: bool
+    partial: bool
     device: bool
     warnings: str
     preview: Control
@@ -173,7 +186,9 @@ def state(facts: Facts) -> State:
         card=facts.learned,
         strength=facts.method in HAVE_STRENGTH,
         iterations=facts.method in HAVE_STRENGTH,
+        consistency=Control(_CONSISTENCY + (_OF_SENSE if facts.method in NEEDS_COILS else "")),
         weight=facts.consistency == "soft",
+        partial=facts.is_partial,
         device=facts.learned,
         warnings="\n".join(f"⚠ {warning}" for warning in facts.warnings),
         preview=Control("Reconstruct the slice in view, again while you scroll or paint.", no_run),

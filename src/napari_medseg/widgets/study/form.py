@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QTableWidgetItem
 
 from ...runs.settings import StudySettings
@@ -32,7 +33,8 @@ class StudyForm(Page):
         self.cancel = button("&Cancel")
         self.bar = progress_bar()
         self.status = Paragraph()
-        self.table = table(_HEAD, "One line per acceleration and class.")
+        self.table = table(_HEAD, "One line per acceleration and class.", wide=_CLASS)
+        self.table.setTextElideMode(Qt.TextElideMode.ElideLeft)  # the ends of names tell classes apart
         self.table.setVisible(False)
         self.save_table = button("Save &table…")
         self.save_plot = button("Save &plot…")
@@ -48,7 +50,7 @@ class StudyForm(Page):
         self.figure = Figure(figsize=(4, 3), layout="constrained")
         self.canvas = FigureCanvasQTAgg(self.figure)
         self.canvas.setToolTip("Dice against the labels of the fully sampled image, and the change of their volume.")
-        self.canvas.setMinimumSize(330, 250)
+        self.canvas.setMinimumSize(330, 320)
         self.canvas.setVisible(False)
 
     def _lay_out(self) -> None:
