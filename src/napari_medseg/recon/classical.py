@@ -11,7 +11,7 @@ from ..errors import SettingsError, VolumeError
 from ..progress import Job, Progress, run
 from .consistency import data_consistency
 from .transforms import ifft2c
-from .wavelets import fista
+from .wavelets import WaveletShrinkage, fista
 
 # rho / strength: 40 iterations then come within 0.2 % of the lowest objective at the strengths in use
 PENALTY = 10
@@ -182,7 +182,7 @@ def wavelet_steps(
 
     Notes
     -----
-    Yields, returns and raises as `tv_steps` does. See `wavelets.fista`.
+    Yields, returns and raises as `tv_steps` does. See `wavelets`.
 
     References
     ----------
@@ -195,7 +195,7 @@ def wavelet_steps(
         # as M F has orthonormal rows, a gradient step of length 1 is hard data consistency
         return data_consistency(image, samples, mask)
 
-    image = yield from fista(closer, ifft2c(samples), strength, iterations, seed)
+    image = yield from fista(closer, ifft2c(samples), WaveletShrinkage(strength, seed), iterations)
     return image * scale
 
 

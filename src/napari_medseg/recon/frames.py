@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,13 +10,14 @@ from scipy import fft
 
 from ..errors import SettingsError, VolumeError
 from ..kspace import KSpace
-from ..progress import Job, Progress, run, within
+from ..progress import Job, run, within
 from .classical import check_settings, zero_filled
 from .coil_maps import CoilMaps
 from .methods import Slice, agreed
 from .sense import Encoding
 from .settings import ReconSettings
 from .transforms import combine
+from .wavelets import fista
 
 METHOD = "k-t SENSE"
 
@@ -144,15 +144,15 @@ def kt_sense_steps(
     zeros = [combine(zero_filled(frame, mask), maps) for frame, mask in zip(measured, masks, strict=True)]
     scale = float(np.abs(zeros).max()) or 1.0
     right = fft.ifftshift(np.stack(zeros) / scale, axes=(1, 2)).astype(np.complex64)
-    frames = ahead = right
-    pace = 1.0
-    for done in range(1, iterations + 1):
-        gradient = np.stack([encoding.normal(frame) for encoding, frame in zip(encodings, ahead, strict=True)]) - right
-        found = _shrink_over_time(ahead - gradient, strength)
-        before, pace = pace, (1 + math.sqrt(1 + 4 * pace**2)) / 2
-        ahead = found + np.float32((before - 1) / pace) * (found - frames)
-        frames = found
-        yield Progress(done, iterations)
+
+    def closer(frames: np.ndarray) -> np.ndarray:
+        measured_again = [encoding.normal(frame) for encoding, frame in zip(encodings, frames, strict=True)]
+        return frames - np.stack(measured_again) + right
+
+    def simpler(frames: np.ndarray) -> np.ndarray:
+        return _shrink_over_time(frames, strength)
+
+    frames = yield from fista(closer, right, simpler, iterations)
     return fft.fftshift(frames, axes=(1, 2)) * np.float32(scale)
 
 

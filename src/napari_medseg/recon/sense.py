@@ -14,7 +14,7 @@ from ..errors import SettingsError, VolumeError
 from ..progress import Job, Progress, run
 from .classical import PENALTY, TVSplitting, add_differences, adjoint_differences, check_settings, zero_filled
 from .transforms import combine
-from .wavelets import fista
+from .wavelets import WaveletShrinkage, fista
 
 LEAST = 7
 """Rows and columns of the centre that coil maps need; maps from 6 can make SENSE worse than zero filling."""
@@ -317,7 +317,7 @@ def sense_wavelet_steps(
 
     Notes
     -----
-    Yields, returns and raises as `sense_steps` does. See `wavelets.fista`.
+    Yields, returns and raises as `sense_steps` does. See `wavelets`.
 
     References
     ----------
@@ -330,7 +330,7 @@ def sense_wavelet_steps(
         image = fft.ifftshift(image)
         return fft.fftshift(image - encoding.normal(image) + right)
 
-    image = yield from fista(closer, fft.fftshift(right), strength, iterations, seed)
+    image = yield from fista(closer, fft.fftshift(right), WaveletShrinkage(strength, seed), iterations)
     return image * scale
 
 

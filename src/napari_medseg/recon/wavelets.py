@@ -16,21 +16,22 @@ _COARSEST = 16
 
 
 def fista(
-    closer: Callable[[np.ndarray], np.ndarray], start: np.ndarray, strength: float, iterations: int, seed: int = 0
+    closer: Callable[[np.ndarray], np.ndarray],
+    start: np.ndarray,
+    simpler: Callable[[np.ndarray], np.ndarray],
+    iterations: int,
 ) -> Job[np.ndarray]:
-    """The x that minimises 0.5 ||A x - y||^2 + strength ||W x||_1, with random shifts of the wavelets' grid.
+    """The x that minimises 0.5 ||A x - y||^2 and a penalty, by proximal steps that gain speed.
 
     Parameters
     ----------
     closer : callable
         A gradient step of length 1 towards the data, ``x - A^H (A x - y)``; the largest eigenvalue of ``A^H A`` must
         not be above 1.
-    start : numpy.ndarray, shape (y, x), complex
-        Position 0 in the middle.
-    strength : float
-        Threshold of the wavelet coefficients, in the units of `start`.
-    iterations, seed : int
-        `seed` is that of the shifts.
+    start : numpy.ndarray
+    simpler : callable
+        The proximal operator of the penalty, such as `WaveletShrinkage`.
+    iterations : int
 
     Yields
     ------
@@ -39,28 +40,49 @@ def fista(
 
     Returns
     -------
-    numpy.ndarray, shape (y, x), complex
-
-    Notes
-    -----
-    Daubechies wavelets of 2 vanishing moments; the coarse image is shrunk like the details. Every iteration shifts the
-    image before it is transformed, so that no pixel lies on the same side of the grid all the time.
+    numpy.ndarray, shape of `start`
 
     References
     ----------
-    Beck and Teboulle, SIAM J Imaging Sci 2:183, 2009; Coifman and Donoho, Lect Notes Stat 103:125, 1995; Lustig et
-    al., Magn Reson Med 58:1182, 2007.
+    Beck and Teboulle, SIAM J Imaging Sci 2:183, 2009.
     """
-    rng = np.random.default_rng(seed)
     image = ahead = start
     pace = 1.0
     for done in range(1, iterations + 1):
-        found = shrink(closer(ahead), strength, rng)
+        found = simpler(closer(ahead))
         before, pace = pace, (1 + math.sqrt(1 + 4 * pace**2)) / 2
+        # a Python number keeps single precision
         ahead = found + (before - 1) / pace * (found - image)
         image = found
         yield Progress(done, iterations)
     return image
+
+
+class WaveletShrinkage:
+    """Soft thresholds of wavelet coefficients, each time with another random shift of the wavelets' grid.
+
+    So no pixel lies on the same side of the grid all the time. Daubechies wavelets of 2 vanishing moments; the coarse
+    image is shrunk like the details.
+
+    Parameters
+    ----------
+    threshold : float
+        In the units of the image.
+    seed : int
+        Of the shifts.
+
+    References
+    ----------
+    Coifman and Donoho, Lect Notes Stat 103:125, 1995; Lustig et al., Magn Reson Med 58:1182, 2007.
+    """
+
+    def __init__(self, threshold: float, seed: int = 0) -> None:
+        self._threshold = threshold
+        self._rng = np.random.default_rng(seed)
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """The image (y, x), complex, with smaller coefficients."""
+        return shrink(image, self._threshold, self._rng)
 
 
 def shrink(image: np.ndarray, threshold: float, rng: np.random.Generator) -> np.ndarray:
