@@ -429,6 +429,21 @@ def test_approvals_are_counted_once_when_steps_become_the_base(tmp_path, monkeyp
     assert recover(book.folder).history.notes == 0
 
 
+def test_undo_and_redo_of_approvals_leave_what_was_said_since(tmp_path):
+    array = np.zeros(SHAPE, np.uint8)
+    book = begun(array, tmp_path)
+    every = range(len(array))
+    after = [(number, 7, "10:00", "me") for number in every]
+    book.approve_step("approve all", [(number, None, "", "") for number in every], after)
+    withdrawn = (1, None, "11:00", "me")
+    anew = (2, 9, "11:00", "me")
+    book.approve([withdrawn, anew])
+    assert [number for number, *_ in book.undo(array).approvals] == [0, 3, 4]
+    assert [number for number, *_ in book.redo(array).approvals] == [0, 3, 4]
+    expected = dict(enumerate(after)) | {1: withdrawn, 2: anew}
+    assert book.history.approvals == expected == recover(book.folder).history.approvals
+
+
 def test_proposals_stay_proposals_when_steps_become_the_base(tmp_path, monkeypatch):
     array = np.zeros(SHAPE, np.uint8)
     book = begun(array, tmp_path)

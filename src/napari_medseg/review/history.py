@@ -194,6 +194,11 @@ class History:
         self._approve(approvals)
         return self.steps[self.position - 1]
 
+    def replaced(self, now_there: Sequence[Any], then: Sequence[Any]) -> tuple[Approval, ...]:
+        """Those approvals of a step that an undo or a redo gives: not where a person has said something else since."""
+        pairs = zip(map(tuple, now_there), map(tuple, then), strict=True)
+        return tuple(new for old, new in pairs if self.approvals.get(new[0]) == old)
+
     def _approvals_of(self, content: Mapping[str, Any]) -> list[Approval]:
         return [(int(plane), crc, str(at), str(by)) for plane, crc, at, by in content.get("approve", ())]
 

@@ -261,7 +261,8 @@ class Journal:
                 "labels and open them again."
             )
         content: dict[str, Any] = {which: 1}
-        approvals = tuple(map(tuple, record.content.get("before" if which == "undo" else "approve", ())))
+        now_there, then = ("approve", "before") if which == "undo" else ("before", "approve")
+        approvals = self._history.replaced(record.content.get(now_there, ()), record.content.get(then, ()))
         if approvals:
             content["approve"] = approvals
         planes = Planes(array)
