@@ -12,13 +12,14 @@ from .coil_maps import HeldMaps
 from .hidden_lines import cannot_thin
 from .methods import NEEDS_COILS, candidates, prepare
 from .predictions import prediction_job
+from .sampling import direction
 from .settings import HiddenSettings, ReconSettings
 
 TUNED = ("tv", "wavelet", "sense-tv", "sense-wavelet")
 """Methods whose strength depends on noise and mask so much that one default cannot fit."""
 _COARSE = (0.0002, 0.0008, 0.0032, 0.0128)
 _BETWEEN = 2.0  # factor of the second look around the best of the first
-_HIDDEN = HiddenSettings(repeats=2)
+_LINES, _POINTS = HiddenSettings(repeats=2), HiddenSettings(repeats=1)  # of points there are thousands in one choice
 
 
 def tuned_job(kspace: KSpace, settings: ReconSettings, indices: Sequence[int]) -> Job[ReconSettings]:
@@ -79,7 +80,8 @@ def _look(kspace: KSpace, index: int, variants: Sequence[ReconSettings]) -> Job[
     """The errors of variants of one method on hidden samples."""
     held = HeldMaps() if variants[0].method in NEEDS_COILS else None
     methods = [prepare(kspace, variant, None, held) for variant in variants]
-    found = yield from prediction_job(kspace, methods, _HIDDEN, [index], held, for_missing=True)
+    hidden = _LINES if direction(kspace.mask_of(index)) else _POINTS
+    found = yield from prediction_job(kspace, methods, hidden, [index], held, for_missing=True)
     return dict(zip(variants, found[:-1, 0].tolist(), strict=True))
 
 
