@@ -1,6 +1,6 @@
 """Is the default for several coils as good as BART's best, and as fast?
 
-    python benchmarks/recon_bart.py DATA KEPT [--only NAME]
+    python benchmarks/recon_bart.py DATA KEPT [--only NAME] [--methods auto sense-tv ...] [--strength S]
 
 DATA is the folder with ``kspace_16coil``, ``mri_recon_open/val.npz`` and ``mri_recon_btp/val.npz``; KEPT keeps what
 BART found, which does not change. BART (Debian package ``bart``) must be installed. It has its own coil maps, wavelets
@@ -121,10 +121,10 @@ def timed(folder: Path, *words: str) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def ours(measured: np.ndarray, mask: np.ndarray, reference: np.ndarray, method: str) -> Found:
-    """A method of this package with its own choice of strength."""
+def ours(measured: np.ndarray, mask: np.ndarray, reference: np.ndarray, method: str, strength: float | None) -> Found:
+    """A method of this package; without a strength, with its own choice of it."""
     began = time.process_time()
-    result = reconstruct(KSpace(measured[None], mask=mask, mask_origin="file"), method)
+    result = reconstruct(KSpace(measured[None], mask=mask, mask_origin="file"), method, strength=strength)
     return judged(np.asarray(result.image.data[0]), reference, time.process_time() - began)
 
 
@@ -142,9 +142,11 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("kept", type=Path)
     parser.add_argument("--only", default="", help="scans whose name contains this")
+    parser.add_argument("--methods", nargs="+", default=METHODS)
+    parser.add_argument("--strength", type=float, help="given to all methods, to compare their time with BART's")
     args = parser.parse_args()
     args.kept.mkdir(parents=True, exist_ok=True)
-    columns = ("BART W", "BART T", *METHODS)
+    columns = ("BART W", "BART T", *args.methods)
     print("| scan | mask |", " | ".join(columns), "|\n|---|---|" + "---:|" * len(columns))
     for name, kspace in scans(args.data):
         if args.only not in name:
@@ -154,7 +156,8 @@ def main() -> None:
             mask = sampling.mask(kspace.shape[1:])
             measured = np.where(mask, kspace, 0)
             rows = kept(args.kept / f"{name} {title}.json", measured, reference)
-            cells = [rows["W"], rows["T"], *(ours(measured, mask, reference, method) for method in METHODS)]
+            cells = [rows["W"], rows["T"]]
+            cells += [ours(measured, mask, reference, method, args.strength) for method in args.methods]
             shown = " | ".join(f"{cell.psnr:.2f} / {cell.ssim:.3f} / {cell.seconds:.1f}" for cell in cells)
             print(f"| {name} | {title} | {shown} |", flush=True)
 

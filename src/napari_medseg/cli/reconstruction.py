@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 from argparse import Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -194,6 +194,8 @@ def _image_text(outcome: Outcome) -> str:
     record = outcome.record
     if record is None:
         return outcome.task.outputs["image"]
+    from ..recon.reconstruct import used_text
+
     figures = record.figures
     words = "simulated k-space, " if figures["simulated"] else ""
     mask = figures["mask"]
@@ -201,17 +203,9 @@ def _image_text(outcome: Outcome) -> str:
     acceleration = f"{mask['effective_acceleration']:.2f}x ({counted})"
     return (
         f"{outcome.task.outputs['image']}: {terminal.count(len(figures['slices']), 'slice')}, {words}"
-        f"{acceleration}, {_used_text(figures['used'])}, data residual {figures['residual_before_consistency']:.4f} "
+        f"{acceleration}, {used_text(figures['used'])}, data residual {figures['residual_before_consistency']:.4f} "
         f"before data consistency (noise {figures['noise']:.4f}), {figures['residual']:.4f} after"
     )
-
-
-def _used_text(used: Mapping[str, Any]) -> str:
-    """Method and strength of a run."""
-    if used["strength"] is None:
-        return used["method"]
-    chosen = ", automatic" if used["strength_chosen"] else ""
-    return f"{used['method']} (strength {used['strength']:g}{chosen})"
 
 
 def _warn(run: Run, single: bool) -> None:

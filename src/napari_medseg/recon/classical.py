@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 from scipy import fft
@@ -10,8 +11,9 @@ from scipy import fft
 from ..errors import SettingsError, VolumeError
 from ..progress import Job, Progress, run
 from .consistency import data_consistency
+from .fista import fista
 from .transforms import ifft2c
-from .wavelets import WaveletShrinkage, fista
+from .wavelets import shrink
 
 # rho / strength: 40 iterations then come within 0.2 % of the lowest objective at the strengths in use
 PENALTY = 10
@@ -182,7 +184,7 @@ def wavelet_steps(
 
     Notes
     -----
-    Yields, returns and raises as `tv_steps` does. See `wavelets`.
+    Yields, returns and raises as `tv_steps` does. See `fista` and `wavelets.shrink`.
 
     References
     ----------
@@ -195,7 +197,8 @@ def wavelet_steps(
         # as M F has orthonormal rows, a gradient step of length 1 is hard data consistency
         return data_consistency(image, samples, mask)
 
-    image = yield from fista(closer, ifft2c(samples), WaveletShrinkage(strength, seed), iterations)
+    simpler = partial(shrink, threshold=strength, rng=np.random.default_rng(seed))
+    image = yield from fista(closer, ifft2c(samples), simpler, iterations)
     return image * scale
 
 

@@ -58,18 +58,25 @@ class CoilMaps:
 
 
 class HeldMaps:
-    """The maps of the slice that several reconstructions of the same samples share; empty until `hold`."""
+    """The maps of a slice that several reconstructions of its samples share, made when the first one needs them."""
 
     def __init__(self) -> None:
+        self._slice: tuple[np.ndarray, np.ndarray] | None = None
         self._maps: CoilMaps | None = None
 
     def hold(self, measured: np.ndarray, mask: np.ndarray) -> None:
-        """From now on all reconstructions use the maps of this slice (coil, y, x)."""
-        self._maps = CoilMaps.of(measured, mask)
+        """From now on all reconstructions use the maps of this slice (coil, y, x), whatever they are given."""
+        if self._slice is None or not np.array_equal(self._slice[0], measured):
+            self._slice = (measured, mask)
+            self._maps = None
 
     def of(self, measured: np.ndarray, mask: np.ndarray) -> CoilMaps:
-        """The maps that are held, otherwise those of this slice."""
-        return CoilMaps.of(measured, mask) if self._maps is None else self._maps
+        """The maps of the slice that is held, otherwise those of this one."""
+        if self._slice is None:
+            return CoilMaps.of(measured, mask)
+        if self._maps is None:
+            self._maps = CoilMaps.of(*self._slice)
+        return self._maps
 
 
 def _basis(centre: np.ndarray) -> np.ndarray:

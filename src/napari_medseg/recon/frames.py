@@ -13,11 +13,11 @@ from ..kspace import KSpace
 from ..progress import Job, run, within
 from .classical import check_settings, zero_filled
 from .coil_maps import CoilMaps
+from .fista import fista
 from .methods import Slice, agreed
 from .sense import Encoding
 from .settings import ReconSettings
 from .transforms import combine
-from .wavelets import fista
 
 METHOD = "k-t SENSE"
 

@@ -11,7 +11,7 @@ import numpy as np
 from ..kspace import KSpace
 from ..progress import Job, Progress
 from .coil_maps import HeldMaps
-from .methods import NEEDS_COILS, prepare
+from .methods import prepare
 from .partial_fourier import completed, one_sided, without_short_side
 from .settings import AUTO, NONE, POCS, ReconSettings
 from .strength import tuned_job
@@ -69,9 +69,8 @@ def partial_job(
         return NONE
     measured = np.where(mask, kspace.slice(index), 0)
     yield Progress(0, 1)
-    held = HeldMaps() if settings.method in NEEDS_COILS else None
-    if held is not None:
-        held.hold(measured, mask)
+    held = HeldMaps()
+    held.hold(measured, mask)
     method = prepare(kspace, replace(settings, partial=NONE), model, held)
     left = np.where(thin, measured, 0)
     if not left.any():

@@ -143,8 +143,11 @@ def _lopsided_axis(known: tuple[slice, slice], matrix: tuple[int, ...]) -> int:
 def _reaches(span: slice, count: int) -> tuple[int, int]:
     """Samples before and after the centre of k-space."""
     middle = count // 2
-    # an even count has one sample more before its centre
-    return middle - span.start, span.stop - 1 - middle + (count % 2 == 0) * (span.stop == count)
+    before = middle - span.start
+    after = span.stop - 1 - middle
+    if count % 2 == 0 and span.stop == count:
+        after += 1  # an even count has one sample more before its centre
+    return before, after
 
 
 def _difference(span: slice, count: int) -> int:

@@ -25,7 +25,7 @@ def prediction_job(
     methods: Sequence[Method],
     hidden: HiddenSettings,
     indices: Sequence[int],
-    held: HeldMaps | None = None,
+    held: HeldMaps,
     *,
     for_missing: bool = False,
 ) -> Job[np.ndarray]:
@@ -40,9 +40,8 @@ def prediction_job(
     hidden : HiddenSettings
     indices : sequence of int
         Slices to look at.
-    held : HeldMaps, optional
-        Where those of the methods that need coil maps share them: none of the hidden lines lies in the centre that they
-        come from.
+    held : HeldMaps
+        Where the methods have their coil maps from: none of the hidden lines lies in the centre that these come from.
     for_missing : bool
         Whether hidden samples count as much as the missing ones they stand for: those far from the centre, where few
         were measured, more than those close to it.
@@ -69,9 +68,7 @@ def prediction_job(
     for column, index in enumerate(indices):
         own = kspace.mask_of(index)
         measured = np.where(own, kspace.slice(index), 0)
-        if held is not None:
-            yield Progress(done, total)
-            held.hold(measured, own)
+        held.hold(measured, own)
         for repeat in range(hidden.repeats):
             rng = np.random.default_rng((hidden.seed, index, repeat))
             mask = thinned(own, hidden.share, rng)

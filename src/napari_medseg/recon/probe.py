@@ -146,7 +146,7 @@ def probe_job(
     mixed = whitened(kspace)
     total = len(chosen) * probe.reconstructions
     used = yield from within(settled_job(mixed, settings, chosen, model), 0, total)
-    held = HeldMaps() if used.method in methods.NEEDS_COILS else None
+    held = HeldMaps()
     method = methods.prepare(kspace, used, model, held)
     repeat = _sensitivity_job if probe.shows == "sensitivity" else _noise_job
     found = []
@@ -154,8 +154,7 @@ def probe_job(
     for place, index in enumerate(chosen):
         mask = kspace.mask_of(index)
         measured = np.where(mask, mixed.slice(index), 0)
-        if held is not None:
-            held.hold(measured, mask)
+        held.hold(measured, mask)
         first, end = kspace.whole
         levels.append(noise_level(measured, index))
         trial = _Trial(method, measured, mask, levels[-1], kspace.matrix[0] * (end - first), index)

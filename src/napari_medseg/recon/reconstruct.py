@@ -21,7 +21,7 @@ from .figures import CONVENTION, measure
 from .masked import REFERENCED, describe, sampled
 from .noise import noise_share, whitened
 from .partial_choice import is_one_sided, settled_job
-from .settings import AUTO, NONE, ReconSettings, Sampling
+from .settings import AUTO, HOMODYNE, NONE, POCS, ReconSettings, Sampling
 from .transforms import centre_crop, ifft2c, rss
 
 if TYPE_CHECKING:
@@ -287,6 +287,16 @@ def _used(settings: ReconSettings, used: ReconSettings, partial: bool) -> dict[s
     found = {"method": used.method, "strength": used.strength, "strength_chosen": chosen}
     # of scans that were measured on both sides there is nothing to say
     return found | ({"partial": used.partial} if partial else {})
+
+
+def used_text(used: Mapping[str, Any]) -> str:
+    """For reading what a record says under ``used``: the method, its strength, and what became of partial Fourier."""
+    text = used["method"]
+    if used["strength"] is not None:
+        chosen = ", automatic" if used["strength_chosen"] else ""
+        text += f" (strength {used['strength']:g}{chosen})"
+    words = {POCS: "completed by POCS", HOMODYNE: "by homodyne detection", NONE: "left to the method"}
+    return f"{text}, partial Fourier {words[used['partial']]}" if "partial" in used else text
 
 
 def models_used(model: TrainedModel | None) -> tuple[UsedModel, ...]:

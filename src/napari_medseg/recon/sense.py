@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -13,8 +14,9 @@ from scipy import fft
 from ..errors import SettingsError, VolumeError
 from ..progress import Job, Progress, run
 from .classical import PENALTY, TVSplitting, add_differences, adjoint_differences, check_settings, zero_filled
+from .fista import fista
 from .transforms import combine
-from .wavelets import WaveletShrinkage, fista
+from .wavelets import shrink
 
 LEAST = 7
 """Rows and columns of the centre that coil maps need; maps from 6 can make SENSE worse than zero filling."""
@@ -317,7 +319,7 @@ def sense_wavelet_steps(
 
     Notes
     -----
-    Yields, returns and raises as `sense_steps` does. See `wavelets`.
+    Yields, returns and raises as `sense_steps` does. See `fista` and `wavelets.shrink`.
 
     References
     ----------
@@ -330,7 +332,8 @@ def sense_wavelet_steps(
         image = fft.ifftshift(image)
         return fft.fftshift(image - encoding.normal(image) + right)
 
-    image = yield from fista(closer, fft.fftshift(right), WaveletShrinkage(strength, seed), iterations)
+    simpler = partial(shrink, threshold=strength, rng=np.random.default_rng(seed))
+    image = yield from fista(closer, fft.fftshift(right), simpler, iterations)
     return image * scale
 
 

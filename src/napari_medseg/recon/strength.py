@@ -63,22 +63,24 @@ def tuned_job(kspace: KSpace, settings: ReconSettings, indices: Sequence[int]) -
     if usual.method not in NEEDS_COILS:
         kspace = _strongest_coil(kspace, middle)
         middle = 0
+    held = HeldMaps()
     errors: dict[ReconSettings, float] = {}
     try:
         for each in open_ones:
-            found = yield from _look(kspace, middle, [replace(each, strength=value) for value in _COARSE])
+            found = yield from _look(kspace, middle, [replace(each, strength=value) for value in _COARSE], held)
             best = min(found, key=lambda settings: found[settings])
             errors |= found
             near = [replace(each, strength=best.strength * factor) for factor in (1 / _BETWEEN, _BETWEEN)]
-            errors |= yield from _look(kspace, middle, near)
+            errors |= yield from _look(kspace, middle, near, held)
     except VolumeError:
         return usual
     return min(errors, key=lambda settings: errors[settings])
 
 
-def _look(kspace: KSpace, index: int, variants: Sequence[ReconSettings]) -> Job[dict[ReconSettings, float]]:
+def _look(
+    kspace: KSpace, index: int, variants: Sequence[ReconSettings], held: HeldMaps
+) -> Job[dict[ReconSettings, float]]:
     """The errors of variants of one method on hidden samples."""
-    held = HeldMaps() if variants[0].method in NEEDS_COILS else None
     methods = [prepare(kspace, variant, None, held) for variant in variants]
     hidden = _LINES if direction(kspace.mask_of(index)) else _POINTS
     found = yield from prediction_job(kspace, methods, hidden, [index], held, for_missing=True)

@@ -138,7 +138,7 @@ def hint_job(
         raise SettingsError(why_not)
     if not candidates:
         raise SettingsError("The list of methods to compare is empty; expected at least one.")
-    held = HeldMaps() if any(settings.method in methods.NEEDS_COILS for settings, _ in candidates) else None
+    held = HeldMaps()
     prepared = [methods.prepare(kspace, settings, model, held) for settings, model in candidates]
     chosen = chosen_slices(kspace, indices)
     *wrong, energy = yield from prediction_job(whitened(kspace), prepared, hidden, chosen, held)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,8 +17,8 @@ from ...progress import Progress
 from ...recon.hidden_lines import cannot_thin
 from ...recon.methods import HAVE_STRENGTH, METHODS, unfit
 from ...recon.partial_choice import is_one_sided
-from ...recon.reconstruct import DIFFERS, ReconSettings, Reconstruction, warnings
-from ...recon.settings import AUTO, HOMODYNE, NONE, POCS
+from ...recon.reconstruct import DIFFERS, ReconSettings, Reconstruction, used_text, warnings
+from ...recon.settings import AUTO
 from ..kit import jobs, layer_volumes
 from ..kit.card import CardDialog
 from ..kit.controls import apply, fill, switch_off
@@ -294,7 +293,7 @@ class ReconstructWidget(Dock):
         self.result = running.layer
         report = found.report
         acceleration = report["mask"]["effective_acceleration"]
-        text = f"Done in {jobs.duration(report['seconds'])}: {acceleration:.2f}x, {_used_text(report['used'])}. "
+        text = f"Done in {jobs.duration(report['seconds'])}: {acceleration:.2f}x, {used_text(report['used'])}. "
         text += (
             f"Data residual {report['residual_before_consistency']:.3f} before data consistency (noise "
             f"{report['noise']:.3f}), {found.residual:.3f} after."
@@ -347,13 +346,3 @@ class ReconstructWidget(Dock):
         self.result = None
         for part in (self._view, self._data, self._mask, self.compare):
             part.clear()
-
-
-def _used_text(used: Mapping[str, Any]) -> str:
-    """The method of a run, its strength, whether that was chosen by itself, and what became of partial Fourier."""
-    text = used["method"]
-    if used["strength"] is not None:
-        chosen = " (automatic)" if used["strength_chosen"] else ""
-        text += f" of strength {used['strength']:g}{chosen}"
-    words = {POCS: "completed by POCS", HOMODYNE: "by homodyne detection", NONE: "left to the method"}
-    return text + (f", partial Fourier {words[used['partial']]}" if "partial" in used else "")
