@@ -16,9 +16,9 @@ GUI = {"PyQt5", "PyQt6", "PySide2", "PySide6", "magicgui", "napari", "qtpy", "su
 FLOORS = (
     {"errors", "image_values", "options", "progress", "quantities", "record", "slice_states", "weights"},
     {"files", "kspace", "label_values", "volume"},
-    {"labels", "metrics", "preprocess"},
+    {"directions", "labels", "metrics", "preprocess"},
     {"io"},
-    {"models", "samples"},
+    {"models", "samples", "viewing"},
     {"recon", "segmentation"},
     {"review", "training"},
     {"runs"},

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..directions import is_along_axes, is_from_scanner
 from ..models import ModelCard
 from ..models.appearance import Appearance, measure
 from ..models.library import bundled_cards
 from ..volume import Volume
-from .orientation import is_along_axes, is_from_scanner
 from .settings import OUTSIDE
 from .slices import Slices, label_shape
 

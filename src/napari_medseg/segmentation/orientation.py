@@ -12,14 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from ..directions import BEFORE, has_only_sizes, is_placed
 from ..models import ModelCard
 from ..models.card import DISPLAY
 from ..volume import Volume
 
 _THICK = 1.5  # times the other two sides: voxels whose slices are those of the scanner
-_BEFORE = "known before turning"  # of the metadata of a turned volume: its affine no longer tells how it was made
 _TURNED = "turned by"  # likewise: the axes of the file
-_PLACED = ("NIfTI", "compressed NIfTI", "DICOM", "NRRD", "MetaImage")
 _OPPOSITE = {"R": "L", "A": "P", "S": "I"}
 _OPPOSITE |= {there: here for here, there in _OPPOSITE.items()}
 
@@ -79,7 +78,7 @@ class Turn:
             affine[:3, "xyz".index(axis)] = -step if backwards else step
             if backwards:
                 affine[:3, 3] += (lengths[source] - 1) * step
-        known = {_BEFORE: (_is_placed(volume), _has_only_sizes(volume)), _TURNED: self}
+        known = {BEFORE: (is_placed(volume), has_only_sizes(volume)), _TURNED: self}
         turned = self.there(volume.data, volume.axes)
         return replace(volume, data=turned, affine=affine, metadata={**volume.metadata, **known})
 
@@ -116,7 +115,7 @@ def turn_for(volume: Volume, wanted: str) -> Turn:
         return _within_plane(volume, wanted)
     if wanted == DISPLAY:
         return _as_displayed(volume)
-    if not _is_placed(volume):
+    if not is_placed(volume):
         return AS_IT_LIES
     return _by_codes(volume.orientation, wanted)
 
@@ -146,7 +145,7 @@ def remark(volume: Volume, card: ModelCard) -> str:
         if turn.keeps_slices:
             return ""
         return f"Voxels are thickest along {turn.sources[0]}: slices across it are segmented, and labels turned back."
-    if volume.has_spacing and _is_placed(volume):
+    if volume.has_spacing and is_placed(volume):
         return ""
     return (
         f"The file does not say where the axes of the volume point; {card.name} was trained on {card.orientation} and "
@@ -172,7 +171,7 @@ def _remark_on_slice(volume: Volume, card: ModelCard) -> str:
 
 def _lies_somewhere(volume: Volume, wanted: str) -> bool:
     """Whether a slice says which way it lies."""
-    known = not _has_only_sizes(volume) if wanted == DISPLAY else _is_placed(volume)
+    known = not has_only_sizes(volume) if wanted == DISPLAY else is_placed(volume)
     return volume.has_spacing and known
 
 
@@ -193,41 +192,6 @@ def _codes(volume: Volume) -> str:
     return "".join(reversed(aff2axcodes(volume.affine)))
 
 
-def _is_placed(volume: Volume) -> bool:
-    """Whether the directions of the axes are known."""
-    if _BEFORE in volume.metadata:
-        return volume.metadata[_BEFORE][0]
-    if volume.metadata.get("space_code") == 0:  # a NIfTI file that says none
-        return False
-    if volume.metadata.get("has_place") is False:  # a DICOM file without the tags
-        return False
-    made_in = volume.metadata.get("format")
-    return made_in is None or made_in in _PLACED or not _is_upright(volume)
-
-
-def _has_only_sizes(volume: Volume) -> bool:
-    """Whether no more is known than the size of the voxels: slices are then taken as they are."""
-    if _BEFORE in volume.metadata:
-        return volume.metadata[_BEFORE][1]
-    return not _is_placed(volume) or (_is_upright(volume) and "format" not in volume.metadata)
-
-
-def is_from_scanner(volume: Volume) -> bool:
-    """Whether its file has a format in which scanners and their programs say where an image lies."""
-    return volume.metadata.get("format") in _PLACED
-
-
-def is_along_axes(volume: Volume) -> bool:
-    """Whether x, y and z are the axes of the patient in this order, each in either direction."""
-    steps = volume.affine[:3, :3]
-    return bool(np.array_equal(steps, np.diag(np.diag(steps))))
-
-
-def _is_upright(volume: Volume) -> bool:
-    """Whether they also run in its directions, as of every file that does not say where it lies."""
-    return is_along_axes(volume) and bool((np.diag(volume.affine)[:3] > 0).all())
-
-
 def _by_codes(found: str, wanted: str) -> Turn:
     sources, backwards = [], []
     for code in wanted:
@@ -241,7 +205,7 @@ def _as_displayed(volume: Volume) -> Turn:
     """Slices across the thick side of the voxels, as a workstation shows them."""
     across = _through_plane(volume.spacing)
     rest = [axis for axis in "zyx" if axis != across]
-    if _has_only_sizes(volume):
+    if has_only_sizes(volume):
         return Turn((across, rest[0], rest[1]))
     turn = max(_ways(across, rest), key=lambda turn: _likeness(volume, turn))
     # the other slices follow so that the axes are right-handed, as those of a DICOM series
