@@ -6,8 +6,10 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 import tifffile
 import torch
@@ -564,6 +566,16 @@ def test_info(workplace, capsys):
     assert (facts["minimum"], facts["maximum"], facts["not_finite"]) == (0.5, 2, 2)
     assert (facts["axes"], facts["spacing_mm"]) == ("yx", None)
     assert run("info a.npy --axes zz") == 1
+
+
+def test_info_lists_the_series_of_a_folder_with_several(workplace, capsys):
+    discs = Path(pydicom.data.__file__).parent / "test_files" / "dicomdirtests" / "98892003"
+    assert run(f"info {shlex.quote(str(discs))}") == 0
+    told = capsys.readouterr().out
+    assert "17 series" in told and "FAST LOCALIZER; MR; 1 slice of 16 x 16; 1.37 x 1.37 mm" in told
+    assert run(f"info {shlex.quote(str(discs))} --json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["series"]) == 17 and found["series"][0]["rows"] == 16
 
 
 def test_convert(workplace):

@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 
 from .. import io
+from ..files import is_folder
 from ..io import kspace_out
+from ..io.dicom_list import ListedSeries, Listing, list_job
 from ..io.kspace import is_kspace, read_kspace
 from ..kspace import KSpace
+from ..progress import run
 from ..quantities import rounded
 from ..recon.masked import acceleration_text, frames_text
 from ..record import Record
@@ -51,7 +54,53 @@ def of(path: Path, axes: str | None) -> Facts:
         # the file does not say where the images lie
         volume = Volume(image, "tzyx"[-image.ndim :], metadata={"format": "HDF5", "has_spacing": False})
         return _of_volume(path, volume.made_by(record))
+    if is_folder(path):
+        listing = run(list_job(path))
+        # a single series is read, as everywhere else, if no folder has to be opened before
+        alone = listing.only is not None and listing.only.files[0].parent == path
+        if not alone and (listing.series or listing.unreadable):
+            return _of_listing(listing)
     return _of_volume(path, io.read(path, axes=axes))
+
+
+def _of_listing(listing: Listing) -> Facts:
+    """What is known of a folder with several series, or with files that cannot be read."""
+    content = {
+        "file": str(listing.folder),
+        "series": [_series(entry) for entry in listing.series],
+        "unreadable": [{"file": str(file.path), "reason": file.reason} for file in listing.unreadable],
+    }
+    several = f"{len(listing.series)} series"
+    if listing.unreadable:
+        several += f", {terminal.count(len(listing.unreadable), 'unreadable file')}"
+    words = {"read as": f"DICOM: {several}. A series is read by the name of one of its files."}
+    for number, entry in enumerate(listing.series, 1):
+        first = str(entry.files[0].relative_to(listing.folder))
+        facts = [entry.title, entry.series.modality, entry.size, entry.voxel, entry.series.time, first, entry.problem]
+        words[f"series {number}"] = "; ".join(filter(None, facts))
+    for number, file in enumerate(listing.unreadable, 1):
+        words[f"unreadable {number}"] = file.reason
+    return Facts(content, words)
+
+
+def _series(entry: ListedSeries) -> dict[str, Any]:
+    times, slices, rows, columns = entry.shape
+    return {
+        **asdict(entry.series),
+        "title": entry.title,
+        "file": str(entry.files[0]),
+        "files": len(entry.files),
+        "times": times,
+        "slices": slices,
+        "rows": rows,
+        "columns": columns,
+        "spacing_mm": list(entry.spacing) or None,
+        "problem": entry.problem or None,
+    }
+
+
+def _under(folder: Path, path: Path) -> str:
+    return str(path.relative_to(folder))
 
 
 def _of_kspace(path: Path, kspace: KSpace) -> Facts:

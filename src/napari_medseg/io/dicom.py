@@ -12,11 +12,11 @@ import numpy as np
 from pydicom.config import disable_value_validation
 
 from ..errors import FileError
-from ..volume import LOW_IS_BRIGHT, Volume
+from ..volume import Volume
 from . import checks, formats
-from .dicom_contrast import kind_words, low_is_bright, separate
+from .dicom_contrast import kind_words, separate
 from .dicom_frames import Frame, decode, frames_of, scaled, without_image
-from .dicom_series import SAME_DIRECTION, fit, groups_of, listed
+from .dicom_series import SAME_DIRECTION, described, fit, groups_of, listed
 from .pairing import listing, names
 
 _RESULT_BYTES, _STORED_BYTES = 4, 2  # per value
@@ -60,27 +60,29 @@ def read(path: Path, axes: str | None = None) -> Volume:
     # identifiers of anonymised files are often invalid, which does not matter here
     with disable_value_validation():
         frames = _series_in(path) if path.is_dir() else _series_of(path)
-        stack, affine, differ = _arrange(path, frames)
-        data = _pixels(path, stack)
+        return volume_of(path, frames, axes)
+
+
+def volume_of(path: Path, frames: list[Frame], axes: str | None = None) -> Volume:
+    """The volume that the frames of one series make, see `read`.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        For messages.
+    frames : list of Frame
+    axes : str, optional
+
+    Raises
+    ------
+    FileError
+    """
+    stack, affine, differ = arrange(path, frames)
+    data = _pixels(path, stack)
     stacked = [(name, n) for name, n in zip("tz", data.shape[:2], strict=True) if n > 1]
     found = "".join(name for name, _ in stacked) + ("yxc" if data.ndim == 5 else "yx")
     data = data.reshape([n for _, n in stacked] + list(data.shape[2:]))
-    first = frames[0]
-    metadata = {
-        "modality": first.series.modality,
-        "series_uid": first.series.uid,
-        "series_description": first.series.description,
-        "frame_of_reference_shared": len({frame.reference for frame in frames}) == 1,
-        "has_spacing": first.spacing is not None,
-    }
-    if first.position is None:
-        metadata["has_place"] = False
-    if first.series.body_part:
-        metadata["body_part"] = first.series.body_part
-    if first.series.localizer:
-        metadata["localizer"] = True
-    if low_is_bright(first.kind):
-        metadata["photometric"] = LOW_IS_BRIGHT
+    metadata = described(frames)
     if differ:
         metadata["t_axis"] = ", ".join(differ)
     return Volume(checks.native(data), axes or found, affine, metadata=metadata)
@@ -128,26 +130,31 @@ def _files(folder: Path) -> list[Path]:
         files = sorted(path for path in folder.iterdir() if path.is_file() and not formats.is_clutter(path))
     except OSError as error:
         raise FileError(f"The folder '{folder}' cannot be opened ({error.strerror}). Check its rights.") from error
-    kept = [path for path in files if _promises_dicom(path)]
+    kept = [path for path in files if promises_dicom(path)]
     if kept:
-        _check_others([path for path in files if path not in set(kept)])
+        for path in sorted(set(files) - set(kept)):
+            check_other(path)
     return kept
 
 
-def _check_others(files: list[Path]) -> None:
-    """Refuse what may be a slice that was cut or overwritten: no DICOM file, but named like one, and not a text."""
-    for path in files:
-        ending = path.suffix.lstrip(".")
-        if path.name.startswith(".") or (ending and not ending.isdigit()):
-            continue
-        with checks.damaged(path), path.open("rb") as file:
-            head = file.read(_HEAD)
-        if not head or _NOT_IN_TEXTS.intersection(head):
-            what = "has other content" if head else "is empty (0 bytes)"
-            raise FileError(
-                f"'{path.name}' lies among DICOM files and may be one of them, but {what}. "
-                "Copy it again from its source, or move it to another folder."
-            )
+def check_other(path: Path) -> None:
+    """Refuse what may be a slice that was cut or overwritten: no DICOM file, but named like one, and not a text.
+
+    Raises
+    ------
+    FileError
+    """
+    ending = path.suffix.lstrip(".")
+    if path.name.startswith(".") or (ending and not ending.isdigit()):
+        return
+    with checks.damaged(path), path.open("rb") as file:
+        head = file.read(_HEAD)
+    if not head or _NOT_IN_TEXTS.intersection(head):
+        what = "has other content" if head else "is empty (0 bytes)"
+        raise FileError(
+            f"'{path.name}' lies among DICOM files and may be one of them, but {what}. "
+            "Copy it again from its source, or move it to another folder."
+        )
 
 
 def _series_in(folder: Path) -> list[Frame]:
@@ -172,7 +179,7 @@ def _series_in(folder: Path) -> list[Frame]:
     return groups[0]
 
 
-def _promises_dicom(path: Path) -> bool:
+def promises_dicom(path: Path) -> bool:
     """Whether a file is DICOM; one that is only named so is an error, for its slice would be missing."""
     promised = formats.named(path)
     if promised and promised.module == "dicom":
@@ -191,11 +198,31 @@ def _series_of(path: Path) -> list[Frame]:
         for other in _files(path.parent):
             if other.name != path.name:
                 frames += _frames_next_to(path, other)
-    groups = [group for group in groups_of(frames) if any(frame.path == path for frame in group)]
-    if len(groups) > 1:
-        raise FileError(f"'{path.name}' holds {listed(groups)}. Split it into one file for each.")
-    _check_kinds(path, groups[0], frames)
-    return groups[0]
+    return series_among(path, groups_of(frames), frames)
+
+
+def series_among(path: Path, groups: list[list[Frame]], frames: list[Frame]) -> list[Frame]:
+    """The one of `groups` that a file belongs to.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    groups : list of list of Frame
+        The `frames` by series, see `groups_of`.
+    frames : list of Frame
+        Those of the folder.
+
+    Raises
+    ------
+    FileError
+        If the file belongs to several, or other images of its series may be the rest of its volume.
+    """
+    own = [group for group in groups if any(frame.path == path for frame in group)]
+    if len(own) > 1:
+        raise FileError(f"'{path.name}' holds {listed(own)}. Split it into one file for each.")
+    _check_kinds(path, own[0], frames)
+    return own[0]
 
 
 def _check_kinds(path: Path, group: list[Frame], frames: list[Frame]) -> None:
@@ -215,9 +242,11 @@ def _check_kinds(path: Path, group: list[Frame], frames: list[Frame]) -> None:
 
 def _same_stack(frame: Frame, first: Frame) -> bool:
     """Whether an image may belong to the volume of another: same series, and same direction or none."""
-    same = np.allclose(frame.directions, first.directions, rtol=0, atol=SAME_DIRECTION)
-    placed = frame.position is not None
-    return frame.series.uid == first.series.uid and (same if placed else frame.shape == first.shape)
+    if frame.series.uid != first.series.uid:
+        return False
+    if frame.position is None:
+        return frame.shape == first.shape
+    return np.allclose(frame.directions, first.directions, rtol=0, atol=SAME_DIRECTION)
 
 
 def _traits(frame: Frame, other: Frame) -> str:
@@ -239,8 +268,14 @@ def _frames_next_to(path: Path, other: Path) -> list[Frame]:
         ) from error
 
 
-def _arrange(path: Path, frames: list[Frame]) -> tuple[list[list[Frame]], np.ndarray, tuple[str, ...]]:
-    """Frames as [time][slice], slices along the normal; the affine of the stack; in what the times differ."""
+def arrange(path: Path, frames: list[Frame]) -> tuple[list[list[Frame]], np.ndarray, tuple[str, ...]]:
+    """Frames of one series as [time][slice], slices along the normal; the affine of the stack; how the times differ.
+
+    Raises
+    ------
+    FileError
+        If they do not make a stack of even slices.
+    """
     first = frames[0]
     row, column = first.directions
     normal = np.cross(row, column)

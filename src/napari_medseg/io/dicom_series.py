@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import FileError
-from .dicom_contrast import kind_words
+from ..volume import LOW_IS_BRIGHT
+from .dicom_contrast import kind_words, low_is_bright
 from .dicom_frames import Frame, same_pixels
 
 SAME_DIRECTION = 1e-3
@@ -55,6 +56,27 @@ def _is_copy(frame: Frame, first: Frame) -> bool:
     return True
 
 
+def described(frames: list[Frame]) -> dict[str, Any]:
+    """What the files of a series say of it: metadata of its volume, see `dicom.read`."""
+    first = frames[0]
+    metadata: dict[str, Any] = {
+        "modality": first.series.modality,
+        "series_uid": first.series.uid,
+        "series_description": first.series.description,
+        "frame_of_reference_shared": len({frame.reference for frame in frames}) == 1,
+        "has_spacing": first.spacing is not None,
+    }
+    if first.position is None:
+        metadata["has_place"] = False
+    if first.series.body_part:
+        metadata["body_part"] = first.series.body_part
+    if first.series.localizer:
+        metadata["localizer"] = True
+    if low_is_bright(first.kind):
+        metadata["photometric"] = LOW_IS_BRIGHT
+    return metadata
+
+
 def fit(a: Frame, b: Frame) -> bool:
     """Whether two images may be parts of one volume."""
     return a.kind == b.kind and _alike(a, b)
@@ -87,15 +109,21 @@ def _named(group: list[Frame], groups: list[list[Frame]]) -> str:
     """Description, size, number and date of a series, and one of its files."""
     first = group[0]
     name = f"'{first.series.description or first.series.modality or 'unnamed'}'"
-    alike = [other[0] for other in groups if other[0] is not first and _alike(other[0], first)]
-    if alike:
-        name += f" of {kind_words(first.kind, alike[0].kind)}"
+    if kind := differing(group, groups):
+        name += f" of {kind}"
     facts = [f"{len(group)} of {first.shape[0]} x {first.shape[1]} pixels{_depth(group)}"]
     if first.series.number is not None:
         facts.append(f"series {first.series.number}")
     if first.series.time:
         facts.append(first.series.time)
     return f"{name} ({', '.join(facts)}, for example {first.path.name})"
+
+
+def differing(group: list[Frame], groups: list[list[Frame]]) -> str:
+    """In what a series differs from another one that is like it otherwise; empty if there is none."""
+    first = group[0]
+    alike = [other[0] for other in groups if other[0] is not first and _alike(other[0], first)]
+    return kind_words(first.kind, alike[0].kind) if alike else ""
 
 
 def _depth(group: list[Frame]) -> str:
