@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import slice_states
+from .codes import Coding
 from .errors import VolumeError, readable
 from .record import KEY as RECORD
 from .record import Record
@@ -26,14 +27,16 @@ _AXES = re.compile(r"t?(c?z?yx|z?yxc)")
 
 @dataclass(frozen=True)
 class LabelClass:
-    """One row of a class table: the number in the label array, its name and its colour (``#rrggbb``).
+    """One row of a class table: the number in the label array, its name, its colour (``#rrggbb``) and what it is.
 
     Control characters in the name are written out, and what is too long is cut: it is shown in forms and terminals.
+    Without a `code`, files that need one get the one that `codes.of_name` finds.
     """
 
     id: int
     name: str
     colour: str
+    code: Coding | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", readable(self.name, _LONGEST_NAME))

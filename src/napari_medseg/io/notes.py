@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from .. import files
-from ..errors import FileError
+from ..codes import Coding
+from ..errors import FileError, SettingsError
 from ..record import KEY as RECORD
 from ..record import Record, plain
 from ..slice_states import KEY as SLICES
@@ -69,7 +70,7 @@ class Notes:
         return {
             "axes": self.axes,
             "affine": None if self.affine is None else self.affine.tolist(),
-            "classes": [{"id": c.id, "name": c.name, "colour": c.colour} for c in self.classes],
+            "classes": [_row(c) for c in self.classes],
             **self.kept(),
         }
 
@@ -135,13 +136,27 @@ def _affine(content: Any) -> np.ndarray | None:
     return affine if affine.shape == (4, 4) and np.isfinite(affine).all() else None
 
 
+def _row(label: LabelClass) -> dict[str, Any]:
+    """A row of the class table as plain JSON values."""
+    row = {"id": label.id, "name": label.name, "colour": label.colour}
+    return row if label.code is None else {**row, "code": plain(label.code)}
+
+
 def _label_class(content: Any) -> LabelClass | None:
     match content:
         case {"id": int(number), "name": str(name), "colour": str(colour)} if _COLOUR.fullmatch(colour):
             if 0 <= number <= _LARGEST_ID and not isinstance(number, bool):
-                return LabelClass(number, name, colour)
+                return LabelClass(number, name, colour, _coding(content.get("code")))
     _logger.warning("A row of the class table is malformed and left out: %s", str(content)[:80])
     return None
+
+
+def _coding(content: Any) -> Coding | None:
+    try:
+        return None if content is None else files.typed(Coding, content)
+    except SettingsError:
+        _logger.warning("The code of a class is malformed and left out: %s", str(content)[:80])
+        return None
 
 
 def restore_axes(data: np.ndarray, axes: str, wanted: str) -> tuple[np.ndarray, str]:
