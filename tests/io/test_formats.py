@@ -1,13 +1,18 @@
 """A file is what its first bytes say, and its name has to agree."""
 
+import importlib
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from napari_medseg import io
 from napari_medseg.errors import FileError
 from napari_medseg.io import formats
+from napari_medseg.runs.inputs import find_inputs
 from napari_medseg.volume import Volume
 
 
@@ -64,3 +69,93 @@ def test_half_of_a_pair_is_told(tmp_path, name):
 def test_names_that_are_too_long_are_told(tmp_path):
     with pytest.raises(FileError, match="shorter"):
         formats.writable(tmp_path / ("x" * 250 + ".nii.gz"))
+
+
+# ---- one table ----
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src" / "napari_medseg"
+
+
+def manifest():
+    return yaml.safe_load((SOURCE / "napari.yaml").read_text("utf-8"))["contributions"]
+
+
+def contributions(kind):
+    """The entries of the manifest that belong to this room, by the last part of their command."""
+    found = {entry["command"].removeprefix("napari-medseg."): entry for entry in manifest()[kind]}
+    return {name: entry for name, entry in found.items() if name != "read_kspace"}
+
+
+@pytest.mark.parametrize("row", formats.FORMATS, ids=lambda row: row.name)
+def test_functions_of_a_row_exist(row):
+    for text in filter(None, (row.read, row.save, row.read_all, row.notice)):
+        assert callable(formats.function(text))
+    assert all(suffix.startswith(".") and suffix == suffix.lower() for suffix in row.suffixes)
+
+
+def test_no_ending_stands_twice():
+    endings = formats.suffixes()
+    assert len(endings) == len(set(endings))
+    assert len({row.name for row in formats.FORMATS}) == len(formats.FORMATS)
+
+
+def test_longest_ending_counts():
+    assert formats.named(Path("a.OME.tif")).name == "OME-TIFF"
+    assert formats.named(Path("a.tif")).name == "TIFF"
+    assert formats.named(Path("a.nii.gz")).name == "compressed NIfTI"
+    assert formats.named(Path("a.gz")) is None
+
+
+def test_napari_offers_what_the_table_says():
+    (reader,) = contributions("readers").values()
+    assert reader["filename_patterns"] == [f"*{suffix}" for suffix in formats.suffixes(offered=True)]
+    assert reader["accepts_directories"] is any(row.folder for row in formats.FORMATS)
+    rows = [row for row in formats.FORMATS if row.writes and row.offered]
+    for name, writer in contributions("writers").items():
+        kept = [row for row in rows if name == "write_labels" or not row.labels_only]
+        assert writer["filename_extensions"] == [suffix for row in kept for suffix in row.suffixes]
+
+
+def test_dialogs_and_pages_name_every_ending():
+    for writing in (False, True):
+        filters = " ".join(formats.file_filters(writing=writing))
+        assert all(f"*{suffix}" in filters for suffix in formats.suffixes(writing=writing))
+    assert formats.file_filters(writing=True)[0] == "NIfTI (*.nii.gz *.nii)"
+    page = (ROOT / "docs" / "formats.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| ([^|]+?) \| ([^|]+?) \|", page, re.MULTILINE))
+    for family, endings in formats.families().items():
+        assert set(re.findall(r"`(\.[\w.]+)`", rows[family])) == set(endings)
+
+
+def test_no_other_module_decides_by_the_names_of_modules():
+    for path in SOURCE.rglob("*.py"):
+        text = path.read_text("utf-8")
+        assert not re.search(r"\.module [=!]= ", text), path
+
+
+def test_a_folder_is_what_it_holds(tmp_path, monkeypatch, slice_file):
+    assert formats.recognise(tmp_path) is formats.DICOM, "reading it says what is missing"
+    assert formats.held(tmp_path) is None
+    series = slice_file("series/a.dcm").parent
+    assert formats.held(series) is formats.DICOM
+    store = formats.Format("store", "store", (".store",), lambda head: False, "a:b", folder=True, markers={"it.json"})
+    monkeypatch.setattr(formats, "FORMATS", (*formats.FORMATS, store))
+    (series / "it.json").write_text("{}")
+    assert formats.held(series) is formats.recognise(series) is store
+    found, failures = find_inputs([str(series)])
+    assert found == [series] and not failures
+
+
+def test_formats_that_need_the_images_get_them(tmp_path, monkeypatch):
+    given = []
+
+    def save(volume, path, reference):
+        given.append(reference)
+        formats.function("arrays:save")(volume, path)
+
+    row = replace(formats.named(Path("a.npz")), save="arrays:with_reference", needs_reference=True)
+    monkeypatch.setattr(importlib.import_module("napari_medseg.io.arrays"), "with_reference", save, raising=False)
+    monkeypatch.setattr(formats, "writable", lambda path: row)
+    io.write(Volume(np.ones((20, 30), np.uint8), "yx"), tmp_path / "a.npz", reference=tmp_path)
+    assert given == [tmp_path]

@@ -374,13 +374,14 @@ def info(args: Namespace) -> int:
 def convert(args: Namespace) -> int:
     """``napari-medseg convert``."""
     from .. import io
-    from ..io import formats, nifti
+    from ..io import formats
     from ..runs.outputs import refuse_conflicts
 
     refuse_conflicts([args.source], [args.target])
     volume = io.read(args.source, axes=args.axes)
     written = io.write(volume, args.target)
     terminal.say(str(written))
-    if formats.writable(written).module == "nifti" and (text := nifti.notice(volume)):
+    notice = formats.writable(written).notice
+    if notice and (text := formats.function(notice)(volume)):
         terminal.complain(text)
     return 0

@@ -6,7 +6,7 @@ The libraries behind the formats are imported on first use.
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib import import_module
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from ..volume import Volume
 from . import checks, formats, verified
 from .notes import is_labels, refuse_foreign, side_file, side_text
 
-__all__ = ["read", "write"]
+__all__ = ["read", "read_all", "write"]
 
 
 def read(path: str | Path, *, axes: str | None = None) -> Volume:
@@ -44,17 +44,41 @@ def read(path: str | Path, *, axes: str | None = None) -> Volume:
         If its axes cannot be determined or do not fit `axes`.
     """
     path = Path(path)
-    format_name, module = "DICOM", "dicom"
-    if not files.is_folder(path):
-        format_ = formats.recognise(path)
-        format_name, module = format_.name, format_.module
-    reader = import_module(f".{module}", __name__)
+    format_ = formats.recognise(path)
+    reader = formats.function(format_.read)
     with checks.damaged(path):
-        volume = reader.read(path, axes)
-    return replace(volume, metadata={"source": str(path), "format": format_name, **volume.metadata})
+        volume = reader(path, axes)
+    return _with_source(volume, path, format_)
 
 
-def write(volume: Volume, path: str | Path) -> Path:
+def read_all(path: str | Path) -> list[Volume]:
+    """Read everything that a file holds: an image and its labels, or labels that overlap as a volume for each layer.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        As for `read`, which returns the first of them.
+
+    Raises
+    ------
+    FileError, VolumeError
+        As `read` does.
+    """
+    path = Path(path)
+    format_ = formats.recognise(path)
+    if not format_.read_all:
+        return [read(path)]
+    reader = formats.function(format_.read_all)
+    with checks.damaged(path):
+        volumes = reader(path)
+    return [_with_source(volume, path, format_) for volume in volumes]
+
+
+def _with_source(volume: Volume, path: Path, format_: formats.Format) -> Volume:
+    return replace(volume, metadata={"source": str(path), "format": format_.name, **volume.metadata})
+
+
+def write(volume: Volume, path: str | Path, reference: str | Path | None = None) -> Path:
     """Save a volume; the file is read back and compared before it takes its name.
 
     Parameters
@@ -65,6 +89,8 @@ def write(volume: Volume, path: str | Path) -> Path:
     path : str or pathlib.Path
         Ending in ``.nii``, ``.nii.gz``, ``.tif``, ``.tiff``, ``.npy`` or ``.npz``. Axes, affine, classes and record
         are kept inside; only ``scan.npy`` cannot hold them and gets a side file ``scan.npy.json``.
+    reference : str or pathlib.Path, optional
+        The images that labels were made on, for formats that need them.
 
     Returns
     -------
@@ -83,13 +109,16 @@ def write(volume: Volume, path: str | Path) -> Path:
     format_ = formats.writable(path)
     if not files.is_folder(path.parent):
         raise FileError(f"The folder '{path.parent}' does not exist. Create it first, or save elsewhere.")
-    module = import_module(f".{format_.module}", __name__)
+    save = formats.function(format_.save)
+    if format_.needs_reference:
+        save = partial(save, reference=reference)
+    back = formats.function(format_.read)
     volume = replace(volume, data=_storable(volume))
     axes = None if format_.keeps_notes else volume.axes
     array = files.Change(
         path,
-        lambda temporary: module.save(volume, temporary),
-        lambda temporary: verified.same(volume, module.read(temporary, axes), notes=format_.keeps_notes),
+        lambda temporary: save(volume, temporary),
+        lambda temporary: verified.same(volume, back(temporary, axes), notes=format_.keeps_notes),
     )
     if format_.keeps_notes:
         files.replace_all(array)

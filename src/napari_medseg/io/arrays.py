@@ -51,6 +51,20 @@ def read(path: Path, axes: str | None = None) -> Volume:
     return _volume(path, data, notes, axes)
 
 
+def read_all(path: Path) -> list[Volume]:
+    """The image of an ``.npz`` file, and the labels next to it if they lie on its grid.
+
+    Raises
+    ------
+    FileError, VolumeError
+        As `read` and `read_labels` do.
+    """
+    volume = read(path)
+    labels = read_labels(path)
+    fits = labels is not None and labels.data.shape == volume.data.shape[: labels.data.ndim]
+    return [volume, labels] if labels is not None and fits else [volume]
+
+
 def read_labels(path: Path) -> Volume | None:
     """The label array next to the image in an ``.npz`` file: ``image`` and ``label``, as in the slices of ACDC.
 

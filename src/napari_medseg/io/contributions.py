@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -14,7 +13,7 @@ import numpy as np
 from ..errors import VolumeError, readable
 from ..files import is_folder
 from ..volume import Volume
-from . import formats, places, read, write
+from . import formats, places, read_all, write
 from .kspace import is_kspace
 from .notes import is_labels
 from .places import Place
@@ -48,7 +47,7 @@ def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | 
     """
     first, alone = _first(path), isinstance(path, str) or len(path) == 1
     if is_folder(first):
-        known = any(map(formats.is_dicom, _likeliest_first(first)))
+        known = formats.held(first) is not None
     else:
         # raw data have a reader of their own
         known = formats.is_dicom(first) or (alone and formats.named(first) is not None and not is_kspace(first))
@@ -206,19 +205,6 @@ def _has_other_slices(volume: Volume, notes: Mapping[str, Any]) -> bool:
     return before != (volume.axes, tuple(volume.data.shape)[:-2])
 
 
-def _likeliest_first(folder: Path) -> list[Path]:
-    """The files of a folder, those first whose names are usual among DICOM files."""
-    if not os.access(folder, os.R_OK):
-        return []
-    files = [path for path in folder.iterdir() if path.is_file() and not formats.is_clutter(path)]
-
-    def unusual(path: Path) -> tuple[bool, bool, str]:
-        ending = path.suffix.lstrip(".")
-        return formats.named(path) is None, bool(ending) and not ending.isdigit(), path.name
-
-    return sorted(files, key=unusual)
-
-
 def _first(path: str | Sequence[str]) -> Path:
     return Path(path if isinstance(path, str) else path[0])
 
@@ -226,16 +212,14 @@ def _first(path: str | Sequence[str]) -> Path:
 def _read_layers(path: str | Sequence[str]) -> list[LayerData]:
     file = _first(path)
     name = readable(formats.stem(file))
-    volume = read(file)
-    if _named_labels(file, volume):
-        volume = replace(volume, metadata={**volume.metadata, "labels": True})
-    layers = [layer_tuple(volume, name)]
-    if file.suffix.lower() == ".npz":
-        from .arrays import read_labels
-
-        labels = read_labels(file)
-        if labels and labels.data.shape == volume.data.shape[: labels.data.ndim]:
-            layers.append(layer_tuple(labels, f"{name} labels"))
+    volumes = read_all(file)
+    if _named_labels(file, volumes[0]):
+        volumes[0] = replace(volumes[0], metadata={**volumes[0].metadata, "labels": True})
+    layers = [layer_tuple(volumes[0], name)]
+    for number, volume in enumerate(volumes[1:], 2):
+        # an image has one further volume, its labels; overlapping labels have several layers
+        further = f"{name} {number}" if is_labels(volumes[0]) else f"{name} labels"
+        layers.append(layer_tuple(volume, further))
     return layers
 
 

@@ -182,7 +182,7 @@ def _series_in(folder: Path) -> list[Frame]:
 def promises_dicom(path: Path) -> bool:
     """Whether a file is DICOM; one that is only named so is an error, for its slice would be missing."""
     promised = formats.named(path)
-    if promised and promised.module == "dicom":
+    if promised is formats.DICOM:
         formats.recognise(path)
         return True
     return formats.is_dicom(path)

@@ -1,10 +1,16 @@
-"""The table of file formats: name endings, first bytes and the module that reads each."""
+"""The table of file formats: how each is recognised, read and saved, and what it keeps.
+
+Nothing else in the package decides of which kind a file or a folder is.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from .. import files
 from ..errors import FileError, reason
@@ -15,32 +21,79 @@ _CLUTTER = {".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "_
 _CLUTTER |= {"$recycle.bin", "system volume information"}
 
 
+_NOTES = frozenset({"notes"})
+_PLACE = _NOTES | {"position", "voxel size"}
+
+
 @dataclass(frozen=True)
 class Format:
-    """One kind of file.
+    """One kind of file or folder.
 
     Parameters
     ----------
     name : str
         As people call it.
-    module : str
-        Module of this package with ``read`` and, if `writes`, ``save``.
+    family : str
+        Name of the kinds that are listed together.
     suffixes : tuple of str
         Name endings in lower case.
-    starts : callable
+    recognise : callable
         Whether the first 512 bytes of a file are of this kind.
-    writes : bool
-        Whether volumes can be saved in it.
-    keeps_notes : bool
-        Whether the file itself holds axes, geometry, classes and record; if not, a side file does.
+    read, save : str
+        ``module:function`` of this package, imported on first use; `save` is empty if volumes cannot be saved in it.
+        ``read(path, axes)`` returns a `Volume`, ``save(volume, path)`` writes one.
+    read_all : str
+        Likewise, for kinds that may hold several volumes: ``read_all(path)`` returns a list of `Volume`.
+    notice : str
+        Likewise: ``notice(volume)`` says in a sentence what other programs cannot do with it, else nothing.
+    folder : bool
+        Whether a folder can be one.
+    markers : frozenset of str
+        Names of which such a folder holds one. Without any, every folder that is not of another kind is one.
+    keeps : frozenset of str
+        What the file itself holds. ``notes``: axes, exact geometry, classes and record, for this package. For other
+        programs: ``voxel size``, ``position``, ``shear`` (a tilted stack), ``classes`` (names and colours), ``codes``.
+    labels_only : bool
+        Whether it holds labels and never images.
+    labels_as : str
+        Ending of labels that are made of such an image.
+    kspace : bool
+        Whether such a file may hold k-space as well.
+    offered : bool
+        Whether napari asks this package to open it.
+    needs_reference : bool
+        Whether labels can be saved only together with the images they were made on: ``save(volume, path, reference)``.
+    lazy : bool
+        Whether the array of the volume is read from the file bit by bit.
     """
 
     name: str
-    module: str
+    family: str
     suffixes: tuple[str, ...]
-    starts: Callable[[bytes], bool]
-    writes: bool = False
-    keeps_notes: bool = True
+    recognise: Callable[[bytes], bool]
+    read: str
+    save: str = ""
+    read_all: str = ""
+    notice: str = ""
+    folder: bool = False
+    markers: frozenset[str] = frozenset()
+    keeps: frozenset[str] = frozenset()
+    labels_only: bool = False
+    labels_as: str = ".nii.gz"
+    kspace: bool = False
+    offered: bool = True
+    needs_reference: bool = False
+    lazy: bool = False
+
+    @property
+    def writes(self) -> bool:
+        """Whether volumes can be saved in it."""
+        return bool(self.save)
+
+    @property
+    def keeps_notes(self) -> bool:
+        """Whether the file itself holds axes, geometry, classes and record; if not, a side file does."""
+        return "notes" in self.keeps
 
 
 def _is_nifti(head: bytes) -> bool:
@@ -64,33 +117,144 @@ def _begins_with_dicom_element(head: bytes) -> bool:
     return length % 2 == 0 and following[:2] in _FIRST_GROUPS and following[2:] != head[2:4]
 
 
-FORMATS = (
-    Format("compressed NIfTI", "nifti", (".nii.gz",), lambda h: h.startswith(b"\x1f\x8b"), writes=True),
-    Format("NIfTI", "nifti", (".nii",), _is_nifti, writes=True),
-    Format("DICOM", "dicom", (".dcm", ".dicom", ".ima"), _is_dicom),
-    Format(
-        "TIFF",
-        "images",
-        (".tif", ".tiff"),
-        lambda h: h.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
-        writes=True,
-    ),
-    Format("PNG", "images", (".png",), lambda h: h.startswith(b"\x89PNG\r\n\x1a\n")),
-    Format("JPEG", "images", (".jpg", ".jpeg"), lambda h: h.startswith(b"\xff\xd8\xff")),
-    Format("NumPy array", "arrays", (".npy",), lambda h: h.startswith(b"\x93NUMPY"), writes=True, keeps_notes=False),
-    Format("NumPy archive", "arrays", (".npz",), lambda h: h.startswith((b"PK\x03\x04", b"PK\x05\x06")), writes=True),
+def _is_gzip(head: bytes) -> bool:
+    return head.startswith(b"\x1f\x8b")
+
+
+def _is_tiff(head: bytes) -> bool:
+    return head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"))
+
+
+def _is_png(head: bytes) -> bool:
+    return head.startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def _is_jpeg(head: bytes) -> bool:
+    return head.startswith(b"\xff\xd8\xff")
+
+
+def _is_npy(head: bytes) -> bool:
+    return head.startswith(b"\x93NUMPY")
+
+
+def _is_zip(head: bytes) -> bool:
+    return head.startswith((b"PK\x03\x04", b"PK\x05\x06"))
+
+
+DICOM = Format("DICOM", "DICOM", (".dcm", ".dicom", ".ima"), _is_dicom, "dicom:read", folder=True)
+"""The kind of images whose files are slices: one file stands for its series, and so does a folder."""
+
+_NIFTI = Format("NIfTI", "NIfTI", (".nii",), _is_nifti, "nifti:read", "nifti:save", notice="nifti:notice", keeps=_PLACE)
+_TIFF = Format(
+    "TIFF",
+    "TIFF",
+    (".tif", ".tiff"),
+    _is_tiff,
+    "images:read",
+    "images:save",
+    keeps=_NOTES | {"voxel size"},
+    labels_as=".tif",
 )
+_PNG = Format("PNG", "PNG, JPEG", (".png",), _is_png, "images:read", labels_as=".tif", offered=False)
+_NPZ = Format(
+    "NumPy archive",
+    "NumPy",
+    (".npz",),
+    _is_zip,
+    "arrays:read",
+    "arrays:save",
+    read_all="arrays:read_all",
+    keeps=_NOTES,
+    labels_as=".npz",
+    kspace=True,
+)
+
+# of kinds that begin alike the usual one comes first
+FORMATS = (
+    replace(_NIFTI, name="compressed NIfTI", suffixes=(".nii.gz",), recognise=_is_gzip),
+    _NIFTI,
+    DICOM,
+    _TIFF,
+    replace(_TIFF, name="OME-TIFF", suffixes=(".ome.tif", ".ome.tiff")),
+    _PNG,
+    replace(_PNG, name="JPEG", suffixes=(".jpg", ".jpeg"), recognise=_is_jpeg),
+    _NPZ,
+    replace(
+        _NPZ,
+        name="NumPy array",
+        suffixes=(".npy",),
+        recognise=_is_npy,
+        read_all="",
+        keeps=frozenset(),
+        offered=False,
+    ),
+)
+
+_BY_SUFFIX = {suffix: row for row in FORMATS for suffix in row.suffixes}
+_LONGEST_FIRST = sorted(_BY_SUFFIX, key=len, reverse=True)
+
+
+def function(text: str) -> Callable[..., Any]:
+    """The function of this package that a row names as ``module:function``."""
+    module, _, name = text.partition(":")
+    return getattr(import_module(f".{module}", __package__), name)
+
+
+def ending(path: Path) -> str:
+    """The longest ending of the name of `path` that a format has, in lower case; empty if it has none."""
+    name = path.name.lower()
+    return next((suffix for suffix in _LONGEST_FIRST if name.endswith(suffix)), "")
 
 
 def named(path: Path) -> Format | None:
     """The format that the name of `path` promises, if any."""
-    return next((f for f in FORMATS if path.name.lower().endswith(f.suffixes)), None)
+    return _BY_SUFFIX.get(ending(path))
 
 
 def stem(path: Path) -> str:
     """The name of a file without folder and ending: ``scan`` for ``scan.nii.gz``."""
-    endings = [suffix for f in FORMATS for suffix in f.suffixes if path.name.lower().endswith(suffix)]
-    return path.name[: len(path.name) - max(map(len, endings), default=0)]
+    return path.name[: len(path.name) - len(ending(path))]
+
+
+def suffixes(*, writing: bool = False, offered: bool = False) -> list[str]:
+    """Name endings of the files that can be read.
+
+    Parameters
+    ----------
+    writing : bool
+        Only those of files that can be written.
+    offered : bool
+        Only those that napari asks this package to open.
+    """
+    rows = [row for row in FORMATS if (row.writes or not writing) and (row.offered or not offered)]
+    return [suffix for row in rows for suffix in row.suffixes]
+
+
+def families(*, writing: bool = False) -> dict[str, list[str]]:
+    """Name endings of the files that can be read, or written, under the names of their families."""
+    known = set(suffixes(writing=writing))
+    found: dict[str, list[str]] = {}
+    for row in FORMATS:
+        for suffix in row.suffixes:
+            if suffix in known:
+                found.setdefault(row.family, []).append(suffix)
+    return found
+
+
+def file_filters(*, writing: bool = False) -> list[str]:
+    """Entries for the filter of a file dialog, such as ``NIfTI (*.nii.gz *.nii)``.
+
+    For reading, the first entry stands for all of them, and the last one for every file, because DICOM files often have
+    no ending.
+    """
+    entries = [f"{name} ({_patterns(endings)})" for name, endings in families(writing=writing).items()]
+    if writing:
+        return entries
+    return [f"All scans and labels ({_patterns(suffixes())})", *entries, "All files (*)"]
+
+
+def _patterns(endings: list[str]) -> str:
+    return " ".join(f"*{suffix}" for suffix in endings)
 
 
 def is_clutter(path: Path) -> bool:
@@ -105,24 +269,48 @@ def is_hidden(path: Path) -> bool:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file is there, can be opened and begins as DICOM files do."""
+    """Whether a file is there, can be opened and begins as DICOM files do; a folder, if it is not of another kind."""
     promised = named(path)
-    if promised and promised.module != "dicom":
+    if promised not in (None, DICOM) and not files.is_folder(path):
         return False
     try:
-        return recognise(path).module == "dicom"
+        return recognise(path) is DICOM
     except FileError:
         return False
 
 
+def held(folder: Path) -> Format | None:
+    """The kind of a folder; None if it holds no DICOM file and is not of another kind."""
+    if not os.access(folder, os.R_OK):
+        return None
+    found = _of_folder(folder)
+    if found is not DICOM:
+        return found
+    inside = [path for path in folder.iterdir() if path.is_file() and not is_clutter(path)]
+    return found if any(map(is_dicom, sorted(inside, key=_unusual))) else None
+
+
+def _unusual(path: Path) -> tuple[bool, bool, str]:
+    """Sorts files behind those whose names are usual among DICOM files."""
+    suffix = path.suffix.lstrip(".")
+    return named(path) is None, bool(suffix) and not suffix.isdigit(), path.name
+
+
+def _of_folder(folder: Path) -> Format:
+    marked = [row for row in FORMATS if row.folder and row.markers]
+    return next((row for row in marked if any((folder / name).exists() for name in row.markers)), DICOM)
+
+
 def recognise(path: Path) -> Format:
-    """The format of a file, from its name and its first bytes.
+    """The format of a file, from its name and its first bytes, or of a folder, from what it holds.
 
     Raises
     ------
     FileError
         If the file cannot be opened, is empty, of an unknown kind, or not what its name says.
     """
+    if files.is_folder(path):
+        return _of_folder(path)
     files.refuse_special(path)
     try:
         with path.open("rb") as file:
@@ -132,14 +320,14 @@ def recognise(path: Path) -> Format:
     if not head:
         raise FileError(f"'{path.name}' is empty (0 bytes). Copy it again from its source.")
     promised = named(path)
-    if promised and promised.starts(head):
+    if promised and promised.recognise(head):
         return promised
-    found = next((f for f in FORMATS if f.starts(head)), None)
+    found = next((f for f in FORMATS if f.recognise(head)), None)
     if promised:
         truth = f"holds {found.name} data; rename it to '*{found.suffixes[0]}'" if found else "holds something else"
         raise FileError(f"'{path.name}' is not the {promised.name} file that its name says: it {truth}.")
     # DICOM files often have no ending at all, or a number
-    if found and found.module == "dicom":
+    if found is DICOM:
         return found
     if path.suffix.lower() in (".hdr", ".img"):
         raise FileError(
@@ -148,13 +336,8 @@ def recognise(path: Path) -> Format:
             f"nib.save(nib.load('{path.stem}.img'), '{path.stem}.nii')."
         )
     raise FileError(
-        f"'{path.name}' cannot be read. Expected one of {', '.join(readable_suffixes())} or a folder of DICOM files."
+        f"'{path.name}' cannot be read. Expected one of {', '.join(suffixes())} or a folder of DICOM files."
     )
-
-
-def readable_suffixes() -> list[str]:
-    """Name endings of all readable files."""
-    return [suffix for f in FORMATS for suffix in f.suffixes]
 
 
 def writable(path: Path) -> Format:
@@ -168,6 +351,6 @@ def writable(path: Path) -> Format:
     files.refuse_name(path)
     format_ = named(path)
     if format_ is None or not format_.writes:
-        endings = ", ".join(suffix for f in FORMATS if f.writes for suffix in f.suffixes)
+        endings = ", ".join(suffixes(writing=True))
         raise FileError(f"'{path.name}' has an ending that cannot be written. End the name in one of {endings}.")
     return format_

@@ -14,14 +14,14 @@ from ..errors import FileError
 from ..kspace import KSpace
 from ..record import Item, file_hash, voxel_hash
 from ..volume import Volume
-from .formats import is_dicom
+from .formats import DICOM, is_dicom
 
 _PAIRS = {".cfl": ".hdr", ".hdr": ".cfl"}  # BART keeps header and samples apart
 
 
 def of_file(path: Path, role: str = "image") -> Item:
     """An image file or a DICOM series, without its grid; hashed if it can be read."""
-    kind = "DICOM" if path.is_dir() or is_dicom(path) else ""
+    kind = DICOM.name if is_dicom(path) else ""
     return replace(_of_file(path, kind), role=role)
 
 
@@ -82,7 +82,7 @@ def _of_file(path: Path, kind: str) -> Item:
 
 def _files(path: Path, kind: str) -> list[Path]:
     """The files that `path` stands for."""
-    if kind == "DICOM":
+    if kind == DICOM.name:
         from .dicom import series_files
 
         return series_files(path)

@@ -25,7 +25,7 @@ from ..record import Record, plain
 from ..slice_states import KEY as SLICES
 from ..slice_states import collapse, expand
 from ..volume import LabelClass, Volume
-from .formats import readable_suffixes, stem
+from .formats import stem, suffixes
 
 KEY = "napari_medseg"
 """Name under which our files keep their notes."""
@@ -241,7 +241,7 @@ def _belongs(path: Path, data: np.ndarray) -> dict[str, Any]:
 def _stands_alone(path: Path) -> bool:
     """Whether no other readable file has the same stem: ``scan.json`` might describe that one."""
     name = stem(path)
-    return not any(path.with_name(name + ending).exists() for ending in readable_suffixes() if ending != ".npy")
+    return not any(path.with_name(name + ending).exists() for ending in suffixes() if ending != ".npy")
 
 
 def _read_json(path: Path) -> dict[str, Any]:

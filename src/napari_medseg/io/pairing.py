@@ -156,4 +156,4 @@ def _stem(path: Path) -> str:
     if path.is_dir():
         return path.name.casefold()
     plain = path.stem if path.suffix.lower() == ".bmp" else formats.stem(path)
-    return plain.casefold().removesuffix(".ome")
+    return plain.casefold()

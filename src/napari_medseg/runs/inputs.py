@@ -23,15 +23,15 @@ Kind = Callable[[Path], str]
 
 
 def image_kind(file: Path) -> str:
-    """The module of `io` that reads a file, empty if none does.
+    """The name of the format of a file, empty if it has none.
 
     A name that promises a format counts: reading it says why it does not hold.
     """
     promised = formats.named(file)
     if promised:
-        return promised.module
+        return promised.name
     try:
-        return formats.recognise(file).module
+        return formats.recognise(file).name
     except FileError:
         return ""
 
@@ -123,7 +123,7 @@ def _is_left_out(path: Path, is_series: bool, meant: set[Path], kind: Kind) -> b
     if path.suffix.lower() == ".hdr" and path.with_suffix(".cfl").is_file():
         return False
     found = kind(path) if _is_plain(path) else ""
-    return found != "dicom" if is_series else not found
+    return found != formats.DICOM.name if is_series else not found
 
 
 def _count(paths: list[Path], what: str) -> str:
@@ -159,7 +159,7 @@ def stem(path: Path) -> str:
         return real(path).name
     if path.suffix.lower() in RAW:
         return path.stem
-    return formats.stem(path).removesuffix(".ome")
+    return formats.stem(path)
 
 
 def _without_clutter(patterns: Iterable[str]) -> list[str]:
@@ -232,13 +232,15 @@ def _is_plain(path: Path) -> bool:
 
 
 def _inside(folder: Path, kind: Kind = image_kind) -> list[Path]:
-    """What a folder stands for: itself if it is a DICOM series, otherwise its readable files."""
+    """What a folder stands for: itself if it is an image or a DICOM series, otherwise its readable files."""
+    if formats.recognise(folder) is not formats.DICOM:
+        return [folder]
     try:
         files = [file for file in listing(folder) if _is_plain(file)]
     except FileError:
         return []
     kinds = {file: kind(file) for file in files}
-    slices = [file for file, found in kinds.items() if found == "dicom"]
+    slices = [file for file, found in kinds.items() if found == formats.DICOM.name]
     if slices and len(_one_per_series(slices, kind)) == 1:
         return [folder]
     return [file for file, found in kinds.items() if found]
@@ -246,7 +248,7 @@ def _inside(folder: Path, kind: Kind = image_kind) -> list[Path]:
 
 def _one_per_series(files: list[Path], kind: Kind) -> list[Path]:
     """`files` without DICOM files of a series that another one stands for."""
-    slices = [file for file in files if file.is_file() and kind(file) == "dicom"]
+    slices = [file for file in files if file.is_file() and kind(file) == formats.DICOM.name]
     if len(slices) < 2:
         return files
     from ..io.dicom import one_per_series

@@ -20,8 +20,7 @@ HDF5 = (".h5", ".hdf5")
 def suffix_of_labels(source: Path) -> str:
     """Ending of an image that is made of the image `source`."""
     kind = formats.named(source)
-    module = kind.module if kind else ""
-    return {"images": ".tif", "arrays": ".npz"}.get(module, ".nii.gz")
+    return kind.labels_as if kind else formats.DICOM.labels_as
 
 
 def suffix_of_images(source: Path) -> str:

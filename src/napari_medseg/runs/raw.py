@@ -60,6 +60,6 @@ def _refuse_image(path: Path, axes: str | None) -> None:
 
 def _is_image(path: Path) -> bool:
     try:
-        return path.is_dir() or formats.recognise(path).module != "arrays"
+        return not formats.recognise(path).kspace
     except FileError:
         return False

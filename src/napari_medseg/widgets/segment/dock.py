@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QFileDialog
 
 from ... import io
 from ...errors import MedsegError, SettingsError
+from ...io.formats import file_filters
 from ...progress import Progress
 from ...volume import Volume
 from ..kit import jobs, layer_volumes
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from ...segmentation.inference import Plan, Segmentation
 
 # PyTorch is imported by the first job, in its thread; what needs it is imported where it is used.
-
-_FILTERS = "NIfTI (*.nii.gz *.nii);;TIFF (*.tif *.tiff);;NumPy (*.npz)"
 
 
 class SegmentWidget(Dock):
@@ -352,7 +351,8 @@ class SegmentWidget(Dock):
             volume = layer_volumes.labels_volume(layer, *(pair or (None, None)))
             noted = partial(note_saved, layer, last_step(layer))
             suggested = str(layer_volumes.suggested_path(volume, layer.name))
-            path, _ = QFileDialog.getSaveFileName(self, "Save labels", suggested, _FILTERS)
+            filters = ";;".join(file_filters(writing=True))
+            path, _ = QFileDialog.getSaveFileName(self, "Save labels", suggested, filters)
             note = moved_text(*pair) if pair else ""
             if path:
                 self._queue.want("save", partial(self._start_save, volume, Path(path), note, noted))
