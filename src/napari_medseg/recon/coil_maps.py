@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from ..kspace import KSpace
 from . import sense
 from .noise import noise_level
 
@@ -58,25 +60,71 @@ class CoilMaps:
 
 
 class HeldMaps:
-    """The maps of a slice that several reconstructions of its samples share, made when the first one needs them."""
+    """The maps of one slice at a time, made when the first of several reconstructions of its samples needs them."""
 
     def __init__(self) -> None:
-        self._slice: tuple[np.ndarray, np.ndarray] | None = None
+        self._kspace: KSpace | None = None
+        self._sources: Sequence[int] = ()
         self._maps: CoilMaps | None = None
 
-    def hold(self, measured: np.ndarray, mask: np.ndarray) -> None:
-        """From now on all reconstructions use the maps of this slice (coil, y, x), whatever they are given."""
-        if self._slice is None or not np.array_equal(self._slice[0], measured):
-            self._slice = (measured, mask)
+    def hold(self, kspace: KSpace, index: int) -> None:
+        """From now on all reconstructions use the maps of this slice, whatever samples they are given."""
+        sources = _sources(kspace, index)
+        if self._kspace is not kspace or self._sources != sources:
+            self._kspace = kspace
+            self._sources = sources
             self._maps = None
 
     def of(self, measured: np.ndarray, mask: np.ndarray) -> CoilMaps:
-        """The maps of the slice that is held, otherwise those of this one."""
-        if self._slice is None:
+        """The maps of the slice that is held, otherwise those of this one (coil, y, x)."""
+        if self._kspace is None:
             return CoilMaps.of(measured, mask)
         if self._maps is None:
-            self._maps = CoilMaps.of(*self._slice)
+            self._maps = CoilMaps.of(*mean_of(self._kspace, self._sources))
         return self._maps
+
+
+def mean_of(kspace: KSpace, numbers: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (coil, y, x) over those of some slices that measured a sample, and its mask: where there is one."""
+    total = np.zeros((kspace.coils, *kspace.matrix), np.complex64)
+    counts = np.zeros(kspace.mask_of(0).shape, int)
+    for number in numbers:
+        mask = kspace.mask_of(number)
+        total += np.where(mask, kspace.slice(number), 0)
+        counts += mask
+    return total / np.maximum(counts, 1).astype(np.float32), counts > 0
+
+
+def frames_of(kspace: KSpace, index: int) -> range:
+    """The numbers of a slice in all frames."""
+    return range(index % kspace.depth, kspace.slices, kspace.depth)
+
+
+def centre_size(kspace: KSpace) -> int:
+    """Rows or columns of the smallest of the centres that the coil maps of the slices come from."""
+    rows = kspace.matrix[0]
+    # the form asks often, and slices share few masks
+    masks = {mask.tobytes(): mask for mask in map(kspace.mask_of, range(kspace.slices))}
+    least = min(_centre_size(mask, rows) for mask in masks.values())
+    if least >= sense.LEAST or kspace.frames == 1:
+        return least
+    return min(_centre_size(_any_of(kspace, frames_of(kspace, index)), rows) for index in range(kspace.depth))
+
+
+def _sources(kspace: KSpace, index: int) -> Sequence[int]:
+    """The slices that coil maps of a slice come from: itself, or all of its frames where it has no centre."""
+    has_centre = _centre_size(kspace.mask_of(index), kspace.matrix[0]) >= sense.LEAST
+    return (index,) if has_centre or kspace.frames == 1 else frames_of(kspace, index)
+
+
+def _any_of(kspace: KSpace, numbers: Sequence[int]) -> np.ndarray:
+    """Where one of some slices was measured."""
+    return np.logical_or.reduce([kspace.mask_of(number) for number in numbers])
+
+
+def _centre_size(mask: np.ndarray, rows: int) -> int:
+    """Rows or columns, whichever are fewer, of the fully sampled centre of a mask (x,) or (y, x)."""
+    return min(side.stop - side.start for side in sense.calibration_region(mask, rows))
 
 
 def _basis(centre: np.ndarray) -> np.ndarray:

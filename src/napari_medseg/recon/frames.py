@@ -12,7 +12,7 @@ from ..errors import SettingsError, VolumeError
 from ..kspace import KSpace
 from ..progress import Job, run, within
 from .classical import check_settings, zero_filled
-from .coil_maps import CoilMaps
+from .coil_maps import CoilMaps, frames_of, mean_of
 from .fista import fista
 from .methods import Slice, agreed
 from .sense import Encoding
@@ -57,10 +57,10 @@ def together_job(kspace: KSpace, settings: ReconSettings, indices: Sequence[int]
     options: dict[str, Any] = {"strength": settings.strength, "iterations": settings.iterations}
     chosen = {name: value for name, value in options.items() if value is not None}
     for done, position in enumerate(positions):
-        numbers = range(position, kspace.slices, kspace.depth)
+        numbers = frames_of(kspace, position)
         masks = np.stack([kspace.mask_of(number) for number in numbers])
         measured = np.stack([np.where(kspace.mask_of(number), kspace.slice(number), 0) for number in numbers])
-        coils = CoilMaps.of(*_mean(measured, masks))
+        coils = CoilMaps.of(*mean_of(kspace, numbers))
         samples = np.stack([coils.compress(frame) for frame in measured])
         images = yield from within(kt_sense_steps(samples, masks, coils.maps, **chosen), done, len(positions))
         for number, image, frame, mask in zip(numbers, images, measured, masks, strict=True):
@@ -79,12 +79,6 @@ def cannot_share(kspace: KSpace) -> str:
     if kspace.mask is None or kspace.mask.ndim < 3:
         return "All frames have the same mask: none has a line that another one lacks. Leave 'together' out."
     return ""
-
-
-def _mean(measured: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean over the frames that measured a sample, and where there is one."""
-    counts = masks.sum(0)
-    return measured.sum(0) / np.maximum(counts, 1), counts > 0
 
 
 def kt_sense(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,7 +12,7 @@ from ..errors import SettingsError
 from ..kspace import KSpace
 from ..progress import Job, Progress
 from . import classical, sense
-from .coil_maps import CoilMaps, HeldMaps
+from .coil_maps import CoilMaps, HeldMaps, centre_size
 from .consistency import data_consistency, data_residual
 from .partial_fourier import completed
 from .settings import AUTO
@@ -95,21 +95,10 @@ def candidates(kspace: KSpace, settings: ReconSettings) -> tuple[str, ...]:
 
 def lacks_centre(kspace: KSpace) -> str:
     """Why coil maps cannot be had of some slice, in a few words; empty if they can."""
-    for mask in _masks(kspace):
-        rows, columns = sense.calibration_region(mask, kspace.matrix[0])
-        size = min(rows.stop - rows.start, columns.stop - columns.start)
-        if size < sense.LEAST:
-            return f"the fully sampled centre of k-space has {size} rows or columns, coil maps need {sense.LEAST}"
+    size = centre_size(kspace)
+    if size < sense.LEAST:
+        return f"the fully sampled centre of k-space has {size} rows or columns, coil maps need {sense.LEAST}"
     return ""
-
-
-def _masks(kspace: KSpace) -> Iterable[np.ndarray]:
-    """The different masks of the slices."""
-    if kspace.mask is None or kspace.mask.ndim < 3:
-        return (kspace.mask_of(0),)
-    # the form asks often, and frames share few masks
-    masks = (kspace.mask_of(index) for index in range(kspace.slices))
-    return {mask.tobytes(): mask for mask in masks}.values()
 
 
 def unfit(name: str, coils: int, card: ModelCard | None = None) -> str:

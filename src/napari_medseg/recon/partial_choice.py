@@ -25,18 +25,30 @@ _SMOOTH = 0.3
 
 
 def settled_job(
-    kspace: KSpace, settings: ReconSettings, indices: Sequence[int], model: TrainedModel | None = None
+    kspace: KSpace,
+    settings: ReconSettings,
+    indices: Sequence[int],
+    model: TrainedModel | None = None,
+    held: HeldMaps | None = None,
 ) -> Job[ReconSettings]:
-    """Decide by the data what `settings` leave open: method and strength (`tuned_job`), and partial Fourier."""
-    used = yield from tuned_job(kspace, settings, indices)
+    """Decide by the data what `settings` leave open: method and strength (`tuned_job`), and partial Fourier.
+
+    The coil maps that it takes are left in `held`.
+    """
+    held = held or HeldMaps()
+    used = yield from tuned_job(kspace, settings, indices, held)
     if used.partial != AUTO:
         return used
-    partial = yield from partial_job(kspace, used, indices, model)
+    partial = yield from partial_job(kspace, used, indices, model, held)
     return replace(used, partial=partial)
 
 
 def partial_job(
-    kspace: KSpace, settings: ReconSettings, indices: Sequence[int], model: TrainedModel | None = None
+    kspace: KSpace,
+    settings: ReconSettings,
+    indices: Sequence[int],
+    model: TrainedModel | None = None,
+    held: HeldMaps | None = None,
 ) -> Job[str]:
     """``pocs`` where it predicts hidden samples well, or better than the method does alone; otherwise ``none``.
 
@@ -50,6 +62,8 @@ def partial_job(
         Slices that will be reconstructed; the middle one is looked at.
     model : TrainedModel, optional
         Where the method is a model.
+    held : HeldMaps, optional
+        Where the coil maps come from.
 
     Yields
     ------
@@ -69,8 +83,8 @@ def partial_job(
         return NONE
     measured = np.where(mask, kspace.slice(index), 0)
     yield Progress(0, 1)
-    held = HeldMaps()
-    held.hold(measured, mask)
+    held = held or HeldMaps()
+    held.hold(kspace, index)
     method = prepare(kspace, replace(settings, partial=NONE), model, held)
     left = np.where(thin, measured, 0)
     if not left.any():

@@ -68,7 +68,7 @@ def prediction_job(
     for column, index in enumerate(indices):
         own = kspace.mask_of(index)
         measured = np.where(own, kspace.slice(index), 0)
-        held.hold(measured, own)
+        held.hold(kspace, index)
         for repeat in range(hidden.repeats):
             rng = np.random.default_rng((hidden.seed, index, repeat))
             mask = thinned(own, hidden.share, rng)

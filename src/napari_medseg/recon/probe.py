@@ -145,8 +145,8 @@ def probe_job(
     chosen = chosen_slices(kspace, indices)
     mixed = whitened(kspace)
     total = len(chosen) * probe.reconstructions
-    used = yield from within(settled_job(mixed, settings, chosen, model), 0, total)
     held = HeldMaps()
+    used = yield from within(settled_job(mixed, settings, chosen, model, held), 0, total)
     method = methods.prepare(kspace, used, model, held)
     repeat = _sensitivity_job if probe.shows == "sensitivity" else _noise_job
     found = []
@@ -154,7 +154,7 @@ def probe_job(
     for place, index in enumerate(chosen):
         mask = kspace.mask_of(index)
         measured = np.where(mask, mixed.slice(index), 0)
-        held.hold(measured, mask)
+        held.hold(mixed, index)
         first, end = kspace.whole
         levels.append(noise_level(measured, index))
         trial = _Trial(method, measured, mask, levels[-1], kspace.matrix[0] * (end - first), index)

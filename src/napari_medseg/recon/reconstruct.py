@@ -16,6 +16,7 @@ from ..progress import Job, Progress, run, within
 from ..record import Record, UsedModel, now, software
 from ..volume import Volume
 from . import frames, methods
+from .coil_maps import HeldMaps
 from .consistency import data_residual
 from .figures import CONVENTION, measure
 from .masked import REFERENCED, describe, sampled
@@ -127,13 +128,14 @@ def reconstruct_job(
     given = kspace
     kspace = whitened(given)
     chosen = chosen_slices(kspace, indices)
+    held = HeldMaps()
     if settings.together:
         used = replace(settings, method=frames.METHOD, partial=NONE)
         together = yield from within(frames.together_job(kspace, settings, chosen), 0, len(chosen))
         method = None
     else:
-        used = yield from within(settled_job(kspace, settings, chosen, model), 0, len(chosen))
-        method = methods.prepare(kspace, used, model)
+        used = yield from within(settled_job(kspace, settings, chosen, model, held), 0, len(chosen))
+        method = methods.prepare(kspace, used, model, held)
     parts: dict[int, Part] = {}
     for index in sorted(chosen, key=lambda i: (i < start, i)):
         mask = kspace.mask_of(index)
@@ -141,6 +143,7 @@ def reconstruct_job(
         if not measured.any():
             raise VolumeError(f"The mask leaves nothing of slice {index}: all samples that it keeps are 0.")
         done = len(parts)
+        held.hold(kspace, index)
         found = together[index] if method is None else (yield from within(method(measured, mask), done, len(chosen)))
         zero_filled = rss(ifft2c(measured), 0)
         residual = data_residual(found.coils, measured, mask)

@@ -22,7 +22,9 @@ _BETWEEN = 2.0  # factor of the second look around the best of the first
 _LINES, _POINTS = HiddenSettings(repeats=2), HiddenSettings(repeats=1)  # of points there are thousands in one choice
 
 
-def tuned_job(kspace: KSpace, settings: ReconSettings, indices: Sequence[int]) -> Job[ReconSettings]:
+def tuned_job(
+    kspace: KSpace, settings: ReconSettings, indices: Sequence[int], held: HeldMaps | None = None
+) -> Job[ReconSettings]:
     """Settings with a method, and with the strength that best predicts hidden samples of the middle one of the slices.
 
     Parameters
@@ -34,6 +36,8 @@ def tuned_job(kspace: KSpace, settings: ReconSettings, indices: Sequence[int]) -
         chosen.
     indices : sequence of int
         Slices that will be reconstructed.
+    held : HeldMaps, optional
+        Where the coil maps come from.
 
     Yields
     ------
@@ -63,7 +67,7 @@ def tuned_job(kspace: KSpace, settings: ReconSettings, indices: Sequence[int]) -
     if usual.method not in NEEDS_COILS:
         kspace = _strongest_coil(kspace, middle)
         middle = 0
-    held = HeldMaps()
+    held = held or HeldMaps()
     errors: dict[ReconSettings, float] = {}
     try:
         for each in open_ones:
