@@ -24,7 +24,7 @@ from napari_medseg.models.registry import ARCHITECTURES, Architecture
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.segmentation import consensus, inference
 from napari_medseg.volume import LabelClass
-from napari_medseg.widgets.kit import jobs, painting, shelf, tuning
+from napari_medseg.widgets.kit import jobs, letters, painting, shelf, tuning
 
 BINDINGS = ("PyQt5", "PyQt6", "PySide6")
 CLASSES = (LabelClass(1, "everything", "#e64b35"),)
@@ -83,9 +83,10 @@ class Window:
         viewer.window.remove_dock_widget("all")
         viewer.layers.clear()
         viewer.dims.ndisplay = 2
+        viewer.dims.order = tuple(range(viewer.dims.ndim))
         viewer.scene.camera.reset()
         viewer.canvas.grid.reset()
-        for known in (shelf._SHELVES, painting._LISTENERS):
+        for known in (shelf._SHELVES, painting._LISTENERS, letters._LETTERS):
             known.pop(viewer, None)
         get_settings().reset()
 

@@ -13,6 +13,11 @@ from ..errors import VolumeError
 from ..io.places import Place
 from ..volume import Volume
 
+NO_PLACE = (
+    "The image does not say where right, front and head of the patient are; expected a scan with its geometry (DICOM, "
+    "NIfTI, NRRD, MetaImage), opened by napari-medseg."
+)
+
 _TOWARDS = "RAS"
 _AWAY = "LPI"
 _NAMES = ("sagittal", "coronal", "axial")  # planes across the patient's x, y and z axes
@@ -67,6 +72,9 @@ class Edges:
     bottom: str = ""
 
 
+NO_EDGES = Edges()
+
+
 def anatomy_of(volume: Volume) -> Anatomy:
     """Where the axes of a viewer point in the patient, by the affine of a volume.
 
@@ -76,10 +84,7 @@ def anatomy_of(volume: Volume) -> Anatomy:
         If its file does not say so: microscopy, arrays, scans without the place of the patient.
     """
     if not volume.has_spacing or has_only_sizes(volume):
-        raise VolumeError(
-            "The image does not say where right, front and head of the patient are; expected a scan with its geometry "
-            "(DICOM, NIfTI, NRRD, MetaImage) opened by napari-medseg."
-        )
+        raise VolumeError(NO_PLACE)
     place = Place.noted(volume.axes, volume.affine, volume.metadata)
     axes = volume.axes.removesuffix("c")
     return Anatomy(axes, tuple(volume.data.shape[: len(axes)]), place.world)

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QApplication, QComboBox, QDockWidget, QMainWindow, QM
 from ...progress import Job
 from .controls import Paragraph, hold
 from .jobs import Queue
+from .letters import letters_of
 from .painting import painting_of
 from .shelf import shelf_of
 from .tuning import training
@@ -71,6 +72,7 @@ class Dock(QWidget):
         self._viewer = unwrapped(napari_viewer)
         self._shelf = shelf_of(self._viewer)
         self._painting = painting_of(self._viewer)
+        self._letters = letters_of(self._viewer)
         self._queue = Queue(self, ("models", *kinds), self._job_changed, self._failed)
         self._lasting = lasting
         self._status = Paragraph()

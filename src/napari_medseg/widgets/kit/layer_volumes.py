@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 SIGHT = "medseg_sight"
 """Key in the metadata of layers that are only looked at, such as log k-space and error images."""
 
+MEANING = "medseg_meaning"
+"""Key in the metadata of layers whose colours stand for something: what, and in which unit."""
+
 _REFRESH_SECONDS = 0.25
 _SAME_VOXEL = 0.01  # of a voxel: files hold positions in 32 bits
 _PLACE = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
@@ -44,7 +47,7 @@ _PACKAGE = Path(__file__).parents[2]
 
 def axes_choices(layer: Image) -> tuple[str, ...]:
     """What the axes of `layer` can mean; a single choice where its file says or nothing else is possible."""
-    return contributions.axes_choices(layer.data, _meta(layer))
+    return contributions.axes_choices(layer.data, meta_of(layer))
 
 
 def to_volume(layer: Image, axes: str | None) -> Volume:
@@ -66,8 +69,8 @@ def to_volume(layer: Image, axes: str | None) -> Volume:
             "Open the resolution you want to segment as a layer of its own."
         )
     if axes is None:
-        raise VolumeError(f"'{layer.name}' cannot be used. {places.why_no_axes(layer.ndim, _meta(layer))}")
-    return volume_from_layer_data(layer.data[..., :3] if layer.rgb else layer.data, _meta(layer), axes)
+        raise VolumeError(f"'{layer.name}' cannot be used. {places.why_no_axes(layer.ndim, meta_of(layer))}")
+    return volume_from_layer_data(layer.data[..., :3] if layer.rgb else layer.data, meta_of(layer), axes)
 
 
 def labels_volume(layer: Labels, image: Image | None, axes: str | None) -> Volume:
@@ -90,7 +93,7 @@ def labels_volume(layer: Labels, image: Image | None, axes: str | None) -> Volum
     if image is not None and axes is not None and not noted(layer).get("axes"):
         volume = _drawn(layer, image, axes)
     else:
-        volume = volume_from_layer_data(layer.data, _meta(layer))
+        volume = volume_from_layer_data(layer.data, meta_of(layer))
     volume = replace(volume, data=np.array(layer.data))  # the person may go on painting
     where = volume.channel_axis
     if where is not None and volume.data.shape[where] == 1:  # see `Grid`
@@ -142,7 +145,7 @@ def _drawn(layer: Labels, image: Image, axes: str) -> Volume:
     made = volume.made_by(record_of(layer)).with_slices(noted(layer).get(SLICES))
     classes = noted(layer).get("classes", ())
     notes = {**made.metadata, "axes": own, "affine": volume.affine, "classes": classes}
-    meta = {**_meta(layer), "metadata": {KEY: notes}}
+    meta = {**meta_of(layer), "metadata": {KEY: notes}}
     if not any(unit.is_compatible_with("mm") for unit in layer.units):
         meta["units"] = image.units[-layer.ndim :]
     return volume_from_layer_data(layer.data, meta)
@@ -161,11 +164,11 @@ def lies_on(layer: Labels, image: Image, axes: str) -> bool:
         return False
     theirs = to_volume(image, axes)
     both = noted(layer).get("axes") and noted(image).get("axes")
-    mine = volume_from_layer_data(layer.data, _meta(layer)) if both else _drawn(layer, image, axes)
+    mine = volume_from_layer_data(layer.data, meta_of(layer)) if both else _drawn(layer, image, axes)
     return np.abs(mine.affine - theirs.affine).max() < _SAME_VOXEL * min(theirs.spacing)
 
 
-def _meta(layer: Layer) -> dict[str, Any]:
+def meta_of(layer: Layer) -> dict[str, Any]:
     """What a layer says of its place, its axes and its making, as in its layer tuple."""
     found = {name: getattr(layer, name) for name in ("metadata", *_PLACE)}
     return {**found, "rgb": getattr(layer, "rgb", False)}

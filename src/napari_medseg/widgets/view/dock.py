@@ -1,0 +1,207 @@
+"""The View dock: planes as radiologists look at them, letters at the edges, grey windows, colour bars."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from napari.layers import Image
+from napari.settings import get_settings
+
+from ...progress import Job
+from ...viewing.planes import PLANES, Arrangement, arrange, why_not
+from ...viewing.windows import CT_WINDOWS, percentile_window, sample, why_not_ct
+from ..kit.controls import apply
+from ..kit.dock import Dock
+from ..kit.layer_volumes import MEANING, SIGHT
+from ..kit.records import noted
+from ..kit.slices import place_in_view
+from .form import ViewForm
+from .state import Facts, state
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+
+class ViewWidget(Dock):
+    """Show images as radiologists look at them; data and labels stay as they are.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+    """
+
+    def __init__(self, napari_viewer: Viewer):
+        super().__init__(napari_viewer, ())
+        self.form = ViewForm()
+        self._lowest: WeakKeyDictionary[Image, float] = WeakKeyDictionary()
+        self._connect()
+        self._open_form(self.form, self.form.status)
+        self._update()
+
+    def _connect(self) -> None:
+        form = self.form
+        for name, pressed in form.planes.items():
+            pressed.clicked.connect(partial(self.show_plane, name))
+        for name, pressed in form.windows.items():
+            pressed.clicked.connect(partial(self.show_window, name))
+        form.stored.clicked.connect(self.show_as_stored)
+        form.percentiles.clicked.connect(self.show_percentiles)
+        form.letters.setChecked(self._letters.wanted)
+        form.letters.toggled.connect(self._want_letters)
+        form.bar.clicked.connect(self._show_bar)
+        viewer = self._viewer
+        camera = viewer.scene.camera.events
+        for event in (viewer.dims.events.order, viewer.dims.events.ndisplay, camera.orientation, camera.angles):
+            self._hear(event, self._update)
+        self._hear(viewer.layers.selection.events.active, self._update)
+        self._hear(self._letters.changed, self._update)
+
+    def _models_job(self) -> Job[None]:
+        """No models are needed here."""
+        yield from ()
+
+    def _list_layers(self) -> None:
+        self._update()
+
+    # ---- planes ----
+
+    def show_plane(self, name: str) -> None:
+        """Show one of `PLANES` of the image whose letters are shown."""
+        anatomy = self._letters.anatomy
+        if anatomy is None or why_not(anatomy, name):
+            self._update()
+            return
+        self._arrange(arrange(anatomy, self._viewer.dims.ndim, name))
+
+    def show_as_stored(self) -> None:
+        """Show the axes as napari does when nobody has turned them."""
+        wanted = get_settings().application
+        orientation = (
+            str(wanted.depth_axis_orientation),
+            str(wanted.vertical_axis_orientation),
+            str(wanted.horizontal_axis_orientation),
+        )
+        self._arrange(Arrangement(tuple(range(self._viewer.dims.ndim)), orientation))
+
+    def _arrange(self, arrangement: Arrangement) -> None:
+        viewer = self._viewer
+        viewer.dims.order = arrangement.order
+        viewer.scene.camera.orientation = arrangement.orientation
+        viewer.reset_view()
+        self._update()
+
+    def _is_shown(self, name: str) -> bool:
+        """Whether the canvas shows a plane as the button of it does."""
+        anatomy = self._letters.anatomy
+        if anatomy is None or why_not(anatomy, name):
+            return False
+        wanted = arrange(anatomy, self._viewer.dims.ndim, name)
+        dims = self._viewer.dims
+        camera = self._viewer.scene.camera
+        count = len(dims.displayed)
+        axes = tuple(dims.order[-count:]) == wanted.order[-count:]
+        turned = tuple(map(str, camera.orientation[-count:])) == wanted.orientation[-count:]
+        return axes and turned and (count == 2 or np.allclose(camera.angles, 0))
+
+    def _want_letters(self, wanted: bool) -> None:
+        self._letters.wanted = wanted
+
+    # ---- grey values ----
+
+    def _grey(self) -> Image | None:
+        """The image whose grey values are chosen: the selected one, or else the lowest."""
+        active = self._viewer.layers.selection.active
+        return next((layer for layer in (active, *self._viewer.layers) if _is_grey(layer)), None)
+
+    def show_window(self, name: str) -> None:
+        """Show the grey values of one of `CT_WINDOWS`."""
+        image = self._grey()
+        if image is not None:
+            image.contrast_limits = CT_WINDOWS[name].limits
+
+    def show_percentiles(self) -> None:
+        """Show the grey values between two percentiles."""
+        image = self._grey()
+        if image is None:
+            return
+        limits = percentile_window(self._values(image))
+        if limits is None:
+            self.form.status.say(f"Nearly all values of '{image.name}' are alike: there is no window to choose.")
+            return
+        self.form.status.say("")
+        image.contrast_limits = limits
+
+    def _values(self, image: Image) -> np.ndarray:
+        """A sample of an image; of one that is not in memory, the slice in view."""
+        data: Any = image.data[-1] if image.multiscale else image.data
+        if not isinstance(data, np.ndarray) and not image.multiscale:
+            data = data[tuple(place_in_view(self._viewer, image)[:-2])]
+        return sample(np.asarray(data))
+
+    def _lowest_of(self, image: Image) -> float:
+        if image not in self._lowest:
+            values = self._values(image)
+            self._lowest[image] = float(values.min()) if values.size else 0.0
+        return self._lowest[image]
+
+    # ---- colour bar ----
+
+    def _show_bar(self, shown: bool) -> None:
+        layer = self._viewer.layers.selection.active
+        if isinstance(layer, Image) and not layer.rgb:
+            layer.colorbar.visible = shown
+        self._update()
+
+    # ---- what is possible now, and why the rest is not ----
+
+    def _update(self, event: object = None) -> None:
+        facts = self._facts()
+        apply(self.form, state(facts))
+        for name, pressed in self.form.planes.items():
+            pressed.setChecked(self._is_shown(name))
+        layer = self._viewer.layers.selection.active
+        self.form.bar.setChecked(facts.has_bar and layer.colorbar.visible)
+
+    def _facts(self) -> Facts:
+        sight = self._letters.sight
+        anatomy = self._letters.anatomy
+        image = self._grey()
+        modality = "" if image is None else str(noted(image).get("modality") or "")
+        lowest = 0.0 if image is None else self._lowest_of(image)
+        no_ct = why_not_ct(modality, lowest)
+        active = self._viewer.layers.selection.active
+        has_bar = isinstance(active, Image) and not active.rgb
+        return Facts(
+            place=f"'{sight.layer}': {sight.plane}." if sight.plane else sight.why_not,
+            why_no_place="" if anatomy is not None else sight.why_not,
+            why_no_plane={} if anatomy is None else {name: why_not(anatomy, name) for name in PLANES},
+            remark=sight.remark,
+            why_no_grey="" if image is not None else "no image of grey values is open.",
+            why_no_ct=no_ct,
+            grey="" if image is None else _grey_text(image.name, modality, lowest, no_ct),
+            meaning=_meaning(active) if has_bar else "",
+            has_bar=has_bar,
+        )
+
+
+def _is_grey(layer: object) -> bool:
+    return (
+        isinstance(layer, Image) and not layer.rgb and not layer.metadata.get(SIGHT) and MEANING not in layer.metadata
+    )
+
+
+def _grey_text(name: str, modality: str, lowest: float, no_ct: str) -> str:
+    if no_ct:
+        return f"Grey values of '{name}'."
+    if modality == "CT":
+        return f"Grey values of '{name}' in Hounsfield units (HU)."
+    return f"'{name}' is taken for a CT in Hounsfield units (HU): its values go down to {lowest:.6g}."
+
+
+def _meaning(layer: Image) -> str:
+    """What the colours of a layer stand for."""
+    known = layer.metadata.get(MEANING, "")
+    return f"'{layer.name}': {known}." if known else ""
