@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QMessageBox
 
 from napari_medseg import cli, io, models, samples
-from napari_medseg.models import library
+from napari_medseg.models import figures, library
 from napari_medseg.progress import run
 from napari_medseg.segmentation.inference import InferenceSettings, plan
 from napari_medseg.segmentation.orientation import Turn
@@ -184,13 +184,41 @@ def test_form_asks_once_before_a_run_on_another_kind_of_image(dock, answers, pla
     assert "⚠ Outside" in d.form.status.text() and sentence in record_of(d.widget.labels).warnings[0]
 
 
-def test_the_name_of_a_group_chooses_its_best_model(dock):
+def entries(d):
+    """What the list of models shows: text and whether it can be chosen."""
+    box = d.form.model
+    return [(box.itemText(row), box.model().item(row).isEnabled()) for row in range(box.count())]
+
+
+def test_models_are_listed_by_task_the_best_first(dock):
+    d = dock()
+    shown = entries(d)
+    titles = [text for text, enabled in shown if not enabled]
+    assert titles[:2] == [
+        "Heart: cardiac cine MR (steady-state free precession, short axis)",
+        "Hippocampus: T1-weighted head MR, cropped around one hippocampus, 1 mm isotropic",
+    ]
+    hearts = [text for text, _ in shown[1 : shown.index((titles[1], False))]]
+    best = library.bundled_groups()["heart"][0]
+    assert hearts[0] == f"{best.name}, best, Dice {figures.held_out_dice(best)}"
+    assert [text.split(",")[0] for text in hearts] == [card.name for card in library.bundled_groups()["heart"]]
+
+
+def test_a_model_made_for_such_images_is_chosen_and_the_others_are_listed_last_with_the_reason(dock):
     d = dock(noise(40, 48))
-    best = library.bundled_groups()["nuclei"][0].name
-    d.choose(d.form.model, "nuclei")
-    assert d.form.model.currentText() == f"nuclei ({best})"
-    assert [card.name for card in d.widget._models.chosen()] == [best]
-    assert best not in {action.data() for action in d.form.others.menu().actions()}
+    d.choose(d.form.model, "litenext-heart")
+    nuclei, *_ = samples.nuclei()
+    d.viewer.add_image(nuclei[0], **nuclei[1])
+    d.choose(d.form.image, d.viewer.layers[-1])
+    assert d.form.model.currentData() == "litenext-nuclei"
+    assert d.form.status.text() == "litenext-nuclei was chosen, which was made for images like this one."
+    heart = d.form.model.findData("litenext-heart")
+    assert heart > [text for text, _ in entries(d)].index("Made for other images") > d.form.model.currentIndex()
+    assert "litenext-heart" in d.form.model.itemData(heart, Qt.ItemDataRole.ToolTipRole).splitlines()[0]
+    d.choose(d.form.model, "litenext-heart")
+    d.widget._read_models()
+    d.settle()
+    assert d.form.model.currentData() == "litenext-heart", "what a person chooses for an image stays"
 
 
 # ---- neighbouring slices ----

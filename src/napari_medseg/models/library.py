@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from platformdirs import user_data_dir
 
 from .. import files
 from ..errors import FileError, ModelError, SettingsError, reason
 from .card import ModelCard, card_file, load_card
-from .groups import groups, second_opinion
+from .groups import figure, groups, second_opinion
 
 LONGEST_NAME = 200
 """Bytes of the name of a model: its files have endings too."""
@@ -90,6 +92,27 @@ def bundled_groups() -> dict[str, list[ModelCard]]:
 def bundled_cards() -> tuple[ModelCard, ...]:
     """The cards of the models of the package; one that cannot be read is left out."""
     return _cards_in(_BUNDLED)
+
+
+def by_task(cards: Iterable[ModelCard]) -> dict[str, list[ModelCard]]:
+    """All of `cards` under titles that say what they are for, such as ``Heart: cardiac cine MR``.
+
+    Those of one group are one task: the bundled ones first, the best by the Dice on `val` before the others, then those
+    of the user, whose figures are measured on other images. What has no group comes at the end, by its modality.
+    """
+    bundled = {card.name for card in bundled_cards()}
+
+    def place(card: ModelCard) -> tuple[Any, ...]:
+        return not card.group, card.group or card.modality, card.name not in bundled, -(figure(card) or 0.0), card.name
+
+    found: dict[str, list[ModelCard]] = {}
+    for card in sorted(cards, key=place):
+        found.setdefault(card.group or card.modality, []).append(card)
+    return {_title(members[0]): members for members in found.values()}
+
+
+def _title(card: ModelCard) -> str:
+    return f"{card.group.capitalize() or 'Other'}: {card.modality or 'not stated'}"
 
 
 @cache

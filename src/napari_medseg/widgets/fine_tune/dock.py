@@ -15,9 +15,9 @@ from ...models.library import check_new_name
 from ...progress import Job
 from ..kit import jobs
 from ..kit.card import CardDialog
-from ..kit.controls import apply, fill, switch_off
+from ..kit.controls import apply, fill_grouped, switch_off
 from ..kit.dock import Dock
-from ..kit.offers import offer_devices
+from ..kit.offers import model_entries, offer_devices
 from ..kit.preferences import preferences
 from ..kit.tuning import RECIPE, Run, runs_folder, training, was_tuned
 from .deciding import Deciding
@@ -108,12 +108,12 @@ class FineTuneWidget(Dock):
 
     def _list_models(self) -> None:
         form = self.form
-        names = list(self._shelf.cards)
-        wanted = self._wanted_model or self._newly_accepted(names) or form.model.currentData() or preferences().model
+        cards = self._shelf.cards
+        wanted = self._wanted_model or self._newly_accepted(cards) or form.model.currentData()
         self._wanted_model = ""
-        entries = [*((name, name) for name in names), (_FROM_NOTHING, NOTHING)]
-        known = {value for _, value in entries}
-        fill(form.model, entries, wanted if wanted in known else entries[0][1])
+        offered = {**model_entries(cards.values()), "None": [(_FROM_NOTHING, NOTHING)]}
+        first = preferences().first(cards.values()) or NOTHING
+        fill_grouped(form.model, offered, wanted if wanted in (*cards, NOTHING) else first)
         if not self._ready:
             offer_devices(form.device, self._shelf, preferences())
             if self._shelf.devices.get("mps"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -26,6 +26,9 @@ from qtpy.QtWidgets import (
 
 from ...errors import escaped
 from .state import Control
+
+_WIDEST = 560  # pixels of an open list
+_SCROLL_BAR = 20
 
 
 class Page(QScrollArea):
@@ -105,11 +108,31 @@ def fill(box: QComboBox, entries: Sequence[tuple[str, Any]], current: Any) -> No
     box.blockSignals(False)
 
 
+def fill_grouped(box: QComboBox, groups: Mapping[str, Sequence[tuple[str, Any]]], current: Any) -> None:
+    """As `fill`, with the entries of each of `groups` below its title, which cannot be chosen.
+
+    The list opens as wide as its entries need; closed, the box keeps its width.
+    """
+    fill(box, [row for title, entries in groups.items() for row in ((title, None), *entries)], current)
+    for index in range(box.count()):
+        if box.itemData(index) is None:
+            _forbid(box, index)
+            font = box.font()
+            font.setBold(True)
+            box.setItemData(index, font, Qt.ItemDataRole.FontRole)
+    if (view := box.view()) is not None:
+        view.setMinimumWidth(min(view.sizeHintForColumn(0) + _SCROLL_BAR, _WIDEST))
+
+
 def switch_off(box: QComboBox, value: Any, why: str) -> None:
     """Make one entry of `box` impossible to choose, and say why."""
     index = box.findData(value)
     box.setItemText(index, f"{box.itemText(index)}: {why}")
     box.setItemData(index, why, Qt.ItemDataRole.ToolTipRole)
+    _forbid(box, index)
+
+
+def _forbid(box: QComboBox, index: int) -> None:
     box.model().item(index).setEnabled(False)
 
 

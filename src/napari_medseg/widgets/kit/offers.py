@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 
+from ...models.figures import held_out_dice
+from ...models.library import by_task
 from ...options import DEVICES
 from . import layer_volumes
 from .controls import fill, switch_off
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from napari import Viewer
     from qtpy.QtWidgets import QComboBox
 
+    from ...models import ModelCard
     from .preferences import Preferences
     from .shelf import Shelf
 
@@ -47,6 +50,17 @@ def offer_images(
         current = active if active in images else newest
     fill(box, [*lead, *((layer.name, layer) for layer in images)], current)
     return current is not before
+
+
+def model_entries(cards: Iterable[ModelCard]) -> dict[str, list[tuple[str, str]]]:
+    """Models for a list: by task, the best first, each with how good it is on data it never saw."""
+    return {title: [_entry(card, members) for card in members] for title, members in by_task(cards).items()}
+
+
+def _entry(card: ModelCard, members: Sequence[ModelCard]) -> tuple[str, str]:
+    dice = held_out_dice(card)
+    best = "best" if card is members[0] and len(members) > 1 and card.group else ""
+    return ", ".join(filter(None, [card.name, best, dice and f"Dice {dice}"])), card.name
 
 
 def offer_devices(box: QComboBox, shelf: Shelf, wanted: Preferences) -> None:

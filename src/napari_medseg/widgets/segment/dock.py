@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from ..kit.records import last_step, note_saved
 from ..kit.saving import image_of, moved_text
 from .form import SegmentForm, doubts_text, plan_text, result_text
 from .rows import ImageRows, Input, ModelRows
+from .slice_in_view import SliceInView
 from .state import Facts, state
 
 if TYPE_CHECKING:
@@ -49,17 +51,19 @@ class SegmentWidget(Dock):
     """
 
     def __init__(self, napari_viewer: Viewer):
-        super().__init__(napari_viewer, ("run", "check", "save", "routers", "preview", "plan"))
+        super().__init__(napari_viewer, ("run", "check", "save", "routers", "preview", "suited", "plan"))
         self.labels: Labels | None = None
         self._ready = False
         self._problem = ""
         self._plan: Plan | None = None  # of what the form says now
         self._result: layer_volumes.Result | None = None
-        self._preview = layer_volumes.Preview(self._viewer)
         self._clock = jobs.Clock()
         self.form = SegmentForm()
         self._images = ImageRows(self.form, self._viewer)
         self._models = ModelRows(self.form, self._shelf)
+        self._slice = SliceInView(
+            self.form, self._viewer, self._shelf, self._queue, ask=self._input, cannot=self._cannot, failed=self._failed
+        )
         self._connect()
         self._open_form(self.form, self.form.status)
 
@@ -72,31 +76,35 @@ class SegmentWidget(Dock):
         form.image.currentIndexChanged.connect(self._image_chosen)
         for box in (form.axes, form.channel, form.vote, form.context, form.device):
             box.currentIndexChanged.connect(self._changed)
-        form.model.currentIndexChanged.connect(self._model_chosen)
+        form.model.currentIndexChanged.connect(self._model_picked)
         form.others.changed.connect(self._changed)
         for box in (form.uncertainty, form.split):
             box.toggled.connect(self._changed)
-        form.preview.toggled.connect(self._preview_toggled)
+        form.preview.toggled.connect(self._slice.toggled)
         form.card.clicked.connect(self._show_card)
-        form.routers.clicked.connect(self._want_routers)
+        form.routers.clicked.connect(self._slice.want_routers)
         form.run.clicked.connect(self.run)
         form.cancel.clicked.connect(self.cancel)
         form.save.clicked.connect(self._ask_where_to_save)
         form.copy.clicked.connect(self._copy_command)
         self._hear(self._viewer.layers.selection.events.active, self._update)
-        self._hear(self._viewer.dims.events.current_step, self._scrolled)
+        self._hear(self._viewer.dims.events.current_step, self._slice.changed)
 
     # ---- what can be chosen ----
 
     def _list_layers(self) -> None:
         if self._images.offer_images():
+            self._models.forget_image()
             self._list_axes()
+            self._want_suited()
         self._update()
 
     def _image_chosen(self) -> None:
         if not self._queue.busy:
             self.form.status.say("")  # what was found in another image
+        self._models.forget_image()
         self._list_axes()
+        self._want_suited()
 
     def _list_axes(self) -> None:
         self._images.offer_axes()
@@ -106,6 +114,30 @@ class SegmentWidget(Dock):
         self._models.fill(preferences(), self._newly_accepted(self._shelf.cards))
         self._ready = True
         self._problem = ""
+        self._model_chosen()
+        self._want_suited()
+
+    def _want_suited(self) -> None:
+        if self._ready and self.form.image.currentData() is not None:
+            self._queue.want("suited", self._start_suited)
+
+    def _start_suited(self) -> None:
+        """Compare the image with all models, to list those last that were made for others."""
+        from .work import suited_job
+
+        with suppress(MedsegError):  # the plan says so
+            volume = layer_volumes.to_volume(self.form.image.currentData(), self.form.axes.currentData())
+            job = suited_job(volume, list(self._shelf.cards.values()), self.form.channel.currentData())
+            self._queue.start("suited", job, title="Compare", quiet=True, on_done=self._show_suited)
+
+    def _show_suited(self, doubts: dict[str, str]) -> None:
+        chosen = self._models.doubt(doubts, preferences())
+        if chosen:
+            self.form.status.say(f"{chosen} was chosen, which was made for images like this one.")
+            self._model_chosen()
+
+    def _model_picked(self) -> None:
+        self._models.picked()
         self._model_chosen()
 
     def _model_chosen(self) -> None:
@@ -149,7 +181,7 @@ class SegmentWidget(Dock):
         self._models.offer_context(self._images.axes(), self._images.along(self._models.chosen()))
         if self._ready:
             self._queue.want("plan", self._start_plan)
-            self._scrolled()
+            self._slice.changed()
         self._update()
 
     def _job_changed(self) -> None:
@@ -207,53 +239,6 @@ class SegmentWidget(Dock):
         self._plan = None
         self.form.plan.say("")
         self._update()
-
-    # ---- preview ----
-
-    def _preview_toggled(self, ticked: bool) -> None:
-        if ticked:
-            self._scrolled()
-        else:
-            self._queue.forget("preview")
-            self._preview.clear()
-
-    def _scrolled(self, event: Any = None) -> None:
-        if self.form.preview.isChecked():
-            self._queue.want("preview", self._start_preview)
-
-    def _start_preview(self) -> None:
-        from .work import slice_job
-
-        try:
-            given = self._input()
-        except MedsegError:  # the plan says so
-            self.form.preview.setChecked(False)
-            return
-        index = layer_volumes.shown_index(self._viewer, given.image, given.volume.axes)
-        grid = layer_volumes.Grid.of(given.image, given.volume.axes)
-
-        def show(found: Volume) -> None:
-            if self.form.preview.isChecked() and given.image in self._viewer.layers:
-                self._preview.show(found, tuple(index.values()), grid)
-
-        job = self._shelf.job(given.cards, lambda models: slice_job(given.volume, models, given.settings, index))
-        self._queue.start("preview", job, title="Preview", quiet=True, on_done=show, on_error=self._cannot)
-
-    def _want_routers(self) -> None:
-        with jobs.errors_shown():
-            self._queue.want("routers", partial(self._start_routers, self._input()))
-
-    def _start_routers(self, given: Input) -> None:
-        from .work import router_job
-
-        with jobs.errors_shown():
-            index = layer_volumes.shown_index(self._viewer, given.image, given.volume.axes)
-            place = layer_volumes.Grid.of(given.image, given.volume.axes).at(tuple(index.values()))
-            show = partial(
-                layer_volumes.add_router_map, self._viewer, place, f"{given.image.name} {given.cards[0].name}"
-            )
-            job = self._shelf.job(given.cards, lambda models: router_job(given.volume, models, given.settings, index))
-            self._queue.start("routers", job, title="Router map", on_done=show, on_error=self._failed)
 
     # ---- run ----
 
@@ -337,7 +322,7 @@ class SegmentWidget(Dock):
     def _save_target(self) -> Labels | None:
         """The labels layer selected in the layer list, or the newest result."""
         for layer in (self._viewer.layers.selection.active, self.labels):
-            if isinstance(layer, Labels) and layer in self._viewer.layers and layer is not self._preview.layer:
+            if isinstance(layer, Labels) and layer in self._viewer.layers and layer is not self._slice.layer:
                 return layer
         return None
 
@@ -385,7 +370,7 @@ class SegmentWidget(Dock):
     def _layer_gone(self, layer: Layer) -> None:
         if self._result is not None and layer is self._result.labels:
             self.cancel()
-        if layer is self._preview.layer:
+        if layer is self._slice.layer:
             self.form.preview.setChecked(False)
         if layer is self.labels:
             self.labels = None
@@ -393,5 +378,5 @@ class SegmentWidget(Dock):
 
     def _clear(self) -> None:
         self._give_up()
-        self._preview.clear()
+        self._slice.clear()
         self.labels = None

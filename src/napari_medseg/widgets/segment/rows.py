@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 
 from ...errors import MedsegError
-from ...models.library import best_of, bundled_groups
 from ...segmentation.orientation import turn_for
 from ..kit import layer_volumes
-from ..kit.controls import fill, switch_off
-from ..kit.offers import axes_text, offer_devices, offer_images
+from ..kit.controls import fill, fill_grouped, switch_off
+from ..kit.offers import axes_text, model_entries, offer_devices, offer_images
 from .form import SegmentForm
 
 if TYPE_CHECKING:
@@ -95,28 +94,59 @@ class ModelRows:
 
     def __init__(self, form: SegmentForm, shelf: Shelf):
         self._form, self._shelf = form, shelf
+        self._doubts: dict[str, str] = {}
+        self._picked = False
+
+    def picked(self) -> None:
+        """A model was chosen by hand: it stays until another image is chosen."""
+        self._picked = True
+
+    def forget_image(self) -> None:
+        """Another image was chosen: what was doubted, and chosen by hand, was said of the one before."""
+        self._doubts = {}
+        self._picked = False
+
+    def doubt(self, doubts: dict[str, str], wanted: Preferences) -> str:
+        """List models last that were made for other images than the chosen one, and why: by name, empty for none.
+
+        In place of such a model that was not chosen by hand, the one is chosen that is preferred for the first task
+        that fits. Returns its name, empty if none was chosen.
+        """
+        self._doubts = doubts
+        before = self._form.model.currentData()
+        # a model without a group says too little of what it was made for
+        fitting = wanted.first(card for name, card in self._shelf.cards.items() if card.group and not doubts.get(name))
+        chosen = fitting if doubts.get(before) and not self._picked else None
+        self._list(chosen or before)
+        return chosen or ""
 
     def fill(self, wanted: Preferences, accepted: str = "") -> None:
         """List the models and devices once the shelf is filled.
 
-        What is chosen stays, else `wanted` is chosen; a model that was just `accepted` goes before both.
+        What is chosen stays, else the model preferred for the first task is chosen; a model that was just `accepted`
+        goes before both.
         """
+        form = self._form
+        self._list(accepted or form.model.currentData() or wanted.first(self._shelf.cards.values()))
+        device = form.device.currentData() or wanted.device
+        offer_devices(form.device, self._shelf, replace(wanted, device=device))
+
+    def _list(self, current: str | None) -> None:
+        """Offer the models by task, below those that were made for other images, at the end the broken ones."""
         form, shelf = self._form, self._shelf
-        chosen = accepted or form.model.currentData() or wanted.model, form.device.currentData() or wanted.device
-        wanted = replace(wanted, model=chosen[0], device=chosen[1])
-        groups = {name: cards[0] for name, cards in bundled_groups().items() if name not in shelf.cards}
-        entries = [(f"{name} ({card.name})", name) for name, card in groups.items()]
-        entries += [(name, name) for name in (*shelf.cards, *shelf.broken)]
-        known = {*shelf.cards, *groups}
-        model = wanted.model if wanted.model in known else next(iter(shelf.cards), None)
-        fill(form.model, entries, model)
-        for row, (_, name) in enumerate(entries):
-            card = groups.get(name) or shelf.cards.get(name)
+        tasks = model_entries(shelf.cards.values())
+        doubted = [entry for entries in tasks.values() for entry in entries if self._doubts.get(entry[1])]
+        offered = {title: [entry for entry in entries if entry not in doubted] for title, entries in tasks.items()}
+        offered |= {"Made for other images": doubted, "Cannot be used": [(name, name) for name in shelf.broken]}
+        fill_grouped(form.model, {title: entries for title, entries in offered.items() if entries}, current)
+        for row in range(form.model.count()):
+            card = shelf.cards.get(form.model.itemData(row))
             if card:
-                form.model.setItemData(row, card_tip(card), Qt.ItemDataRole.ToolTipRole)
+                form.model.setItemData(
+                    row, card_tip(card, self._doubts.get(card.name, "")), Qt.ItemDataRole.ToolTipRole
+                )
         for name, why in shelf.broken.items():
             switch_off(form.model, name, why)
-        offer_devices(form.device, shelf, wanted)
 
     def chosen(self) -> list[ModelCard]:
         """The cards of the model and of those ticked as well."""
@@ -129,7 +159,7 @@ class ModelRows:
         chosen = self._form.model.currentData()
         if not chosen:
             return None
-        return self._shelf.cards.get(best_of(chosen))
+        return self._shelf.cards.get(chosen)
 
     def offer_others(self) -> None:
         """Offer what can vote together with the chosen model; to be called when another one is chosen."""
@@ -160,9 +190,9 @@ class ModelRows:
             switch_off(box, axis, "the image has none")
 
 
-def card_tip(card: ModelCard) -> str:
-    """What a model is for and what happens besides its network, to read while choosing."""
-    parts = [card.task, *card.steps.split("; ")]
+def card_tip(card: ModelCard, doubt: str = "") -> str:
+    """What a model is for, why not for this image, and what happens besides its network, to read while choosing."""
+    parts = [doubt, card.task, *card.steps.split("; ")]
     sentences = [f"{part[0].upper()}{part[1:].rstrip('.')}." for part in parts if part]
     return "\n".join([card.name, *sentences])
 

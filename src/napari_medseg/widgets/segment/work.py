@@ -30,6 +30,15 @@ def doubts_job(volume: Volume, cards: Sequence[ModelCard], settings: InferenceSe
     return consensus.doubts(volume, cards, settings.channel)
 
 
+def suited_job(volume: Volume, cards: Sequence[ModelCard], channel: int | None) -> Job[dict[str, str]]:
+    """Why each of the models was made for other images than `volume`, by name; empty if it was not."""
+    found = {}
+    for done, card in enumerate(cards):
+        yield Progress(done, len(cards))
+        found[card.name] = " ".join(consensus.doubts(volume, [card], channel))
+    return found
+
+
 def run_job(
     volume: Volume, models: Sequence[TrainedModel], settings: InferenceSettings, start: int, near: bool = False
 ) -> Job[Segmentation]:

@@ -18,9 +18,9 @@ from ...recon.reconstruct import ReconSettings
 from ...record import Record
 from ...volume import Volume
 from ..kit import jobs, layer_volumes
-from ..kit.controls import apply, fill
+from ..kit.controls import apply, fill, fill_grouped
 from ..kit.dock import Dock
-from ..kit.offers import offer_images
+from ..kit.offers import model_entries, offer_images
 from ..kit.preferences import preferences
 from .form import StudyForm
 from .state import Facts, parse_accelerations, state, why_not
@@ -75,9 +75,9 @@ class StudyWidget(Dock):
 
     def _list_models(self) -> None:
         cards = self._shelf.cards
-        wanted = self.form.model.currentData() or preferences().model
-        models = [(name, name) for name in cards]
-        fill(self.form.model, models, wanted if wanted in cards else next(iter(cards), None))
+        wanted = self.form.model.currentData()
+        first = wanted if wanted in cards else preferences().first(cards.values())
+        fill_grouped(self.form.model, model_entries(cards.values()), first)
         method = self.form.method.currentData() or "tv"
         methods = [(words, name) for name, words in METHODS.items() if name not in NEEDS_COILS]  # one coil is simulated
         methods += [(name, name) for name in self._shelf.reconstructors]
