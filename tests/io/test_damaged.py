@@ -16,7 +16,7 @@ from napari_medseg import io
 from napari_medseg.errors import MedsegError
 from napari_medseg.volume import Volume
 
-WRITTEN = ["a.nii", "a.nii.gz", "a.tif", "a.ome.tif", "a.npy", "a.npz"]
+WRITTEN = ["a.nii", "a.nii.gz", "a.tif", "a.ome.tif", "a.npy", "a.npz", "a.nrrd", "a.seg.nrrd", "a.mha"]
 FOREIGN = ["imagej.tif", "pages.tif", "a.png", "a.jpg"]
 DICOM = ["MR_small.dcm", "MR_small_RLE.dcm", "SC_rgb_small_odd_jpeg.dcm", "examples_palette.dcm"]
 

@@ -14,9 +14,8 @@ from typing import Any
 
 from .. import files
 from ..errors import FileError, reason
+from . import first_bytes
 
-_FIRST_GROUPS = (b"\x02\0", b"\x08\0")
-_FIRST_TYPES = (b"UL", b"UI", b"OB", b"CS", b"SH", b"LO", b"DA", b"TM", b"DT", b"IS", b"PN")
 _CLUTTER = {".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "lost+found"}
 _CLUTTER |= {"$recycle.bin", "system volume information"}
 
@@ -96,71 +95,28 @@ class Format:
         return "notes" in self.keeps
 
 
-def _is_nifti(head: bytes) -> bool:
-    return head[344:348] == b"n+1\0" or head[4:8] == b"n+2\0"
-
-
-def _is_dicom(head: bytes) -> bool:
-    return head[128:132] == b"DICM" or _begins_with_dicom_element(head)
-
-
-def _begins_with_dicom_element(head: bytes) -> bool:
-    """Whether a file begins with elements of the groups 2 or 8, as old DICOM files do that lack the preamble."""
-    big_endian = head[:2] == b"\0\x08"
-    if (big_endian or head[:2] in _FIRST_GROUPS) and head[4:6] in _FIRST_TYPES:
-        return True
-    if head[:2] not in _FIRST_GROUPS or len(head) < 16:
-        return False
-    # without types of elements, the length leads to an element that follows in order
-    length = int.from_bytes(head[4:8], "little")
-    following = head[8 + length : 12 + length]
-    return length % 2 == 0 and following[:2] in _FIRST_GROUPS and following[2:] != head[2:4]
-
-
-def _is_gzip(head: bytes) -> bool:
-    return head.startswith(b"\x1f\x8b")
-
-
-def _is_tiff(head: bytes) -> bool:
-    return head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"))
-
-
-def _is_png(head: bytes) -> bool:
-    return head.startswith(b"\x89PNG\r\n\x1a\n")
-
-
-def _is_jpeg(head: bytes) -> bool:
-    return head.startswith(b"\xff\xd8\xff")
-
-
-def _is_npy(head: bytes) -> bool:
-    return head.startswith(b"\x93NUMPY")
-
-
-def _is_zip(head: bytes) -> bool:
-    return head.startswith((b"PK\x03\x04", b"PK\x05\x06"))
-
-
-DICOM = Format("DICOM", "DICOM", (".dcm", ".dicom", ".ima"), _is_dicom, "dicom:read", folder=True)
+DICOM = Format("DICOM", "DICOM", (".dcm", ".dicom", ".ima"), first_bytes.is_dicom, "dicom:read", folder=True)
 """The kind of images whose files are slices: one file stands for its series, and so does a folder."""
 
-_NIFTI = Format("NIfTI", "NIfTI", (".nii",), _is_nifti, "nifti:read", "nifti:save", notice="nifti:notice", keeps=_PLACE)
+_NIFTI = Format(
+    "NIfTI", "NIfTI", (".nii",), first_bytes.is_nifti, "nifti:read", "nifti:save", notice="nifti:notice", keeps=_PLACE
+)
 _TIFF = Format(
     "TIFF",
     "TIFF",
     (".tif", ".tiff"),
-    _is_tiff,
+    first_bytes.is_tiff,
     "images:read",
     "images:save",
     keeps=_NOTES | {"voxel size"},
     labels_as=".tif",
 )
-_PNG = Format("PNG", "PNG, JPEG", (".png",), _is_png, "images:read", labels_as=".tif", offered=False)
+_PNG = Format("PNG", "PNG, JPEG", (".png",), first_bytes.is_png, "images:read", labels_as=".tif", offered=False)
 _NPZ = Format(
     "NumPy archive",
     "NumPy",
     (".npz",),
-    _is_zip,
+    first_bytes.is_zip,
     "arrays:read",
     "arrays:save",
     read_all="arrays:read_all",
@@ -169,21 +125,51 @@ _NPZ = Format(
     kspace=True,
 )
 
+_NRRD = Format(
+    "NRRD",
+    "NRRD",
+    (".nrrd",),
+    first_bytes.is_nrrd,
+    "nrrd:read",
+    "nrrd:save",
+    read_all="nrrd:read_all",
+    keeps=_PLACE | {"shear"},
+)
+_MHA = Format(
+    "MetaImage",
+    "MetaImage",
+    (".mha",),
+    first_bytes.is_meta_image,
+    "meta_image:read",
+    "meta_image:save",
+    keeps=_PLACE | {"shear"},
+)
+
 # of kinds that begin alike the usual one comes first
 FORMATS = (
-    replace(_NIFTI, name="compressed NIfTI", suffixes=(".nii.gz",), recognise=_is_gzip),
+    replace(_NIFTI, name="compressed NIfTI", suffixes=(".nii.gz",), recognise=first_bytes.is_gzip),
     _NIFTI,
     DICOM,
+    _NRRD,
+    replace(
+        _NRRD,
+        name="NRRD segmentation",
+        suffixes=(".seg.nrrd",),
+        keeps=_NRRD.keeps | {"classes", "codes"},
+        labels_only=True,
+    ),
+    _MHA,
+    replace(_MHA, name="MetaImage header", suffixes=(".mhd",), save=""),
     _TIFF,
     replace(_TIFF, name="OME-TIFF", suffixes=(".ome.tif", ".ome.tiff")),
     _PNG,
-    replace(_PNG, name="JPEG", suffixes=(".jpg", ".jpeg"), recognise=_is_jpeg),
+    replace(_PNG, name="JPEG", suffixes=(".jpg", ".jpeg"), recognise=first_bytes.is_jpeg),
     _NPZ,
     replace(
         _NPZ,
         name="NumPy array",
         suffixes=(".npy",),
-        recognise=_is_npy,
+        recognise=first_bytes.is_npy,
         read_all="",
         keeps=frozenset(),
         offered=False,
@@ -329,6 +315,11 @@ def recognise(path: Path) -> Format:
     # DICOM files often have no ending at all, or a number
     if found is DICOM:
         return found
+    if found and found.family == "NRRD" and path.suffix.lower() == ".nhdr":
+        raise FileError(
+            f"'{path.name}' keeps its voxels in another file. Only files that hold everything are read; save it as one "
+            ".nrrd."
+        )
     if path.suffix.lower() in (".hdr", ".img"):
         raise FileError(
             f"'{path.name}' is half of a pair, {path.stem}.hdr and {path.stem}.img (Analyze or NIfTI). Turn the pair "

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import tifffile
     from PIL.Image import Image
 
-_MILLIMETRES = {
+MILLIMETRES = {
     **dict.fromkeys(("um", "µm", "μm", r"\u00B5m", "micron", "microns", "micrometer", "micrometre"), 1e-3),
     "nm": 1e-6,
     "mm": 1.0,
@@ -31,8 +31,10 @@ _MILLIMETRES = {
     "m": 1000.0,
     "inch": 25.4,
 }
+"""Length of units of length, by the names that programs give them."""
+
 _PRINTERS = (72, 75, 90, 96, 100, 120, 144, 150, 180, 200, 240, 300, 360, 400, 600, 720, 1200, 2400, 4800)  # dpi
-_PRINTED = (_MILLIMETRES["inch"], _MILLIMETRES["cm"])  # units of printer resolutions, in mm
+_PRINTED = (MILLIMETRES["inch"], MILLIMETRES["cm"])  # units of printer resolutions, in mm
 _CENTIMETRE = 3  # TIFF resolution unit
 _WHITE_IS_ZERO, _RGB, _YCBCR = 0, 2, 6  # TIFF photometric interpretations
 _ENCLOSED = {"Thumbnail", "Label", "Macro"}  # pictures that slide scanners put next to the image
@@ -316,11 +318,11 @@ def _voxel_size(tif: tifffile.TiffFile, ome: ElementTree.Element | None) -> dict
         pixels = ome.find(".//{*}Pixels")
         for a in "xyz" if pixels is not None else "":
             unit = pixels.get(f"PhysicalSize{a.upper()}Unit", "µm")
-            sizes[a] = float(pixels.get(f"PhysicalSize{a.upper()}", 0)) * _MILLIMETRES.get(unit, 0)
+            sizes[a] = float(pixels.get(f"PhysicalSize{a.upper()}", 0)) * MILLIMETRES.get(unit, 0)
     else:
         tags = tif.pages.first.tags
         imagej = tif.imagej_metadata or {}
-        unit = _MILLIMETRES.get(str(imagej.get("unit", "")), 0)
+        unit = MILLIMETRES.get(str(imagej.get("unit", "")), 0)
         if not imagej and tags.valueof("ResolutionUnit") == _CENTIMETRE:
             unit = 10.0
         for a, tag in (("x", "XResolution"), ("y", "YResolution")):
@@ -334,7 +336,7 @@ def _voxel_size(tif: tifffile.TiffFile, ome: ElementTree.Element | None) -> dict
 
 def _is_of_printers(mm: float) -> bool:
     """Whether a pixel has the size of a printer's dot: programs write that where nothing was measured."""
-    per_inch = _MILLIMETRES["inch"] / mm if mm > 0 else 0.0
+    per_inch = MILLIMETRES["inch"] / mm if mm > 0 else 0.0
     return any(abs(per_inch - dpi) < 2e-3 * dpi for dpi in _PRINTERS)
 
 

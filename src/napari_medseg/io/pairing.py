@@ -156,4 +156,6 @@ def _stem(path: Path) -> str:
     if path.is_dir():
         return path.name.casefold()
     plain = path.stem if path.suffix.lower() == ".bmp" else formats.stem(path)
-    return plain.casefold()
+    # the ending says of what kind such a file is
+    kind = formats.named(path)
+    return plain.casefold() + (".seg" if kind and kind.labels_only else "")
