@@ -11,6 +11,9 @@ from napari_medseg.errors import FileError
     ("sample", "shape", "rgb"),
     [
         (samples.heart, (12, 256, 256), False),
+        (samples.heart_cine, (10, 12, 112, 112), False),
+        (samples.hippocampus, (26, 37, 26), False),
+        (samples.head, (147, 192, 137), False),
         (samples.nuclei, (360, 360, 3), True),
         (samples.stained_nuclei, None, True),
     ],
@@ -42,3 +45,32 @@ def test_every_nuclei_image_has_its_labels(name):
 def test_unknown_samples_are_told():
     with pytest.raises(FileError, match="Choose one of"):
         samples.path("../__init__.py")
+
+
+def test_the_cine_is_the_heart_of_the_other_samples():
+    still, cine = io.read(samples.path("sunnybrook_sax_ED")), io.read(samples.path("sunnybrook_SC-HF-I-01_cine.nii.gz"))
+    corner = np.linalg.solve(still.affine, cine.affine[:, 3])[:3].round().astype(int)
+    np.testing.assert_allclose(still.affine[:3, :3], cine.affine[:3, :3], atol=1e-5)
+    z, y, x = cine.data.shape[1:]
+    same = np.asarray(still.data)[corner[2] : corner[2] + z, corner[1] : corner[1] + y, corner[0] : corner[0] + x]
+    assert np.corrcoef(same.ravel(), np.asarray(cine.data)[-1].ravel())[0, 1] > 0.999, (
+        "its last phase is end of diastole"
+    )
+
+
+def test_organs_of_the_ct_lie_on_its_grid_and_a_model_made_them():
+    image, labels = (layer[0] for layer in samples.trunk())
+    assert image.shape == labels.shape and image.min() < -900
+    volume = io.read(samples.path("totalseg_ct_label.nii.gz"))
+    assert [row.name for row in volume.classes] == ["spleen", "right kidney", "left kidney", "liver", "aorta"]
+    liver, spleen = (np.asarray(image)[np.asarray(labels) == number].mean() for number in (4, 1))
+    assert 40 < liver < 70 and 25 < spleen < 60, "Hounsfield units without contrast medium"
+    right, left = (np.argwhere(volume.data == number).mean(0)[::-1] for number in (2, 3))
+    side = volume.affine[0, :3] @ (right - left)
+    assert side > 0, "RAS: right is positive"
+    assert volume.metadata["record"].models[0].name == "TotalSegmentator"
+
+
+def test_all_samples_together_stay_small():
+    sizes = [file.stat().st_size for file in samples.path("NOTICE.md").parent.rglob("*") if file.is_file()]
+    assert sum(sizes) < 6e6

@@ -35,6 +35,26 @@ def heart() -> list[LayerData]:
     return _image("sunnybrook_SC-HF-I-01_ED.nii.gz", "heart")
 
 
+def heart_cine() -> list[LayerData]:
+    """Ten phases of a whole heart, to measure an ejection fraction, for napari."""
+    return _image("sunnybrook_SC-HF-I-01_cine.nii.gz", "heart cine")
+
+
+def hippocampus() -> list[LayerData]:
+    """T1-weighted MR around the right hippocampus, for napari."""
+    return _image("studyforrest_hippocampus.nii.gz", "hippocampus")
+
+
+def head() -> list[LayerData]:
+    """T1-weighted MR of a whole head without its face, oblique to the axes of the body, for napari."""
+    return _image("studyforrest_head.nii.gz", "head")
+
+
+def trunk() -> list[LayerData]:
+    """CT of a part of the trunk and labels of five organs, which a model made (TotalSegmentator), for napari."""
+    return [*_image("totalseg_ct.nii.gz", "CT"), *_image("totalseg_ct_label.nii.gz", "CT organs (by TotalSegmentator)")]
+
+
 def nuclei() -> list[LayerData]:
     """Cell nuclei under the fluorescence microscope, for napari."""
     return _image("dsb2018_fluorescence_06c77933.png", "nuclei")
