@@ -137,3 +137,25 @@ def test_many_files_become_many_images(tmp_path, monkeypatch, capsys):
     assert "changed: settings.conjugate False -> True, settings.dc 'hard' -> 'none'" in capsys.readouterr().out
     assert main([*line[:1], "in/a.h5", "in/b.h5", *line[3:4], "one.h5", *line[5:]]) == 2
     assert "Give a folder" in capsys.readouterr().err
+
+
+def test_what_else_was_asked_for_lies_next_to_the_image_with_its_place(tmp_path, capsys):
+    words = ["reconstruct", str(REFERENCE / "file17_mc.h5"), "--method", "sense", "--mask", "equispaced"]
+    more = ["--also", "phase", "--also", "coils", "--also", "point-spread", "--interpolate", "--gibbs", "0.5"]
+    assert main([*words, "-o", str(tmp_path / "image.h5"), *more]) == 0
+    told = capsys.readouterr()
+    assert "highest side lobe has" in told.out and "before filter and interpolation" in told.err
+    assert main([*words, "-o", str(tmp_path / "image.nii.gz"), "--interpolate"]) == 0
+    image = io.read(tmp_path / "image.nii.gz")
+    phase, coils = (io.read(tmp_path / f"image_{name}.nii.gz") for name in ("phase", "coils"))
+    assert image.data.shape == (2, 160, 160) and phase.data.shape == (2, 80, 80) and coils.data.shape == (4, 2, 80, 80)
+    np.testing.assert_allclose(np.array(phase.spacing) / image.spacing, (1, 2, 2), rtol=1e-5)
+    np.testing.assert_allclose(coils.affine, phase.affine, atol=1e-6)
+    assert np.abs(phase.data).max() <= np.float32(np.pi)
+    assert main([*words, "-o", str(tmp_path / "image_phase.nii.gz"), "--also", "phase", "--resume"]) == 0
+
+
+def test_what_cannot_be_shown_is_refused(tmp_path, capsys):
+    words = ["reconstruct", str(REFERENCE / "file17_sc.h5"), "-o", str(tmp_path / "image.nii.gz"), "--method", "tv"]
+    assert main([*words, "--also", "maps"]) == 2 and "one coil" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

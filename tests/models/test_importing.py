@@ -10,8 +10,9 @@ from napari_medseg.errors import FileError, ModelError, SettingsError
 from napari_medseg.kspace import KSpace
 from napari_medseg.models import ImportSettings, import_checkpoint, install
 from napari_medseg.recon import fft2c
+from napari_medseg.recon.cautions import warnings
 from napari_medseg.recon.learned import restore
-from napari_medseg.recon.reconstruct import ReconSettings, warnings
+from napari_medseg.recon.settings import ReconSettings
 
 # architecture, options of a small network, those of them that its tensors do not tell, size of prepared slices
 SMALL = [

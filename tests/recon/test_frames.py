@@ -11,7 +11,7 @@ from napari_medseg.progress import run
 from napari_medseg.recon.coil_maps import HeldMaps
 from napari_medseg.recon.frames import kt_sense, kt_sense_steps
 from napari_medseg.recon.methods import lacks_centre, prepare
-from napari_medseg.recon.reconstruct import reconstruct
+from napari_medseg.recon.reconstruct import reconstruct, reconstruct_job
 from napari_medseg.recon.sense import sense_tv
 from napari_medseg.recon.settings import ReconSettings
 from napari_medseg.recon.transforms import fft2c, rss
@@ -130,3 +130,26 @@ def test_frames_that_have_a_centre_together_have_maps():
     found, coil_by_coil = (reconstruct(scan, method, strength=0.001) for method in ("sense-tv", "tv"))
     error, before = (np.linalg.norm(result.image.data[:, 0] - np.abs(images)) for result in (found, coil_by_coil))
     assert error < 0.6 * before
+
+
+def test_frames_of_partial_fourier_are_completed_where_that_is_asked_and_otherwise_it_is_said():
+    maps, images = beating()
+    left = np.arange(SHAPE[1]) >= 12
+    whole = fft2c(maps * images[:, None])
+    mask = (masks_of(2) & left)[:, None]
+    data = np.where(mask[:, :, None], whole, 0).astype(np.complex64)
+    scan = KSpace(data, mask=mask, mask_origin="file", frames=FRAMES, acquired=(12, SHAPE[1]))
+    plain = reconstruct(scan, together=True)
+    assert any("leave partial Fourier" in text for text in plain.record.warnings)
+    assert plain.record.figures["used"]["partial"] == "none"
+    mended = reconstruct(scan, together=True, partial="pocs")
+    assert mended.record.figures["used"]["partial"] == "pocs" and not mended.record.warnings
+    errors = [np.linalg.norm(found.image.data[:, 0] - np.abs(images)) for found in (plain, mended)]
+    assert errors[1] < errors[0]
+
+
+def test_one_slice_of_a_cine_needs_the_other_frames_and_alone_is_returned():
+    kspace, _ = cine()
+    every = reconstruct(kspace, together=True)
+    (only,) = run(reconstruct_job(kspace, ReconSettings(together=True), indices=[5])).image.data
+    np.testing.assert_allclose(only, every.image.data.reshape(-1, *SHAPE)[5], rtol=1e-5)

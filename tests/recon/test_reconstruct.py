@@ -7,8 +7,9 @@ from napari_medseg import KSpace, metrics, reconstruct
 from napari_medseg.errors import MedsegError, SettingsError, VolumeError
 from napari_medseg.progress import run
 from napari_medseg.recon import ifft2c, rss
+from napari_medseg.recon.cautions import warnings
 from napari_medseg.recon.masked import sampled
-from napari_medseg.recon.reconstruct import ReconSettings, reconstruct_job, warnings
+from napari_medseg.recon.reconstruct import ReconSettings, reconstruct_job
 from napari_medseg.recon.sampling import Sampling
 
 RANDOM = Sampling("random", 3, 0.1, seed=1)

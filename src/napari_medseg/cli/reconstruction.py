@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import functools
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError, SettingsError
 from ..options import add_arguments, given, read, whole_from
-from ..recon.settings import HiddenSettings, ReconSettings, Sampling
+from ..recon.settings import VIEWS, FinishSettings, HiddenSettings, ReconSettings, Sampling
 from ..runs.settings import StudySettings
 from . import terminal
 
@@ -37,6 +37,15 @@ def add_reconstruct(parser: argparse.ArgumentParser) -> None:
         help=".h5, .nii.gz, .nii, .tif, .npy or .npz for one input, else a folder",
     )
     add_arguments(parser, ReconSettings, required=("method",))
+    add_arguments(parser, FinishSettings)
+    parser.add_argument(
+        "--also",
+        action="append",
+        default=[],
+        choices=VIEWS,
+        help="save this, too, next to OUT: phase, images or maps of the coils, spread of a point under the mask; "
+        "repeat the option for more",
+    )
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="metrics, residual, mask, settings as JSON")
     add_crew(parser)
 
@@ -126,7 +135,7 @@ def reconstruct(args: Namespace) -> int:
     """``napari-medseg reconstruct``."""
     from ..runs import work
     from ..runs.inputs import find_inputs, image_kind, kspace_kind, left_out, taken_once
-    from ..runs.outputs import HDF5, place, refuse_conflicts, suffix_of_images, suffix_of_labels
+    from ..runs.outputs import HDF5, beside, place, refuse_conflicts, suffix_of_images, suffix_of_labels
     from ..runs.tasks import Task
     from .commands import models_of_report, run_content
     from .running import Run, crew_of
@@ -139,13 +148,16 @@ def reconstruct(args: Namespace) -> int:
     terminal.complain(*left_out(args.inputs, kind), *taken_once(args.inputs, kind))
     single = len(sources) + len(failures) == 1
     suffix = suffix_of_labels if args.simulate else suffix_of_images
-    outputs = place(sources, args.output, single=single, suffix=suffix, also=HDF5)
+    images = place(sources, args.output, single=single, suffix=suffix, also=HDF5)
+    places = [{"image": image} | {name: beside(image, name) for name in args.also} for image in images]
+    outputs = [path for made in places for path in made.values()]
     refuse_conflicts([*map(Path, args.inputs), *sources], outputs)
     refuse_conflicts([*sources, *outputs], [args.report] if args.report else [])
-    options = {"reconstruction": asdict(settings), **reading}
+    options = {"reconstruction": asdict(settings), "finish": asdict(read(args, FinishSettings)), **reading}
     tasks = []
-    for source, output in zip(sources, outputs, strict=True):
-        tasks.append(Task("reconstruct", (str(source),), {"image": str(output)}, used, options, args.resume))
+    for source, made in zip(sources, places, strict=True):
+        paths = {role: str(path) for role, path in made.items()}
+        tasks.append(Task("reconstruct", (str(source),), paths, used, options, args.resume))
 
     def content(run: Run) -> dict[str, Any]:
         if single and run.outcomes:
@@ -166,6 +178,7 @@ def _image_row(outcome: Outcome, whole: bool = False) -> dict[str, Any]:
     from .report import row
 
     paths = {"input": outcome.task.inputs[0], "output": outcome.task.outputs["image"]}
+    paths |= {name: outcome.task.outputs[name] for name in _views_of(outcome)}
     if whole and outcome.record is not None:
         return {**paths, **outcome.record.report()}
     return {**paths, **row(outcome)}
@@ -181,6 +194,7 @@ def _one_image(title: str, outcome: Outcome) -> str:
 
     figures = outcome.record.figures if outcome.record else {}
     lines = [_image_text(outcome)]
+    lines += [f"{outcome.task.outputs[name]}: {_view_text(name, figures)}" for name in _views_of(outcome)]
     if figures.get("metrics"):
         columns = shown()
         rows = [["", *(figure.heading for figure in columns.values())]]
@@ -188,6 +202,23 @@ def _one_image(title: str, outcome: Outcome) -> str:
             rows.append([name, *(figure.text(row[key]) for key, figure in columns.items())])
         lines += [terminal.table(rows), figures["convention"]]
     return "\n".join(lines)
+
+
+def _views_of(outcome: Outcome) -> list[str]:
+    """What was saved next to the image."""
+    return [name for name in outcome.task.outputs if name != "image"]
+
+
+def _view_text(name: str, figures: Mapping[str, Any]) -> str:
+    """What a file next to the image holds."""
+    from ..recon.point_spread import SideLobe, in_words
+    from ..recon.views import VIEWS as TABLE
+
+    if name == "point-spread" and "side_lobe" in figures:
+        lobe = figures["side_lobe"]
+        return f"in dB. {in_words(SideLobe(**lobe) if lobe else None)}"
+    view = TABLE[name]
+    return f"{view.title} in {view.unit}" if view.unit else view.title
 
 
 def _image_text(outcome: Outcome) -> str:

@@ -16,7 +16,7 @@ from ..errors import VolumeError
 from ..io.contributions import LayerData, layer_tuple
 from ..io.kspace import is_kspace, read_kspace
 from ..kspace import KSpace
-from .reconstruct import image_volume, plane_volume
+from .grid import image_volume, plane_volume
 from .transforms import centre_crop, ifft2c, rss
 
 if TYPE_CHECKING:

@@ -3,81 +3,117 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import fft
 
 from ..errors import SettingsError, VolumeError
 from ..kspace import KSpace
-from ..progress import Job, run, within
+from ..progress import Job, run
 from .classical import check_settings, zero_filled
 from .coil_maps import CoilMaps, frames_of, mean_of
 from .fista import fista
 from .methods import Slice, agreed
 from .sense import Encoding
-from .settings import ReconSettings
+from .settings import AUTO, NONE, ReconSettings
 from .transforms import combine
 
 METHOD = "k-t SENSE"
 
 
-def together_job(kspace: KSpace, settings: ReconSettings, indices: Sequence[int]) -> Job[dict[int, Slice]]:
-    """All frames of a slice at a time, by `kt_sense_steps`, with the coil maps of their mean.
+class Samples(NamedTuple):
+    """What was measured of one slice.
 
     Parameters
     ----------
+    index : int
+        Number of the slice.
+    measured : numpy.ndarray, shape (coil, y, x), complex64
+        0 outside of the mask.
+    mask : numpy.ndarray, shape (x,) or (y, x), bool
+    """
+
+    index: int
+    measured: np.ndarray
+    mask: np.ndarray
+
+    @classmethod
+    def of(cls, kspace: KSpace, index: int) -> Samples:
+        """Those of a slice of `kspace`.
+
+        Raises
+        ------
+        VolumeError
+            If nothing was measured.
+        """
+        mask = kspace.mask_of(index)
+        measured = np.where(mask, kspace.slice(index), 0)
+        if not measured.any():
+            raise VolumeError(f"The mask leaves nothing of slice {index}: all samples that it keeps are 0.")
+        return cls(index, measured, mask)
+
+
+def together_job(samples: Sequence[Samples], kspace: KSpace, settings: ReconSettings) -> Job[list[Slice]]:
+    """All frames of one position, by `kt_sense_steps`, with the coil maps of their mean.
+
+    Parameters
+    ----------
+    samples : sequence of Samples
+        Of the frames, in their order.
     kspace : KSpace
-        With several frames and coils.
+        That they come from.
     settings : ReconSettings
-        Their strength and iterations, where given, and data consistency.
-    indices : sequence of int
-        Slices to reconstruct; the other frames of their positions are used, too.
+        Their strength and iterations, where given, data consistency, and how partial Fourier is completed.
 
     Yields
     ------
     Progress
-        Over the positions, also between iterations.
+        Over the iterations.
+    """
+    options: dict[str, Any] = {"strength": settings.strength, "iterations": settings.iterations}
+    chosen = {name: value for name, value in options.items() if value is not None}
+    masks = np.stack([frame.mask for frame in samples])
+    measured = np.stack([frame.measured for frame in samples])
+    coils = CoilMaps.of(*mean_of(kspace, [frame.index for frame in samples]))
+    compressed = np.stack([coils.compress(frame) for frame in measured])
+    images = yield from kt_sense_steps(compressed, masks, coils.maps, **chosen)
+    found = []
+    for image, frame in zip(images, samples, strict=True):
+        found.append(agreed(coils, image, frame.measured, frame.mask, settings))
+    return found
 
-    Returns
-    -------
-    dict
-        By the number of the slice.
+
+def positions(kspace: KSpace, indices: Sequence[int]) -> list[list[int]]:
+    """The slices of all frames at every position that `indices` have, in the order of `indices`."""
+    places = dict.fromkeys(index % kspace.depth for index in indices)
+    return [list(frames_of(kspace, place)) for place in places]
+
+
+def settled(kspace: KSpace, settings: ReconSettings) -> ReconSettings:
+    """`settings` for frames together, with nothing left open: partial Fourier is completed only where that is asked.
 
     Raises
     ------
     SettingsError
-        If there is one frame or one coil, or all frames have the same mask.
+        If frames of this `kspace` cannot be reconstructed together.
     """
     problem = cannot_share(kspace)
     if problem:
-        raise SettingsError(problem)
-    found: dict[int, Slice] = {}
-    positions = sorted({index % kspace.depth for index in indices})
-    options: dict[str, Any] = {"strength": settings.strength, "iterations": settings.iterations}
-    chosen = {name: value for name, value in options.items() if value is not None}
-    for done, position in enumerate(positions):
-        numbers = frames_of(kspace, position)
-        masks = np.stack([kspace.mask_of(number) for number in numbers])
-        measured = np.stack([np.where(kspace.mask_of(number), kspace.slice(number), 0) for number in numbers])
-        coils = CoilMaps.of(*mean_of(kspace, numbers))
-        samples = np.stack([coils.compress(frame) for frame in measured])
-        images = yield from within(kt_sense_steps(samples, masks, coils.maps, **chosen), done, len(positions))
-        for number, image, frame, mask in zip(numbers, images, measured, masks, strict=True):
-            if number in indices:
-                found[number] = agreed(coils, image, frame, mask, settings)
-    return found
+        raise SettingsError(f"{problem} Leave 'together' out.")
+    how = NONE if settings.partial == AUTO else settings.partial
+    return replace(settings, method=METHOD, partial=how)
 
 
 def cannot_share(kspace: KSpace) -> str:
-    """Why frames cannot be reconstructed together; empty if they can."""
-    if kspace.frames < 2 or kspace.coils < 2:
-        return (
-            f"The k-space has {kspace.frames} frames and {kspace.coils} coils; expected two or more of both to "
-            "reconstruct frames together. Leave 'together' out."
-        )
+    """Why frames cannot be reconstructed together, in a sentence; empty if they can."""
+    if kspace.frames < 2:
+        return "The k-space has one frame: two or more are needed to reconstruct frames together."
+    if kspace.coils < 2:
+        return "The k-space has one coil: two or more are needed to reconstruct frames together."
     if kspace.mask is None or kspace.mask.ndim < 3:
-        return "All frames have the same mask: none has a line that another one lacks. Leave 'together' out."
+        return "All frames have the same mask: none has a line that another one lacks."
     return ""
 
 

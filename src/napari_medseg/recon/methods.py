@@ -28,16 +28,37 @@ class Slice(NamedTuple):
 
     Parameters
     ----------
-    magnitude : numpy.ndarray, shape (y, x)
+    image : numpy.ndarray, shape (y, x), complex
+        Real where several coils were combined by the root of the sum of their squares.
     coils : numpy.ndarray, shape (coil, y, x), complex
         The coil images that stand behind it.
     alone : float
         How far the method alone lies from the measured samples, before data consistency; see `data_residual`.
+    maps : CoilMaps or None
+        Of a method that combines coils by their sensitivities.
     """
 
-    magnitude: np.ndarray
+    image: np.ndarray
     coils: np.ndarray
     alone: float
+    maps: CoilMaps | None = None
+
+    @property
+    def magnitude(self) -> np.ndarray:
+        """Of the image, shape (y, x)."""
+        return np.abs(self.image)
+
+    def sensitivities(self) -> np.ndarray:
+        """Of the measured coils, shape (coil, y, x), complex; squares sum to 1, but for what compression left out.
+
+        Raises
+        ------
+        SettingsError
+            If the method has none.
+        """
+        if self.maps is None:
+            raise SettingsError("The method has no coil maps. Choose a SENSE method.")
+        return self.maps.coil_images(np.ones(self.image.shape, np.float32))
 
 
 Method = Callable[[np.ndarray, np.ndarray], Job[Slice]]
@@ -154,7 +175,8 @@ def _coil_by_coil(
         images.append((yield from steps(coil, mask)) if coil.any() else np.zeros_like(coil))
     found = np.stack(images)
     coils = completed(data_consistency(found, measured, mask, settings.weight), mask, settings.partial)
-    return Slice(rss(coils, 0), coils, data_residual(found, measured, mask))
+    image = coils[0] if len(coils) == 1 else rss(coils, 0)
+    return Slice(image, coils, data_residual(found, measured, mask))
 
 
 def _with_maps(measured: np.ndarray, mask: np.ndarray, *, settings: ReconSettings, held: HeldMaps) -> Job[Slice]:
@@ -179,7 +201,7 @@ def agreed(
         samples = coils.compress(measured)
         image = combine(data_consistency(coils.maps * image, samples, mask, settings.weight), coils.maps)
     image = completed(image, mask, settings.partial)
-    return Slice(np.abs(image), coils.coil_images(image), alone)
+    return Slice(image, coils.coil_images(image), alone, coils)
 
 
 def _learned(kspace: KSpace, settings: ReconSettings, model: TrainedModel) -> Method:

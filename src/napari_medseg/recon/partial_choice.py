@@ -10,6 +10,7 @@ import numpy as np
 
 from ..kspace import KSpace
 from ..progress import Job, Progress
+from . import frames
 from .coil_maps import HeldMaps
 from .methods import prepare
 from .partial_fourier import completed, one_sided, without_short_side
@@ -34,7 +35,14 @@ def settled_job(
     """Decide by the data what `settings` leave open: method and strength (`tuned_job`), and partial Fourier.
 
     The coil maps that it takes are left in `held`.
+
+    Raises
+    ------
+    SettingsError
+        If frames are to be reconstructed together and cannot.
     """
+    if settings.together:
+        return frames.settled(kspace, settings)
     held = held or HeldMaps()
     used = yield from tuned_job(kspace, settings, indices, held)
     if used.partial != AUTO:

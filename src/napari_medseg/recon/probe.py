@@ -17,11 +17,12 @@ from ..record import Record, now, software
 from ..volume import Volume
 from . import methods
 from .coil_maps import HeldMaps
+from .grid import image_volume, shown
 from .hidden_lines import cannot_thin, thinned
 from .masked import describe
 from .noise import noise_level, whitened
 from .partial_choice import settled_job
-from .reconstruct import chosen_slices, image_volume, models_used, shown
+from .reconstruct import chosen_slices, models_used
 from .settings import ProbeSettings, ReconSettings
 
 if TYPE_CHECKING:
@@ -142,6 +143,11 @@ def probe_job(
     why_not = cannot_thin(kspace.mask) if probe.shows == "sensitivity" else ""
     if why_not:
         raise SettingsError(why_not)
+    if settings.together:
+        raise SettingsError(
+            "Maps of noise and sensitivity are made of slices one by one; of frames together there are none. Leave "
+            "'together' out."
+        )
     chosen = chosen_slices(kspace, indices)
     mixed = whitened(kspace)
     total = len(chosen) * probe.reconstructions

@@ -3,55 +3,68 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import SettingsError, VolumeError
+from ..errors import SettingsError
 from ..io import items
 from ..kspace import KSpace
 from ..progress import Job, Progress, run, within
 from ..record import Record, UsedModel, now, software
 from ..volume import Volume
-from . import frames, methods
+from . import finish, frames, methods, views
+from .cautions import warnings
 from .coil_maps import HeldMaps
 from .consistency import data_residual
 from .figures import CONVENTION, measure
+from .grid import image_volume, shown
 from .masked import REFERENCED, describe, sampled
 from .noise import noise_share, whitened
 from .partial_choice import is_one_sided, settled_job
-from .settings import AUTO, HOMODYNE, NONE, POCS, ReconSettings, Sampling
-from .transforms import centre_crop, ifft2c, rss
+from .point_spread import worst_side_lobe
+from .settings import HOMODYNE, NONE, POCS, FinishSettings, ReconSettings, Sampling
+from .transforms import ifft2c, rss
 
 if TYPE_CHECKING:
-    from ..models import ModelCard, TrainedModel
+    from ..models import TrainedModel
 
-ESTIMATED = (
-    "Estimated by a trained network: it may contain structure that was not measured, or miss structure that was; "
-    "not for diagnosis."
-)
 DIFFERS = "Before data consistency the result differs"
+_BEFORE = "The figures against the reference are those of the image before filter and interpolation."
 _HIGH_RESIDUAL = 0.05
 _OVER_NOISE = 1.5  # an image without the noise differs from the samples by about the noise
-_FAR = 1.15  # ratio of nominal and effective acceleration that is worth a word
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """One finished slice: its index, and magnitudes (y, x), cropped, of the result and of zero filling.
+    """One finished slice.
 
-    `residual`, and `alone` before data consistency, say how far it lies from the measured samples; `noise` is the share
-    of noise in these: an image that fits them better fits the noise.
+    Parameters
+    ----------
+    index : int
+    image : numpy.ndarray, shape (y, x), float32
+        Magnitude, cropped; finished, see `FinishSettings`.
+    plain, zero_filled : numpy.ndarray, shape (y, x), float32
+        Magnitudes, cropped, of the result before that, and of zero filling.
+    residual, alone : float
+        How far the result, and the method alone before data consistency, lie from the measured samples.
+    noise : float
+        Share of noise in these: an image that fits them better fits the noise.
+    views : mapping of str to numpy.ndarray, shape (y, x) or (coil, y, x), float32
+        What else was asked for, cropped.
     """
 
     index: int
     image: np.ndarray
+    plain: np.ndarray
     zero_filled: np.ndarray
     residual: float
     alone: float
     noise: float
+    views: Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,13 +74,16 @@ class Reconstruction:
     Parameters
     ----------
     image, zero_filled : Volume
-        Magnitudes, axes zyx, of several frames tzyx, float32, in the units of the measurement.
+        Magnitudes, axes zyx, of several frames tzyx, float32, in the units of the measurement. Only `image` is
+        finished, see `FinishSettings`.
     residual : float
         How far the result lies from the measured samples, see `data_residual`; mean over the slices.
     mask : numpy.ndarray, shape (x,), (y, x), (slice, 1, x) or (slice, y, x), bool
         What was taken as measured, see `KSpace`.
     reference : Volume or None
         The image of the fully sampled data, where there is one.
+    views : mapping of str to Volume
+        What else was asked for, by the names of `views.VIEWS`; coils are an axis c. On the grid of the measurement.
     """
 
     image: Volume
@@ -75,6 +91,7 @@ class Reconstruction:
     residual: float
     mask: np.ndarray
     reference: Volume | None
+    views: Mapping[str, Volume] = field(default_factory=dict)
 
     @property
     def record(self) -> Record:
@@ -94,6 +111,8 @@ def reconstruct_job(
     model: TrainedModel | None = None,
     indices: Sequence[int] | None = None,
     start: int = 0,
+    also: Collection[str] = (),
+    finished: FinishSettings | None = None,
 ) -> Job[Reconstruction]:
     """Reconstruct the slices of `kspace` one after the other.
 
@@ -108,6 +127,10 @@ def reconstruct_job(
         Slices to reconstruct; all of them if left out.
     start : int
         Slice to begin with; the run wraps around.
+    also : collection of str
+        What else to show, names of `views.VIEWS`.
+    finished : FinishSettings, optional
+        What comes after the reconstruction.
 
     Yields
     ------
@@ -125,32 +148,70 @@ def reconstruct_job(
         If k-space, mask, method and settings do not fit.
     """
     began = time.monotonic()
-    given = kspace
-    kspace = whitened(given)
+    views.check(also, kspace, settings)
+    asked = _Asked(kspace, settings, finished or FinishSettings(), tuple(also), None if settings.together else model)
+    mixed = whitened(kspace)
     chosen = chosen_slices(kspace, indices)
     held = HeldMaps()
-    if settings.together:
-        used = replace(settings, method=frames.METHOD, partial=NONE)
-        together = yield from within(frames.together_job(kspace, settings, chosen), 0, len(chosen))
-        method = None
-    else:
-        used = yield from within(settled_job(kspace, settings, chosen, model, held), 0, len(chosen))
-        method = methods.prepare(kspace, used, model, held)
+    used = yield from within(settled_job(mixed, settings, chosen, asked.model, held), 0, len(chosen))
+    groups, solve = _plan(mixed, used, sorted(chosen, key=lambda i: (i < start, i)), asked.model, held)
     parts: dict[int, Part] = {}
-    for index in sorted(chosen, key=lambda i: (i < start, i)):
-        mask = kspace.mask_of(index)
-        measured = np.where(mask, kspace.slice(index), 0)
-        if not measured.any():
-            raise VolumeError(f"The mask leaves nothing of slice {index}: all samples that it keeps are 0.")
-        done = len(parts)
-        held.hold(kspace, index)
-        found = together[index] if method is None else (yield from within(method(measured, mask), done, len(chosen)))
-        zero_filled = rss(ifft2c(measured), 0)
-        residual = data_residual(found.coils, measured, mask)
-        images = shown(kspace, found.magnitude), shown(kspace, zero_filled)
-        parts[index] = Part(index, *images, residual, found.alone, noise_share(measured))
-        yield Progress(len(parts), len(chosen), parts[index])
-    return _result(given, settings, used, model, [parts[i] for i in chosen], time.monotonic() - began)
+    for group in groups:
+        samples = [frames.Samples.of(mixed, index) for index in group]
+        found = yield from within(solve(samples), len(parts), len(chosen))
+        for each, solved in zip(samples, found, strict=True):
+            if each.index in chosen:
+                parts[each.index] = _part(asked, each, solved)
+                yield Progress(len(parts), len(chosen), parts[each.index])
+    return _result(asked, used, [parts[i] for i in chosen], time.monotonic() - began)
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """What a run was asked for."""
+
+    kspace: KSpace
+    settings: ReconSettings
+    finish: FinishSettings
+    also: tuple[str, ...]
+    model: TrainedModel | None
+
+
+_Solver = Callable[[Sequence[frames.Samples]], Job[list[methods.Slice]]]
+
+
+def _plan(
+    kspace: KSpace, used: ReconSettings, ordered: Sequence[int], model: TrainedModel | None, held: HeldMaps
+) -> tuple[list[list[int]], _Solver]:
+    """Which slices are solved at once, and how: one by one, or all frames of a position together."""
+    if used.together:
+        return frames.positions(kspace, ordered), partial(frames.together_job, kspace=kspace, settings=used)
+    method = methods.prepare(kspace, used, model, held)
+
+    def alone(samples: Sequence[frames.Samples]) -> Job[list[methods.Slice]]:
+        (only,) = samples
+        held.hold(kspace, only.index)
+        return [(yield from method(only.measured, only.mask))]
+
+    return [[index] for index in ordered], alone
+
+
+def _part(asked: _Asked, samples: frames.Samples, found: methods.Slice) -> Part:
+    kspace = asked.kspace
+    plain = shown(kspace, found.magnitude)
+    image = plain
+    if asked.finish:
+        image = shown(kspace, finish.magnitude(found, kspace, asked.finish), asked.finish.finer)
+    return Part(
+        samples.index,
+        image=image,
+        plain=plain,
+        zero_filled=shown(kspace, rss(ifft2c(samples.measured), 0)),
+        residual=data_residual(found.coils, samples.measured, samples.mask),
+        alone=found.alone,
+        noise=noise_share(samples.measured),
+        views={name: shown(kspace, views.VIEWS[name].make(found, samples.mask)) for name in asked.also},
+    )
 
 
 def reconstruct(
@@ -159,6 +220,8 @@ def reconstruct(
     *,
     sampling: Sampling | None = None,
     mask: np.ndarray | None = None,
+    also: Collection[str] = (),
+    finished: FinishSettings | None = None,
     **settings: Any,
 ) -> Reconstruction:
     """Reconstruct k-space, for example what `read_kspace` returns.
@@ -172,6 +235,8 @@ def reconstruct(
         Undersample with a mask drawn by these rules.
     mask : numpy.ndarray, optional
         Undersample with this mask.
+    also, finished
+        See `reconstruct_job`.
     **settings
         Further fields of `ReconSettings`.
 
@@ -184,7 +249,8 @@ def reconstruct(
         options = ReconSettings(method=method, **settings)
     except TypeError as error:
         raise SettingsError(f"reconstruct does not take these options: {error}.") from error
-    return run(reconstruct_job(sampled(kspace, sampling, mask), options, model=methods.model_of(method)))
+    used = sampled(kspace, sampling, mask)
+    return run(reconstruct_job(used, options, model=methods.model_of(method), also=also, finished=finished))
 
 
 def chosen_slices(kspace: KSpace, indices: Sequence[int] | None) -> list[int]:
@@ -201,31 +267,6 @@ def chosen_slices(kspace: KSpace, indices: Sequence[int] | None) -> list[int]:
     return chosen
 
 
-def shown(kspace: KSpace, image: np.ndarray) -> np.ndarray:
-    """The part of an image (y, x) of the whole matrix that is shown, float32."""
-    return centre_crop(image, kspace.crop or kspace.matrix).astype(np.float32)
-
-
-def image_volume(kspace: KSpace, data: np.ndarray) -> Volume:
-    """Images (slice, y, x) of `kspace` on their grid, with an axis of frames if they are all and there are several."""
-    flags = {"has_spacing": kspace.spacing is not None, "simulated": kspace.simulated}
-    own = np.diag([*(kspace.spacing or (1.0, 1.0, 1.0))[::-1], 1.0])
-    affine = kspace.metadata.get("affine", own)
-    if kspace.frames == 1 or len(data) != kspace.slices:
-        return Volume(data, "zyx", affine, metadata=flags)
-    data = data.reshape(kspace.frames, kspace.depth, *data.shape[1:])
-    counted = kspace.metadata.get("frames") or [{}]
-    return Volume(data, "tzyx", affine, metadata={**flags, "t_axis": ", ".join(counted[0])})
-
-
-def plane_volume(kspace: KSpace, image: np.ndarray) -> Volume:
-    """The place of all images of `kspace`, with one of them (y, x) in it."""
-    found = image_volume(kspace, image[None])
-    if kspace.frames == 1 or found.axes == "tzyx":
-        return found
-    return replace(found, data=found.data[None], axes="tzyx")
-
-
 def _reference(kspace: KSpace, indices: Sequence[int]) -> np.ndarray | None:
     """The image of the fully sampled data: the file's own, or that of all columns where all were measured."""
     if kspace.reference is not None:
@@ -236,52 +277,59 @@ def _reference(kspace: KSpace, indices: Sequence[int]) -> np.ndarray | None:
     return None
 
 
-def _result(
-    kspace: KSpace,
-    settings: ReconSettings,
-    used: ReconSettings,
-    model: TrainedModel | None,
-    parts: list[Part],
-    seconds: float,
-) -> Reconstruction:
-    image, zero_filled = (np.stack([getattr(part, name) for part in parts]) for name in ("image", "zero_filled"))
-    reference = _reference(kspace, [part.index for part in parts])
-    images = {"zero-filled": zero_filled, used.method: image}
-    residual, alone, noise = (
-        float(np.mean([getattr(part, name) for part in parts])) for name in ("residual", "alone", "noise")
-    )
-    notes = warnings(kspace, settings, model and model.card)
+def _result(asked: _Asked, used: ReconSettings, parts: list[Part], seconds: float) -> Reconstruction:
+    kspace = asked.kspace
+    chosen = [part.index for part in parts]
+    plain = np.stack([part.plain for part in parts])
+    zero_filled = np.stack([part.zero_filled for part in parts])
+    reference = _reference(kspace, chosen)
+    residual = float(np.mean([part.residual for part in parts]))
+    alone = float(np.mean([part.alone for part in parts]))
+    noise = float(np.mean([part.noise for part in parts]))
+    notes = warnings(kspace, asked.settings, asked.model and asked.model.card)
     if alone > max(_HIGH_RESIDUAL, _OVER_NOISE * noise):
         notes.append(f"{DIFFERS} from the measured samples by {alone:.1%}; their noise is about {noise:.1%}.")
+    metrics = None
+    if reference is not None:
+        metrics = compare(reference, {"zero-filled": zero_filled, used.method: plain})
+        notes += [_BEFORE] if asked.finish else []
     figures = {
-        "slices": [part.index for part in parts],
+        "slices": chosen,
         "mask": describe(kspace),
         "simulated": kspace.simulated,
-        "used": _used(settings, used, is_one_sided(kspace, [part.index for part in parts])),
+        "used": _used(asked.settings, used, is_one_sided(kspace, chosen)),
         "residual": residual,
         "residual_by_slice": [part.residual for part in parts],
         "residual_before_consistency": alone,
         "noise": noise,
-        "metrics": None if reference is None else compare(reference, images),
+        "metrics": metrics,
         "convention": CONVENTION,
     }
-    found = image_volume(kspace, image)
+    if "point-spread" in asked.also:
+        lobe = worst_side_lobe(kspace, chosen)
+        figures["side_lobe"] = lobe._asdict() if lobe else None
+    image = image_volume(kspace, np.stack([part.image for part in parts]), asked.finish.finer)
+    more = {name: image_volume(kspace, np.stack([part.views[name] for part in parts])) for name in asked.also}
     record = Record(
         "reconstruct",
         time=now(),
         software=software(),
         inputs=items.of_kspace(kspace),
-        models=models_used(model),
-        settings=asdict(settings),
-        outputs=(items.of_result(found),),
+        models=models_used(asked.model),
+        settings={**asdict(asked.settings), **asdict(asked.finish)},
+        outputs=(items.of_result(image), *(items.of_result(volume, name) for name, volume in more.items())),
         seconds=round(seconds, 3),
         warnings=tuple(notes),
         figures=figures,
+    ).sealed()
+    return Reconstruction(
+        image.made_by(record),
+        image_volume(kspace, zero_filled),
+        residual,
+        kspace.mask_of(0) if kspace.mask is None else kspace.mask,
+        None if reference is None else image_volume(kspace, reference),
+        {name: volume.made_by(record) for name, volume in more.items()},
     )
-    full = None if reference is None else image_volume(kspace, reference)
-    zeros = image_volume(kspace, zero_filled)
-    mask = kspace.mask_of(0) if kspace.mask is None else kspace.mask
-    return Reconstruction(found.made_by(record.sealed()), zeros, residual, mask, full)
 
 
 def _used(settings: ReconSettings, used: ReconSettings, partial: bool) -> dict[str, Any]:
@@ -319,45 +367,3 @@ def compare(reference: np.ndarray, images: Mapping[str, np.ndarray]) -> dict[str
     """
     maximum = float(reference.max())
     return {name: measure(reference, image, maximum) for name, image in images.items()}
-
-
-def warnings(
-    kspace: KSpace, settings: ReconSettings, card: ModelCard | None, sampling: Sampling | None = None
-) -> list[str]:
-    """What a person should know before a run."""
-    found = list(kspace.notes)
-    if kspace.simulated:
-        found.append("The k-space is simulated from an image: results are better than those of real measurements.")
-    true = kspace.acceleration
-    if sampling and not sampling.acceleration / _FAR < true < sampling.acceleration * _FAR:
-        found.append(f"The mask accelerates {true:.2f} times, not {sampling.acceleration:g} times.")
-    found += _about_coils(kspace, settings.method)
-    if card is None:
-        return found
-    found.append(ESTIMATED)
-    spans = list(card.masks.values())
-    if not spans:
-        found.append(f"The card of {card.name} does not say which masks and accelerations it was trained with.")
-    elif not min(s[0] for s in spans) / _FAR <= true <= max(s[1] for s in spans) * _FAR:
-        low, high = min(s[0] for s in spans), max(s[1] for s in spans)
-        found.append(f"The acceleration is {true:.2f}; {card.name} was trained with {low:g} to {high:g}.")
-    if spans and sampling and sampling.kind not in card.masks:
-        found.append(f"{card.name} was not trained with {sampling.kind} masks, but with {', '.join(card.masks)}.")
-    if kspace.coils > 1:
-        found.append(f"{card.name} was trained on one coil; the {kspace.coils} coils go through it one by one.")
-    if spans and not kspace.simulated:
-        safer = "tv" if kspace.coils < 2 or methods.lacks_centre(kspace) else "sense-tv"
-        found.append(f"{card.name} was trained on simulated k-space; on real data {safer} is the safer choice.")
-    return found
-
-
-def _about_coils(kspace: KSpace, method: str) -> list[str]:
-    """What a person should know who leaves several coils to a method that takes them one by one."""
-    if method not in ("tv", AUTO) or kspace.coils < 2 or kspace.acceleration == 1:
-        return []
-    why_not = methods.lacks_centre(kspace)
-    if why_not:
-        return [f"The {kspace.coils} coils are reconstructed one by one, with tv: {why_not}."]
-    if method == "tv":
-        return [f"The scan has {kspace.coils} coils: sense-tv uses them together, which is usually better than tv."]
-    return []

@@ -10,7 +10,8 @@ from ..errors import SettingsError, VolumeError
 from ..kspace import KSpace
 from ..progress import Job
 from ..volume import Volume
-from .reconstruct import ReconSettings, image_volume, shown
+from .grid import image_volume, shown
+from .reconstruct import ReconSettings
 
 if TYPE_CHECKING:
     from ..models import TrainedModel

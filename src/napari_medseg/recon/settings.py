@@ -19,6 +19,8 @@ AUTO = "auto"
 """Name of the method that the data decide, and of how partial Fourier is completed."""
 POCS, HOMODYNE, NONE = "pocs", "homodyne", "none"
 PARTIAL = (AUTO, POCS, HOMODYNE, NONE)
+VIEWS = ("phase", "coils", "maps", "map-phases", "point-spread")
+"""What can be shown of a reconstruction besides its magnitude, see `views.VIEWS`."""
 HIDDEN = 1 / 6
 """Share of the measured lines outside of the full centre that is hidden from methods which are to predict it."""
 
@@ -80,6 +82,45 @@ class ReconSettings:
     def weight(self) -> float | None:
         """Weight for `data_consistency`; None is hard."""
         return {"none": 0.0, "soft": self.dc_weight, "hard": None}[self.dc]
+
+
+@dataclass(frozen=True)
+class FinishSettings:
+    """What comes after a reconstruction; false where nothing does.
+
+    Figures against a reference are those of the image before it.
+
+    Parameters
+    ----------
+    gibbs : float
+        How far k-space is faded at its ends (generalised Hamming window), from 0 (no filter) to 1 (to nothing, Hann's
+        window). At 0.5 edges overshoot by 2 % in place of 9 %, and points get 1.13 times wider; at 1 by 0.6 %, and
+        1.67 times.
+    interpolate : bool
+        Whether pixels are made half as large in plane, by zeros around k-space. No detail is added.
+
+    Raises
+    ------
+    SettingsError
+        If `gibbs` is out of its range.
+    """
+
+    gibbs: float = option(
+        0.0, "filter against ringing, 0 to 1; 0.5 makes points 1.13 times wider, 1 makes them 1.67 times", metavar="S"
+    )
+    interpolate: bool = option(False, "halve the pixel size in plane, by zeros around k-space")
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.gibbs <= 1:
+            raise SettingsError(f"The Gibbs filter is {self.gibbs}; expected a number from 0 (off) to 1.")
+
+    def __bool__(self) -> bool:
+        return self.interpolate or self.gibbs > 0
+
+    @property
+    def finer(self) -> int:
+        """Pixels for each one of the matrix, along y and x."""
+        return 2 if self.interpolate else 1
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from .. import options
 from ..errors import JobError
 from ..progress import Job, Progress
 from .crew import Crew
+from .outputs import beside
 from .tasks import Outcome, Task
 
 if TYPE_CHECKING:
@@ -153,9 +154,9 @@ def command(
     doubt = place = None
     # uncertainty is computed for one model only
     if settings.uncertainty and len(names) == 1:
-        doubt = uncertainty or _beside(Path(output), "uncertainty")
+        doubt = uncertainty or beside(Path(output), "uncertainty")
     if len(names) > 1 and disagreement:
-        place = _beside(Path(output), "disagreement") if disagreement is True else disagreement
+        place = beside(Path(output), "disagreement") if disagreement is True else disagreement
     return options.command(
         "segment",
         *inputs,
@@ -166,8 +167,3 @@ def command(
         disagreement=place and Path(place),
         axes=axes,
     )
-
-
-def _beside(output: Path, kind: str) -> Path:
-    suffix = "".join(output.suffixes[-2:]) if output.name.endswith(".nii.gz") else output.suffix
-    return output.with_name(f"{output.name.removesuffix(suffix)}_{kind}{suffix}") if suffix else output

@@ -73,6 +73,17 @@ def place(
     return [output] * len(sources)
 
 
+def beside(output: Path, kind: str) -> Path:
+    """Where another image of the same run goes: next to `output`, with its ending; .nii.gz where that is HDF5's.
+
+    A folder stays as it is.
+    """
+    suffix = ".nii.gz" if output.name.endswith(".nii.gz") else output.suffix
+    # the layout of fastMRI does not say where images lie
+    ending = ".nii.gz" if suffix.lower() in HDF5 else suffix
+    return output.with_name(f"{output.name.removesuffix(suffix)}_{kind}{ending}") if suffix else output
+
+
 def is_folder(output: Path) -> bool:
     """Whether a person who names `output` means a folder."""
     return files.is_folder(output) or not output.suffix

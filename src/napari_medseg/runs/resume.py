@@ -84,7 +84,7 @@ def _reconstructed(task: Task, record: Record) -> Record:
     """What the record of a reconstruction would say that decides about its image."""
     from .raw import kspace_of, reading
 
-    settings = reading(task) | task.settings["reconstruction"]
+    settings = reading(task) | task.settings["reconstruction"] | task.settings["finish"]
     inputs = items.of_kspace(kspace_of(task))
     return Record("reconstruct", inputs=inputs, models=task.models, settings=settings)
 

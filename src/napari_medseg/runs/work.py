@@ -14,7 +14,7 @@ from .. import io, models
 from ..errors import ModelError, SettingsError
 from ..io import items
 from ..progress import Job, Progress, run
-from ..recon.settings import HiddenSettings, ReconSettings
+from ..recon.settings import FinishSettings, HiddenSettings, ReconSettings
 from ..record import Record, UsedModel, now, software
 from ..segmentation import consensus, inference
 from ..volume import Volume
@@ -108,7 +108,8 @@ def segment_job(task: Task) -> Job[Record]:
 def reconstruct_task_job(task: Task) -> Job[Record]:
     """Images of k-space.
 
-    Settings: ``reconstruction``, those of `ReconSettings`, and what `kspace_of` reads. Output: ``image``.
+    Settings: ``reconstruction``, those of `ReconSettings`; ``finish``, those of `FinishSettings`; and what `kspace_of`
+    reads. Outputs: ``image``, and if asked for those of `views.VIEWS`.
     """
     from ..io.kspace_out import write_reconstruction
     from ..recon.reconstruct import reconstruct_job
@@ -116,8 +117,14 @@ def reconstruct_task_job(task: Task) -> Job[Record]:
 
     kspace = kspace_of(task)
     model = next(iter(_loaded(task)), None)
-    result = yield from reconstruct_job(kspace, ReconSettings(**task.settings["reconstruction"]), model=model)
+    also = [name for name in task.outputs if name != "image"]
+    finish = FinishSettings(**task.settings["finish"])
+    settings = ReconSettings(**task.settings["reconstruction"])
+    result = yield from reconstruct_job(kspace, settings, model=model, also=also, finished=finish)
     record = _completed(result.record, reading(task))
+    # the image comes last: where it exists, everything does
+    for name in also:
+        _write(result.views[name].made_by(record), Path(task.outputs[name]))
     if task.target.suffix.lower() in outputs.HDF5:
         outputs.make_folder(task.target.parent)
         write_reconstruction(task.target, result.image.data, record.report(), record)

@@ -14,10 +14,11 @@ from qtpy.QtWidgets import QTabWidget
 from ... import options
 from ...errors import SettingsError
 from ...progress import Progress
+from ...recon.cautions import warnings
 from ...recon.hidden_lines import cannot_thin
 from ...recon.methods import HAVE_STRENGTH, METHODS, unfit
 from ...recon.partial_choice import is_one_sided
-from ...recon.reconstruct import DIFFERS, ReconSettings, Reconstruction, used_text, warnings
+from ...recon.reconstruct import DIFFERS, ReconSettings, Reconstruction, used_text
 from ...recon.settings import AUTO
 from ..kit import jobs, layer_volumes
 from ..kit.card import CardDialog

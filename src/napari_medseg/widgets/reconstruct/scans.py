@@ -16,8 +16,8 @@ from ...io.places import WORLD
 from ...kspace import KSpace
 from ...progress import Job, Progress
 from ...recon.contributions import magnitude
+from ...recon.grid import plane_volume
 from ...recon.masked import acceleration_text, sampled
-from ...recon.reconstruct import plane_volume
 from ...recon.sampling import Sampling, centre_lines, direction
 from ...recon.sense import calibration_region
 from ...recon.simulate import outer_share, scan
