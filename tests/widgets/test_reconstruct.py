@@ -16,6 +16,7 @@ from napari_medseg.progress import Progress
 from napari_medseg.recon.figures import CONVENTION
 from napari_medseg.recon.transforms import fft2c
 from napari_medseg.volume import Volume
+from napari_medseg.widgets.kit import layer_volumes
 from napari_medseg.widgets.reconstruct import view as slice_view
 
 MRI = Path(__file__).parents[1] / "reference" / "mri"
@@ -188,6 +189,42 @@ def test_frames_of_a_file_are_time_points_or_one_is_chosen(dock, tmp_path):
     assert "3 frames" in d.form.facts.text()
 
 
+def test_frames_are_reconstructed_together_where_all_of_them_are_chosen(dock, tmp_path):
+    d = dock()
+    d.open(cine(tmp_path))
+    assert not d.form.together.isHidden() and d.form.together.isEnabled()
+    d.form.together.setChecked(True)
+    d.settle()
+    assert not d.form.method.isEnabled() and "k-t SENSE" in d.form.method.toolTip()
+    assert "one by one" in d.form.probe.toolTip() and not d.form.probe.isEnabled()
+    d.form.interpolate.setChecked(True)
+    d.form.gibbs.setValue(0.5)
+    d.form.copy.click()
+    command = QApplication.clipboard().text()
+    assert "--together" in command and "--interpolate" in command and "--gibbs 0.5" in command
+    d.choose(d.form.frames, 1)
+    assert not d.form.together.isEnabled() and "choose all" in d.form.together.toolTip()
+    assert d.form.method.isEnabled()
+    d.form.copy.click()
+    assert "--together" not in QApplication.clipboard().text()
+
+
+def test_frames_together_are_named_after_what_was_done(dock, tmp_path):
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=(2, 1, 3, 32, 32)) + 1j * rng.normal(size=(2, 1, 3, 32, 32))
+    data[0, ..., 20::2] = 0
+    data[1, ..., 21::2] = 0
+    np.save(tmp_path / "cine.npy", data.astype(np.complex64))
+    d = dock()
+    d.form.axes.setText("tscyx")
+    d.open(tmp_path / "cine.npy")
+    assert not d.form.together.isHidden(), "frames of an array count, too"
+    d.form.together.setChecked(True)
+    d.form.iterations.setValue(2)
+    result = d.run()
+    assert result.name == "cine k-t SENSE" and "k-t SENSE" in d.form.status.text()
+
+
 def test_a_mask_painted_on_one_slice_leaves_those_of_the_others(dock, tmp_path):
     d = dock()
     d.open(cine(tmp_path))
@@ -202,6 +239,70 @@ def test_a_mask_painted_on_one_slice_leaves_those_of_the_others(dock, tmp_path):
     after = d.widget._mask.kspace.mask
     assert before[0, 0, 0] and not after[0, 0, 0]
     np.testing.assert_array_equal(after[1:], before[1:])
+
+
+# ---- phase, coils, point spread; filter and interpolation ----
+
+
+def test_coils_of_the_slice_in_view_lie_on_it_along_an_axis_of_their_own(dock):
+    d = dock()
+    d.open(MULTI)
+    d.choose(d.form.method, "sense")
+    result = d.run("sense")
+    d.viewer.dims.set_point(0, result.data_to_world((1, 0, 0))[0])
+    for name, words in (("coils", "coil images"), ("maps", "coil maps"), ("phase", "phase (rad)")):
+        d.choose(d.form.shows, name)
+        d.form.probe.click()
+        d.settle()
+        layer = d.layer(words)
+        lead = (4,) if name != "phase" else ()
+        assert layer.data.shape == (*lead, 1, 80, 80) and layer.colorbar.visible
+        first = np.array(layer.data_to_world((0,) * layer.ndim))[-3:]
+        np.testing.assert_allclose(first, result.data_to_world((1, 0, 0)))
+        last = np.array(layer.data_to_world((*(0,) * (layer.ndim - 2), 79, 79)))[-3:]
+        np.testing.assert_allclose(last, result.data_to_world((1, 79, 79)))
+    assert "slice 1" in d.form.status.text()
+    np.testing.assert_allclose(d.layer("coil maps").data * result.data[1], d.layer("coil images").data, rtol=1e-3)
+    assert d.layer("phase").colormap.name == "twilight"
+    d.choose(d.form.method, "tv")
+    assert not d.form.probe.isEnabled() and "SENSE" in d.form.probe.toolTip()
+
+
+def test_point_spread_needs_no_method_and_names_the_side_lobe(dock):
+    d = dock(ball(32, 48))
+    d.choose(d.form.mask, "equispaced")
+    d.choose(d.form.shows, "point-spread")
+    d.form.probe.click()
+    d.settle()
+    layer = d.layer("point spread of the mask (dB)")
+    assert layer.data.max() == 0 and layer.data[16, 24] == 0
+    assert "The highest side lobe has -" in d.form.status.text() and "from the centre" in d.form.status.text()
+
+
+def test_finer_pixels_lie_on_the_image_and_are_saved_there(dock):
+    volume = Volume(ball(2, 33, 48), "zyx", affine=OBLIQUE)
+    data, options, _ = layer_tuple(volume, "scan")
+    d = dock()
+    source = d.viewer.add_image(data, **options)
+    d.settle()
+    d.form.interpolate.setChecked(True)
+    d.form.gibbs.setValue(0.5)
+    d.settle()
+    result = d.run()
+    assert result.data.shape == (2, 66, 96)
+    # 33 rows: the finer image begins half a pixel before the first
+    np.testing.assert_allclose(result.data_to_world((1, 1, 0)), source.data_to_world((1, 0, 0)), atol=1e-6)
+    np.testing.assert_allclose(result.data_to_world((0, 65, 94)), source.data_to_world((0, 32, 47)), atol=1e-6)
+    saved = layer_volumes.to_volume(result, "zyx")
+    corner = saved.affine @ [94, 65, 0, 1]
+    np.testing.assert_allclose(corner, volume.affine @ [47, 32, 0, 1], atol=1e-4)
+    (entry,) = [action for action in d.compare.results.menu().actions() if action.data() == result.name]
+    assert not entry.isEnabled() and "filtered or interpolated" in entry.toolTip()
+    d.form.preview.setChecked(True)
+    d.settle()
+    preview = d.layer("preview")
+    assert preview.data.shape == (1, 66, 96)
+    np.testing.assert_allclose(preview.scale[-2:], result.scale[-2:])
 
 
 # ---- mask ----

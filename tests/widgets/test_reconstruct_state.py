@@ -9,6 +9,7 @@ from napari_medseg.widgets.kit.state import Control
 from napari_medseg.widgets.reconstruct.state import (
     FILE,
     GIVEN,
+    MAPS,
     OWN,
     CompareFacts,
     Facts,
@@ -40,6 +41,21 @@ def test_everything_is_possible_with_data_a_mask_and_a_result():
     assert not off(found) and not found.hint and not why_not(READY)
     assert all(control.tooltip for control in controls(found).values())
     assert not found.cancel.visible and not found.bar
+
+
+@pytest.mark.parametrize("shows", list(MAPS))
+def test_every_map_says_what_it_is_and_why_it_cannot_be_had(shows):
+    facts = replace(READY, shows=shows)
+    assert state(facts).probe.tooltip and not state(facts).probe.why_not
+    assert state(replace(facts, view_problem="No phase.")).probe.why_not == "No phase."
+    together = state(replace(facts, together=True, has_frames=True))
+    assert bool(together.probe.why_not) == (shows in ("sensitivity", "noise", "g-factor"))
+    assert together.method.why_not and together.strength and together.together.visible
+
+
+def test_frames_together_say_why_not():
+    found = state(replace(READY, has_frames=True, together_problem="One coil."))
+    assert found.together.why_not == "One coil." and not state(READY).together.visible
 
 
 # ---- data and mask ----

@@ -214,11 +214,12 @@ def _view_text(name: str, figures: Mapping[str, Any]) -> str:
     from ..recon.point_spread import SideLobe, in_words
     from ..recon.views import VIEWS as TABLE
 
-    if name == "point-spread" and "side_lobe" in figures:
-        lobe = figures["side_lobe"]
-        return f"in dB. {in_words(SideLobe(**lobe) if lobe else None)}"
     view = TABLE[name]
-    return f"{view.title} in {view.unit}" if view.unit else view.title
+    text = f"{view.title} in {view.unit}" if view.unit else view.title
+    if name != "point-spread" or "side_lobe" not in figures:
+        return text
+    lobe = figures["side_lobe"]
+    return f"{text}. {in_words(SideLobe(**lobe) if lobe else None)}"
 
 
 def _image_text(outcome: Outcome) -> str:

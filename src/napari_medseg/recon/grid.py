@@ -43,7 +43,8 @@ def image_volume(kspace: KSpace, data: np.ndarray, finer: int = 1) -> Volume:
     """
     flags = {"has_spacing": kspace.spacing is not None, "simulated": kspace.simulated}
     coils = "c" if data.ndim == 4 else ""
-    affine = _affine(kspace, finer)
+    own = np.diag([*(kspace.spacing or (1.0, 1.0, 1.0))[::-1], 1.0])
+    affine = refined(kspace.metadata.get("affine", own), kspace, finer)
     if kspace.frames == 1 or len(data) != kspace.slices:
         slices_inside = np.ascontiguousarray(np.moveaxis(data, 0, -3))
         return Volume(slices_inside, f"{coils}zyx", affine, metadata=flags)
@@ -62,18 +63,22 @@ def plane_volume(kspace: KSpace, image: np.ndarray) -> Volume:
     return replace(found, data=found.data[None], axes="tzyx")
 
 
-def _affine(kspace: KSpace, finer: int) -> np.ndarray:
-    """Voxel index along (x, y, z) of what is shown to millimetres."""
-    own = np.diag([*(kspace.spacing or (1.0, 1.0, 1.0))[::-1], 1.0])
-    affine = np.array(kspace.metadata.get("affine", own), float)
-    size = kspace.crop or kspace.matrix
-    for column, axis in ((0, 1), (1, 0)):
+def offset(kspace: KSpace, finer: int) -> tuple[float, float]:
+    """Where the first finer pixel lies, in rows and columns from the first pixel: not 0 where numbers are odd."""
+    found = []
+    for count, size in zip(kspace.matrix, kspace.crop or kspace.matrix, strict=True):
         # the centre of the field of view stays where it is
-        first = _first(kspace.matrix[axis], size[axis])
-        finer_first = _first(finer * kspace.matrix[axis], finer * size[axis]) / finer
-        affine[:3, 3] += (finer_first - first) * affine[:3, column]
-        affine[:3, column] /= finer
-    return affine
+        found.append(_first(finer * count, finer * size) / finer - _first(count, size))
+    return found[0], found[1]
+
+
+def refined(affine: np.ndarray, kspace: KSpace, finer: int) -> np.ndarray:
+    """The `affine` (4, 4) of images of `kspace` with so many finer pixels for each one, along y and x."""
+    down, right = offset(kspace, finer)
+    found = np.array(affine, float)
+    found[:3, 3] += right * found[:3, 0] + down * found[:3, 1]
+    found[:3, :2] /= finer
+    return found
 
 
 def _first(count: int, size: int) -> int:

@@ -92,5 +92,5 @@ def worst_side_lobe(kspace: KSpace, indices: Sequence[int]) -> SideLobe | None:
 def in_words(lobe: SideLobe | None) -> str:
     """What a person should know of a point spread, in a sentence."""
     if lobe is None:
-        return f"Point spread of the mask: no side lobe is above {FLOOR:g} dB, so nothing is aliased."
-    return f"Point spread of the mask: the highest side lobe has {lobe.text}."
+        return f"No side lobe is above {FLOOR:g} dB: nothing is aliased."
+    return f"The highest side lobe has {lobe.text}."

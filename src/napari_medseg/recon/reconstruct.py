@@ -286,7 +286,7 @@ def _result(asked: _Asked, used: ReconSettings, parts: list[Part], seconds: floa
     residual = float(np.mean([part.residual for part in parts]))
     alone = float(np.mean([part.alone for part in parts]))
     noise = float(np.mean([part.noise for part in parts]))
-    notes = warnings(kspace, asked.settings, asked.model and asked.model.card)
+    notes = warnings(kspace, asked.settings, asked.model.card if asked.model is not None else None)
     if alone > max(_HIGH_RESIDUAL, _OVER_NOISE * noise):
         notes.append(f"{DIFFERS} from the measured samples by {alone:.1%}; their noise is about {noise:.1%}.")
     metrics = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -245,9 +245,25 @@ class Grid:
         ndim = len(self.options["scale"])
         step = np.zeros(ndim)
         step[[i for i in range(ndim - 2) if i != self.channel]] = index
+        return self.at_step(step)
+
+    def at_step(self, step: Sequence[float] | np.ndarray) -> Mapping[str, Any]:
+        """`options` for what begins so many voxels farther along every axis."""
         turn = {name: self.options[name] for name in ("rotate", "shear") if name in self.options}
         linear = Affine(scale=self.options["scale"], **turn).linear_matrix
-        return {**self.options, "translate": self.options["translate"] + linear @ step}
+        return {**self.options, "translate": self.options["translate"] + linear @ np.asarray(step, float)}
+
+    def with_first(self, name: str) -> Grid:
+        """The same with another axis called `name` before the others, such as one of coils."""
+        turn = {name: self.options[name] for name in ("scale", "translate", "rotate", "shear") if name in self.options}
+        whole = Affine(**turn)
+        if "affine" in self.options:
+            whole = Affine(affine_matrix=self.options["affine"]).compose(whole)
+        options: dict[str, Any] = {"affine": whole.expand_dims([0]).affine_matrix}
+        for key, first in (("units", "pixel"), ("axis_labels", name)):
+            if key in self.options:
+                options[key] = [first, *self.options[key]]
+        return Grid(options)
 
 
 class Result:

@@ -24,7 +24,7 @@ from ..kit.records import noted
 from ..kit.tables import fill_table, table
 from ..kit.ticks import Ticks
 from .differences import Differences
-from .result import is_partial, is_result, reconstruction_of
+from .result import is_finished_further, is_partial, is_result, reconstruction_of
 from .scans import Scan
 from .state import CompareFacts, compare_state, unfit_reference, unfit_result, why_no_comparison
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _SCAN = "scan"
 _TINY = 1e-4  # figures below this are rounding errors
+_OF_SLICES = "Figures of every slice, counted from 0 as the slider counts. Click a line to go to the slice."
 _VIEWS = {"error": "Error (absolute)", "difference": "Difference (signed)", "ssim": "SSIM map"}
 
 
@@ -60,7 +61,10 @@ class ComparePage(Page):
         head = ["\n".join(text.rsplit(maxsplit=1)) for text in headings().values()]
         self.table = table(head, f"Figures of the whole volume. Choose a line to see its slices. {directions()}")
         self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        self.slices = table(("Slice", *head), "Figures of every slice. Click a line to go to the slice.")
+        self.slices = table(
+            ("Slice", *head),
+            _OF_SLICES,
+        )
         self.title = Paragraph()
         self.view = choice(
             "Error: |result - reference|. Difference: result - reference, red where the result is too bright, blue "
@@ -128,7 +132,7 @@ class ComparePage(Page):
                 switch_off(self.reference, layer, reason)
 
     def _unfit(self, layer: Image) -> str:
-        return unfit_result(layer.data.shape, self._scan.shape, is_partial(layer))
+        return unfit_result(layer.data.shape, self._scan.shape, is_partial(layer), is_finished_further(layer))
 
     def clear(self) -> None:
         """Let go of the data."""

@@ -15,11 +15,13 @@ from ... import options
 from ...errors import SettingsError
 from ...progress import Progress
 from ...recon.cautions import warnings
+from ...recon.frames import cannot_share
 from ...recon.hidden_lines import cannot_thin
 from ...recon.methods import HAVE_STRENGTH, METHODS, unfit
 from ...recon.partial_choice import is_one_sided
 from ...recon.reconstruct import DIFFERS, ReconSettings, Reconstruction, used_text
-from ...recon.settings import AUTO
+from ...recon.settings import AUTO, FinishSettings
+from ...recon.views import VIEWS, cannot_show
 from ..kit import jobs, layer_volumes
 from ..kit.card import CardDialog
 from ..kit.controls import apply, fill, switch_off
@@ -79,8 +81,10 @@ class ReconstructWidget(Dock):
         form = self.form
         for box in (form.method, form.consistency, form.partial, form.device):
             box.currentIndexChanged.connect(self._method_changed)
-        for field in (form.weight, form.strength, form.iterations):
+        for field in (form.weight, form.strength, form.iterations, form.gibbs):
             field.valueChanged.connect(self._method_changed)
+        for tick in (form.together, form.interpolate):
+            tick.toggled.connect(self._method_changed)
         form.shows.currentIndexChanged.connect(self._update)
         form.card.clicked.connect(lambda: CardDialog(self._card(), self).show())
         form.run.clicked.connect(self.run)
@@ -153,6 +157,8 @@ class ReconstructWidget(Dock):
         self._update()
 
     def _card(self) -> ModelCard | None:
+        if self._is_together():
+            return None
         return self._shelf.reconstructors.get(self.form.method.currentData())
 
     def _input(self) -> Input:
@@ -165,13 +171,14 @@ class ReconstructWidget(Dock):
         """
         if self._data.scan is None or self._mask.kspace is None:
             raise SettingsError(why_not(self._facts()) or "The data are still being read.")
-        return Input(self._data.scan, self._mask.kspace, self._settings(), self._card(), self._shelf)
+        finish = FinishSettings(self.form.gibbs.value(), self.form.interpolate.isChecked())
+        return Input(self._data.scan, self._mask.kspace, self._settings(), self._card(), self._shelf, finish)
 
     def _settings(self) -> ReconSettings:
         form = self.form
         consistency = form.consistency.currentData()
-        settings = ReconSettings(form.method.currentData(), consistency)
-        if form.method.currentData() in HAVE_STRENGTH:
+        settings = ReconSettings(form.method.currentData(), consistency, together=self._is_together())
+        if settings.together or form.method.currentData() in HAVE_STRENGTH:
             # the lowest value of either field stands for leaving it open
             strength = form.strength.value() or None
             settings = replace(settings, strength=strength, iterations=int(form.iterations.value()) or None)
@@ -182,6 +189,15 @@ class ReconstructWidget(Dock):
         if self._card():
             settings = replace(settings, device=form.device.currentData())
         return settings
+
+    def _is_together(self) -> bool:
+        return self.form.together.isChecked() and not self._together_problem()
+
+    def _together_problem(self) -> str:
+        """Why frames cannot be reconstructed together; empty if they can."""
+        if self._data.frame() is not None:
+            return "one frame is chosen; choose all of them."
+        return cannot_share(self._mask.kspace) if self._mask.kspace is not None else ""
 
     def _is_partial(self) -> bool:
         kspace = self._mask.kspace
@@ -194,8 +210,7 @@ class ReconstructWidget(Dock):
         if self._data.scan is None or self._mask.kspace is None:
             return []
         sampling = self._mask.sampling()
-        method = ReconSettings(self.form.method.currentData())
-        found = warnings(self._mask.kspace, method, self._card(), sampling)
+        found = warnings(self._mask.kspace, self._settings(), self._card(), sampling)
         share = self._data.scan.empty.get(sampling.direction if sampling else "x", 0)
         if share > scans.MANY_EMPTY:
             found.append(
@@ -218,6 +233,7 @@ class ReconstructWidget(Dock):
         mask = kspace.mask if kspace else None
         raw = self._data.raw_file()
         source = form.source.currentData()
+        shows = form.shows.currentData()
         return Facts(
             data_problem=self._data.problem,
             mask_problem=self._mask.problem,
@@ -225,13 +241,16 @@ class ReconstructWidget(Dock):
             has_kspace=kspace is not None,
             undersampled=mask is not None,
             thin_problem=cannot_thin(mask),
-            shows=form.shows.currentData(),
+            shows=shows,
             has_frames=self._data.has_frames,
             source=source if isinstance(source, str) else "",
             suffix=raw.suffix.lower() if raw else "",
             mask=form.mask.currentData() or "",
             consistency=form.consistency.currentData(),
             method=form.method.currentData() or "",
+            together_problem=self._together_problem(),
+            together=self._is_together(),
+            view_problem=cannot_show(shows, kspace, self._settings()) if kspace and shows in VIEWS else "",
             is_partial=self._is_partial(),
             has_mask_file=self._mask.file is not None,
             has_file=self._data.file() is not None,
@@ -268,7 +287,9 @@ class ReconstructWidget(Dock):
         """Begin with what the form said at the click, or says now that the mask it asked for is drawn."""
         with jobs.errors_shown():
             given = given or self._input()
-            self._running = Result(self._viewer, given.scan, given.settings.method, given.card is not None)
+            estimated = given.card is not None
+            finer = given.finish.finer
+            self._running = Result(self._viewer, given.scan, given.settings.method, estimated, finer)
             self._clock = jobs.Clock()
             self.form.bar.setRange(0, 0)
             self.form.status.say(f"Starting with {given.scan.name}…")
@@ -324,6 +345,7 @@ class ReconstructWidget(Dock):
                 source,
                 output=layer_volumes.beside(source, f"{given.settings.method}.nii.gz"),
                 settings=given.settings,
+                finish=given.finish,
                 sampling=self.form.sampling(),
                 mask_file=self._mask.file if self.form.mask.currentData() == GIVEN else None,
                 axes=self.form.axes.text().strip(),

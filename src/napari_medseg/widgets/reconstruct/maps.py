@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.layers import Image
 from napari.utils.notifications import show_error
 
 from ...progress import Job, Progress
 from ...recon.probe import NAMES, Probe
 from ...recon.suggest import Hint
+from ...recon.views import VIEWS
 from ...volume import Volume
 from ..kit import jobs
-from ..kit.layer_volumes import SIGHT, add_router_map
+from ..kit.layer_volumes import SIGHT, Grid, add_router_map
 from ..kit.listing import add_layer
 from .state import MAPS
-from .view import Input
+from .view import Input, Shown
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -27,6 +30,16 @@ if TYPE_CHECKING:
 
 _BRIGHTEST = 0.05  # of the scale of the images: where those of sensitivity and noise end, for every method alike
 _MOST_G = 3.0  # where the scale of g-factors ends
+_TURN = (-math.pi, math.pi)
+_LOOKS: dict[str, tuple[str, tuple[float, float] | None]] = {
+    "phase": ("twilight", _TURN),
+    "coils": ("gray", None),
+    "maps": ("viridis", (0.0, 1.0)),
+    "map-phases": ("twilight", _TURN),
+    "point-spread": ("magma", (-60.0, 0.0)),
+}
+"""Colours and limits of views; None where these are to follow from the data."""
+_MOST = 99.8  # percentile of coil images where their scale ends
 
 
 def has_routers(card: ModelCard | None) -> bool:
@@ -84,6 +97,9 @@ class SliceMaps:
             given = self._given()
             number = self._number(given.scan)
             shows = self._form.shows.currentData()
+            if shows in VIEWS:
+                self._start_view(given, number, shows)
+                return
             self._start_counted(
                 "probe",
                 given.probe_job(number, shows),
@@ -91,6 +107,45 @@ class SliceMaps:
                 title=f"{MAPS[shows]} of {given.scan.name}",
                 on_done=lambda found: self._show_probe(given, number, shows, found),
             )
+
+    def _start_view(self, given: Input, number: int, name: str) -> None:
+        self._form.bar.setRange(0, 0)
+        self._form.status.say("Reconstructing the slice…")
+        self._queue.start(
+            "probe",
+            given.view_job(number, name),
+            title=f"{MAPS[name]} of {given.scan.name}",
+            on_done=lambda found: self._show_view(given, number, name, found),
+            on_error=self._failed,
+        )
+
+    def _show_view(self, given: Input, number: int, name: str, found: Shown) -> None:
+        scan = given.scan
+        view = VIEWS[name]
+        place = scan.grid.at(scan.index(number))
+        data = np.asarray(found.image.data)
+        coils = len(data) if found.image.axes.startswith("c") else 0
+        lead = (1,) * (len(place["scale"]) - 2)
+        data = data.reshape((*((coils,) if coils else ()), *lead, *data.shape[-2:]))
+        words = [scan.name, found.method, view.title[0].lower() + view.title[1:]]
+        title = " ".join(word for word in words if word) + (f" ({view.unit})" if view.unit else "")
+        colours, limits = _LOOKS[name]
+        if limits is None:
+            limits = (0.0, float(np.percentile(data, _MOST)) or 1.0)
+        look = {"name": title, "colormap": colours, "contrast_limits": limits}
+        where = Grid(place).with_first("coil").options if coils else place
+        self._add(Image(data, **where, **look, metadata={SIGHT: True}))
+        text = f"{view.title}, {scan.words(number)}{f', in {view.unit}' if view.unit else ''}."
+        if coils:
+            text += f" The slider 'coil' goes through the {coils} coils."
+        self._form.status.say(" ".join(part for part in (text, found.words) if part))
+
+    def _add(self, layer: Image) -> None:
+        """Show a layer with a colour bar; what is selected stays so."""
+        chosen = set(self._viewer.layers.selection)
+        layer.colorbar.visible = True
+        add_layer(self._viewer, layer)
+        self._viewer.layers.selection = chosen
 
     def _start_hint(self) -> None:
         with jobs.errors_shown():
@@ -102,7 +157,7 @@ class SliceMaps:
                 given.hint_job(number, names),
                 "Hiding lines…",
                 title=f"Methods for {given.scan.name}",
-                on_done=lambda found: self._show_hint(number, found),
+                on_done=lambda found: self._show_hint(given.scan.words(number), found),
             )
 
     def _start_counted(self, kind: str, job: Job[Any], words: str, **options: Any) -> None:
@@ -120,7 +175,6 @@ class SliceMaps:
         place = given.scan.grid.at(given.scan.index(number))
         image = found.image.data[0]
         data = image.reshape((1,) * (len(place["scale"]) - 2) + image.shape)
-        chosen = set(self._viewer.layers.selection)
         layer = Image(
             data,
             **place,
@@ -129,27 +183,25 @@ class SliceMaps:
             colormap="inferno",
             metadata={SIGHT: True, "probe": found.report},
         )
-        layer.colorbar.visible = True
-        add_layer(self._viewer, layer)
-        self._viewer.layers.selection = chosen
-        self._form.status.say(_probe_text(number, shows, found.report))
+        self._add(layer)
+        self._form.status.say(_probe_text(given.scan.words(number), shows, found.report))
 
-    def _show_hint(self, number: int, found: Hint) -> None:
-        self._form.status.say(f"Slice {number}: {found.verdict}\n⚠ {found.caution}\n{found.figures}")
+    def _show_hint(self, place: str, found: Hint) -> None:
+        self._form.status.say(f"{place[0].upper()}{place[1:]}: {found.verdict}\n⚠ {found.caution}\n{found.figures}")
 
     def _failed(self, why: str) -> None:
         self._form.status.say(why)
         show_error(why)
 
 
-def _probe_text(number: int, shows: str, report: Mapping[str, Any]) -> str:
+def _probe_text(place: str, shows: str, report: Mapping[str, Any]) -> str:
     """A map of a slice in one or two sentences."""
     if shows == "sensitivity":
         return (
-            f"Sensitivity of slice {number}: the image moves by {report['share']:.2%} of its maximum (root mean "
+            f"Sensitivity of {place}: the image moves by {report['share']:.2%} of its maximum (root mean "
             "square) with noise and lost lines. Errors that all repeats share do not show."
         )
     values = f"{report['median']:.3g} in the median of the bright pixels, {report['most']:.3g} in the worst 1%"
     if shows == "noise":
-        return f"Noise of slice {number}, as standard deviation in the units of the image: {values}."
-    return f"g-factor of slice {number}: {values}. It is the noise that the method adds; less than 1 is smoothing."
+        return f"Noise of {place}, as standard deviation in the units of the image: {values}."
+    return f"g-factor of {place}: {values}. It is the noise that the method adds; less than 1 is smoothing."

@@ -8,7 +8,6 @@ import numpy as np
 from napari.layers import Image
 
 from ...recon.reconstruct import Part, Reconstruction
-from ...recon.settings import AUTO
 from ...record import KEY as RECORD
 from ...record import Record, now, software
 from ..kit.layer_volumes import shown_slice, shows_slices
@@ -37,6 +36,12 @@ def is_partial(layer: Image) -> bool:
     return record is not None and bool(record.figures.get("partial"))
 
 
+def is_finished_further(layer: Image) -> bool:
+    """Whether a layer is a reconstruction that was filtered or interpolated."""
+    record = reconstruction_of(layer)
+    return record is not None and bool(record.settings.get("gibbs") or record.settings.get("interpolate"))
+
+
 class Result:
     """The layer of one run: it appears with its first slice and vanishes when the run is given up.
 
@@ -47,13 +52,17 @@ class Result:
     method : str
     learned : bool
         Whether a network estimates it.
+    finer : int
+        Pixels for each one of the scan, along y and x.
     """
 
-    def __init__(self, viewer: Viewer, scan: Scan, method: str, learned: bool):
+    def __init__(self, viewer: Viewer, scan: Scan, method: str, learned: bool, finer: int = 1):
         self.layer: Image | None = None
         self._viewer, self._scan, self._method = viewer, scan, method
         self._learned = learned
-        self._images = np.zeros((scan.kspace.slices, *scan.size), np.float32)
+        self._finer = finer
+        rows, columns = scan.size
+        self._images = np.zeros((scan.kspace.slices, finer * rows, finer * columns), np.float32)
         self._residuals: dict[int, float] = {}
         self._selection = Selection(viewer)
 
@@ -63,7 +72,7 @@ class Result:
         self._residuals[part.index] = part.residual
         if self.layer is None:
             notes = {"simulated": self._scan.kspace.simulated, RECORD: self._unfinished()}
-            data, options = self._scan.layer(self._images, self._name(self._method), notes)
+            data, options = self._scan.layer(self._images, self._name(self._method), notes, self._finer)
             self.layer = add_layer(self._viewer, Image(data, **options))
             self.layer.editable = False
         elif self.layer in self._viewer.layers and self._in_view(part.index):
@@ -73,8 +82,9 @@ class Result:
         """Hand the finished layer over to the person."""
         if self.layer in self._viewer.layers:
             put_record(self.layer, found.record)
-            if self._method == AUTO:
-                self.layer.name = self._name(found.record.figures["used"]["method"])
+            used = found.record.figures["used"]["method"]
+            if used != self._method:
+                self.layer.name = self._name(used)
             self.layer.editable = True
             self.layer.refresh()
 

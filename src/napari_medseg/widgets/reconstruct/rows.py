@@ -59,7 +59,8 @@ class DataRows:
         self.problem = ""
         self._form, self._viewer, self._queue, self._tell = form, viewer, queue, changed
         self._opened: tuple[Any, ...] = ()
-        self._frames: list[dict[str, int]] = []
+        self._several = False
+        self._frames: list[dict[str, int]] = []  # those of which one can be chosen
         form.source.currentIndexChanged.connect(self._chosen)
         form.conjugate.toggled.connect(self._chosen)
         for field in (form.path, form.axes):
@@ -69,8 +70,8 @@ class DataRows:
 
     @property
     def has_frames(self) -> bool:
-        """Whether the file has several frames, of which one can be chosen."""
-        return bool(self._frames)
+        """Whether the data have several frames."""
+        return self._several
 
     def frame(self) -> dict[str, int] | None:
         """The frame that is chosen, as the file counts; None for all."""
@@ -128,6 +129,7 @@ class DataRows:
 
     def _chosen(self, _: Any = None) -> None:
         self._frames = []
+        self._several = False
         self._open()
 
     def _frame_chosen(self, _: Any = None) -> None:
@@ -166,14 +168,15 @@ class DataRows:
 
     def _done(self, scan: scans.Scan) -> None:
         self.scan = scan
-        if not self._frames and scan.kspace.frames > 1:
+        if not self._several and scan.kspace.frames > 1:
+            self._several = True
             self._offer_frames(scan)
         self._form.facts.say(scans.facts(scan))
         self._tell()
 
     def _offer_frames(self, scan: scans.Scan) -> None:
         self._frames = list(scan.kspace.metadata.get("frames", ()))
-        entries = [(f"all {len(self._frames)}", _ALL)]
+        entries = [(f"all {scan.kspace.frames}", _ALL)]
         entries += [(text, place) for place, text in enumerate(scans.frame_texts(scan.kspace))]
         fill(self._form.frames, entries, _ALL)
 

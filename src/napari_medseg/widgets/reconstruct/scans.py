@@ -16,7 +16,7 @@ from ...io.places import WORLD
 from ...kspace import KSpace
 from ...progress import Job, Progress
 from ...recon.contributions import magnitude
-from ...recon.grid import plane_volume
+from ...recon.grid import offset, plane_volume, refined
 from ...recon.masked import acceleration_text, sampled
 from ...recon.sampling import Sampling, centre_lines, direction
 from ...recon.sense import calibration_region
@@ -88,14 +88,32 @@ class Scan:
         inside = [int(np.clip(round(place), 0, n - 1)) for place, n in zip(index, lengths, strict=True)]
         return int(np.ravel_multi_index(inside, lengths)) if lengths else 0
 
-    def layer(self, images: np.ndarray, name: str, notes: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
+    def words(self, number: int) -> str:
+        """A slice for reading, such as ``frame 2, slice 3``: counted from 0, as the sliders of the viewer count."""
+        nouns = {"t": "frame", "z": "slice"}
+        named = [f"{nouns[axis]} {place}" for axis, place in zip(self.axes, self.index(number), strict=False)]
+        return ", ".join(named) if named else "the slice"
+
+    def place(self, finer: int = 1) -> Grid:
+        """Place of the layers, with so many finer pixels for each one of the scan along y and x."""
+        if finer == 1:
+            return self.grid
+        lead = (0.0,) * (len(self.axes) - 2)
+        options = dict(self.grid.at_step((*lead, *offset(self.kspace, finer))))
+        options["scale"] = np.array(options["scale"], float) / (*(1,) * len(lead), finer, finer)
+        return replace(self.grid, options=options)
+
+    def layer(
+        self, images: np.ndarray, name: str, notes: Mapping[str, Any], finer: int = 1
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         """Data and arguments of a layer with `images` (slice, y, x), whose memory it shares."""
-        data = images.reshape(self.shape)
+        data = images.reshape(*self.shape[:-2], *images.shape[1:])
         metadata = {name: self.image.metadata[name] for name in _GEOMETRY if name in self.image.metadata}
         metadata |= notes
-        volume = replace(self.image, data=data, metadata=metadata)
+        affine = refined(self.image.affine, self.kspace, finer)
+        volume = replace(self.image, data=data, metadata=metadata, affine=affine)
         _, options, _ = layer_tuple(volume, name)
-        return data, {**options, **self.grid.options, "contrast_limits": self.limits}
+        return data, {**options, **self.place(finer).options, "contrast_limits": self.limits}
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ...recon.methods import HAVE_STRENGTH, NEEDS_COILS
 from ...recon.sampling import KINDS
+from ...recon.views import VIEWS
 from ..kit.state import Control, first, hint_text, unless
 
 FILE, OWN, GIVEN = "file", "own", "given"
@@ -18,7 +19,8 @@ _OF_SENSE = (
     " SENSE makes one image of all coils: afterwards it is projected on the coil maps again, so that hard brings it "
     "closer to the samples but does not put them back exactly."
 )
-MAPS = {"sensitivity": "Sensitivity", "noise": "Noise", "g-factor": "g-factor"}
+_PROBES = {"sensitivity": "Sensitivity", "noise": "Noise", "g-factor": "g-factor"}
+MAPS = _PROBES | {name: view.title for name, view in VIEWS.items()}
 """What can be shown of the slice in view, and how to call it."""
 
 _BUSY = {
@@ -30,13 +32,14 @@ _NAMELESS_AXES = (".npy", ".npz", ".cfl", ".hdr", ".ra", ".mat")  # of these fil
 _EITHER_PHASE = (".h5", ".hdf5", ".mrd")  # of these files the sign of the phase is not certain
 _READING = "the data are being read."
 
+_METHOD = "How the image is made of the measured samples."
 _MASK = "Which samples count as measured: the scan's own mask, or one that undersamples it."
 _VIEW = (
     "Show log magnitude, mask and zero-filled image of the slice in view. Paint on the mask with 1 to measure, "
     "erase to leave out: of a mask of columns whole columns change."
 )
 _SAVE_MASK = "Save the mask as .npy, to load it again here or to give it to --mask-file."
-_PROBE = {
+_SHOWN = {
     "sensitivity": "Show how far the slice in view moves with noise of the measured level and with a tenth of the "
     "outer lines left out: the standard deviation over 8 reconstructions. Not a probability, and not a proof where it "
     "is small.",
@@ -44,7 +47,19 @@ _PROBE = {
     "noise of the measured level added.",
     "g-factor": "Show how much noise the method adds in the slice in view: its noise over that of a full scan, times "
     "the root of the acceleration. 1 adds none; less than 1 is smoothed.",
+    "phase": "Show the phase of the reconstructed slice in view, in radians, in colours that close at π.",
+    "coils": "Show what every coil sees of the reconstructed slice in view, along an axis of coils.",
+    "maps": "Show the coil sensitivities that SENSE uses in the slice in view, along an axis of coils; their squares "
+    "sum to 1.",
+    "map-phases": "Show the phase of the coil sensitivities, in radians, along an axis of coils.",
+    "point-spread": "Show what the mask makes of a single bright point, in dB below it, and name the highest side "
+    "lobe. A high one far away is a ghost; many low ones look like noise.",
 }
+_TOGETHER = (
+    "Reconstruct all frames at once by k-t SENSE, whatever the method: each frame uses lines that the others measured. "
+    "Needs several coils, and other lines in each frame."
+)
+_ONE_BY_ONE = "frames together are not looked at one by one; untick Together."
 _SUGGEST = (
     "Say which method suits the slice in view: every method that can be chosen reconstructs it without a sixth "
     "of the outer lines, four times with other lines, and the one that best predicts them is named. A hint "
@@ -78,6 +93,12 @@ class Facts:
         The source that is chosen, if it is `FILE`, and how the name of the raw file ends, in small letters.
     mask, consistency, method : str
         Chosen entries.
+    together_problem : str
+        Why frames cannot be reconstructed together.
+    together : bool
+        Whether they are to be.
+    view_problem : str
+        Why what is chosen of `MAPS` cannot be had of this method.
     is_partial : bool
         Whether the mask reaches farther on one side of the centre.
     has_mask_file, has_file : bool
@@ -106,6 +127,9 @@ class Facts:
     mask: str = OWN
     consistency: str = "hard"
     method: str = "tv"
+    together_problem: str = ""
+    together: bool = False
+    view_problem: str = ""
     is_partial: bool = False
     has_mask_file: bool = False
     has_file: bool = True
@@ -125,6 +149,7 @@ class State:
     axes: bool
     conjugate: bool
     frames: bool
+    together: Control
     mask: Control
     acceleration: bool
     centre: bool
@@ -133,6 +158,7 @@ class State:
     view: Control
     load: Control
     save_mask: Control
+    method: Control
     card: bool
     strength: bool
     iterations: bool
@@ -166,7 +192,10 @@ def state(facts: Facts) -> State:
     no_mask = first(facts.data_problem, unless(facts.has_scan, _READING))
     no_save = first(no_data, unless(facts.undersampled, "everything is measured, there is no mask."))
     no_hiding = first(no_run, facts.thin_problem)
-    no_map = no_hiding if facts.shows == "sensitivity" else no_run
+    no_map = first(no_hiding if facts.shows == "sensitivity" else no_run, facts.view_problem)
+    if facts.shows in _PROBES:
+        no_map = first(no_map, unless(not facts.together, _ONE_BY_ONE))
+    has_strength = facts.method in HAVE_STRENGTH or facts.together
     no_copy = first(no_data, _no_file(facts))
     no_result = unless(facts.has_result, "there is no result yet; press Run.")
     drawn = facts.mask in KINDS
@@ -175,6 +204,7 @@ def state(facts: Facts) -> State:
         axes=facts.suffix in _NAMELESS_AXES,
         conjugate=facts.suffix in _EITHER_PHASE,
         frames=facts.has_frames,
+        together=Control(_TOGETHER, first(no_data, facts.together_problem), visible=facts.has_frames),
         mask=Control(_MASK, no_mask),
         acceleration=drawn,
         centre=drawn,
@@ -183,9 +213,10 @@ def state(facts: Facts) -> State:
         view=Control(_VIEW, no_data),
         load=Control("Take a mask from a .npy file.", no_mask),
         save_mask=Control(_SAVE_MASK, no_save),
+        method=Control(_METHOD, unless(not facts.together, "frames together are reconstructed by k-t SENSE.")),
         card=facts.learned,
-        strength=facts.method in HAVE_STRENGTH,
-        iterations=facts.method in HAVE_STRENGTH,
+        strength=has_strength,
+        iterations=has_strength,
         consistency=Control(_CONSISTENCY + (_OF_SENSE if facts.method in NEEDS_COILS else "")),
         weight=facts.consistency == "soft",
         partial=facts.is_partial,
@@ -193,7 +224,7 @@ def state(facts: Facts) -> State:
         warnings="\n".join(f"⚠ {warning}" for warning in facts.warnings),
         preview=Control("Reconstruct the slice in view, again while you scroll or paint.", no_run),
         routers=_routers(no_run, facts.has_routers),
-        probe=Control(_PROBE[facts.shows], no_map),
+        probe=Control(_SHOWN[facts.shows], no_map),
         suggest=Control(_SUGGEST, no_hiding),
         run=Control("Reconstruct all slices in a new layer, beginning with the one in view.", no_run),
         cancel=Control("Stop; the layer of a run is removed.", _stopping(facts), visible=busy),
@@ -282,8 +313,10 @@ def unfit_reference(shape: tuple[int, ...], expected: tuple[int, ...]) -> str:
     return unless(shape == expected, f"its shape is {shape}, expected {expected}")
 
 
-def unfit_result(shape: tuple[int, ...], expected: tuple[int, ...], partial: bool) -> str:
+def unfit_result(shape: tuple[int, ...], expected: tuple[int, ...], partial: bool, finished: bool = False) -> str:
     """Why a result cannot be compared; empty if it can."""
+    if finished:
+        return "It was filtered or interpolated after the reconstruction. Run it without for figures."
     if shape != expected:
         return f"Its shape is {shape}; the scan gives {expected}. Crop it first."
     return "The run was cancelled; some slices are missing." if partial else ""

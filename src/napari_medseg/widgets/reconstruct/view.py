@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from napari.layers import Labels, Layer
 from napari.utils.notifications import show_error
 
 from ...kspace import KSpace
-from ...progress import Job
+from ...progress import Job, Progress
+from ...recon.grid import image_volume, shown
+from ...recon.point_spread import in_words, point_spread, worst_side_lobe
 from ...recon.probe import Probe, probe_job
 from ...recon.reconstruct import ReconSettings, Reconstruction, reconstruct_job
 from ...recon.router_map import router_map_job
-from ...recon.settings import ProbeSettings
+from ...recon.settings import FinishSettings, ProbeSettings
 from ...recon.suggest import Hint, hint_job
 from ...volume import Volume
 from ..kit.shelf import Shelf
@@ -31,6 +33,14 @@ if TYPE_CHECKING:
     from .form import ReconstructForm
 
 
+class Shown(NamedTuple):
+    """What is to be shown of one slice, the method it was made by, and what it says in a sentence, if anything."""
+
+    image: Volume
+    method: str
+    words: str
+
+
 @dataclass(frozen=True, eq=False)
 class Input:
     """What the form says, taken down when a job starts."""
@@ -40,13 +50,25 @@ class Input:
     settings: ReconSettings
     card: ModelCard | None
     shelf: Shelf
+    finish: FinishSettings
 
     def job(self, **where: Any) -> Job[Reconstruction]:
         """Reconstruct, after the network was loaded; `where` are options of `reconstruct_job`."""
+        options: dict[str, Any] = {"finished": self.finish, **where}
         return self.shelf.job(
             [self.card] if self.card else [],
-            lambda models: reconstruct_job(self.kspace, self.settings, model=next(iter(models), None), **where),
+            lambda models: reconstruct_job(self.kspace, self.settings, model=next(iter(models), None), **options),
         )
+
+    def view_job(self, number: int, name: str) -> Job[Shown]:
+        """One of `views.VIEWS` of the slice of this number, before filter and interpolation."""
+        if name == "point-spread":
+            # no method has to be run for that
+            yield Progress(0, 1)
+            spread = shown(self.kspace, point_spread(self.kspace.mask_of(number), self.kspace.matrix))
+            return Shown(image_volume(self.kspace, spread[None]), "", in_words(worst_side_lobe(self.kspace, [number])))
+        found = yield from self.job(indices=[number], also=[name], finished=FinishSettings())
+        return Shown(found.views[name], found.record.figures["used"]["method"], "")
 
     def router_job(self, number: int) -> Job[Volume]:
         """Where the network spends its heavy attention in the slice of this number."""
@@ -67,7 +89,8 @@ class Input:
 
         def work(models: list[TrainedModel]) -> Job[Hint]:
             known = dict(zip(learned, models, strict=True))
-            candidates = [(replace(self.settings, method=name), known.get(name)) for name in names]
+            alone = replace(self.settings, together=False)
+            candidates = [(replace(alone, method=name), known.get(name)) for name in names]
             return hint_job(self.kspace, candidates, indices=[number])
 
         return self.shelf.job([self.shelf.reconstructors[name] for name in learned], work)
@@ -175,7 +198,7 @@ class SliceView:
         if self._tuned is not None and self._tuned[0] is given.kspace and self._tuned[1] == given.settings:
             given = replace(given, settings=self._tuned[2])
         number = self.number(given.scan)
-        place = given.scan.grid.at(given.scan.index(number))
+        place = given.scan.place(given.finish.finer).at(given.scan.index(number))
 
         def show(found: Reconstruction) -> None:
             if self._form.preview.isChecked():
