@@ -42,11 +42,14 @@ def test_menu_opens_the_dock(make_napari_viewer, qtbot):
     qtbot.waitUntil(lambda: not dock.busy, timeout=30000)
 
 
-@pytest.mark.parametrize("key", ["heart", "nuclei", "stained_nuclei", "head_kspace"])
+@pytest.mark.parametrize(
+    "key", ["heart", "heart_cine", "hippocampus", "head", "ct", "nuclei", "stained_nuclei", "head_kspace"]
+)
 def test_samples_open(make_napari_viewer, key):
     viewer = make_napari_viewer()
-    (layer,) = viewer.open_sample("napari-medseg", key)
-    assert layer.data.size and layer.metadata
+    layers = viewer.open_sample("napari-medseg", key)
+    assert len(layers) == (2 if key == "ct" else 1)
+    assert all(layer.data.size and layer.metadata for layer in layers)
 
 
 @pytest.mark.parametrize("ending", [".nii.gz", ".nii", ".tif", ".npz"])
