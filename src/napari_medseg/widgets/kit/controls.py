@@ -76,6 +76,8 @@ class Page(QScrollArea):
         for title, control, field in rows:
             label = QLabel(title)
             label.setBuddy(control)
+            if title:
+                control.setAccessibleName(title.replace("&", ""))
             self._rows[control] = label, field
             grid.addWidget(label, grid.rowCount(), 0)
             grid.addWidget(field, grid.rowCount() - 1, 1)
@@ -87,10 +89,16 @@ class Page(QScrollArea):
             part.setVisible(shown)
 
 
+def described(control: QWidget, tooltip: str) -> None:
+    """Say what `control` does: as its tooltip, and the first sentence as the name that screen readers speak."""
+    control.setToolTip(tooltip)
+    control.setAccessibleName(tooltip.split(". ")[0].rstrip("."))
+
+
 def choice(tooltip: str = "") -> QComboBox:
     """A drop-down list that long entries do not widen."""
     box = QComboBox()
-    box.setToolTip(tooltip)
+    described(box, tooltip)
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     box.setMinimumContentsLength(10)
     box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -225,7 +233,7 @@ def progress_bar() -> QProgressBar:
 def line(tooltip: str = "") -> QLineEdit:
     """A field for a line of text."""
     field = QLineEdit()
-    field.setToolTip(tooltip)
+    described(field, tooltip)
     return field
 
 
@@ -239,6 +247,6 @@ def number(
     field.setSingleStep(step)
     field.setValue(value)
     field.setSuffix(unit)
-    field.setToolTip(tooltip)
+    described(field, tooltip)
     field.setKeyboardTracking(False)
     return field

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
+from .controls import described
+
 _MOST_ROWS = 8  # shown without scrolling
 
 
@@ -14,7 +16,7 @@ def table(head: Sequence[str], tooltip: str, wide: int = 0) -> QTableWidget:
     """An empty table that is read, not edited; the column of number `wide` takes the room that the others leave."""
     found = QTableWidget(0, len(head))
     found.setHorizontalHeaderLabels(list(head))
-    found.setToolTip(tooltip)
+    described(found, tooltip)
     found.verticalHeader().setVisible(False)
     found.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # names of classes often differ at their end
     found.setWordWrap(False)  # else the first word of a name is all that is shown

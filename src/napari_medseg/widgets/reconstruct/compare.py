@@ -71,11 +71,11 @@ class ComparePage(Page):
             "where it is too dark. SSIM map: structural similarity, 1 where nothing differs."
         )
         fill(self.view, [(title, name) for name, title in _VIEWS.items()], "error")
-        self.times = number(1, 20, 1, 1, "", "x", 0)
-        self.times.setToolTip(
-            "How many times stronger errors and differences are shown, in all layers at once: 1x ends at "
+        stronger = (
+            "How many times stronger errors and differences are shown. For all layers at once: 1x ends at "
             f"{ERROR_SHARE:.0%} of the largest value of the reference, 20x at 1%."
         )
+        self.times = number(1, 20, 1, 1, stronger, "x", 0)
         self.show_view = button("Show &layers")
         self.export = button("Export CS&V…")
         self.status = Paragraph()

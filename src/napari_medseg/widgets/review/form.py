@@ -9,7 +9,7 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QLabel, QListWidget, QListWidgetItem, QPushButton, QSizePolicy
 
 from ...review.history import Step
-from ..kit.controls import Page, Paragraph, beside, button, check, choice
+from ..kit.controls import Page, Paragraph, beside, button, check, choice, described
 from .learning_state import TITLE
 from .state import legend_parts
 from .strip import COLOURS, Strip
@@ -53,7 +53,7 @@ class ReviewForm(Page):
         self.teach = button(TEACH)
         self._shown: tuple[int, list[Step], int] | None = None
         self.steps = QListWidget()
-        self.steps.setToolTip("Steps, the newest last; grey ones were taken back. Choose one to go to its slice.")
+        described(self.steps, "Steps, the newest last; grey ones were taken back. Choose one to go to its slice.")
         self.steps.setFixedHeight(84)
         self.tools = ToolsForm(self)
         self.undo = button("&Undo")

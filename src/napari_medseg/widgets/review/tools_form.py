@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDoubleSpinBox, QSpinBox, QVBoxLayout, QWidget
 
 from ...review.tools.table import CLASS, COUNT, INTENSITY, MM, MM3, RANGE, SLICE, TOOLS, VOLUME, Tool
-from ..kit.controls import Page, Paragraph, beside, button, check, choice, fill, number
+from ..kit.controls import Page, Paragraph, beside, button, check, choice, described, fill, number
 from .palette import palette_table
 
 SCOPES = {SLICE: "this slice", RANGE: "a range of slices", VOLUME: "the whole volume"}
@@ -90,7 +90,7 @@ class ToolsForm(QWidget):
             field.setSingleStep(10.0**-decimals if wanted.unit == INTENSITY else wanted.step)
             field.setPrefix(f"{wanted.title.lower()} ")
             field.setSuffix(units.get(wanted.unit, ""))
-            field.setToolTip(f"{wanted.title}. {tool.says}")
+            described(field, f"{wanted.title}. {tool.says}")
             field.setValue(chosen.get(wanted.name, wanted.default))
             field.setVisible(True)
             field.blockSignals(False)
@@ -112,13 +112,13 @@ class ToolsForm(QWidget):
 
 
 def _plain_number() -> QDoubleSpinBox:
-    field = number(0, 1, 0, 1, "", "")
+    field = number(0, 1, 0, 1, "A number of the tool.", "")
     field.setMinimumWidth(80)
     return field
 
 
 def _slice_number(tooltip: str) -> QSpinBox:
     field = QSpinBox()
-    field.setToolTip(tooltip)
+    described(field, tooltip)
     field.setKeyboardTracking(False)
     return field
