@@ -268,3 +268,5 @@ def _add_convert(parsers: Parsers) -> None:
     parser.add_argument("source", type=Path, metavar="IN", help="file or DICOM folder")
     parser.add_argument("target", type=Path, metavar="OUT", help="file; its suffix chooses the format")
     _add_axes(parser)
+    text = "also write class names and colours next to labels, for ITK-SNAP or as a BIDS table"
+    parser.add_argument("--names", choices=("itksnap", "bids"), help=text)

@@ -374,13 +374,17 @@ def info(args: Namespace) -> int:
 def convert(args: Namespace) -> int:
     """``napari-medseg convert``."""
     from .. import io
-    from ..io import formats
+    from ..io import class_tables, formats
     from ..runs.outputs import refuse_conflicts
 
     refuse_conflicts([args.source], [args.target])
     volume = io.read(args.source, axes=args.axes)
+    table = class_tables.place(args.target, volume.classes, args.names) if args.names else None
     written = io.write(volume, args.target)
     terminal.say(str(written))
+    if table is not None:
+        class_tables.save(table, volume.classes, args.names)
+        terminal.say(str(table))
     notice = formats.writable(written).notice
     if notice and (text := formats.function(notice)(volume)):
         terminal.complain(text)

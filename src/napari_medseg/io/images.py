@@ -8,6 +8,7 @@ import re
 import threading
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -16,7 +17,7 @@ import numpy as np
 
 from ..errors import FileError, VolumeError
 from ..volume import Volume
-from . import checks, png
+from . import checks, ome_xml, png
 from .notes import KEY, Notes, content_with_notes, is_labels, restore_axes
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ _ENCLOSED = {"Thumbnail", "Label", "Macro"}  # pictures that slide scanners put 
 _JPEG_YCBCR = (6, 7)  # TIFF compressions whose decoder turns YCbCr into RGB
 _MOST_LABELS = 32  # a picture with more colours than this is not a label image
 _LARGE_BYTES = 2**32 - 2**26  # beyond this a TIFF needs 64-bit offsets
-_BYTES_PER_PLANE = 64  # what an index entry of an OME-TIFF costs at least
 _PICTURE_BYTES = 5  # per sample: Pillow keeps four for a pixel of three, and turns and converts copies
 _PRIVATE_TAG = re.compile(r"TiffTag \d{5}")
 _logger = logging.getLogger(__name__)
@@ -87,6 +87,8 @@ def save(volume: Volume, path: Path) -> None:
     metadata: dict[str, Any] = {"axes": (volume.axes[:-1] + "s" if colours else volume.axes).upper()}
     metadata |= {"Description": notes.to_text()} if ome else {KEY: notes.to_json()}
     options: dict[str, Any] = {}
+    if ome:
+        metadata |= ome_xml.described(volume)
     if volume.has_spacing:
         size = dict(zip(volume.spatial_axes, volume.spacing, strict=True))
         options = {"resolution": (10 / size["x"], 10 / size["y"]), "resolutionunit": _CENTIMETRE}
@@ -115,7 +117,7 @@ def _read_tiff(path: Path, axes: str | None, *, described: bool = True) -> Volum
     with checks.damaged(path):
         pages = tiff_pages.count(path)
     with checks.damaged(path), _strict(path), tifffile.TiffFile(path, **flags) as tif:
-        ome = _parsed(tif.ome_metadata) if tif.is_ome else None
+        ome = ome_xml.parsed(tif.ome_metadata) if tif.is_ome else None
         if described and _was_changed(tif, ome, pages):
             _logger.warning(
                 "'%s' has another size than when napari-medseg wrote it: another program has changed it since. What is "
@@ -124,7 +126,7 @@ def _read_tiff(path: Path, axes: str | None, *, described: bool = True) -> Volum
             )
             return _read_tiff(path, axes, described=False)
         if ome is not None:
-            _check_ome(path, ome)
+            ome_xml.check(path, ome)
         tiff_pages.check(path, tif, ome, pages)
         series = tif.series[0]
         tiff_pages.read_others(tif, series)
@@ -143,7 +145,10 @@ def _read_tiff(path: Path, axes: str | None, *, described: bool = True) -> Volum
     data, found = (data, axes) if axes else _arrange(path, data, found, colour)
     if stored and not axes:
         data, found = restore_axes(data, found, stored.axes)
-    return _volume(data, found, stored or Notes(), sizes)
+    volume = _volume(data, found, stored or Notes(), sizes)
+    count = volume.data.shape[volume.channel_axis] if volume.channel_axis is not None else 1
+    names = () if ome is None or found.endswith("c") else ome_xml.channels(ome, count)
+    return replace(volume, metadata={**volume.metadata, "channels": names}) if names else volume
 
 
 def _was_changed(tif: tifffile.TiffFile, ome: ElementTree.Element | None, pages: int) -> bool:
@@ -226,26 +231,6 @@ def _strict(path: Path) -> Generator[None]:
         logger.setLevel(level)
     if errors:
         raise ValueError(errors[0])
-
-
-def _parsed(text: str) -> ElementTree.Element:
-    """OME-XML; the error goes through `checks.damaged`."""
-    # entities can blow a few bytes up to gigabytes
-    if "<!DOCTYPE" in text:
-        raise ValueError("its description declares a document type")
-    return ElementTree.fromstring(text)
-
-
-def _check_ome(path: Path, ome: ElementTree.Element) -> None:
-    """Refuse declared sizes that tifffile would make an index for."""
-    for pixels in ome.iterfind(".//{*}Pixels"):
-        sizes = [int(pixels.attrib[f"Size{a}"]) for a in "TCZYX"]
-        checks.check_size(path, (*sizes[:3], max(sizes[3] * sizes[4], _BYTES_PER_PLANE)), 1)
-        planes = math.prod(sizes[:3])
-        for block in pixels.iterfind("{*}TiffData"):
-            numbers = [int(v) for k, v in block.attrib.items() if k in ("NumPlanes", "PlaneCount") or k[:5] == "First"]
-            if max(numbers, default=0) > planes:
-                raise ValueError(f"its description counts {max(numbers)} planes of {planes}")
 
 
 def _check_series(path: Path, series: tifffile.TiffPageSeries) -> None:

@@ -15,10 +15,11 @@ from nibabel.volumeutils import apply_read_scaling
 
 from ..errors import FileError, VolumeError
 from ..volume import LabelClass, Volume
-from . import checks
+from . import checks, class_tables
 from .notes import Notes, is_labels, read_old, restore_axes
 
 _COMMENT = 6  # code of a header extension that holds text
+_LABEL_TABLES = (0, 30)  # and of those that hold a label table, for TotalSegmentator and for Connectome Workbench
 _LABEL_INTENT = 1002
 _MILLIMETRES = {1: 1000.0, 3: 1e-3}  # unit codes metre and micrometre; everything else counts as mm
 _MAX_HEADER_BYTES = 2**26
@@ -77,7 +78,7 @@ def read(path: Path, axes: str | None = None) -> Volume:
         data, found = data[0], "zyx"
     integers = data.dtype.kind in "iu"
     labels = integers and int(header["intent_code"]) == _LABEL_INTENT
-    notes = stored or (Notes(classes=_old_classes(path)) if labels else Notes())
+    notes = stored or Notes(classes=_foreign_classes(path, header, labels) if integers else ())
     metadata = {"space_code": int(header["sform_code"]) or int(header["qform_code"]), **notes.metadata}
     if labels or (integers and notes.classes):
         metadata["labels"] = True
@@ -108,6 +109,10 @@ def save(volume: Volume, path: Path) -> None:
         _set_geometry(volume, image)
     if is_labels(volume):
         image.header["intent_code"] = _LABEL_INTENT
+    if is_labels(volume) and volume.classes:
+        # TotalSegmentator takes the first extension
+        table = class_tables.to_xml(volume.classes)
+        image.header.extensions.extend(Nifti1Extension(code, table) for code in _LABEL_TABLES)
     image.header.extensions.append(Nifti1Extension(_COMMENT, Notes.of(volume).to_text().encode()))
     image.to_filename(path)
 
@@ -281,6 +286,16 @@ def _stored_notes(header: nib.Nifti1Header) -> Notes | None:
             if notes:
                 return notes
     return None
+
+
+def _foreign_classes(path: Path, header: nib.Nifti1Header, labels: bool) -> tuple[LabelClass, ...]:
+    """The classes of a file without our notes: from its label table, or from a file next to it."""
+    for extension in header.extensions:
+        if extension.get_code() in _LABEL_TABLES:
+            found = class_tables.from_xml(extension.content)
+            if found:
+                return found
+    return class_tables.next_to(path) or (_old_classes(path) if labels else ())
 
 
 def _old_classes(path: Path) -> tuple[LabelClass, ...]:
