@@ -38,7 +38,7 @@ class ToolsForm(QWidget):
         self.within_high = number(-_WIDEST, _WIDEST, 1, 1, "Highest intensity that gets a class.", "")
         self.limits = beside(self.within_low, self.within_high)
         self.guide = Paragraph()
-        self.tool = choice()
+        self.tool = choice("What the tool does is said here once labels are chosen.")
         fill(self.tool, [(tool.title, key) for key, tool in TOOLS.items()], next(iter(TOOLS)))
         self.numbers = (_plain_number(), _plain_number())
         self.numbers_row = beside(*self.numbers)
