@@ -70,7 +70,7 @@ class FineTuneWidget(Dock):
         self._begins_with = ""
         self._suggested = ""
         self._connect()
-        self._open_form(self.form, self.form.status)
+        self._open_form(self.form, self.form.status, self.form.image, self.form.labels)
         self._show_run()
 
     def _connect(self) -> None:

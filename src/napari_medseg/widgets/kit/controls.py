@@ -208,13 +208,6 @@ def _set(form: Page, control: QWidget, wanted: Control) -> None:
         control.setText(wanted.title)
 
 
-def hold(owner: QWidget, form: QWidget) -> None:
-    """Let `owner` show `form` and nothing else."""
-    layout = QVBoxLayout(owner)
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.addWidget(form)
-
-
 def button(title: str, tooltip: str = "") -> QPushButton:
     """A button to press."""
     found = QPushButton(title)

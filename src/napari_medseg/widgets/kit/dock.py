@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Layer
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtWidgets import QApplication, QComboBox, QDockWidget, QMainWindow, QMessageBox, QWidget
+from qtpy.QtGui import QDropEvent
+from qtpy.QtWidgets import QApplication, QComboBox, QDockWidget, QMainWindow, QMessageBox, QVBoxLayout, QWidget
 
 from ...progress import Job
-from .controls import Paragraph, hold
+from .controls import Paragraph
 from .jobs import Queue
 from .letters import letters_of
+from .opening import Opener, dropped
 from .painting import painting_of
 from .shelf import shelf_of
 from .tuning import training
@@ -75,6 +77,8 @@ class Dock(QWidget):
         self._letters = letters_of(self._viewer)
         self._queue = Queue(self, ("models", *kinds), self._job_changed, self._failed)
         self._lasting = lasting
+        self.opener = Opener(self._viewer, self._take)
+        self._takes: tuple[QComboBox, ...] = ()
         self._status = Paragraph()
         self._agreed_to: set[tuple[Any, ...]] = set()
         self._heard: list[tuple[Any, Callable[..., Any]]] = []
@@ -83,12 +87,27 @@ class Dock(QWidget):
     @property
     def busy(self) -> bool:
         """Whether a job is under way or about to start."""
-        return self._queue.busy
+        return self._queue.busy or self.opener.busy
 
-    def _open_form(self, body: QWidget, status: Paragraph) -> None:
-        """Show `body`, hear of layers from now on, and read the models; errors are said in `status`."""
-        hold(self, body)
+    def _open_form(self, body: QWidget, status: Paragraph, *takes: QComboBox) -> None:
+        """Show `body`, hear of layers from now on, and read the models.
+
+        Parameters
+        ----------
+        body : QWidget
+        status : Paragraph
+            Where errors are said.
+        *takes : QComboBox
+            The lists of layers in which a scan that is opened here is chosen.
+        """
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self.opener)
+        layout.addWidget(body)
+        self.setAcceptDrops(True)
         self._status = status
+        self._takes = takes
         layers = self._viewer.layers.events
         for event in (layers.inserted, layers.reordered, layers.renamed):
             self._hear(event, self._layers_changed)
@@ -177,6 +196,28 @@ class Dock(QWidget):
         self._status.say(why)
         show_error(why)
 
+    # ---- scans that are opened here ----
+
+    def _take(self, layers: Sequence[Layer]) -> None:
+        """Choose the layers that were opened from this dock, wherever it lists them."""
+        for layer in layers:
+            for box in self._takes:
+                index = box.findData(layer)
+                if index >= 0:
+                    box.setCurrentIndex(index)
+
+    def _dropped(self, event: QEvent) -> bool:
+        """Open files and folders that are dropped on the dock; whether the event was about them."""
+        if not isinstance(event, QDropEvent):  # a drag that enters is one as well
+            return False
+        data = event.mimeData()
+        if data is None or not dropped(data):
+            return False
+        event.acceptProposedAction()
+        if event.type() == QEvent.Type.Drop:
+            self.opener.open(dropped(data))
+        return True
+
     # ---- what happens around the form ----
 
     def _layers_changed(self, event: Any) -> None:
@@ -188,6 +229,8 @@ class Dock(QWidget):
 
     def event(self, event: QEvent) -> bool:
         """Stop when the dock is closed: napari takes its widget out of it, and something may still hold the widget."""
+        if self._dropped(event):
+            return True
         if event.type() == QEvent.Type.ParentChange:
             if self.parent() is None:
                 self._close()
@@ -215,6 +258,7 @@ class Dock(QWidget):
 
     def _close(self) -> None:
         self._queue.close(self._lasting)
+        self.opener.close_down()
         for signal, slot in self._heard:
             signal.disconnect(slot)
         self._heard.clear()

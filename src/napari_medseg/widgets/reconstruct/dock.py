@@ -74,7 +74,7 @@ class ReconstructWidget(Dock):
         self.tabs.addTab(self.compare, "Compare")
         self._connect()
         self._list_models()
-        self._open_form(self.tabs, self.form.status)
+        self._open_form(self.tabs, self.form.status, self.form.source)
         self.layout().setContentsMargins(0, 6, 0, 0)  # else the bar above cuts the tabs
 
     def _connect(self) -> None:

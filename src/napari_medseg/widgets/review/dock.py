@@ -61,7 +61,7 @@ class ReviewWidget(Dock):
         self.teaching = Teaching(self._viewer, self._shelf, self.form)
         self._connect()
         self._bind_keys()
-        self._open_form(self.form, self.form.status)
+        self._open_form(self.form, self.form.status, self.form.labels, self.form.image)
         self._queue.want("offers", self._look_for_sessions)
 
     def _connect(self) -> None:

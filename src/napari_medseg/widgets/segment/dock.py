@@ -65,7 +65,7 @@ class SegmentWidget(Dock):
             self.form, self._viewer, self._shelf, self._queue, ask=self._input, cannot=self._cannot, failed=self._failed
         )
         self._connect()
-        self._open_form(self.form, self.form.status)
+        self._open_form(self.form, self.form.status, self.form.image)
 
     def choose(self, image: Image) -> None:
         """Choose an image layer."""

@@ -54,7 +54,7 @@ class StudyWidget(Dock):
         self._clock = jobs.Clock()
         self.form = StudyForm()
         self._connect()
-        self._open_form(self.form, self.form.status)
+        self._open_form(self.form, self.form.status, self.form.image)
 
     def _connect(self) -> None:
         form = self.form

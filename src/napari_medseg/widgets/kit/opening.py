@@ -1,0 +1,188 @@
+"""Open scan…: the line at the top of every dock that opens files and folders with the reader of this plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari.layers import Layer
+from qtpy.QtCore import QMimeData, Qt
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QVBoxLayout, QWidget
+
+from ...io import formats
+from ...io.dicom_list import ListedSeries, Listing
+from ...progress import Job, Progress
+from . import recent
+from .controls import Paragraph, button
+from .jobs import Queue
+from .listing import add_layer
+from .opening_job import Opened, chosen_job, open_job
+from .series_list import SeriesList
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+_KSPACE = ("h5", "hdf5", "mrd", "cfl", "hdr", "ra")
+_TOOLTIP = (
+    "Open images or labels with their voxel size: files, or the folder of a DICOM study. They can also be dropped here."
+)
+
+
+class Opener(QWidget):
+    """A button with a menu, and a line that says what happens; reading is done in a thread.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    take : callable
+        Called with the layers that were opened.
+    """
+
+    def __init__(self, viewer: Viewer, take: Callable[[Sequence[Layer]], None]):
+        super().__init__()
+        self._viewer = viewer
+        self._take = take
+        self._waiting: list[Path] = []
+        self.series_list: SeriesList | None = None
+        self._queue = Queue(self, ("open", "chosen"), self._changed, self.say)
+        self.button = button("Open scan…", _TOOLTIP)
+        self.button.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys with the canvas
+        self.menu = QMenu(self.button)
+        self.menu.setToolTipsVisible(True)
+        self.menu.aboutToShow.connect(self._fill_menu)
+        self.button.setMenu(self.menu)
+        self.cancel = button("Cancel", "Stop opening; what is open already stays.")
+        self.cancel.setVisible(False)
+        self.cancel.clicked.connect(self._give_up)
+        self.status = Paragraph()
+        self._lay_out()
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being opened."""
+        return self._queue.busy
+
+    def _lay_out(self) -> None:
+        row = QHBoxLayout()
+        row.addWidget(self.button)
+        row.addWidget(self.cancel)
+        row.addStretch()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(9, 6, 9, 0)
+        column.addLayout(row)
+        column.addWidget(self.status)
+
+    # ---- what to open ----
+
+    def open(self, paths: Sequence[Path]) -> None:
+        """Open files and folders, as soon as what is being opened is there."""
+        self._waiting += paths
+        self._queue.want("open", self._start)
+
+    def _fill_menu(self) -> None:
+        menu = self.menu
+        menu.clear()
+        menu.addAction("Files…", self._ask_for_files)
+        menu.addAction("Folder…", self._ask_for_folder)
+        inner = menu.addMenu("Recent")
+        inner.setToolTipsVisible(True)
+        known = [Path(name) for name in recent.remembered().recent]
+        inner.setEnabled(bool(known))
+        for path in known:
+            there = path.exists()
+            text = path.name if there else f"{path.name}: not found"
+            action = inner.addAction(text.replace("&", "&&"), partial(self.open, [path]))
+            action.setEnabled(there)
+            action.setToolTip(str(path) if there else f"'{path}' was moved, renamed or removed, or its disk is away.")
+
+    def _ask_for_files(self) -> None:
+        names, _ = QFileDialog.getOpenFileNames(self, "Open scan", _last_folder(), ";;".join(_filters()))
+        if names:
+            self.open([Path(name) for name in names])
+
+    def _ask_for_folder(self) -> None:
+        name = QFileDialog.getExistingDirectory(self, "Open a folder with DICOM files", _last_folder())
+        if name:
+            self.open([Path(name)])
+
+    # ---- reading ----
+
+    def _start(self) -> None:
+        paths, self._waiting = self._waiting, []
+        if paths:
+            self._read("open", open_job(paths))
+
+    def _start_chosen(self, folder: Path, chosen: Sequence[ListedSeries]) -> None:
+        self._read("chosen", chosen_job(folder, chosen))
+
+    def _read(self, kind: str, job: Job[Opened]) -> None:
+        self.say("Opening…")
+        self._queue.start(
+            kind, job, title="Open", quiet=True, on_step=self._show_step, on_done=self._show, on_error=self.say
+        )
+
+    def _show_step(self, step: Progress) -> None:
+        self.say(step.partial or "Opening…")
+
+    def _show(self, opened: Opened) -> None:
+        self.say("\n".join(opened.problems))
+        layers = [add_layer(self._viewer, Layer.create(*entry)) for entry in opened.layers]
+        if opened.paths:
+            recent.remember(opened.paths)
+        if layers:
+            self._take(layers)
+        for listing in opened.choices:
+            self._offer(listing)
+
+    def _offer(self, listing: Listing) -> None:
+        """Show the series of a folder, so that one can be chosen."""
+
+        def choose(chosen: Sequence[ListedSeries]) -> None:
+            self._queue.want("chosen", partial(self._start_chosen, listing.folder, chosen))
+
+        self.series_list = SeriesList(listing, choose, self)
+        self.series_list.destroyed.connect(self._forget_list)
+        self.series_list.show()
+
+    def _forget_list(self) -> None:
+        self.series_list = None
+
+    def _give_up(self) -> None:
+        self._waiting.clear()
+        self._queue.stop()
+        self.say("Cancelled; nothing was opened.")
+
+    # ---- what is shown ----
+
+    def say(self, text: str) -> None:
+        """Say something below the button."""
+        self.status.say(text)
+
+    def _changed(self) -> None:
+        self.cancel.setVisible(self._queue.kind != "")
+
+    def close_down(self) -> None:
+        """The dock is closed: stop reading."""
+        self._waiting.clear()
+        self._queue.close()
+        if self.series_list is not None:
+            self.series_list.close()
+
+
+def dropped(data: QMimeData) -> list[Path]:
+    """The files and folders of this computer that were dropped."""
+    return [Path(url.toLocalFile()) for url in data.urls() if url.isLocalFile()]
+
+
+def _filters() -> list[str]:
+    endings = " ".join(f"*{suffix}" for suffix in formats.readable_suffixes())
+    raw = " ".join(f"*.{suffix}" for suffix in _KSPACE)
+    return [f"Scans and labels ({endings})", f"Raw k-space ({raw})", "All files (*)"]
+
+
+def _last_folder() -> str:
+    """Folder of the scan that was opened last."""
+    known = recent.remembered().recent
+    return str(Path(known[0]).parent) if known else str(Path.home())

@@ -1,0 +1,259 @@
+"""Open scan… in every dock: files, folders, drops, series to choose from, recent scans; the window never waits."""
+
+from pathlib import Path
+from threading import Event
+
+import numpy as np
+import pydicom
+import pytest
+from napari.layers import Image, Labels
+from qtpy.QtCore import QItemSelectionModel, QMimeData, QPoint, QPointF, Qt, QUrl
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtWidgets import QApplication, QFileDialog
+
+from napari_medseg import io, samples
+from napari_medseg.volume import LabelClass, Volume
+from napari_medseg.widgets.kit import opening_job, recent
+
+DOCKS = ("Segment", "Reconstruct", "Acceleration study", "Fine-tune", "Review", "Measure")
+SPACING = (4.0, 1.5, 1.5)
+AFFINE = np.diag([*SPACING[::-1], 1.0])
+DISC = Path(pydicom.data.__file__).parent / "test_files" / "dicomdirtests" / "98892003"
+
+
+@pytest.fixture
+def scan(tmp_path):
+    data = np.random.default_rng(0).normal(size=(3, 20, 24)).astype(np.float32)
+    return io.write(Volume(data, "zyx", AFFINE), tmp_path / "scan.nii.gz")
+
+
+@pytest.fixture
+def drawn(tmp_path):
+    data = np.zeros((3, 20, 24), np.uint8)
+    data[1, 5:9, 5:9] = 1
+    classes = (LabelClass(1, "cavity", "#e64b35"),)
+    return io.write(Volume(data, "zyx", AFFINE, classes), tmp_path / "drawn.nii.gz")
+
+
+@pytest.fixture
+def opened(viewer, qtbot, model):
+    """A function that opens a dock by its name."""
+
+    def make(name="Segment"):
+        _, widget = viewer.window.add_plugin_dock_widget("napari-medseg", name)
+        qtbot.waitUntil(lambda: not widget.busy, timeout=120000)
+        return widget
+
+    return make
+
+
+def settle(widget, qtbot):
+    qtbot.waitUntil(lambda: not widget.busy, timeout=120000)
+
+
+def stack(folder, slices):
+    """Write a series of axial slices 5 mm apart; returns their files."""
+    paths = []
+    for k in range(slices):
+        dataset = pydicom.dcmread(DISC / "MR1" / "15820")
+        dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+        dataset.ImagePositionPatient = [0, 0, 5 * k]
+        dataset.SOPInstanceUID += str(k)
+        paths.append(folder / f"{k}.dcm")
+        dataset.save_as(paths[-1])
+    return paths
+
+
+def drop(widget, *paths):
+    """What Qt sends when files are dropped."""
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+    left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    enter = QDragEnterEvent(QPoint(5, 5), Qt.DropAction.CopyAction, data, left, none)
+    QApplication.sendEvent(widget, enter)
+    if not enter.isAccepted():
+        return False
+    event = QDropEvent(QPointF(5, 5), Qt.DropAction.CopyAction, data, left, none)
+    QApplication.sendEvent(widget, event)
+    return event.isAccepted()
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("name", DOCKS)
+def test_every_dock_opens_a_scan_with_its_voxel_size_and_chooses_it(opened, viewer, scan, drawn, qtbot, name):
+    widget = opened(name)
+    viewer.add_image(np.zeros((4, 5)), name="another")
+    widget.opener.open([drawn, scan])
+    settle(widget, qtbot)
+    image, labels = viewer.layers["scan"], viewer.layers["drawn"]
+    assert tuple(image.scale) == SPACING and isinstance(labels, Labels)
+    form = widget.form
+    assert getattr(form, "source" if name == "Reconstruct" else "image").currentData() is image or name == "Fine-tune"
+    if name in ("Review", "Measure", "Fine-tune"):
+        assert form.labels.currentData() is labels
+    assert not widget.opener.status.text()
+
+
+def test_files_that_are_dropped_on_a_dock_are_opened(opened, viewer, scan, qtbot):
+    widget = opened()
+    assert drop(widget, scan) and widget.busy, "reading has not begun when the drop ends"
+    settle(widget, qtbot)
+    assert widget.form.image.currentData() is viewer.layers["scan"]
+    assert not drop(widget), "text and the like is left to others"
+
+
+def test_two_drops_in_a_row_are_both_opened(opened, viewer, scan, drawn, qtbot):
+    widget = opened()
+    drop(widget, scan)
+    drop(widget, drawn)
+    settle(widget, qtbot)
+    assert {layer.name for layer in viewer.layers} == {"scan", "drawn"}
+
+
+def test_one_file_that_cannot_be_read_is_a_sentence_and_stops_no_other(opened, viewer, scan, tmp_path, qtbot):
+    (tmp_path / "bad.nii").write_bytes(b"nothing")
+    widget = opened()
+    widget.opener.open([tmp_path / "bad.nii", tmp_path / "gone.nii", scan])
+    settle(widget, qtbot)
+    said = widget.opener.status.text()
+    assert "'bad.nii' is not the NIfTI file" in said and "gone.nii' cannot be opened" in said
+    assert [layer.name for layer in viewer.layers] == ["scan"]
+    assert recent.remembered().recent == (str(scan),)
+
+
+def test_the_window_is_free_while_a_scan_is_read_and_cancel_leaves_no_layer(opened, viewer, scan, qtbot, monkeypatch):
+    widget, go_on, begun = opened(), Event(), Event()
+
+    def slow(path):
+        begun.set()
+        go_on.wait(60)
+        return [(np.zeros((2, 2)), {}, "image")]
+
+    monkeypatch.setattr(opening_job, "_file", slow)
+    widget.opener.open([scan])
+    qtbot.waitUntil(begun.is_set)
+    assert not widget.opener.cancel.isHidden() and "scan.nii.gz" in widget.opener.status.text()
+    widget.opener.cancel.click()
+    go_on.set()
+    settle(widget, qtbot)
+    assert not viewer.layers and "Cancelled" in widget.opener.status.text()
+    assert widget.opener.cancel.isHidden()
+
+
+def test_closing_a_dock_ends_what_it_opens(opened, viewer, scan, qtbot, monkeypatch):
+    widget, go_on, begun = opened(), Event(), Event()
+
+    def slow(path):
+        begun.set()
+        go_on.wait(60)
+        return [(np.zeros((2, 2)), {}, "image")]
+
+    monkeypatch.setattr(opening_job, "_file", slow)
+    widget.opener.open([scan])
+    qtbot.waitUntil(begun.is_set)
+    viewer.window.remove_dock_widget(widget)
+    go_on.set()
+    qtbot.wait(200)
+    assert not viewer.layers
+
+
+@pytest.mark.smoke
+def test_several_series_of_a_folder_are_listed_with_pictures_and_several_are_opened(opened, viewer, qtbot):
+    widget = opened()
+    widget.opener.open([DISC])
+    settle(widget, qtbot)
+    assert not viewer.layers, "nothing is opened before it is chosen"
+    dialog = widget.opener.series_list
+    table = dialog.table
+    texts = [table.item(2, column).text() for column in range(1, 6)]
+    assert texts == ["FAST LOCALIZER", "MR", "1 slice of 16 x 16", "1.37 x 1.37 mm", "2003-05-05 04:54"]
+    qtbot.waitUntil(lambda: not table.item(16, 0).icon().isNull(), timeout=60000)
+    table.clearSelection()
+    assert not dialog.accept_button.isEnabled()
+    flags = QItemSelectionModel.SelectionFlag
+    for row in (0, 4):
+        table.selectionModel().select(table.model().index(row, 0), flags.Select | flags.Rows)
+    assert dialog.accept_button.text() == "Open 2 series"
+    dialog.accept_button.click()
+    settle(widget, qtbot)
+    assert [layer.name for layer in viewer.layers] == ["FAST LOCALIZER", "T/S/C RF FAST PILOT"]
+    assert widget.form.image.currentData() is viewer.layers[1]
+    assert recent.remembered().recent == (str(DISC),)
+
+
+def test_what_cannot_be_opened_is_listed_with_its_reason_and_cannot_be_chosen(opened, viewer, tmp_path, qtbot):
+    stack(tmp_path, 2)
+    (tmp_path / "cut.dcm").write_bytes((tmp_path / "0.dcm").read_bytes()[:400])
+    widget = opened()
+    widget.opener.open([tmp_path])
+    settle(widget, qtbot)
+    dialog = widget.opener.series_list
+    reason = dialog.table.item(1, 0)
+    assert "cut.dcm" in reason.text() and reason.flags() == Qt.ItemFlag.NoItemFlags
+    dialog.table.selectAll()
+    assert [series.title for series in dialog.chosen()] == ["FAST LOCALIZER"]
+    dialog.accept_button.click()
+    settle(widget, qtbot)
+    assert viewer.layers[0].data.shape == (2, 16, 16)
+
+
+def test_all_slices_of_a_folder_chosen_as_files_are_one_layer(opened, viewer, tmp_path, qtbot):
+    widget = opened()
+    widget.opener.open(stack(tmp_path, 3))
+    settle(widget, qtbot)
+    assert [layer.data.shape for layer in viewer.layers] == [(3, 16, 16)] and viewer.layers[0].scale[0] == 5
+
+
+def test_raw_data_are_opened_as_their_image_and_reconstruct_takes_them(opened, viewer, qtbot):
+    widget = opened("Reconstruct")
+    widget.opener.open([samples.path("brain8_poisson8x.npz")])
+    settle(widget, qtbot)
+    assert isinstance(viewer.layers[0], Image) and widget.form.source.currentData() is viewer.layers[0]
+    assert "8 coils" in widget.form.facts.text()
+
+
+def test_menu_asks_for_files_and_folders_and_offers_recent_scans(opened, viewer, scan, drawn, qtbot, monkeypatch):
+    widget = opened()
+    asked = []
+
+    def choose(parent, title, folder, filters):
+        asked.append(filters)
+        return [str(scan)], ""
+
+    monkeypatch.setattr(QFileDialog, "getOpenFileNames", choose)
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(DISC))
+    menu = widget.opener.menu
+    menu.aboutToShow.emit()
+    files, folder, recents = menu.actions()[:3]
+    assert not recents.isEnabled()
+    files.trigger()
+    settle(widget, qtbot)
+    assert "*.nii.gz" in asked[0] and "*.dcm" in asked[0] and asked[0].endswith("All files (*)")
+    assert [layer.name for layer in viewer.layers] == ["scan"]
+    folder.trigger()
+    settle(widget, qtbot)
+    assert widget.opener.series_list is not None
+    recent.remember([scan.with_name("gone.nii"), drawn])
+    menu.aboutToShow.emit()
+    entries = menu.actions()[2].menu().actions()
+    assert [(entry.text(), entry.isEnabled()) for entry in entries] == [
+        ("gone.nii: not found", False),
+        ("drawn.nii.gz", True),
+        ("scan.nii.gz", True),
+    ]
+    assert "moved, renamed or removed" in entries[0].toolTip()
+    entries[1].trigger()
+    settle(widget, qtbot)
+    assert "drawn" in viewer.layers
+
+
+def test_recent_scans_are_the_last_eight_and_survive_a_damaged_file(own_home):
+    for number in range(10):
+        recent.remember([Path(f"/scans/{number}.nii")])
+    recent.remember([Path("/scans/5.nii")])
+    found = [Path(name).stem for name in recent.remembered().recent]
+    assert found == ["5", "9", "8", "7", "6", "4", "3", "2"]
+    (own_home / "opening.json").write_text("{")
+    assert recent.remembered() == recent.Remembered()
+    recent.remember([Path("/scans/1.nii")])
+    assert len(recent.remembered().recent) == 1
