@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import io
 from ..files import is_folder
-from ..io import kspace_out
+from ..io import formats, kspace_out
 from ..io.dicom_list import ListedSeries, Listing, list_job
 from ..io.kspace import is_kspace, read_kspace
 from ..kspace import KSpace
@@ -54,7 +54,7 @@ def of(path: Path, axes: str | None) -> Facts:
         # the file does not say where the images lie
         volume = Volume(image, "tzyx"[-image.ndim :], metadata={"format": "HDF5", "has_spacing": False})
         return _of_volume(path, volume.made_by(record))
-    if is_folder(path):
+    if is_folder(path) and formats.recognise(path) is formats.DICOM:
         listing = run(list_job(path))
         # a single series is read, as everywhere else, if no folder has to be opened before
         alone = listing.only is not None and listing.only.files[0].parent == path

@@ -24,7 +24,7 @@ from .series_list import SeriesList
 if TYPE_CHECKING:
     from napari import Viewer
 
-_KSPACE = ("h5", "hdf5", "mrd", "cfl", "hdr", "ra")
+_KSPACE = (".h5", ".hdf5", ".mrd", ".cfl", ".hdr", ".ra")
 _TOOLTIP = (
     "Open images or labels with their voxel size: files, or the folder of a DICOM study. They can also be dropped here."
 )
@@ -177,9 +177,9 @@ def dropped(data: QMimeData) -> list[Path]:
 
 
 def _filters() -> list[str]:
-    endings = " ".join(f"*{suffix}" for suffix in formats.readable_suffixes())
-    raw = " ".join(f"*.{suffix}" for suffix in _KSPACE)
-    return [f"Scans and labels ({endings})", f"Raw k-space ({raw})", "All files (*)"]
+    *scans, everything = formats.file_filters()
+    raw = " ".join(f"*{suffix}" for suffix in _KSPACE)
+    return [*scans, f"Raw k-space ({raw})", everything]
 
 
 def _last_folder() -> str:

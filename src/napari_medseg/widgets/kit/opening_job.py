@@ -112,6 +112,8 @@ def _each_series_once(paths: Sequence[Path], problems: list[str]) -> list[Path]:
 
 def _folder(path: Path) -> Job[list[LayerData] | Listing]:
     """The layers of a folder, or its list where the person has to choose."""
+    if formats.recognise(path) is not formats.DICOM:
+        return _file(path)
     job = list_job(path)
     while True:
         try:

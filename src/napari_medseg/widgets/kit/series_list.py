@@ -28,10 +28,11 @@ from .opening_job import pictures_job
 _HEAD = ("", "Series", "Kind", "Images", "Voxel (z, y, x)", "Date")
 _PICTURE = 56  # pixels of the screen
 _WIDTH, _HEIGHT = 760, 480
+_REASON = 600  # width of a line that says why something cannot be opened
 
 
 class SeriesList(QDialog):
-    """Series to choose from; it leaves the window free, and what is chosen is handed to a function.
+    """Series to choose from, without holding up the window; what is chosen is handed to a function.
 
     Parameters
     ----------
@@ -96,8 +97,9 @@ class SeriesList(QDialog):
             self._add_reason(file.reason)
         header = table.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Fixed)
         header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
-        table.resizeRowsToContents()
+        header.resizeSection(0, _PICTURE + 10)
         for row in self._row_of:
             table.setRowHeight(row, _PICTURE + 4)
 
@@ -109,13 +111,16 @@ class SeriesList(QDialog):
             item.setToolTip(escaped(tooltip))
             if not possible:
                 item.setFlags(Qt.ItemFlag.NoItemFlags)
+                item.setTextAlignment(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft)
             self.table.setItem(row, column, item)
 
     def _add_reason(self, reason: str) -> None:
         """A line over all columns that says why something cannot be opened."""
         row = self.table.rowCount()
-        self._add_row((f"⚠ {reason}",), reason, False)
-        self.table.setSpan(row, 0, 1, len(_HEAD))
+        self._add_row(("", f"⚠ {reason}"), reason, False)
+        self.table.setSpan(row, 1, 1, len(_HEAD) - 1)
+        room = self.table.fontMetrics().boundingRect(0, 0, _REASON, _HEIGHT, Qt.TextFlag.TextWordWrap, reason)
+        self.table.setRowHeight(row, room.height() + 12)
 
     def _select_largest(self) -> None:
         """Choose the series with the most images: it is the one most often wanted."""
