@@ -1,4 +1,5 @@
 import gc
+import re
 import shlex
 import weakref
 
@@ -7,16 +8,18 @@ import numpy as np
 import pytest
 from napari.layers import Layer
 from napari.utils.notifications import notification_manager
-from qtpy.QtCore import QThreadPool
+from qtpy.QtCore import QThreadPool, QUrl
+from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QApplication, QFileDialog, QTextBrowser
 
-from napari_medseg import io
+from napari_medseg import io, models
 from napari_medseg.errors import VolumeError
 from napari_medseg.io.contributions import layer_tuple
+from napari_medseg.models.library import bundled_groups
 from napari_medseg.segmentation import engine, inference, last_runs
 from napari_medseg.volume import Volume
 from napari_medseg.widgets.kit import jobs
-from napari_medseg.widgets.kit.card import CardDialog
+from napari_medseg.widgets.kit.card import CardDialog, to_html
 from napari_medseg.widgets.kit.records import record_of
 
 SLICES = 10
@@ -476,6 +479,17 @@ def test_card_is_one_click_away(dock):
     text = d.widget.findChild(CardDialog).findChild(QTextBrowser).toPlainText()
     for part in ("all", "everything", "noise", "CC0", "litenext"):
         assert part in text
+
+
+def test_card_of_a_bundled_model_shows_what_it_finds(dock):
+    d = dock()
+    for group, cards in bundled_groups().items():
+        for card in cards:
+            text = to_html(card)
+            (source,) = re.findall(r'<img src="([^"]+)">', text)
+            assert not QImage(QUrl(source).toLocalFile()).isNull(), f"{card.name} of {group}"
+    assert "<img" not in to_html(models.load_card(models.find("all"))), "none was drawn for the models of the user"
+    assert d.form.card.isEnabled()
 
 
 @pytest.mark.smoke

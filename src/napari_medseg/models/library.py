@@ -55,6 +55,12 @@ def find(name: str) -> Path:
     raise ModelError(f"The model '{name}' does not exist; choose one of {choices}.")
 
 
+def picture(name: str) -> Path | None:
+    """A picture of what a bundled model finds in a sample; None where there is none."""
+    path = (_BUNDLED / name).with_suffix(".png")
+    return path if path.is_file() else None
+
+
 def best_of(name: str) -> str:
     """Name of the best model of the group `name`; the name itself if it is not that of a group."""
     members = bundled_groups()

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QDialog, QDialogButtonBox, QTextBrowser, QVBoxLayout, QWidget
 
-from ...models import figures
+from ...models import figures, library
 
 if TYPE_CHECKING:
     from ...models import ModelCard
 
 
 def to_html(card: ModelCard) -> str:
-    """The card as headings and paragraphs."""
+    """The card as headings and paragraphs, with a picture of what the model finds where there is one."""
     range_mm = "any" if card.spacing_mm is None else "{:g} to {:g} mm".format(*card.spacing_mm)
     measured = "".join(_table(rows) for rows in figures.tables(card))
     rows = {
@@ -31,8 +31,9 @@ def to_html(card: ModelCard) -> str:
         "Network": escape(card.architecture),
         "Weights (SHA-256)": escape(card.sha256),
     }
+    drawn = f'<p><img src="{picture.as_uri()}"></p>' if (picture := library.picture(card.name)) else ""
     body = "".join(f"<p><b>{title}</b><br>{text or 'not stated'}</p>" for title, text in rows.items())
-    return f"<h3>{escape(card.name)}</h3>{body}<p>Not a medical device.</p>"
+    return f"<h3>{escape(card.name)}</h3>{drawn}{body}<p>Not a medical device.</p>"
 
 
 def _table(rows: figures.Rows) -> str:
@@ -59,4 +60,4 @@ class CardDialog(QDialog):
         layout = QVBoxLayout(self)
         layout.addWidget(text)
         layout.addWidget(buttons)
-        self.resize(560, 640)
+        self.resize(660, 700)
