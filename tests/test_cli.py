@@ -8,13 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pydicom
 import pytest
 import tifffile
 import torch
 
-from napari_medseg import cli, io, models
+from napari_medseg import cli, io, models, samples
 from napari_medseg.cli import commands
 from napari_medseg.cli.report import write_json
 from napari_medseg.io import kspace_out
@@ -576,6 +577,27 @@ def test_info_lists_the_series_of_a_folder_with_several(workplace, capsys):
     assert run(f"info {shlex.quote(str(discs))} --json") == 0
     found = json.loads(capsys.readouterr().out)
     assert len(found["series"]) == 17 and found["series"][0]["rows"] == 16
+
+
+def test_convert_to_a_dicom_segmentation(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    series = samples.path("sunnybrook_sax_ED")
+    image = io.read(series)
+    data = np.zeros(image.data.shape, np.int16)
+    data[3:6, 100:120, 90:130] = 2
+    nibabel.save(nibabel.Nifti1Image(data.T, image.affine), "foreign.nii.gz")
+    assert run("convert foreign.nii.gz a.seg.dcm") == 1
+    assert "needs the images it was drawn on" in capsys.readouterr().err
+    for more in ("", "--label-map"):
+        assert run(f"convert foreign.nii.gz a.seg.dcm --reference {series} {more}") == 0
+        back = io.read("a.seg.dcm")
+        assert np.array_equal(back.data, data)
+    assert "12 frames of reference" in capsys.readouterr().err
+    nibabel.save(
+        nibabel.Nifti1Image(np.arange(data.size, dtype=np.int32).reshape(data.T.shape), image.affine), "i.nii.gz"
+    )
+    assert run(f"convert i.nii.gz b.seg.dcm --reference {series}") == 1
+    assert "this is an image" in capsys.readouterr().err
 
 
 def test_convert(workplace):

@@ -47,7 +47,7 @@ def settings_of_docs():
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    """The files that the pages name, in the current folder: four slices of the heart, and the raw head."""
+    """The files that the pages name, in the current folder: slices of the heart, its DICOM series, and the raw head."""
     monkeypatch.chdir(tmp_path)
     for name, sample in {"scan": HEART, "reference": f"{HEART}_label"}.items():
         whole = nibabel.load(samples.path(f"{sample}.nii.gz"))
@@ -55,6 +55,7 @@ def folder(tmp_path, monkeypatch):
         nibabel.save(whole.slicer[..., 4:8], file)
         Path(f"{name}s").mkdir()
         shutil.copy(file, f"{name}s/a.nii.gz")
+    shutil.copytree(samples.path("sunnybrook_sax_ED"), "series")
     shutil.copy(samples.path("brain8_poisson8x.npz"), "raw.npz")
 
 

@@ -15,11 +15,14 @@ from .codes import Coding
 from .errors import VolumeError, readable
 from .record import KEY as RECORD
 from .record import Record
+from .reference import KEY as REFERENCE
+from .reference import Reference
 from .slice_states import KEY as SLICES
 
 LOW_IS_BRIGHT = "MONOCHROME1"
 """What ``photometric`` in the metadata of a volume says where low values are meant to be seen bright."""
 
+_COLOURS = ("#4dbbd5", "#e64b35", "#00a087", "#f39b7f", "#3c5488", "#8491b4", "#91d1c2", "#b09c85")
 _LONGEST_NAME = 200  # characters of a class
 _RIGHT_ANGLED = 1e-4  # cosine of an angle that is taken for a right one
 _AXES = re.compile(r"t?(c?z?yx|z?yxc)")
@@ -42,6 +45,11 @@ class LabelClass:
         object.__setattr__(self, "name", readable(self.name, _LONGEST_NAME))
 
 
+def colour_of(number: int) -> str:
+    """The colour of a class that has none of its own, from its number."""
+    return _COLOURS[(number - 1) % len(_COLOURS)]
+
+
 @dataclass(frozen=True, eq=False)
 class Volume:
     """An image or label array with its geometry.
@@ -60,8 +68,9 @@ class Volume:
     metadata : mapping
         What else the file said. ``has_spacing`` is False when the voxel size is not known and the affine is a guess.
         ``photometric`` is `LOW_IS_BRIGHT` where values run from bright to dark, and ``t_axis`` names what differs
-        along ``t`` if it is not plain time. ``record``, if there, is the `Record` of how the array came to be, and
-        ``slices`` says what a person has reviewed, see `slice_states`.
+        along ``t`` if it is not plain time. ``record``, if there, is the `Record` of how the array came to be,
+        ``slices`` says what a person has reviewed, see `slice_states`, and ``reference`` on which images it lies, see
+        `Reference`.
 
     Raises
     ------
@@ -208,6 +217,9 @@ class Volume:
             affine[:3, 3] += index * affine[:3, 2]
         data = self.data[(slice(None),) * where + (index,)]
         part = replace(self, data=data, axes=self.axes.replace(axis, ""), affine=affine)
+        reference = self.metadata.get(REFERENCE)
+        if axis == "t" and isinstance(reference, Reference):
+            part = replace(part, metadata={**part.metadata, REFERENCE: replace(reference, phase=index)})
         if axis == "c":
             return part
         part = part.with_slices(slice_states.at(self.metadata.get(SLICES), self._numbers_at(axis, index)))

@@ -1,8 +1,6 @@
 """A file is what its first bytes say, and its name has to agree."""
 
-import importlib
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +87,7 @@ def contributions(kind):
 
 @pytest.mark.parametrize("row", formats.FORMATS, ids=lambda row: row.name)
 def test_functions_of_a_row_exist(row):
-    for text in filter(None, (row.read, row.save, row.read_all, row.notice)):
+    for text in filter(None, (row.read, row.save, row.read_all, row.notice, row.fitted)):
         assert callable(formats.function(text))
     assert all(suffix.startswith(".") and suffix == suffix.lower() for suffix in row.suffixes)
 
@@ -145,17 +143,3 @@ def test_a_folder_is_what_it_holds(tmp_path, monkeypatch, slice_file):
     assert formats.held(series) is formats.recognise(series) is store
     found, failures = find_inputs([str(series)])
     assert found == [series] and not failures
-
-
-def test_formats_that_need_the_images_get_them(tmp_path, monkeypatch):
-    given = []
-
-    def save(volume, path, reference):
-        given.append(reference)
-        formats.function("arrays:save")(volume, path)
-
-    row = replace(formats.named(Path("a.npz")), save="arrays:with_reference", needs_reference=True)
-    monkeypatch.setattr(importlib.import_module("napari_medseg.io.arrays"), "with_reference", save, raising=False)
-    monkeypatch.setattr(formats, "writable", lambda path: row)
-    io.write(Volume(np.ones((20, 30), np.uint8), "yx"), tmp_path / "a.npz", reference=tmp_path)
-    assert given == [tmp_path]

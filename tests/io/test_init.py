@@ -97,7 +97,7 @@ def test_metadata_tell_where_an_image_comes_from(tmp_path, volume):
     assert io.read(path).metadata["format"] == "NIfTI"
 
 
-@pytest.mark.parametrize("name", ["a.png", "a.dcm", "a.xyz", "a"])
+@pytest.mark.parametrize("name", ["a.png", "a.dicom", "a.xyz", "a"])
 def test_endings_that_cannot_be_written_are_told(tmp_path, volume, name):
     with pytest.raises(FileError, match=r"\.nii\.gz"):
         io.write(volume, tmp_path / name)

@@ -267,6 +267,17 @@ def _add_convert(parsers: Parsers) -> None:
     parser = _add(parsers, "convert", commands.convert, "write an image or labels in another format")
     parser.add_argument("source", type=Path, metavar="IN", help="file or DICOM folder")
     parser.add_argument("target", type=Path, metavar="OUT", help="file; its suffix chooses the format")
+    parser.add_argument(
+        "--reference",
+        type=Path,
+        metavar="FOLDER",
+        help="for .seg.dcm: DICOM series that the labels were made on, if they do not remember it",
+    )
+    parser.add_argument(
+        "--label-map",
+        action="store_true",
+        help="for .seg.dcm: one compressed image of class numbers; far smaller, but older viewers do not read it",
+    )
     _add_axes(parser)
     text = "also write class names and colours next to labels, for ITK-SNAP or as a BIDS table"
     parser.add_argument("--names", choices=("itksnap", "bids"), help=text)

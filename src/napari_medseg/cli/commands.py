@@ -9,7 +9,7 @@ import threading
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from ..record import UsedModel
     from ..runs.tasks import Outcome
     from ..training.settings import ReconTrainSettings, TrainSettings
+    from ..volume import Volume
     from .running import Run
+
+_MOST_CLASSES = 256  # numbers in labels that do not say what they are, 0 among them
 
 
 def inference_settings(args: Namespace) -> InferenceSettings:
@@ -377,15 +380,25 @@ def convert(args: Namespace) -> int:
     from ..io import class_tables, formats
     from ..runs.outputs import refuse_conflicts
 
-    refuse_conflicts([args.source], [args.target])
+    refuse_conflicts([args.source, *filter(None, [args.reference])], [args.target])
     volume = io.read(args.source, axes=args.axes)
+    target = formats.writable(args.target)
+    if target.labels_only and _may_be_labels(volume):
+        volume = replace(volume, metadata={**volume.metadata, "labels": True})
     table = class_tables.place(args.target, volume.classes, args.names) if args.names else None
-    written = io.write(volume, args.target)
+    written = io.write(volume, args.target, args.reference, label_map=args.label_map, say=terminal.complain)
     terminal.say(str(written))
     if table is not None:
         class_tables.save(table, volume.classes, args.names)
         terminal.say(str(table))
-    notice = formats.writable(written).notice
+    notice = target.notice
     if notice and (text := formats.function(notice)(volume)):
         terminal.complain(text)
     return 0
+
+
+def _may_be_labels(volume: Volume) -> bool:
+    """Whether numbers can be those of classes: files of other programs do not say that they are."""
+    import numpy as np
+
+    return volume.data.dtype.kind in "iu" and np.unique(volume.data).size <= _MOST_CLASSES

@@ -5,6 +5,8 @@ The libraries behind the formats are imported on first use.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,9 +15,13 @@ import numpy as np
 
 from .. import files
 from ..errors import FileError, VolumeError
+from ..reference import KEY as REFERENCE
+from ..reference import Reference
 from ..volume import Volume
 from . import checks, formats, verified
 from .notes import is_labels, refuse_foreign, side_file, side_text
+
+_logger = logging.getLogger(__name__)
 
 __all__ = ["read", "read_all", "write"]
 
@@ -75,10 +81,26 @@ def read_all(path: str | Path) -> list[Volume]:
 
 
 def _with_source(volume: Volume, path: Path, format_: formats.Format) -> Volume:
-    return replace(volume, metadata={"source": str(path), "format": format_.name, **volume.metadata})
+    volume = replace(volume, metadata={"source": str(path), "format": format_.name, **volume.metadata})
+    return _with_reference(volume, lambda known: known.seen_from(path.absolute().parent))
 
 
-def write(volume: Volume, path: str | Path, reference: str | Path | None = None) -> Path:
+def _with_reference(volume: Volume, change: Callable[[Reference], Reference]) -> Volume:
+    """The volume with the reference to its images, if it has one, turned into another."""
+    known = volume.metadata.get(REFERENCE)
+    if not isinstance(known, Reference):
+        return volume
+    return replace(volume, metadata={**volume.metadata, REFERENCE: change(known)})
+
+
+def write(
+    volume: Volume,
+    path: str | Path,
+    reference: str | Path | None = None,
+    *,
+    label_map: bool = False,
+    say: Callable[[str], object] = _logger.warning,
+) -> Path:
     """Save a volume; the file is read back and compared before it takes its name.
 
     Parameters
@@ -87,10 +109,15 @@ def write(volume: Volume, path: str | Path, reference: str | Path | None = None)
         Labels (a volume with classes, or ``labels`` True in its metadata) are saved as the smallest unsigned
         integers that hold them.
     path : str or pathlib.Path
-        Ending in ``.nii``, ``.nii.gz``, ``.tif``, ``.tiff``, ``.npy`` or ``.npz``. Axes, affine, classes and record
-        are kept inside; only ``scan.npy`` cannot hold them and gets a side file ``scan.npy.json``.
+        Ending in ``.nii``, ``.nii.gz``, ``.seg.dcm``, ``.tif``, ``.tiff``, ``.npy`` or ``.npz``. Axes, affine, classes
+        and record are kept inside; only ``scan.npy`` cannot hold them and gets a side file ``scan.npy.json``.
     reference : str or pathlib.Path, optional
-        The images that labels were made on, for formats that need them.
+        For ``.seg.dcm`` and ``.dcm``: folder or file of the DICOM series that labels were made on. By default the one
+        that they remember, which is that of the image they were made of or read with.
+    label_map : bool
+        For ``.seg.dcm`` and ``.dcm``: write one compressed image of numbers in place of one mask per class.
+    say : callable
+        Is given a sentence for whatever the file holds otherwise than `volume`.
 
     Returns
     -------
@@ -110,10 +137,15 @@ def write(volume: Volume, path: str | Path, reference: str | Path | None = None)
     if not files.is_folder(path.parent):
         raise FileError(f"The folder '{path.parent}' does not exist. Create it first, or save elsewhere.")
     save = formats.function(format_.save)
-    if format_.needs_reference:
-        save = partial(save, reference=reference)
     back = formats.function(format_.read)
     volume = replace(volume, data=_storable(volume))
+    if format_.fitted:
+        fitted = formats.function(format_.fitted)(volume, path, reference)
+        for sentence in fitted.notes:
+            say(sentence)
+        volume = fitted.volume
+        save = partial(save, images=fitted.images, label_map=label_map)
+    volume = _with_reference(volume, lambda known: known.relative_to(path.parent))
     axes = None if format_.keeps_notes else volume.axes
     array = files.Change(
         path,

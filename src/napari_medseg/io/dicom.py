@@ -5,29 +5,27 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable
-from itertools import groupby, pairwise
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 from pydicom.config import disable_value_validation
 
 from ..errors import FileError
+from ..reference import KEY as REFERENCE
+from ..reference import Reference
 from ..volume import Volume
 from . import checks, formats
-from .dicom_contrast import kind_words, separate
+from .dicom_contrast import kind_words
 from .dicom_frames import Frame, decode, frames_of, scaled, without_image
 from .dicom_series import SAME_DIRECTION, described, fit, groups_of, listed
+from .dicom_stack import arrange
 from .pairing import listing, names
 
 _RESULT_BYTES, _STORED_BYTES = 4, 2  # per value
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-_SAME_POSITION = 0.01  # of a pixel
-_ROUNDED_TO = (0.1, 0.01, 0.001)  # mm
-_ROUNDING = 0.1  # of a gap, at most, may be hidden by rounding
 _HEAD = 512  # bytes that tell a text from other content
 _NOT_IN_TEXTS = frozenset({*range(9), *range(14, 27)})
 _SAME_PLACE = 0.1  # mm, between images of different kinds
-_EVEN = 0.02  # of a gap between slices
 
 
 def read(path: Path, axes: str | None = None) -> Volume:
@@ -48,8 +46,8 @@ def read(path: Path, axes: str | None = None) -> Volume:
     Volume
         Output values (Hounsfield units in CT). ``metadata`` has ``modality``, ``series_uid``, ``series_description``
         and ``frame_of_reference_shared``, ``body_part`` and ``localizer`` where the file says it, ``has_place``: False
-        where it says no position, ``photometric`` is MONOCHROME1 where low values are bright, and ``t_axis`` names what
-        differs along ``t`` where the file says so.
+        where it says no position and else its ``reference``, ``photometric`` is MONOCHROME1 where low values are
+        bright, and ``t_axis`` names what differs along ``t`` where the file says so.
 
     Raises
     ------
@@ -83,6 +81,8 @@ def volume_of(path: Path, frames: list[Frame], axes: str | None = None) -> Volum
     found = "".join(name for name, _ in stacked) + ("yxc" if data.ndim == 5 else "yx")
     data = data.reshape([n for _, n in stacked] + list(data.shape[2:]))
     metadata = described(frames)
+    if frames[0].position is not None:
+        metadata[REFERENCE] = Reference(frames[0].series.uid, str(frames[0].path.absolute()))
     if differ:
         metadata["t_axis"] = ", ".join(differ)
     return Volume(checks.native(data), axes or found, affine, metadata=metadata)
@@ -99,6 +99,27 @@ def series_files(path: Path) -> list[Path]:
     with disable_value_validation():
         frames = _series_in(path) if path.is_dir() else _series_of(path)
     return sorted({frame.path for frame in frames})
+
+
+def stack_of(path: Path) -> tuple[list[list[Frame]], np.ndarray]:
+    """The frames of the series that `read` reads from `path`, without their pixels.
+
+    Returns
+    -------
+    list of list of Frame
+        By time and slice.
+    numpy.ndarray, shape (4, 4)
+        The affine of `read`.
+
+    Raises
+    ------
+    FileError
+        As `read` does.
+    """
+    with disable_value_validation():
+        frames = _series_in(path) if path.is_dir() else _series_of(path)
+        stack, affine, _ = arrange(path, frames)
+    return stack, affine
 
 
 def one_per_series(paths: Iterable[Path]) -> list[Path]:
@@ -266,95 +287,6 @@ def _frames_next_to(path: Path, other: Path) -> list[Frame]:
         raise FileError(
             f"{error} It lies next to '{path.name}' and may be a slice of it; if not, move it to another folder."
         ) from error
-
-
-def arrange(path: Path, frames: list[Frame]) -> tuple[list[list[Frame]], np.ndarray, tuple[str, ...]]:
-    """Frames of one series as [time][slice], slices along the normal; the affine of the stack; how the times differ.
-
-    Raises
-    ------
-    FileError
-        If they do not make a stack of even slices.
-    """
-    first = frames[0]
-    row, column = first.directions
-    normal = np.cross(row, column)
-    dy, dx = first.spacing or (1.0, 1.0)
-    if first.position is None:
-        slices, origin, step = [frames], np.zeros(3), normal
-    else:
-        slices = _by_position(path, frames, normal, _SAME_POSITION * min(dy, dx))
-        origin, step = _line(path, slices, normal)
-    slices, differ = separate(path, slices)
-    affine = np.eye(4)
-    affine[:3, :3] = np.column_stack([row * dx, column * dy, step])
-    affine[:3, 3] = origin
-    return [list(times) for times in zip(*slices, strict=True)], _LPS_TO_RAS @ affine, differ
-
-
-def _by_position(path: Path, frames: list[Frame], normal: np.ndarray, same: float) -> list[list[Frame]]:
-    """Frames of equal distance along the normal, each distance with as many of them."""
-    ordered = sorted(frames, key=lambda frame: float(frame.position @ normal))
-    slices = [[ordered[0]]]
-    for before, frame in pairwise(ordered):
-        if (frame.position - before.position) @ normal > same:
-            slices.append([])
-        slices[-1].append(frame)
-    counts = [len(slice_) for slice_ in slices]
-    if len(set(counts)) > 1:
-        usual = int(np.median(counts))
-        odd = next(slice_ for slice_ in slices if len(slice_) != usual)
-        raise FileError(
-            f"'{path.name}' has {usual} images at most positions, but {len(odd)} at that of '{odd[0].path.name}'. "
-            "Add the missing images, or move the surplus ones to another folder."
-        )
-    return slices
-
-
-def _line(path: Path, slices: list[list[Frame]], normal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """First position of an evenly spaced stack and the way from slice to slice; LPS, mm."""
-    positions = np.array([slice_[0].position for slice_ in slices])
-    if len(positions) == 1:
-        return positions[0], normal
-    step = (positions[-1] - positions[0]) / (len(positions) - 1)
-    allowed = _EVEN * float(step @ normal)
-    for k, slice_ in enumerate(slices):
-        for frame in slice_:
-            off = np.linalg.norm(frame.position - positions[0] - k * step)
-            if off > allowed and not _evenly_rounded(positions, float(step @ normal)):
-                raise FileError(_unevenness(path, slices, normal))
-    return positions[0], step
-
-
-def _evenly_rounded(positions: np.ndarray, gap: float) -> bool:
-    """Whether the places (slice, 3) can be those of even slices that were rounded to 0.1 mm or less.
-
-    A rounding hides less than half its unit, so that each pair of slices leaves a range for the distance between
-    slices. The slices can be even if and only if all these ranges have a common part.
-    """
-    unit = next((unit for unit in _ROUNDED_TO if np.allclose(positions, np.round(positions / unit) * unit)), None)
-    if unit is None or unit / 2 > _ROUNDING * gap:
-        return False
-    lowest, highest = np.full(3, -np.inf), np.full(3, np.inf)
-    for apart in range(1, len(positions)):
-        ways = positions[apart:] - positions[:-apart]
-        lowest = np.maximum(lowest, (ways.max(axis=0) - unit) / apart)
-        highest = np.minimum(highest, (ways.min(axis=0) + unit) / apart)
-    return bool(np.all(lowest <= highest + SAME_DIRECTION * unit))
-
-
-def _unevenness(path: Path, slices: list[list[Frame]], normal: np.ndarray) -> str:
-    gaps = np.diff([slice_[0].position @ normal for slice_ in slices])
-    usual = float(np.median(gaps))
-    odd = [k for k in np.flatnonzero(np.abs(gaps - usual) > _EVEN * usual)]
-    named = [f"{gaps[k]:.4g} mm from '{slices[k][0].path.name}' to '{slices[k + 1][0].path.name}'" for k in odd[:3]]
-    if not odd:
-        return f"The slices in '{path.name}' do not lie on one straight line. Split them into series that do."
-    more = f" and {len(odd) - 3} more" if len(odd) > 3 else ""
-    return (
-        f"'{path.name}' has uneven gaps between its slices: {usual:.4g} mm as a rule, but {', '.join(named)}{more}. "
-        "Add the missing slices, or move the outlying ones to another folder."
-    )
 
 
 def _pixels(path: Path, stack: list[list[Frame]]) -> np.ndarray:

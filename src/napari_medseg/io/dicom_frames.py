@@ -112,7 +112,7 @@ def frames_of(path: Path) -> list[Frame]:
         If the file is damaged or declares an image that is too large.
     """
     with checks.damaged(path):
-        header = _opened(path, stop_before_pixels=True)
+        header = opened(path, stop_before_pixels=True)
         if header.get("Modality") in _NO_IMAGES:
             return []
         if "Rows" not in header:
@@ -142,8 +142,8 @@ def _later(first: Frame, index: int) -> Frame:
     return replace(first, index=index, order=(*first.order[:-1], index))
 
 
-def _opened(path: Path, stop_before_pixels: bool = False) -> pydicom.Dataset:
-    """A file, also one without the preamble, which does not say how it is encoded."""
+def opened(path: Path, stop_before_pixels: bool = False) -> pydicom.Dataset:
+    """The dataset of a file, also of one without the preamble, which does not say how it is encoded."""
     check_deflated(path)
     dataset = pydicom.dcmread(path, stop_before_pixels=stop_before_pixels, force=True)
     if "TransferSyntaxUID" not in dataset.file_meta:
@@ -162,7 +162,7 @@ def without_image(path: Path) -> str:
         If it is damaged.
     """
     with checks.damaged(path):
-        header = _opened(path, stop_before_pixels=True)
+        header = opened(path, stop_before_pixels=True)
         kind = header.file_meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID")
         name = kind.name if kind else "unknown"
     return (
@@ -179,7 +179,7 @@ def same_pixels(a: Path, b: Path) -> bool:
         If one is damaged.
     """
     with checks.damaged(a):
-        return _opened(a).PixelData == _opened(b).PixelData
+        return opened(a).PixelData == opened(b).PixelData
 
 
 def _in_time(header: pydicom.Dataset) -> bool:
@@ -304,7 +304,7 @@ def decode(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
         If the file is damaged, or compressed in a way that cannot be unpacked.
     """
     with checks.damaged(path):
-        dataset = _opened(path)
+        dataset = opened(path)
         pixels = _unpacked(path, dataset)
         if dataset.PhotometricInterpretation == "PALETTE COLOR":
             _turn_palettes(dataset)

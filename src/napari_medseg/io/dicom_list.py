@@ -15,10 +15,11 @@ from ..files import refuse_special
 from ..progress import Job, Progress
 from ..volume import Volume
 from . import checks, formats
-from .dicom import arrange, check_other, promises_dicom, series_among, volume_of
+from .dicom import check_other, promises_dicom, series_among, volume_of
 from .dicom_contrast import low_is_bright
 from .dicom_frames import Frame, Series, decode, frames_of, scaled, without_image
 from .dicom_series import differing, groups_of
+from .dicom_stack import arrange
 
 _MOST_FILES = 100_000
 _INDEX = "DICOMDIR"  # lists the files of a disc, and holds no image

@@ -6,6 +6,7 @@ import re
 
 _FIRST_GROUPS = (b"\x02\0", b"\x08\0")
 _FIRST_TYPES = (b"UL", b"UI", b"OB", b"CS", b"SH", b"LO", b"DA", b"TM", b"DT", b"IS", b"PN")
+_SEGMENTATIONS = (b"1.2.840.10008.5.1.4.1.1.66.4", b"1.2.840.10008.5.1.4.1.1.66.7")
 _META_IMAGE = re.compile(rb"\s*(ObjectType|NDims|ObjectSubType|Comment|TransformType)\s*=")
 
 
@@ -17,6 +18,13 @@ def is_nifti(head: bytes) -> bool:
 def is_dicom(head: bytes) -> bool:
     """Whether it is DICOM, with or without its preamble."""
     return head[128:132] == b"DICM" or _begins_with_dicom_element(head)
+
+
+def is_dicom_segmentation(head: bytes) -> bool:
+    """Whether it is DICOM and says in its first elements that it is a segmentation or a label map."""
+    start = head.find(b"\x02\0\x02\0UI", 132) if head[128:132] == b"DICM" else -1
+    length = int.from_bytes(head[start + 6 : start + 8], "little")
+    return start > 0 and head[start + 8 : start + 8 + length].rstrip(b"\0") in _SEGMENTATIONS
 
 
 def _begins_with_dicom_element(head: bytes) -> bool:

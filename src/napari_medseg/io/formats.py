@@ -60,8 +60,9 @@ class Format:
         Whether such a file may hold k-space as well.
     offered : bool
         Whether napari asks this package to open it.
-    needs_reference : bool
-        Whether labels can be saved only together with the images they were made on: ``save(volume, path, reference)``.
+    fitted : str
+        Likewise, for kinds that hold labels only on the grid of the images they were made on:
+        ``fitted(volume, path, reference)`` returns them on this grid, with the images, which `save` takes as well.
     lazy : bool
         Whether the array of the volume is read from the file bit by bit.
     """
@@ -74,6 +75,7 @@ class Format:
     save: str = ""
     read_all: str = ""
     notice: str = ""
+    fitted: str = ""
     folder: bool = False
     markers: frozenset[str] = frozenset()
     keeps: frozenset[str] = frozenset()
@@ -81,7 +83,6 @@ class Format:
     labels_as: str = ".nii.gz"
     kspace: bool = False
     offered: bool = True
-    needs_reference: bool = False
     lazy: bool = False
 
     @property
@@ -95,8 +96,30 @@ class Format:
         return "notes" in self.keeps
 
 
-DICOM = Format("DICOM", "DICOM", (".dcm", ".dicom", ".ima"), first_bytes.is_dicom, "dicom:read", folder=True)
+DICOM = Format(
+    "DICOM",
+    "DICOM",
+    (".dcm", ".dicom", ".ima"),
+    first_bytes.is_dicom,
+    "dicom:read",
+    read_all="dicom_folder:read_all",
+    folder=True,
+)
 """The kind of images whose files are slices: one file stands for its series, and so does a folder."""
+
+DICOM_SEG = Format(
+    "DICOM segmentation",
+    "DICOM segmentation",
+    (".seg.dcm",),
+    first_bytes.is_dicom_segmentation,
+    "dicom_seg_read:read",
+    "dicom_seg_write:save",
+    read_all="dicom_seg_read:read_all",
+    fitted="dicom_seg_write:fitted",
+    keeps=_PLACE | {"classes", "codes"},
+    labels_only=True,
+)
+"""Labels in one DICOM file. Their names often end in ``.dcm`` alone, so that only their first bytes tell."""
 
 _NIFTI = Format(
     "NIfTI", "NIfTI", (".nii",), first_bytes.is_nifti, "nifti:read", "nifti:save", notice="nifti:notice", keeps=_PLACE
@@ -149,6 +172,7 @@ _MHA = Format(
 FORMATS = (
     replace(_NIFTI, name="compressed NIfTI", suffixes=(".nii.gz",), recognise=first_bytes.is_gzip),
     _NIFTI,
+    DICOM_SEG,
     DICOM,
     _NRRD,
     replace(
@@ -257,10 +281,10 @@ def is_hidden(path: Path) -> bool:
 def is_dicom(path: Path) -> bool:
     """Whether a file is there, can be opened and begins as DICOM files do; a folder, if it is not of another kind."""
     promised = named(path)
-    if promised not in (None, DICOM) and not files.is_folder(path):
+    if promised not in (None, DICOM, DICOM_SEG) and not files.is_folder(path):
         return False
     try:
-        return recognise(path) is DICOM
+        return recognise(path) in (DICOM, DICOM_SEG)
     except FileError:
         return False
 
@@ -306,14 +330,17 @@ def recognise(path: Path) -> Format:
     if not head:
         raise FileError(f"'{path.name}' is empty (0 bytes). Copy it again from its source.")
     promised = named(path)
+    found = next((f for f in FORMATS if f.recognise(head)), None)
+    # segmentations are DICOM too
+    if promised is DICOM and found is DICOM_SEG:
+        return found
     if promised and promised.recognise(head):
         return promised
-    found = next((f for f in FORMATS if f.recognise(head)), None)
     if promised:
         truth = f"holds {found.name} data; rename it to '*{found.suffixes[0]}'" if found else "holds something else"
         raise FileError(f"'{path.name}' is not the {promised.name} file that its name says: it {truth}.")
     # DICOM files often have no ending at all, or a number
-    if found is DICOM:
+    if found in (DICOM, DICOM_SEG):
         return found
     if found and found.family == "NRRD" and path.suffix.lower() == ".nhdr":
         raise FileError(
@@ -340,7 +367,8 @@ def writable(path: Path) -> Format:
         If the ending of the name is not one that can be written, or not every system can keep the name.
     """
     files.refuse_name(path)
-    format_ = named(path)
+    # of DICOM files, only segmentations are written
+    format_ = DICOM_SEG if named(path) is DICOM and ending(path) == ".dcm" else named(path)
     if format_ is None or not format_.writes:
         endings = ", ".join(suffixes(writing=True))
         raise FileError(f"'{path.name}' has an ending that cannot be written. End the name in one of {endings}.")

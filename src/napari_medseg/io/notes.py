@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from ..codes import Coding
 from ..errors import FileError, SettingsError
 from ..record import KEY as RECORD
 from ..record import Record, plain
+from ..reference import KEY as REFERENCE
+from ..reference import Reference
 from ..slice_states import KEY as SLICES
 from ..slice_states import collapse, expand
 from ..volume import LabelClass, Volume
@@ -36,6 +38,7 @@ _LARGEST_ID = 2**32 - 1  # what label arrays hold
 _FLAGS = ("has_spacing", "labels", "simulated")
 _TEXTS = ("modality", "series_uid", "photometric", "t_axis")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+_Kind = TypeVar("_Kind", Coding, Reference)
 _logger = logging.getLogger(__name__)
 
 
@@ -52,7 +55,8 @@ class Notes:
     classes : tuple of LabelClass
     metadata : mapping
         As in `Volume`. Files keep its flags ``has_spacing``, ``labels`` and ``simulated``, its ``modality``,
-        ``series_uid``, ``photometric`` and ``t_axis``, its ``record``, and the states of its ``slices``.
+        ``series_uid``, ``photometric`` and ``t_axis``, its ``record`` and ``reference``, and the states of its
+        ``slices``.
     """
 
     axes: str = ""
@@ -82,6 +86,8 @@ class Notes:
             found[RECORD] = plain(self.metadata[RECORD])
         if self.metadata.get(SLICES):
             found[SLICES] = plain(self.metadata[SLICES])
+        if isinstance(self.metadata.get(REFERENCE), Reference):
+            found[REFERENCE] = plain(self.metadata[REFERENCE])
         return found
 
     @classmethod
@@ -124,6 +130,9 @@ def _metadata(content: Mapping[str, Any]) -> dict[str, Any]:
     rows = collapse(expand(content.get(SLICES)))
     if rows:
         found[SLICES] = rows
+    reference = _typed(Reference, content.get(REFERENCE))
+    if reference is not None:
+        found[REFERENCE] = reference
     record = Record.from_json(content.get(RECORD))
     return found if record is None else {**found, RECORD: record}
 
@@ -146,16 +155,17 @@ def _label_class(content: Any) -> LabelClass | None:
     match content:
         case {"id": int(number), "name": str(name), "colour": str(colour)} if _COLOUR.fullmatch(colour):
             if 0 <= number <= _LARGEST_ID and not isinstance(number, bool):
-                return LabelClass(number, name, colour, _coding(content.get("code")))
+                return LabelClass(number, name, colour, _typed(Coding, content.get("code")))
     _logger.warning("A row of the class table is malformed and left out: %s", str(content)[:80])
     return None
 
 
-def _coding(content: Any) -> Coding | None:
+def _typed(kind: type[_Kind], content: Any) -> _Kind | None:
+    """A dataclass from plain JSON values; None if there are none or they are malformed."""
     try:
-        return None if content is None else files.typed(Coding, content)
+        return None if content is None else files.typed(kind, content)
     except SettingsError:
-        _logger.warning("The code of a class is malformed and left out: %s", str(content)[:80])
+        _logger.warning("A %s in the notes is malformed and left out: %s", kind.__name__, str(content)[:80])
         return None
 
 
@@ -191,6 +201,11 @@ def side_text(path: Path, volume: Volume) -> str:
     """Content of the side file of `path`, which holds the voxels of `volume`: its notes, and what they belong to."""
     belongs = {"version": _VERSION, **_belongs(path, volume.data)}
     return json.dumps({KEY: {**belongs, **Notes.of(volume).to_json()}}, indent=1)
+
+
+def shaped_text(volume: Volume) -> str:
+    """The notes of a volume with its shape, for files that leave out what is empty."""
+    return json.dumps({KEY: {"shape": list(volume.data.shape), **Notes.of(volume).to_json()}})
 
 
 def refuse_foreign(path: Path) -> None:

@@ -13,7 +13,7 @@ from torch import nn
 
 from ..errors import FileError, ModelError, SettingsError, reason
 from ..progress import log_messages
-from ..volume import LabelClass
+from ..volume import LabelClass, colour_of
 from . import published
 from .card import CHANNELS, ModelCard
 from .checkpoint import TrainedModel, load, save
@@ -22,8 +22,6 @@ from .registry import architecture, published_names
 from .settings import ImportSettings
 
 _log = logging.getLogger(__name__)
-
-_COLOURS = ("#4dbbd5", "#e64b35", "#00a087", "#f39b7f", "#3c5488", "#8491b4", "#91d1c2", "#b09c85")
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,8 +179,7 @@ def _segmenting(path: Path, name: str, count: int) -> ModelCard:
 
 
 def _nameless(number: int) -> LabelClass:
-    colour = _COLOURS[(number - 1) % len(_COLOURS)]
-    return LabelClass(number, f"class {number}", colour)
+    return LabelClass(number, f"class {number}", colour_of(number))
 
 
 def _restoring(path: Path, network: nn.Module, name: str) -> ModelCard:

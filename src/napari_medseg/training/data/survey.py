@@ -13,14 +13,13 @@ from ... import files
 from ...errors import FileError
 from ...label_values import number_objects, whole_labels
 from ...progress import Job, Progress
-from ...volume import LabelClass
+from ...volume import LabelClass, colour_of
 from .folders import NAME, is_listed, read_dataset_file
 from .pairs import paired, read_labels
 from .sources import Case, Source
 
 _MOST = 32  # more labels than this are numbers of objects
 _FEW = 10  # more than this are, where each is one connected region
-_COLOURS = ("#4dbbd5", "#e64b35", "#00a087", "#f39b7f", "#3c5488", "#8491b4", "#91d1c2", "#b09c85")
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ def _named(folder: Path, names: Mapping[int, str], values: set[int]) -> tuple[La
             f"'{folder / NAME}' names the labels {_listed(names.keys())}{more}; expected 1, 2, ... without gaps. "
             "Renumber the labels, or correct the list."
         )
-    return tuple(LabelClass(number, names[number], _colour(number)) for number in sorted(names))
+    return tuple(LabelClass(number, names[number], colour_of(number)) for number in sorted(names))
 
 
 def _unnamed(folder: Path, values: set[int], objects: bool) -> tuple[LabelClass, ...]:
@@ -135,11 +134,7 @@ def _unnamed(folder: Path, values: set[int], objects: bool) -> tuple[LabelClass,
             f"The labels in '{folder}' are {_listed(values)}; expected 1, 2, ... without gaps, or a single one. "
             f"Renumber them, or say in a {NAME} which classes they are and which label to ignore."
         )
-    return tuple(LabelClass(number, f"class {number}", _colour(number)) for number in range(1, count + 1))
-
-
-def _colour(number: int) -> str:
-    return _COLOURS[(number - 1) % len(_COLOURS)]
+    return tuple(LabelClass(number, f"class {number}", colour_of(number)) for number in range(1, count + 1))
 
 
 def _listed(numbers: Any) -> str:
