@@ -620,6 +620,20 @@ def test_a_tied_process_whose_input_is_closed_says_why_it_ends(monkeypatch, caps
     assert codes == [1] and "--tied" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("name", "head", "words"),
+    [
+        ("P12345.7", bytes(600), "ge_to_ismrmrd"),
+        ("meas.dat", (0).to_bytes(4, "little") + (2).to_bytes(4, "little") + bytes(600), "siemens_to_ismrmrd"),
+        ("meas.dat", b"", "meas.dat"),
+    ],
+)
+def test_info_names_the_converter_of_raw_data_that_are_not_read(tmp_path, capsys, name, head, words):
+    (tmp_path / name).write_bytes(head)
+    assert cli.main(["info", str(tmp_path / name)]) == 1
+    assert words in capsys.readouterr().err
+
+
 def test_info_of_raw_data_and_of_a_reconstruction(workplace, capsys):
     kspace = np.ones((2, 3, 8, 6), np.complex64)
     kspace[..., ::2] = 0

@@ -11,7 +11,40 @@ import numpy as np
 
 from .errors import VolumeError
 
-_UNEVEN = 2  # columns by which a full scan may reach farther on one side of the centre
+_UNEVEN = 2  # rows or columns by which a full scan may reach farther on one side of the centre
+_GAPS = 2  # times the largest gap between measured lines: what chance alone leaves out at one end
+
+
+def sides(first: int, end: int, count: int) -> tuple[int, int]:
+    """How far from the centre of `count` rows or columns of k-space those from `first` to ``end - 1`` reach.
+
+    Returns
+    -------
+    (int, int)
+        Before and after the centre.
+    """
+    middle = count // 2
+    before = middle - first
+    after = end - 1 - middle
+    if count % 2 == 0 and end == count:
+        after += 1  # an even count has one more before its centre
+    return before, after
+
+
+def is_lopsided(first: int, end: int, count: int, gap: int = 1) -> bool:
+    """Whether k-space was measured farther on one side of the centre than on the other (partial Fourier).
+
+    Parameters
+    ----------
+    first, end : int
+        First row or column that was measured, and the one after the last.
+    count : int
+        Rows or columns of k-space.
+    gap : int
+        Largest distance between neighbours that were measured.
+    """
+    before, after = sides(first, end, count)
+    return abs(before - after) > max(_UNEVEN, _GAPS * gap)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,17 +161,16 @@ class KSpace:
         if self.acquired is None:
             return 0, columns
         first, end = self.acquired
-        middle = columns // 2
-        left, right = middle - first, end - middle
-        if abs(left - right) <= _UNEVEN:
+        if not self.is_partial:
             return first, end
-        reach = max(left, right)
+        middle = columns // 2
+        reach = max(middle - first, end - middle)
         return max(middle - reach, 0), min(middle + reach, columns)
 
     @property
     def is_partial(self) -> bool:
         """Whether the scanner acquired more on one side of the centre than on the other (partial Fourier)."""
-        return self.acquired is not None and self.acquired != self.whole
+        return self.acquired is not None and is_lopsided(*self.acquired, self.matrix[1])
 
     def mask_of(self, index: int) -> np.ndarray:
         """Where a slice was measured, shape (x,) or (y, x), bool."""

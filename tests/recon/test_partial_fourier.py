@@ -133,3 +133,18 @@ def test_the_outer_third_of_the_short_side_is_hidden():
 def test_what_cannot_be_chosen_is_told():
     with pytest.raises(SettingsError, match="choose one of auto, pocs, homodyne, none"):
         reconstruct(scan(coil_images(), columns(24)), "tv", partial="pocs2")
+
+
+@pytest.mark.parametrize("count", [20, 21])
+def test_header_and_mask_agree_on_what_is_one_sided(count):
+    data = np.ones((1, 1, 4, count), np.complex64)
+    found = set()
+    for first in range(count // 2):
+        for end in range(count // 2 + 1, count + 1):
+            columns = np.arange(count)
+            mask = (first <= columns) & (columns < end)
+            scan = KSpace(data, acquired=(first, end))
+            assert scan.is_partial == (one_sided(mask, 4) is not None), (first, end)
+            assert scan.is_partial == (scan.whole != (first, end))
+            found.add(scan.is_partial)
+    assert found == {True, False}

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from .. import io
+from ..errors import FileError
 from ..files import is_folder
 from ..io import formats, kspace_out
 from ..io.dicom_list import ListedSeries, Listing, list_job
-from ..io.kspace import is_kspace, read_kspace
+from ..io.kspace import foreign, is_kspace, read_kspace
 from ..kspace import KSpace
 from ..progress import run
 from ..quantities import rounded
@@ -60,7 +61,18 @@ def of(path: Path, axes: str | None) -> Facts:
         alone = listing.only is not None and listing.only.files[0].parent == path
         if not alone and (listing.series or listing.unreadable):
             return _of_listing(listing)
-    return _of_volume(path, io.read(path, axes=axes))
+    return _of_volume(path, _image(path, axes))
+
+
+def _image(path: Path, axes: str | None) -> Volume:
+    """An image file, or why it is none; of raw data of a scanner what converts them."""
+    try:
+        return io.read(path, axes=axes)
+    except FileError as error:
+        sentence = foreign(path)
+        if sentence:
+            raise FileError(sentence) from error
+        raise
 
 
 def _of_listing(listing: Listing) -> Facts:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _ATTRIBUTES = ("acquisition", "patient_id", "max", "norm", "acceleration", "num_low_frequency")
 _BART = (".cfl", ".hdr", ".ra")
 _HEAD_BYTES = 4096
+_LEAST_BYTES = 16  # that a kind of foreign file is known by
 _DEFAULT_AXES = {2: "yx", 3: "syx", 4: "scyx"}
 _MOST_COILS = 64
 
@@ -117,6 +118,14 @@ def _opened(path: Path, axes: str | None, first: Mapping[str, int]) -> KSpace:
         or f"'{path.name}' cannot be read as raw data. Expected an HDF5 file of fastMRI or "
         "ISMRMRD, .cfl, .hdr, .ra, .npy or .npz; convert a scanner's own format to ISMRMRD first."
     )
+
+
+def foreign(path: Path) -> str:
+    """What a file of raw data is that is not read here, and what converts it, in a sentence; empty if not known."""
+    try:
+        return kspace_foreign.kind_of(path, _first_bytes(path).ljust(_LEAST_BYTES, b"\0"))
+    except FileError:
+        return ""
 
 
 def is_kspace(path: str | Path) -> bool:

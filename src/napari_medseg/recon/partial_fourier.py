@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..kspace import is_lopsided, sides
 from .settings import HOMODYNE, POCS
 from .transforms import fft2c, ifft2c
 
@@ -11,8 +12,6 @@ ITERATIONS = 5
 """Of POCS: from 5 on images change little; where the phase is not smooth, more make them worse."""
 _HIDDEN = 1 / 3
 _LEAST = 4  # rows or columns on the short side from which a part can be hidden
-_UNEVEN = 2  # rows or columns by which a full scan may reach farther on one side of the centre
-_GAPS = 2  # times the largest gap between measured lines: what chance alone leaves out at one end
 
 
 def one_sided(mask: np.ndarray, rows: int) -> tuple[slice, slice] | None:
@@ -38,7 +37,7 @@ def one_sided(mask: np.ndarray, rows: int) -> tuple[slice, slice] | None:
             return None
         spans.append(slice(int(places[0]), int(places[-1]) + 1))
         gap = int(np.diff(places).max()) if len(places) > 1 else 1
-        uneven |= _difference(spans[-1], whole.shape[1 - axis]) > max(_UNEVEN, _GAPS * gap)
+        uneven |= is_lopsided(spans[-1].start, spans[-1].stop, whole.shape[1 - axis], gap)
     return (spans[0], spans[1]) if uneven else None
 
 
@@ -142,12 +141,7 @@ def _lopsided_axis(known: tuple[slice, slice], matrix: tuple[int, ...]) -> int:
 
 def _reaches(span: slice, count: int) -> tuple[int, int]:
     """Samples before and after the centre of k-space."""
-    middle = count // 2
-    before = middle - span.start
-    after = span.stop - 1 - middle
-    if count % 2 == 0 and span.stop == count:
-        after += 1  # an even count has one sample more before its centre
-    return before, after
+    return sides(span.start, span.stop, count)
 
 
 def _difference(span: slice, count: int) -> int:
