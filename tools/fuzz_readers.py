@@ -118,6 +118,8 @@ READERS: dict[str, Reader] = {
     "dicom series": Reader(fuzz_dicom.series, read_image),
     "nifti": Reader(fuzz_seeds.nifti, read_image),
     "nifti.gz": Reader(fuzz_seeds.compressed_nifti, read_image),
+    "nrrd": Reader(fuzz_seeds.nrrd, read_image),
+    "metaimage": Reader(fuzz_seeds.meta_image, read_image),
     "tiff": Reader(fuzz_seeds.tiff, read_image),
     "ome-tiff": Reader(fuzz_seeds.ome_tiff, read_image),
     "imagej": Reader(fuzz_seeds.imagej, read_image),

@@ -99,6 +99,19 @@ def compressed_nifti(folder: Path) -> Iterator[Seed]:
         yield Seed({f"{name}.gz": gzip.compress(content, mtime=0) for name, content in seed.files.items()}, "nifti.gz")
 
 
+def nrrd(folder: Path) -> Iterator[Seed]:
+    yield written(folder, "a.nrrd", "text", labels=False)
+    yield written(folder, "b.seg.nrrd", "text", labels=True)
+    head = "NRRD0004\ntype: short\ndimension: 3\nsizes: 5 4 2\nspacings: 1 2 3\nendian: big\nencoding: raw\n\n"
+    yield Seed({"c.nrrd": head.encode() + bytes(80)}, "text")
+
+
+def meta_image(folder: Path) -> Iterator[Seed]:
+    yield written(folder, "a.mha", "text", labels=True)
+    head = "NDims = 3\nDimSize = 5 4 2\nElementType = MET_SHORT\nElementSpacing = 1 2 3\nElementDataFile = b.raw\n"
+    yield Seed({"b.mhd": head.encode(), "b.raw": bytes(80)}, "text")
+
+
 def tiff(folder: Path) -> Iterator[Seed]:
     import tifffile
 

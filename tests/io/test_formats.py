@@ -121,9 +121,25 @@ def test_dialogs_and_pages_name_every_ending():
         assert all(f"*{suffix}" in filters for suffix in formats.suffixes(writing=writing))
     assert formats.file_filters(writing=True)[0] == "NIfTI (*.nii.gz *.nii)"
     page = (ROOT / "docs" / "formats.md").read_text("utf-8")
-    rows = dict(re.findall(r"^\| ([^|]+?) \| ([^|]+?) \|", page, re.MULTILINE))
+    table = page[page.index("| format |") :].split("\n\n")[0]
+    rows = dict(re.findall(r"^\| ([^|]+?) \| ([^|]+?) \|", table, re.MULTILINE))
     for family, endings in formats.families().items():
         assert set(re.findall(r"`(\.[\w.]+)`", rows[family])) == set(endings)
+
+
+def test_the_page_says_what_each_format_keeps():
+    page = (ROOT / "docs" / "formats.md").read_text("utf-8")
+    said = {}
+    table = page[page.index("| saved as |") :].split("\n\n")[0]
+    for line in table.splitlines()[2:]:
+        names, *cells = [cell.strip() for cell in line.strip("|").split("|")]
+        said |= dict.fromkeys(names.split(", "), cells)
+    words = ("voxel size", "position", "shear", "classes", "codes")
+    for row in formats.FORMATS:
+        if row.writes:
+            assert said.pop(row.name) == ["yes" if word in row.keeps else "no" for word in words]
+            assert row.keeps <= {*words, "notes"}
+    assert not said
 
 
 def test_no_other_module_decides_by_the_names_of_modules():

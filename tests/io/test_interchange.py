@@ -268,6 +268,33 @@ def test_overlapping_segments_become_several_volumes(tmp_path, caplog):
     assert "lesion" in caplog.text
 
 
+def test_a_segmentation_without_segments_is_told(tmp_path):
+    path = tmp_path / "a.seg.nrrd"
+    head = "NRRD0004\ntype: uint8\ndimension: 3\nsizes: 1 1 1\nencoding: raw\n"
+    for keys in ("Segmentation_MasterRepresentation:=Binary labelmap\n", "Segment0_ID:=a\nSegment0_LabelValue:=1\n"):
+        path.write_bytes(f"{head}{keys}\n".encode() + b"\0")
+        with pytest.raises(FileError, match="holds no segments"):
+            io.read(path)
+
+
+def test_many_descriptions_of_one_segment_are_one(tmp_path):
+    lines = "".join(f"Segment{i}_LabelValue:=1\nSegment{i}_Layer:=1\n" for i in range(3, 2000))
+    path = tmp_path / "a.seg.nrrd"
+    path.write_bytes(LAYERS.rstrip().encode() + b"\n" + lines.encode() + b"\n" + bytes([1, 1] * 6))
+    assert [len(volume.classes) for volume in io.read_all(path)] == [2, 1]
+
+
+def test_early_segmentations_have_a_layer_for_each_segment(tmp_path):
+    text = "".join(f"{line}\n" for line in LAYERS.splitlines() if "LabelValue" not in line and "_Layer" not in line)
+    path = tmp_path / "a.seg.nrrd"
+    path.write_bytes(
+        text.replace("Segment2_ID:=Segment_3\nSegment2_Name:=vessel\n", "").encode() + bytes([1, 0, 0, 1] * 3)
+    )
+    (labels,) = io.read_all(path)
+    assert [(row.id, row.name) for row in labels.classes] == [(1, "liver"), (2, "lesion")]
+    np.testing.assert_array_equal(labels.data, [[[1, 2, 1], [2, 1, 2]]])
+
+
 def test_layers_of_napari_show_all_of_them(tmp_path):
     from napari_medseg.io.contributions import get_reader
 

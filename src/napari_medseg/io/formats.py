@@ -122,7 +122,14 @@ DICOM_SEG = Format(
 """Labels in one DICOM file. Their names often end in ``.dcm`` alone, so that only their first bytes tell."""
 
 _NIFTI = Format(
-    "NIfTI", "NIfTI", (".nii",), first_bytes.is_nifti, "nifti:read", "nifti:save", notice="nifti:notice", keeps=_PLACE
+    "NIfTI",
+    "NIfTI",
+    (".nii",),
+    first_bytes.is_nifti,
+    "nifti:read",
+    "nifti:save",
+    notice="nifti:notice",
+    keeps=_PLACE | {"classes"},
 )
 _TIFF = Format(
     "TIFF",
@@ -185,7 +192,7 @@ FORMATS = (
     _MHA,
     replace(_MHA, name="MetaImage header", suffixes=(".mhd",), save=""),
     _TIFF,
-    replace(_TIFF, name="OME-TIFF", suffixes=(".ome.tif", ".ome.tiff")),
+    replace(_TIFF, name="OME-TIFF", suffixes=(".ome.tif", ".ome.tiff"), keeps=_TIFF.keeps | {"classes"}),
     _PNG,
     replace(_PNG, name="JPEG", suffixes=(".jpg", ".jpeg"), recognise=first_bytes.is_jpeg),
     _NPZ,

@@ -89,7 +89,9 @@ def volumes(path: Path, block: Block, keys: Mapping[str, str]) -> list[Volume]:
         If there is no segment.
     """
     found = _segments(keys)
-    if not found and block.notes is None:
+    # 3D Slicer saves a segmentation without any as a single voxel
+    nothing = not found or (block.data.size == 1 and not block.data.any())
+    if nothing and block.notes is None:
         raise FileError(f"'{path.name}' holds no segments. Save the segmentation again when it has some.")
     # with segments, what looks like time or channels is an axis of layers
     axes = block.axes.replace("t", "l").replace("c", "l")
@@ -142,18 +144,27 @@ def _as_noted(found: tuple[LabelClass, ...], notes: Notes | None) -> tuple[Label
 
 def _without_overlap(data: np.ndarray, found: Sequence[Segment]) -> list[tuple[np.ndarray, tuple[LabelClass, ...]]]:
     """Segments in as few label arrays as their overlap allows, each in the first where it fits."""
-    groups: list[tuple[np.ndarray, list[LabelClass]]] = []
+    present = [set(np.unique(layer).tolist()) for layer in data]
+    dtype = np.min_scalar_type(max((segment.value for segment in found), default=0) + len(found))
+    groups: list[tuple[np.ndarray, list[LabelClass]]] = [(np.zeros(data.shape[1:], dtype), [])]
+    seen = set()
     for segment in found:
-        mask = data[segment.layer] == segment.value
-        fitting = (group for group in groups if not group[0][mask].any())
-        labels, classes = next(fitting, (None, None))
-        if labels is None or classes is None:
-            labels, classes = np.zeros(mask.shape, np.uint32), []
-            groups.append((labels, classes))
+        if (segment.layer, segment.value) in seen:
+            continue
+        seen.add((segment.layer, segment.value))
+        there = segment.value in present[segment.layer]
+        mask = data[segment.layer] == segment.value if there else None
+        # a segment without voxels fits anywhere
+        fitting = (i for i, (labels, _) in enumerate(groups) if mask is None or not labels[mask].any())
+        place = next(fitting, len(groups))
+        if place == len(groups):
+            groups.append((np.zeros(data.shape[1:], dtype), []))
+        labels, classes = groups[place]
         taken = {row.id for row in classes}
-        number = segment.value if segment.value not in taken else max(taken) + 1
-        labels[mask] = number
-        classes.append(replace(segment.label, id=number))
+        value = segment.value if segment.value not in taken else max(taken) + 1
+        if mask is not None:
+            labels[mask] = value
+        classes.append(replace(segment.label, id=value))
     return [(labels, tuple(classes)) for labels, classes in groups]
 
 
