@@ -2,7 +2,8 @@
 
 ``xvfb-run -a -s "-screen 0 1600x1000x24" python tools/pictures.py docs`` writes PNG files of 1280 x 800 pixels:
 ``open``, ``run`` and ``correct`` of the README, and what the models make of apex, base and nuclei; with ``--hippocampus
-SCAN.nii.gz``, a volume of Task04 of the Medical Segmentation Decathlon, also ``hippocampus``.
+SCAN.nii.gz``, a volume of Task04 of the Medical Segmentation Decathlon, also ``hippocampus``, and with ``--ct
+SCAN.nii.gz`` also ``view``; ``view_oblique`` is of the bundled heart.
 """
 
 import argparse
@@ -33,6 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, metavar="FOLDER")
     parser.add_argument("--hippocampus", type=Path, metavar="SCAN")
+    parser.add_argument("--ct", type=Path, metavar="SCAN")
     given = parser.parse_args()
     viewer = napari.Viewer()
     viewer.window._qt_window.move(0, 0)
@@ -41,6 +43,9 @@ def main() -> None:
     nuclei(viewer, given.folder / "nuclei.png")
     if given.hippocampus:
         hippocampus(viewer, given.hippocampus, given.folder / "hippocampus.png")
+    oblique(viewer, given.folder / "view_oblique.png")
+    if given.ct:
+        standing(viewer, given.ct, given.folder / "view.png")
     viewer.close()
 
 
@@ -90,6 +95,27 @@ def hippocampus(viewer: napari.Viewer, scan: Path, path: Path) -> None:
     viewer.dims.set_current_step(0, int(np.median(filled)))
     viewer.reset_view()
     take(viewer.window._qt_window, path)
+
+
+def oblique(viewer: napari.Viewer, path: Path) -> None:
+    """Letters of an oblique scan, and what the colours of its uncertainty stand for."""
+    emptied(viewer)
+    viewer.open_sample("napari-medseg", "heart")
+    segmented(viewer, "litenext-heart", "uncertainty")
+    look_at(viewer, MIDDLE_SLICE)
+    viewer.window.add_plugin_dock_widget("napari-medseg", "View")
+    viewer.layers.selection.active = viewer.layers[1]
+    grab(viewer.window._qt_window, path)
+
+
+def standing(viewer: napari.Viewer, scan: Path, path: Path) -> None:
+    """A CT on its feet."""
+    emptied(viewer)
+    viewer.open(scan, plugin="napari-medseg")
+    _, dock = viewer.window.add_plugin_dock_widget("napari-medseg", "View")
+    dock.form.axial.click()
+    dock.form.soft_tissue.click()
+    grab(viewer.window._qt_window, path)
 
 
 def emptied(viewer: napari.Viewer) -> None:
@@ -166,6 +192,14 @@ def hover(viewer: napari.Viewer) -> None:
     for step in range(5):
         QTest.mouseMove(canvas, edge + QPoint(step, 0))
         QTest.qWait(100)
+
+
+def grab(window: QMainWindow, path: Path) -> None:
+    """Save what `window` draws, which is all where no menu is open."""
+    QTest.qWait(1500)
+    _close_notes()
+    QTest.qWait(500)
+    window.grab().save(str(path), "PNG")
 
 
 def take(window: QMainWindow, path: Path) -> None:

@@ -137,6 +137,8 @@ def test_an_oblique_scan_is_named_by_its_main_plane():
     assert plane_text(right, down) == "oblique, nearest to axial (20° off)"
     found = edges(right, down)
     assert (found.left, found.right, found.top, found.bottom) == ("RI", "LS", "A", "P")
+    assert plane_text(np.array([1, 0, 0.14]), down) == "axial, tilted by 8°"
+    assert plane_text(np.array([1, 0, 0.04]), down) == "axial"
 
 
 def test_what_does_not_say_where_the_patient_lies_has_no_letters():

@@ -545,6 +545,7 @@ def test_difference_layers_of_a_kind_share_one_scale(dock):
             d.settle()
         bad, good = layers[view] = [layer for layer in d.viewer.layers if layer.name.startswith(words)]
         assert bad.contrast_limits == good.contrast_limits
+        assert (bad.colorbar.visible, good.colorbar.visible) == (True, False), "one scale, one bar"
     error, difference, ssim = layers.values()
     assert error[0].data.mean() > error[1].data.mean() and ssim[0].data.mean() < ssim[1].data.mean()
     end = error[0].contrast_limits[1]

@@ -197,6 +197,7 @@ def test_uncertainty_layer(dock):
     (layer,) = [layer for layer in d.viewer.layers if "uncertainty" in layer.name]
     assert layer.data.dtype == np.uint8 and layer.data.shape == (SLICES, 40, 48)
     np.testing.assert_allclose(layer.scale, (8, 1, 1))
+    assert layer.colorbar.visible and "255 undecided" in d.viewer.canvas.overlays["medseg_legend"].text
 
 
 def test_split_is_offered_for_objects_only_and_numbers_them(dock):

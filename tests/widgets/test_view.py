@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QApplication
 from napari_medseg import samples
 from napari_medseg.io.contributions import layer_tuple
 from napari_medseg.volume import Volume
-from napari_medseg.widgets.kit import letters
+from napari_medseg.widgets.kit import legend, letters
 
 SIDES = ("left", "right", "top", "bottom")
 RAS = np.diag([1.0, 1, 3, 1])  # thick slices
@@ -46,6 +46,7 @@ def view(viewer, qtbot):
     return make
 
 
+@pytest.mark.smoke
 def test_letters_follow_axes_camera_and_layers(view, viewer):
     dock = view()
     assert shown(viewer) == "- - - -" and dock.form.place.text() == "No image is open."
@@ -224,3 +225,27 @@ def test_the_sample_heart_is_oblique(view, viewer):
     assert "oblique, nearest to" in dock.form.place.text()
     assert any(len(text) > 1 for text in shown(viewer).split())
     assert samples.path("sunnybrook_SC-HF-I-01_ED.nii.gz").exists()
+
+
+def test_colour_bars_say_what_they_stand_for(view, viewer):
+    dock = view()
+    add(viewer, scan())
+    assert not dock.form.bar.isChecked() and dock.form.bar.isEnabled()
+    dock.form.bar.click()
+    assert viewer.layers[0].colorbar.visible and legend.meaning_of(viewer.layers[0]) == ""
+    doubts = [viewer.add_image(np.zeros((6, 20, 30)), metadata={legend.MEANING: legend.UNCERTAINTY}) for _ in range(2)]
+    assert "0 certain, 255 undecided" in dock.form.meaning.text() and not dock.form.bar.isChecked()
+    dock.form.bar.click()
+    doubts[0].colorbar.visible = True
+    text = viewer.canvas.overlays["medseg_legend"]
+    assert text.visible and text.text == legend.UNCERTAINTY, "said once"
+    viewer.canvas.grid.enabled = True
+    assert not text.visible
+    viewer.canvas.grid.enabled = False
+    doubts[1].visible = False
+    assert text.visible
+    viewer.layers.remove(doubts[0])
+    assert not text.visible
+    assert dock.form.percentiles.isEnabled() and dock._grey() is viewer.layers[0], "a map has no grey window"
+    viewer.add_labels(np.zeros((6, 20, 30), int))
+    assert not dock.form.bar.isEnabled() and not dock.form.bar.isChecked()

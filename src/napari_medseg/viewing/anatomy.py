@@ -21,8 +21,9 @@ NO_PLACE = (
 _TOWARDS = "RAS"
 _AWAY = "LPI"
 _NAMES = ("sagittal", "coronal", "axial")  # planes across the patient's x, y and z axes
-_SECOND = math.sin(math.radians(15))  # part of a direction from which on it has a letter of its own
-_STRAIGHT = 3.0  # degrees that a patient's head is easily off; a plane tilted less is not called oblique
+_OBLIQUE = 15.0  # degrees from which on a direction has a second letter, and a plane is called oblique
+_STRAIGHT = 3.0  # degrees that are not worth a word
+_SECOND = math.sin(math.radians(_OBLIQUE))
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,11 +167,13 @@ def turned_directions(
 
 
 def plane_text(rightwards: np.ndarray, downwards: np.ndarray) -> str:
-    """The plane of a canvas: ``axial``, or ``oblique, nearest to axial (27° off)``."""
+    """The plane of a canvas: ``axial``, ``axial, tilted by 8°``, or ``oblique, nearest to axial (27° off)``."""
     normal = np.cross(rightwards, downwards)
     parts = np.abs(normal) / np.linalg.norm(normal)
     axis = int(parts.argmax())
     off = math.degrees(math.acos(min(1.0, float(parts[axis]))))
     if off < _STRAIGHT:
         return _NAMES[axis]
+    if off < _OBLIQUE:
+        return f"{_NAMES[axis]}, tilted by {off:.0f}°"
     return f"oblique, nearest to {_NAMES[axis]} ({off:.0f}° off)"

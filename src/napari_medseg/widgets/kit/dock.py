@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QApplication, QComboBox, QDockWidget, QMainWindow, QM
 from ...progress import Job
 from .controls import Paragraph
 from .jobs import Queue
+from .legend import legend_of
 from .letters import letters_of
 from .opening import Opener, dropped
 from .painting import painting_of
@@ -75,6 +76,7 @@ class Dock(QWidget):
         self._shelf = shelf_of(self._viewer)
         self._painting = painting_of(self._viewer)
         self._letters = letters_of(self._viewer)
+        self._legend = legend_of(self._viewer)
         self._queue = Queue(self, ("models", *kinds), self._job_changed, self._failed)
         self._lasting = lasting
         self.opener = Opener(self._viewer, self._take)

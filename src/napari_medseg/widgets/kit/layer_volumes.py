@@ -21,6 +21,7 @@ from ...io.formats import stem
 from ...record import Record, UsedModel
 from ...slice_states import KEY as SLICES
 from ...volume import LabelClass, Volume
+from .legend import DISAGREEMENT, MEANING, ROUTERS, UNCERTAINTY
 from .listing import Selection, add_layer, remove_layer
 from .records import check_ledger, noted, put_record, record_of, settle
 from .slices import place_in_view
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
 
 SIGHT = "medseg_sight"
 """Key in the metadata of layers that are only looked at, such as log k-space and error images."""
-
-MEANING = "medseg_meaning"
-"""Key in the metadata of layers whose colours stand for something: what, and in which unit."""
 
 _REFRESH_SECONDS = 0.25
 _SAME_VOXEL = 0.01  # of a voxel: files hold positions in 32 bits
@@ -326,7 +324,7 @@ class Result:
     def _add(self, part: Part) -> None:
         name = f"{self._image} {self._model}"
         if part.uncertainty is not None:
-            self._add_doubt(part.uncertainty, f"{name} uncertainty")
+            self._add_doubt(part.uncertainty, f"{name} uncertainty", UNCERTAINTY)
         unfinished = Record("segment", models=(UsedModel(self._model),))
         labels = self._layer_volume(part.labels, self._classes).made_by(unfinished)
         data, options, _ = layer_tuple(as_labels(labels), name)
@@ -334,13 +332,15 @@ class Result:
         self.labels.editable = False  # strokes made while slices arrive would be overwritten
         if part.disagreement is not None:
             # above the labels, or their colours would hide where most models but not all found them
-            self._add_doubt(part.disagreement, f"{name} disagreement", opacity=0.7)
+            self._add_doubt(part.disagreement, f"{name} disagreement", DISAGREEMENT, opacity=0.7)
             self._viewer.layers.selection.active = self.labels
 
-    def _add_doubt(self, array: np.ndarray, name: str, **look: Any) -> None:
+    def _add_doubt(self, array: np.ndarray, name: str, meaning: str, **look: Any) -> None:
         data, options, _ = layer_tuple(self._layer_volume(array), name)
-        options = {**options, **self._grid.options, **_DOUBT_LOOK, **look}
-        self._doubts.append(add_layer(self._viewer, Image(data, **options)))
+        options["metadata"] = {**options["metadata"], MEANING: meaning}
+        layer = Image(data, **{**options, **self._grid.options, **_DOUBT_LOOK, **look})
+        layer.colorbar.visible = True
+        self._doubts.append(add_layer(self._viewer, layer))
 
     def _layer_volume(self, array: np.ndarray, classes: tuple[LabelClass, ...] = ()) -> Volume:
         volume = self._volume.like(array, classes)
@@ -360,7 +360,9 @@ def add_router_map(viewer: Viewer, place: Mapping[str, Any], name: str, gates: V
     """Show the gates of one slice, axes ``yx``, at the `place` that `Grid.at` says; what is selected stays so."""
     data = gates.data.reshape((1,) * (len(place["scale"]) - 2) + gates.data.shape)
     chosen = set(viewer.layers.selection)
-    image = Image(data, **place, name=f"{name} router map", colormap="inferno", blending="additive", opacity=0.7)
+    look: dict[str, Any] = {"colormap": "inferno", "blending": "additive", "opacity": 0.7}
+    image = Image(data, **place, **look, name=f"{name} router map", metadata={MEANING: ROUTERS})
+    image.colorbar.visible = True
     add_layer(viewer, image)
     viewer.layers.selection = chosen
 

@@ -11,6 +11,7 @@ from napari.utils.colormaps import Colormap
 
 from ...recon.comparison import VIEWS, view_limits
 from ..kit.layer_volumes import SIGHT
+from ..kit.legend import MEANING
 from ..kit.listing import add_layer, remove_layer
 from .scans import Scan
 
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 # black where nothing differs, as in the other views; blue is too dark, red too bright
 _SIGNED = Colormap([[0.7, 0.9, 1], [0.1, 0.4, 0.9], [0, 0, 0], [0.9, 0.25, 0.1], [1, 0.9, 0.6]], name="difference")
 _MAPS = {"error": "inferno", "difference": _SIGNED, "ssim": "viridis"}
+_MEANINGS = {
+    "error": "|result - reference|\nin units of the image",
+    "difference": "result - reference\nin units of the image",
+    "ssim": "SSIM\n1 alike, no unit",
+}
 _NAMES = {"error": "error", "difference": "difference", "ssim": "SSIM"}
 
 
@@ -60,8 +66,11 @@ class Differences:
 
     def _add(self, view: str, data: np.ndarray, options: Mapping[str, Any]) -> Image:
         look: dict[str, Any] = {"contrast_limits": self._limits(view), "colormap": _MAPS[view]}
-        look = {**options, **look, "metadata": {SIGHT: True}}
-        return add_layer(self._viewer, Image(data, **look))
+        look = {**options, **look, "metadata": {SIGHT: True, MEANING: _MEANINGS[view]}}
+        layer = Image(data, **look)
+        others = self._layers[view].values()
+        layer.colorbar.visible = not any(other.colorbar.visible for other in others)  # all have the same scale
+        return add_layer(self._viewer, layer)
 
     def intensify(self, times: float) -> None:
         """Show errors and differences so many times stronger, those in the viewer and those to come."""

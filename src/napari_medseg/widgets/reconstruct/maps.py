@@ -17,6 +17,7 @@ from ...recon.views import VIEWS
 from ...volume import Volume
 from ..kit import jobs
 from ..kit.layer_volumes import SIGHT, Grid, add_router_map
+from ..kit.legend import MEANING
 from ..kit.listing import add_layer
 from .state import MAPS
 from .view import Input, Shown
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
     from .scans import Scan
 
 _BRIGHTEST = 0.05  # of the scale of the images: where those of sensitivity and noise end, for every method alike
+_MEANINGS = {
+    "sensitivity": "sensitivity\nin units of the image",
+    "noise": "noise, standard deviation\nin units of the image",
+    "g-factor": "g-factor\ntimes the noise, no unit",
+}
 _MOST_G = 3.0  # where the scale of g-factors ends
 _TURN = (-math.pi, math.pi)
 _LOOKS: dict[str, tuple[str, tuple[float, float] | None]] = {
@@ -134,7 +140,8 @@ class SliceMaps:
             limits = (0.0, float(np.percentile(data, _MOST)) or 1.0)
         look = {"name": title, "colormap": colours, "contrast_limits": limits}
         where = Grid(place).with_first("coil").options if coils else place
-        self._add(Image(data, **where, **look, metadata={SIGHT: True}))
+        meaning = f"{view.title}\nin {view.unit}" if view.unit else view.title
+        self._add(Image(data, **where, **look, metadata={SIGHT: True, MEANING: meaning}))
         text = f"{view.title}, {scan.words(number)}{f', in {view.unit}' if view.unit else ''}."
         if coils:
             text += f" The slider 'coil' goes through the {coils} coils."
@@ -181,7 +188,7 @@ class SliceMaps:
             name=f"{given.scan.name} {given.settings.method} {NAMES[shows]}",
             contrast_limits=(0, _MOST_G if shows == "g-factor" else _BRIGHTEST * given.scan.limits[1]),
             colormap="inferno",
-            metadata={SIGHT: True, "probe": found.report},
+            metadata={SIGHT: True, MEANING: _MEANINGS[shows], "probe": found.report},
         )
         self._add(layer)
         self._form.status.say(_probe_text(given.scan.words(number), shows, found.report))

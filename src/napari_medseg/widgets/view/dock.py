@@ -15,7 +15,8 @@ from ...viewing.planes import PLANES, Arrangement, arrange, why_not
 from ...viewing.windows import CT_WINDOWS, percentile_window, sample, why_not_ct
 from ..kit.controls import apply
 from ..kit.dock import Dock
-from ..kit.layer_volumes import MEANING, SIGHT
+from ..kit.layer_volumes import SIGHT
+from ..kit.legend import meaning_of
 from ..kit.records import noted
 from ..kit.slices import place_in_view
 from .form import ViewForm
@@ -188,9 +189,7 @@ class ViewWidget(Dock):
 
 
 def _is_grey(layer: object) -> bool:
-    return (
-        isinstance(layer, Image) and not layer.rgb and not layer.metadata.get(SIGHT) and MEANING not in layer.metadata
-    )
+    return isinstance(layer, Image) and not layer.rgb and not layer.metadata.get(SIGHT) and not meaning_of(layer)
 
 
 def _grey_text(name: str, modality: str, lowest: float, no_ct: str) -> str:
@@ -203,5 +202,5 @@ def _grey_text(name: str, modality: str, lowest: float, no_ct: str) -> str:
 
 def _meaning(layer: Image) -> str:
     """What the colours of a layer stand for."""
-    known = layer.metadata.get(MEANING, "")
-    return f"'{layer.name}': {known}." if known else ""
+    known = meaning_of(layer).replace("\n", ", ")
+    return f"Its colours: {known}." if known else ""
