@@ -116,6 +116,7 @@ class Dock(QWidget):
         self._hear(layers.removed, self._layer_removed)
         self._hear(training().models_changed, self._read_models)
         self._list_layers()
+        self.opener.look_at_layers()
         self._read_models()
 
     def _hear(self, signal: Any, slot: Callable[..., Any]) -> None:
@@ -224,10 +225,12 @@ class Dock(QWidget):
 
     def _layers_changed(self, event: Any) -> None:
         self._list_layers()
+        self.opener.look_at_layers()
 
     def _layer_removed(self, event: Any) -> None:
         self._layer_gone(event.value)
         self._list_layers()
+        self.opener.look_at_layers()
 
     def event(self, event: QEvent) -> bool:
         """Stop when the dock is closed: napari takes its widget out of it, and something may still hold the widget."""

@@ -7,18 +7,20 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari.layers import Layer
+from napari.layers import Image, Layer
 from qtpy.QtCore import QMimeData, Qt
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QVBoxLayout, QWidget
 
 from ...io import formats
 from ...io.dicom_list import ListedSeries, Listing
 from ...progress import Job, Progress
-from . import recent
+from . import reader, recent
 from .controls import Paragraph, button
 from .jobs import Queue
 from .listing import add_layer
 from .opening_job import Opened, chosen_job, open_job
+from .reader_offers import ReaderOffers
+from .reopening import Reopened, look_job, reopen_job, replace_layer, was_read_by_napari
 from .series_list import SeriesList
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ class Opener(QWidget):
         self._take = take
         self._waiting: list[Path] = []
         self.series_list: SeriesList | None = None
-        self._queue = Queue(self, ("open", "chosen"), self._changed, self.say)
+        self._queue = Queue(self, ("open", "chosen", "again", "look"), self._changed, self.say)
         self.button = button("Open scan…", _TOOLTIP)
         self.button.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys with the canvas
         self.menu = QMenu(self.button)
@@ -57,6 +59,8 @@ class Opener(QWidget):
         self.cancel.setVisible(False)
         self.cancel.clicked.connect(self._give_up)
         self.status = Paragraph()
+        self._looked_at: dict[str, bool] = {}
+        self.offers = ReaderOffers(viewer, self._reopen)
         self._lay_out()
 
     @property
@@ -73,6 +77,7 @@ class Opener(QWidget):
         column.setContentsMargins(9, 6, 9, 0)
         column.addLayout(row)
         column.addWidget(self.status)
+        column.addWidget(self.offers)
 
     # ---- what to open ----
 
@@ -96,6 +101,20 @@ class Opener(QWidget):
             action = inner.addAction(text.replace("&", "&&"), partial(self.open, [path]))
             action.setEnabled(there)
             action.setToolTip(str(path) if there else f"'{path}' was moved, renamed or removed, or its disk is away.")
+
+        menu.addSeparator()
+        always = menu.addAction("Use napari-medseg for File > Open")
+        always.setToolTip("napari takes this reader for scans and does not ask. Readers that you have chosen stay.")
+        always.setCheckable(True)
+        always.setChecked(reader.is_used())
+        always.toggled.connect(self._use_reader)
+
+    def _use_reader(self, wanted: bool) -> None:
+        if wanted:
+            reader.use()
+        else:
+            reader.undo()
+        self.offers.show_for(self._looked_at)
 
     def _ask_for_files(self) -> None:
         names, _ = QFileDialog.getOpenFileNames(self, "Open scan", _last_folder(), ";;".join(_filters()))
@@ -149,6 +168,43 @@ class Opener(QWidget):
     def _forget_list(self) -> None:
         self.series_list = None
 
+    # ---- scans that napari has opened ----
+
+    def look_at_layers(self) -> None:
+        """Layers have come or gone: offer what fits those that napari has opened."""
+        self.offers.show_for(self._looked_at)
+        paths = [str(layer.source.path) for layer in self._viewer.layers if was_read_by_napari(layer)]
+        new = [path for path in dict.fromkeys(paths) if path not in self._looked_at]
+        if new:
+            self._queue.want("look", partial(self._start_look, new))
+
+    def _start_look(self, paths: Sequence[str]) -> None:
+        def done(found: dict[str, bool]) -> None:
+            self._looked_at |= found
+            self.offers.show_for(self._looked_at)
+
+        self._queue.start("look", look_job(paths), title="Look", quiet=True, on_done=done, on_error=self.say)
+
+    def _reopen(self, image: Image) -> None:
+        self._queue.want("again", partial(self._start_again, image))
+
+    def _start_again(self, image: Image) -> None:
+        self.say(f"Opening '{image.name}' again…")
+        job = reopen_job(Path(str(image.source.path)), image.data)
+        done = partial(self._show_again, image)
+        self._queue.start(
+            "again", job, title="Open", quiet=True, on_step=self._show_step, on_done=done, on_error=self.say
+        )
+
+    def _show_again(self, image: Image, found: Reopened) -> None:
+        layers = [Layer.create(*entry) for entry in found.opened.layers]
+        if not layers or image not in self._viewer.layers:
+            self._show(found.opened)
+            return
+        self.say(replace_layer(self._viewer, image, layers[0], found.same))
+        recent.remember(found.opened.paths)
+        self._take([layers[0], *(add_layer(self._viewer, layer) for layer in layers[1:])])
+
     def _give_up(self) -> None:
         self._waiting.clear()
         self._queue.stop()
@@ -161,7 +217,7 @@ class Opener(QWidget):
         self.status.say(text)
 
     def _changed(self) -> None:
-        self.cancel.setVisible(self._queue.kind != "")
+        self.cancel.setVisible(self._queue.kind not in ("", "look"))
 
     def close_down(self) -> None:
         """The dock is closed: stop reading."""
