@@ -66,12 +66,13 @@ class Curves(QWidget):
 
     def _make(self) -> None:
         # heavy, and not needed before the first run
-        from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
         from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator
 
+        from ..kit.plots import Plot
+
         self.figure = Figure(figsize=(4, 2.2))
-        self._canvas = FigureCanvasQTAgg(self.figure)
+        self._canvas = Plot(self.figure)
         self._canvas.setMinimumSize(330, 190)
         # fixed margins: laying them out anew would take longer than the drawing
         self.figure.subplots_adjust(left=0.15, right=0.84, top=0.95, bottom=0.2)
@@ -89,6 +90,7 @@ class Curves(QWidget):
         self._left.grid(alpha=0.3)
         self._left.set_zorder(self._right.get_zorder() + 1)
         self._left.patch.set_visible(False)
+        self._canvas.refresh()
         self.layout().addWidget(self._canvas)
 
 

@@ -197,7 +197,8 @@ class StudyWidget(Dock):
         save_table(path, study.table())
 
     def _write_plot(self, path: Path) -> None:
-        save_plot(path, self.form.figure)
+        with self.form.canvas.on_paper() as figure:
+            save_plot(path, figure)
 
     def _copy_command(self) -> None:
         with jobs.errors_shown():

@@ -44,11 +44,12 @@ class StudyForm(Page):
         self._lay_out()
 
     def _make_plot(self) -> None:
-        from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
         from matplotlib.figure import Figure
 
+        from ..kit.plots import Plot
+
         self.figure = Figure(figsize=(4, 3), layout="constrained")
-        self.canvas = FigureCanvasQTAgg(self.figure)
+        self.canvas = Plot(self.figure)
         self.canvas.setToolTip("Dice against the labels of the fully sampled image, and the change of their volume.")
         self.canvas.setMinimumSize(330, 320)
         self.canvas.setVisible(False)
@@ -77,7 +78,7 @@ class StudyForm(Page):
 
         plot(rows, self.figure, title=title)
         self.canvas.setVisible(True)
-        self.canvas.draw_idle()
+        self.canvas.refresh()
         lines = [(row, name) for row in rows for name in row.dice]
         self.table.setVisible(True)
         self.table.setRowCount(len(lines))
