@@ -3,6 +3,9 @@
 # make test COVERAGE=--cov   the same, and print which lines no test reaches: a third slower
 # make lint   check the code: ruff's rules and layout, types
 # make bench  time the networks and methods, each in a process of its own, into benchmarks/RESULTS.md
+# make docs  build the documentation into site/, without a network once its tools are in .venv; a warning is an error
+# make cards  write the pages about the bundled models from their cards
+# make pictures   take the pictures of the docs again, in real windows (minutes)
 # make fuzz   read 3,000 damaged files of every kind; each must give a value or a sentence, in time (five minutes on two cores)
 #
 # The first call makes the environment in .venv; later calls need no network.
@@ -19,7 +22,7 @@ PACKAGES := $(shell $(PYTHON) -c "import ensurepip" 2>/dev/null || echo python3-
 	libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libxcb-xkb1 libxkbcommon-x11-0 \
 	xvfb xauth libgl1-mesa-dri
 
-.PHONY: bench demo test lint fuzz packages
+.PHONY: bench cards demo docs fuzz lint packages pictures test
 
 demo: packages $(VENV)/installed
 ifeq ($(DISPLAY)$(WAYLAND_DISPLAY),)
@@ -43,6 +46,17 @@ bench: $(VENV)/installed
 fuzz: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(VENV)/bin/python tools/fuzz.py
 
+docs: $(VENV)/docs
+	$(VENV)/bin/python -m sphinx -b html -W --keep-going -q -d $(VENV)/doctrees -c docs . site
+	@! grep -rnE '<(script|link|img)[^>]* (src|href)="https?:' site --include='*.html' || (echo 'A page loads something from the network.' && false)
+
+cards: $(VENV)/installed
+	$(VENV)/bin/python tools/make_cards.py
+
+pictures: packages $(VENV)/installed
+	$(XVFB) $(VENV)/bin/python tools/pictures.py docs
+	$(XVFB) $(VENV)/bin/python tools/walk_review.py docs
+
 packages:
 	@sh tools/apt_packages.sh $(PACKAGES)
 
@@ -54,4 +68,9 @@ $(VENV)/installed: setup.cfg constraints.txt | packages
 # PyQt6 alone, in a folder of its own: everything else, torch above all, comes from .venv
 $(QT6)/installed: $(VENV)/installed
 	$(VENV)/bin/python -m pip install -c constraints.txt --upgrade --target $(QT6) PyQt6
+	touch $@
+
+# apart from the tools of the tests: whoever only runs and tests needs none of them
+$(VENV)/docs: $(VENV)/installed
+	$(VENV)/bin/python -m pip install -c constraints.txt -e ".[docs]"
 	touch $@

@@ -32,14 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         0 all well, 1 something failed, 2 wrong usage, 130 interrupted, 143 stopped by SIGTERM.
     """
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    # "models NAME" and "models verify" share a first word: argparse knows the second as a command of two words
-    if tuple(words[:2]) in _TWO_WORDS:
-        words[:2] = [" ".join(words[:2])]
     if isinstance(sys.stdout, io.TextIOWrapper):
         # file names may hold what the terminal cannot show
         sys.stdout.reconfigure(errors="backslashreplace")
-    args = parser().parse_args(words)
+    args = parsed(sys.argv[1:] if arguments is None else arguments)
     try:
         return args.run_command(args)
     except KeyboardInterrupt as stopped:
@@ -52,6 +48,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MedsegError as error:
         terminal.complain(str(error))
         return 2 if isinstance(error, SettingsError) else 1
+
+
+def parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """What `arguments` ask for, without doing it; wrong ones end the program with a sentence."""
+    words = list(arguments)
+    # "models NAME" and "models verify" share a first word: argparse knows the second as a command of two words
+    if tuple(words[:2]) in _TWO_WORDS:
+        words[:2] = [" ".join(words[:2])]
+    return parser().parse_args(words)
 
 
 def parser() -> argparse.ArgumentParser:
