@@ -15,6 +15,7 @@ from napari._qt.qt_viewer import QtViewer
 from napari._qt.threads.status_checker import StatusChecker
 from napari.plugins import _initialize_plugins
 from napari.settings import NapariSettings, get_settings
+from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QThreadPool
 from qtpy.QtWidgets import QApplication
 from torch import nn
@@ -209,6 +210,15 @@ def gate(monkeypatch):
         monkeypatch.setattr(module, name, holding(getattr(module, name)))
     yield opened
     opened.set()
+
+
+@pytest.fixture
+def notes():
+    """What napari tells the person."""
+    seen = []
+    notification_manager.notification_ready.connect(seen.append)
+    yield seen
+    notification_manager.notification_ready.disconnect(seen.append)
 
 
 class Dock:

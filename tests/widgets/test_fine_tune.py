@@ -10,7 +10,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QThreadPool, QTimer
 from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox
 from scipy.ndimage import binary_dilation
@@ -202,14 +201,6 @@ def dock(viewer, model, qtbot, monkeypatch, tmp_path, prepared, figures, pace, o
     yield make
     docks.clear()
     gc.collect()
-
-
-@pytest.fixture
-def notes():
-    seen = []
-    notification_manager.notification_ready.connect(seen.append)
-    yield seen
-    notification_manager.notification_ready.disconnect(seen.append)
 
 
 @pytest.fixture

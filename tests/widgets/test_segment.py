@@ -7,7 +7,6 @@ import dask.array as da
 import numpy as np
 import pytest
 from napari.layers import Layer
-from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QThreadPool, QUrl
 from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QApplication, QFileDialog, QTextBrowser
@@ -33,14 +32,6 @@ def noise(*shape):
 def add_volume(viewer, volume, name="scan"):
     """Add `volume` as napari's own Open does."""
     return viewer.add_layer(Layer.create(*layer_tuple(volume, name)))
-
-
-@pytest.fixture
-def notes():
-    seen = []
-    notification_manager.notification_ready.connect(seen.append)
-    yield seen
-    notification_manager.notification_ready.disconnect(seen.append)
 
 
 # ---- a run ----

@@ -19,6 +19,7 @@ from .legend import legend_of
 from .letters import letters_of
 from .opening import Opener, dropped
 from .painting import painting_of
+from .saving import watch_saves
 from .shelf import shelf_of
 from .tuning import training
 
@@ -77,6 +78,7 @@ class Dock(QWidget):
         self._painting = painting_of(self._viewer)
         self._letters = letters_of(self._viewer)
         self._legend = legend_of(self._viewer)
+        watch_saves(self._viewer)
         self._queue = Queue(self, ("models", *kinds), self._job_changed, self._failed)
         self._lasting = lasting
         self.opener = Opener(self._viewer, self._take)

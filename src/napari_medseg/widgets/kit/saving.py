@@ -1,7 +1,8 @@
-"""Save of napari for labels: what was drawn by hand lies in the patient where its image does."""
+"""Save of napari: labels drawn by hand lie where their image does, and it says so where another writer saved."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import napari
@@ -11,7 +12,7 @@ from napari.utils.notifications import show_warning
 
 from ... import io
 from ...errors import VolumeError
-from ...io import contributions
+from ...io import contributions, formats
 from ...io.places import Place
 from . import layer_volumes
 from .records import last_step, note_saved, noted
@@ -21,6 +22,51 @@ if TYPE_CHECKING:
 
 Pair = tuple[Image, str]
 """An image and its axes."""
+
+
+_written: list[str] = []
+"""What was written here since napari began its last save."""
+
+
+def watch_saves(viewer: ViewerModel) -> None:
+    """Say so where napari's Save lets another writer have layers of ours: it lists its own formats first.
+
+    napari has no event for it, so that its public method is wrapped, once for a viewer.
+    """
+    layers = viewer.layers
+    if "save" in vars(layers):
+        return
+    plain = layers.save
+
+    def save(path: str, *, selected: bool = False, **options: Any) -> list[str]:
+        chosen = [layer for layer in (layers.selection if selected else layers) if noted(layer).get("axes")]
+        _written.clear()
+        found = plain(path, selected=selected, **options)
+        if chosen and found and not _written:
+            names = ", ".join(f"'{layer.name}'" for layer in chosen)
+            show_warning(_LOST.format(names=names, ending=formats.ending(Path(path)) or "another writer's format"))
+        return found
+
+    layers.save = save
+
+
+_LOST = (
+    "{names}: saved by another plugin as {ending}, without the place in the patient, classes and what was approved. "
+    "Save again with Save labels… in Segment or Review, or choose 'labels with geometry and classes' as the type."
+)
+
+
+def write_image(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
+    """Save an image layer with its geometry, for napari.
+
+    Raises
+    ------
+    MedsegError
+        If it cannot be saved; an earlier file is then unchanged.
+    """
+    found = contributions.write_image(path, data, meta)
+    _written.extend(found)
+    return found
 
 
 def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
@@ -36,12 +82,15 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     viewer = napari.current_viewer()
     layer = next((layer for layer in viewer.layers if layer.data is data), None) if viewer else None
     if viewer is None or not isinstance(layer, Labels) or layer.multiscale:
-        return contributions.write_labels(path, data, meta)
+        found = contributions.write_labels(path, data, meta)
+        _written.extend(found)
+        return found
     pair = image_of(viewer, layer)
     volume = layer_volumes.labels_volume(layer, *(pair or (None, None)))
     number = last_step(layer)
     written = io.write(volume, path)
     note_saved(layer, number, written)
+    _written.append(str(written))
     if pair is not None and (text := moved_text(*pair)):
         show_warning(text)
     return [str(written)]

@@ -5,30 +5,26 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from napari.layers import Image, Labels, Layer
+from napari.layers import Labels, Layer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QListWidgetItem
 
-from ...files import is_locked
-from ...io.contributions import layer_tuple
 from ...review.ledger import AUTO, UNSEEN, Ledger
-from ...review.recovery import Unfinished, unfinished
-from ...review.sessions import discard, root
 from ..kit import jobs, layer_volumes, records
 from ..kit.controls import apply, fill
 from ..kit.dock import Dock
 from ..kit.keys import Keys
-from ..kit.listing import add_layer
 from ..kit.offers import offer_images
-from ..kit.protecting import restored_layer, why_not
+from ..kit.protecting import why_not
+from ..kit.save_labels import KIND as SAVE
+from ..kit.save_labels import LabelSaver
 from ..kit.saving import image_of
 from ..kit.slices import go_to_slice, is_seen, shown_plane
 from .comparing import Comparing
 from .form import ReviewForm
 from .learning import Learning
+from .left_over import LeftOver
 from .ordering import KIND, Ordering
-from .restoring import Restored, offer_of, restore_job
 from .spacing import misfit
 from .state import Facts, state, unusable
 from .teaching import Teaching
@@ -49,8 +45,7 @@ class ReviewWidget(Dock):
     """
 
     def __init__(self, napari_viewer: Viewer):
-        super().__init__(napari_viewer, ("restore", *KINDS, "offers", KIND), ("restore",))
-        self._left: list[Unfinished] = []
+        super().__init__(napari_viewer, ("restore", SAVE, *KINDS, "offers", KIND), ("restore", SAVE))
         self._keys = Keys(self._viewer)
         self._other_keys: tuple[str, ...] = ()
         self.form = ReviewForm()
@@ -59,10 +54,22 @@ class ReviewWidget(Dock):
         self._ordering = Ordering(self._viewer, self.form, self._queue, self._failed)
         self.learning = Learning(self._viewer, self._painting, self._shelf, self.form)
         self.teaching = Teaching(self._viewer, self._shelf, self.form)
+        self._saver = LabelSaver(
+            self, self._viewer, self._queue, say=self.form.status.say, failed=self._failed, sure=self._sure
+        )
+        self._left = LeftOver(
+            self._viewer,
+            self._painting,
+            self._queue,
+            sure=self._sure,
+            changed=self._update,
+            restored=self._restored,
+            failed=self._failed,
+        )
         self._connect()
         self._bind_keys()
         self._open_form(self.form, self.form.status, self.form.labels, self.form.image)
-        self._queue.want("offers", self._look_for_sessions)
+        self._left.look()
 
     def _connect(self) -> None:
         form = self.form
@@ -80,8 +87,9 @@ class ReviewWidget(Dock):
         form.undo.clicked.connect(self.undo)
         form.redo.clicked.connect(self.redo)
         form.restore.clicked.connect(self.restore)
-        form.later.clicked.connect(self._later)
-        form.discard.clicked.connect(self._ask_to_discard)
+        form.later.clicked.connect(self._left.later)
+        form.discard.clicked.connect(self._left.ask_to_discard)
+        form.save.clicked.connect(self.save)
         self._hear(self._viewer.dims.events.current_step, self._scrolled)
         self._hear(self._viewer.dims.events.ndisplay, self._update)
         self._hear(self._viewer.dims.events.order, self._update)
@@ -118,7 +126,7 @@ class ReviewWidget(Dock):
         self._ordering.close()
         self.learning.close()
         self.teaching.close()
-        self._left.clear()
+        self._left.close()
         self.tools.close()
         self.comparing.close()
 
@@ -176,10 +184,10 @@ class ReviewWidget(Dock):
 
     def _facts(self) -> Facts:
         layer = self._layer()
-        offer = offer_of(self._left[0]) if self._left else None
-        restoring = self._queue.kind == "restore"
+        offer = self._left.offer
+        restoring, saving = self._queue.kind == "restore", self._queue.kind == SAVE
         if layer is None:
-            return Facts(has_labels=False, offer=offer, restoring=restoring)
+            return Facts(has_labels=False, offer=offer, restoring=restoring, saving=saving)
         follower = self._follower()
         ledger = records.ledger_of(layer)
         facts: dict[str, Any] = {}
@@ -208,6 +216,7 @@ class ReviewWidget(Dock):
             other_keys=self._other_keys,
             offer=offer,
             restoring=restoring,
+            saving=saving,
             **facts,
         )
 
@@ -341,57 +350,22 @@ class ReviewWidget(Dock):
                 follower.redo()
         self._update()
 
-    # ---- after a crash ----
+    # ---- save, and after a crash ----
 
-    def _look_for_sessions(self) -> None:
-        options = {"title": "Look for unsaved labels", "quiet": True, "on_error": self._failed}
-        self._queue.start("offers", jobs.once(unfinished, root()), on_done=self._show_sessions, **options)
-
-    def _show_sessions(self, found: list[Unfinished]) -> None:
-        self._left = list(found)
-        self._update()
-
-    def _later(self) -> None:
-        self._left = self._left[1:]
-        self._update()
-
-    def _ask_to_discard(self) -> None:
-        if not self._left:
-            return
-        left = self._left[0]
-        text = f"Delete the unsaved steps of '{left.session.layer}' for good? They cannot be restored then."
-        if self._sure("Discard", text, "Delete"):
-            if not is_locked(left.folder):  # another window may have restored it meanwhile
-                discard(left.folder)
-            self._later()
+    def save(self) -> None:
+        """Ask where to save the chosen labels, and save them on the grid of their image."""
+        layer, image = self._layer(), self.form.image.currentData()
+        if layer is not None and not state(self._facts()).save.why_not:
+            axes = next(iter(layer_volumes.axes_choices(image)), None) if image is not None else None
+            self._saver.ask(layer, (image, axes) if axes else None)
 
     def restore(self) -> None:
         """Open the labels of the first session that is offered."""
-        if self._left:
-            self._queue.want("restore", partial(self._start_restore, self._left[0]))
+        self._left.restore()
 
-    def _start_restore(self, left: Unfinished) -> None:
-        images = [layer.data for layer in self._viewer.layers if isinstance(layer, Image)]
-        arrays = [data for data in images if isinstance(data, np.ndarray)]
-        title = f"Restore {left.session.layer}"
-        job = restore_job(left, arrays)
-        self._queue.start("restore", job, title=title, on_done=self._restored, on_error=self._failed)
-
-    def _restored(self, restored: Restored) -> None:
-        session = restored.found.session
-        self._left = [left for left in self._left if left.folder != restored.journal.folder]
-        if restored.volume is not None:
-            add_layer(self._viewer, Layer.create(*layer_tuple(restored.volume, session.image)))
-        layer = restored_layer(session, restored.found.labels)
-        pair = image_of(self._viewer, layer)
-        # before the layer is listed: its journal would begin anew there
-        self._painting.restore(layer, restored.journal, restored.found, *(pair or (None, None)))
-        add_layer(self._viewer, layer)
+    def _restored(self, layer: Labels, text: str) -> None:
         self.choose(layer)
-        lost = ""
-        if restored.found.lost_bytes:
-            lost = " The last step was cut off by the crash and is lost."
-        self._status.say(f"Restored '{layer.name}'. {restored.note}{lost}".strip())
+        self._status.say(text)
         self._labels_chosen()
 
 

@@ -58,6 +58,7 @@ class ReviewForm(Page):
         self.tools = ToolsForm(self)
         self.undo = button("&Undo")
         self.redo = button("R&edo")
+        self.save = button("&Save labels…")
         self.journal = Paragraph()
         self.notes = Paragraph()
         self.status = Paragraph()
@@ -90,6 +91,7 @@ class ReviewForm(Page):
             self.tools,
             self.steps,
             beside(self.undo, self.redo),
+            self.save,
             self.journal,
             self.notes,
             self.status,
@@ -115,6 +117,7 @@ class ReviewForm(Page):
             self.teach,
             self.undo,
             self.redo,
+            self.save,
         ]
 
     def show_legend(self, states: Mapping[str, int]) -> None:

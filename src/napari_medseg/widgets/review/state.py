@@ -90,8 +90,8 @@ class Facts:
     other_keys : tuple of str
         Keys that something else has bound.
     offer : Offer or None
-    restoring : bool
-        Whether labels are being restored.
+    restoring, saving : bool
+        Whether labels are being restored, or saved.
     """
 
     has_labels: bool = True
@@ -113,6 +113,7 @@ class Facts:
     other_keys: tuple[str, ...] = ()
     offer: Offer | None = None
     restoring: bool = False
+    saving: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,7 @@ class State:
     steps: bool
     undo: Control
     redo: Control
+    save: Control
     journal: str
     notes: str
     keys: str
@@ -187,6 +189,10 @@ def state(facts: Facts) -> State:
         steps=there,
         undo=Control("Take the last step back (Ctrl+Z).", no_undo),
         redo=Control("Do the step again that was taken back (Ctrl+Shift+Z).", no_redo),
+        save=Control(
+            "Save these labels with the geometry of their image, their classes and what was approved.",
+            first(nothing, "labels are being written." if facts.saving else ""),
+        ),
         journal=journal_text(facts) if there else "",
         notes="\n".join(filter(None, (facts.misfit, *facts.notes))),
         keys=keys_text(facts.other_keys) if there else "",

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels, Layer
-from qtpy.QtWidgets import QFileDialog
 
-from ... import io
 from ...errors import MedsegError, SettingsError
-from ...io.formats import file_filters
 from ...progress import Progress
-from ...volume import Volume
 from ..kit import jobs, layer_volumes
 from ..kit.card import CardDialog
 from ..kit.controls import apply
 from ..kit.dock import Dock
 from ..kit.preferences import preferences
-from ..kit.records import last_step, note_saved
-from ..kit.saving import image_of, moved_text
+from ..kit.save_labels import KIND as SAVE
+from ..kit.save_labels import LabelSaver
+from ..kit.saving import image_of
 from .form import SegmentForm, doubts_text, plan_text, result_text
 from .rows import ImageRows, Input, ModelRows
 from .slice_in_view import SliceInView
@@ -51,7 +46,7 @@ class SegmentWidget(Dock):
     """
 
     def __init__(self, napari_viewer: Viewer):
-        super().__init__(napari_viewer, ("run", "check", "save", "routers", "preview", "suited", "plan"))
+        super().__init__(napari_viewer, ("run", "check", SAVE, "routers", "preview", "suited", "plan"))
         self.labels: Labels | None = None
         self._ready = False
         self._problem = ""
@@ -63,6 +58,9 @@ class SegmentWidget(Dock):
         self._models = ModelRows(self.form, self._shelf)
         self._slice = SliceInView(
             self.form, self._viewer, self._shelf, self._queue, ask=self._input, cannot=self._cannot, failed=self._failed
+        )
+        self._saver = LabelSaver(
+            self, self._viewer, self._queue, say=self.form.status.say, failed=self._failed, sure=self._sure
         )
         self._connect()
         self._open_form(self.form, self.form.status, self.form.image)
@@ -187,6 +185,8 @@ class SegmentWidget(Dock):
     def _job_changed(self) -> None:
         if not self._queue.kind:
             self._give_up()
+        if self._queue.kind == SAVE:
+            self.form.bar.setRange(0, 0)
         self._update()
 
     def _facts(self) -> Facts:
@@ -327,29 +327,9 @@ class SegmentWidget(Dock):
         return None
 
     def _ask_where_to_save(self) -> None:
-        layer = self._save_target()
-        if layer is None:
-            return
-        with jobs.errors_shown():
-            image, axes = self.form.image.currentData(), self.form.axes.currentData()
-            pair = image_of(self._viewer, layer, (image, axes) if image is not None and axes else None)
-            volume = layer_volumes.labels_volume(layer, *(pair or (None, None)))
-            noted = partial(note_saved, layer, last_step(layer))
-            suggested = str(layer_volumes.suggested_path(volume, layer.name))
-            filters = ";;".join(file_filters(writing=True))
-            path, _ = QFileDialog.getSaveFileName(self, "Save labels", suggested, filters)
-            note = moved_text(*pair) if pair else ""
-            if path:
-                self._queue.want("save", partial(self._start_save, volume, Path(path), note, noted))
-
-    def _start_save(self, volume: Volume, path: Path, note: str, noted: Callable[[Path], None]) -> None:
-        def done(written: Path) -> None:
-            noted(written)
-            self.form.status.say(f"Saved {written.name}; read back and compared voxel by voxel. {note}".rstrip())
-
-        self.form.bar.setRange(0, 0)
-        job = jobs.once(io.write, volume, path)
-        self._queue.start("save", job, title=f"Save {path.name}", on_done=done, on_error=self._failed)
+        layer, image, axes = self._save_target(), self.form.image.currentData(), self.form.axes.currentData()
+        if layer is not None:
+            self._saver.ask(layer, (image, axes) if image is not None and axes else None)
 
     def _copy_command(self) -> None:
         from ...runs.cohort import command

@@ -1,0 +1,101 @@
+"""Saving from the forms and with napari's own Save: names are completed, and nothing is lost without a word."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from napari.layers import Layer
+from qtpy.QtWidgets import QFileDialog, QMessageBox
+
+from napari_medseg import io
+from napari_medseg.io.contributions import layer_tuple
+from napari_medseg.io.formats import file_filters
+from napari_medseg.volume import LabelClass, Volume
+from napari_medseg.widgets.kit.save_labels import completed
+
+AFFINE = np.array([[1.2, -0.3, 0.5, -40], [0.4, 1.1, -0.2, 12], [-0.5, 0.3, 7.9, 33], [0, 0, 0, 1]])
+NIFTI, NRRD = (next(row for row in file_filters(writing=True) if row.startswith(name)) for name in ("NIfTI", "NRRD"))
+
+
+def labels():
+    data = np.zeros((4, 20, 24), np.uint8)
+    data[1:3, 5:12, 6:14] = 1
+    return Volume(data, "zyx", AFFINE, (LabelClass(1, "cavity", "#e64b35"),))
+
+
+@pytest.fixture
+def review(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer()
+    viewer.add_layer(Layer.create(*layer_tuple(labels(), "drawn")))
+    _, dock = viewer.window.add_plugin_dock_widget("napari-medseg", "Review")
+    qtbot.waitUntil(lambda: not dock.busy, timeout=60000)
+    return dock
+
+
+@pytest.mark.parametrize(
+    ("typed", "chosen", "saved"),
+    [
+        ("a", NIFTI, "a.nii.gz"),
+        ("a", NRRD, "a.nrrd"),
+        ("a.nrrd", NIFTI, "a.nrrd"),
+        ("a.docx", NIFTI, "a.docx"),
+        ("a", "", "a"),
+    ],
+)
+def test_names_without_an_ending_get_that_of_the_chosen_type(typed, chosen, saved):
+    assert completed(Path(typed), chosen).name == saved
+
+
+@pytest.mark.smoke
+def test_review_saves_with_geometry_and_completes_the_name(review, tmp_path, monkeypatch, qtbot):
+    assert review.form.save.isEnabled()
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "mine"), NIFTI))
+    review.form.save.click()
+    qtbot.waitUntil(lambda: not review.busy, timeout=60000)
+    found = io.read(tmp_path / "mine.nii.gz")
+    np.testing.assert_allclose(found.affine, AFFINE, atol=1e-6)
+    np.testing.assert_array_equal(found.data, labels().data)
+    assert "mine.nii.gz" in review.form.status.text()
+
+
+def test_a_completed_name_that_exists_is_asked_about(review, tmp_path, monkeypatch, qtbot):
+    path = tmp_path / "mine.nii.gz"
+    path.write_bytes(b"someone's work")
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "mine"), NIFTI))
+    asked = []
+
+    def question(parent, title, text, *_):
+        asked.append(text)
+        return QMessageBox.StandardButton.Cancel
+
+    monkeypatch.setattr(QMessageBox, "question", question)
+    review.form.save.click()
+    qtbot.waitUntil(lambda: not review.busy, timeout=60000)
+    assert asked == ["Replace mine.nii.gz?"] and path.read_bytes() == b"someone's work"
+
+
+def test_review_without_labels_says_why_it_cannot_save(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer()
+    _, dock = viewer.window.add_plugin_dock_widget("napari-medseg", "Review")
+    qtbot.waitUntil(lambda: not dock.busy, timeout=60000)
+    assert not dock.form.save.isEnabled() and "no labels layer" in dock.form.save.toolTip()
+
+
+@pytest.mark.parametrize("plugin", ["napari-medseg", "napari"])
+def test_napari_s_save_by_another_writer_says_what_is_lost(review, tmp_path, notes, plugin):
+    viewer = review._viewer
+    (path,) = viewer.layers.save(str(tmp_path / "mine.tif"), plugin=plugin)
+    told = [note.message for note in notes if "without the place" in note.message]
+    if plugin == "napari-medseg":
+        assert not told
+        np.testing.assert_allclose(io.read(path).affine, AFFINE, atol=1e-6)
+    else:
+        assert len(told) == 1 and "'drawn'" in told[0]
+
+
+def test_layers_that_say_nothing_of_a_patient_are_saved_as_ever(review, tmp_path, notes):
+    viewer = review._viewer
+    viewer.layers.clear()
+    viewer.add_points(np.zeros((3, 2)), name="points")
+    viewer.layers.save(str(tmp_path / "points.csv"))
+    assert (tmp_path / "points.csv").is_file() and not [note for note in notes if "without the place" in note.message]
