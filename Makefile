@@ -12,6 +12,7 @@
 
 PYTHON ?= python3
 VENV := .venv
+SAMPLES := src/napari_medseg/samples/data
 QT6 := .venv-qt6
 XVFB := xvfb-run -a -s "-screen 0 1600x1000x24"
 # two processes, each with a virtual display of its own, take file after file in the order that tests/conftest.py gives
@@ -54,7 +55,8 @@ cards: $(VENV)/installed
 	$(VENV)/bin/python tools/make_cards.py
 
 pictures: packages $(VENV)/installed
-	$(XVFB) $(VENV)/bin/python tools/pictures.py docs
+	$(XVFB) $(VENV)/bin/python tools/pictures.py docs --hippocampus $(SAMPLES)/studyforrest_hippocampus.nii.gz --ct $(SAMPLES)/totalseg_ct.nii.gz
+	$(XVFB) $(VENV)/bin/python tools/picture_organ.py docs
 	$(XVFB) $(VENV)/bin/python tools/walk_review.py docs
 
 packages:
