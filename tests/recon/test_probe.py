@@ -85,7 +85,7 @@ def even(monkeypatch):
     turns = np.pi / 2 * np.arange(4)[:, None, None]
     maps = np.exp(-((y - np.sin(turns)) ** 2 + (x - np.cos(turns)) ** 2) / 2 + 1j * (turns + x * y))
     maps = (maps / np.linalg.norm(maps, axis=0)).astype(np.complex64)
-    known = CoilMaps(np.eye(4, dtype=np.complex64), maps)
+    known = CoilMaps(np.eye(4, dtype=np.complex64), maps[None])
     monkeypatch.setattr(CoilMaps, "of", classmethod(lambda *_: known))
     return maps
 

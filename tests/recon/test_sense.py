@@ -10,10 +10,9 @@ import pytest
 from napari_medseg.errors import SettingsError, VolumeError
 from napari_medseg.metrics import psnr
 from napari_medseg.recon.classical import tv, wavelet
+from napari_medseg.recon.espirit import calibration_region, espirit
 from napari_medseg.recon.sense import (
     Encoding,
-    calibration_region,
-    espirit,
     sense,
     sense_steps,
     sense_tv,

@@ -6,9 +6,10 @@ import pytest
 from napari_medseg.kspace import KSpace
 from napari_medseg.metrics import psnr
 from napari_medseg.progress import run
+from napari_medseg.recon import coil_maps
 from napari_medseg.recon.coil_maps import CoilMaps
 from napari_medseg.recon.methods import candidates, prepare
-from napari_medseg.recon.reconstruct import reconstruct
+from napari_medseg.recon.reconstruct import reconstruct, used_text
 from napari_medseg.recon.settings import ReconSettings, Sampling
 from napari_medseg.recon.strength import TUNED, tuned_job
 from napari_medseg.recon.transforms import fft2c, ifft2c, rss
@@ -119,8 +120,40 @@ def test_virtual_coils_keep_what_the_coils_see():
     kspace = fft2c(seen * image).astype(np.complex64)
     mask = MASKS["points"].mask(SHAPE)
     found = CoilMaps.of(np.where(mask, kspace, 0), mask)
-    assert len(found.maps) == 4  # twelve mixtures of four
+    assert found.maps.shape[:2] == (1, 4)  # twelve mixtures of four
     np.testing.assert_allclose(found.basis @ found.basis.conj().T, np.eye(4), atol=1e-5)
     whole = ifft2c(found.compress(kspace))
-    combined = (found.maps.conj() * whole).sum(0)
+    combined = (found.maps.conj() * whole).sum(1)
     assert np.linalg.norm(found.coil_images(combined) - seen * image) < 0.05 * np.linalg.norm(seen * image)
+
+
+def folded(coils=6):
+    """A phantom of which every second column was measured, fully sampled: its halves lie on each other."""
+    maps, image = phantom((SHAPE[0], 2 * SHAPE[1]), coils)
+    full = fft2c(maps * image) + 0.002 * noise(maps.shape)
+    return full[..., ::2].astype(np.complex64)
+
+
+def test_a_field_of_view_that_is_too_small_has_two_sets_of_maps(monkeypatch):
+    full = folded()
+    mask = Sampling("equispaced", 2, 0.25, seed=2, offset=0).mask(full.shape[1:])
+    scan = KSpace(np.where(mask, full, 0)[None], mask=mask, mask_origin="file")
+    expected = rss(ifft2c(full), 0)
+
+    def error_of(result):
+        return np.linalg.norm(result.image.data[0] - expected) / np.linalg.norm(expected)
+
+    for method, share, strength in (("sense", 0.5, 0.001), ("sense-tv", 0.2, 0.001), ("sense-wavelet", 0.2, 0.0005)):
+        soft = reconstruct(scan, method, strength=strength)
+        assert soft.record.figures["used"]["coil_map_sets"] == 2
+        assert "2 sets of coil maps" in used_text(soft.record.figures["used"])
+        with monkeypatch.context() as patched:
+            patched.setattr(coil_maps, "_FOLDED", 2.0)
+            one = reconstruct(scan, method, strength=strength)
+        assert "coil_map_sets" not in one.record.figures["used"]
+        assert error_of(soft) < share * error_of(one)
+
+
+def test_one_set_of_maps_is_enough_for_the_whole_field_of_view():
+    kspace, _ = kspace_of("lines")
+    assert "coil_map_sets" not in reconstruct(kspace, "sense", strength=0.01).record.figures["used"]

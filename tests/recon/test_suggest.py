@@ -87,7 +87,7 @@ def test_samples_that_a_scanner_left_at_zero_are_not_compared(kspace_of, monkeyp
 def test_a_network_can_be_compared(kspace_of, learned):
     model = learned(silent=True)
     settings = ReconSettings(model.card.name, iterations=0)  # TV with 15 iterations
-    tv = ReconSettings("tv", iterations=15)
+    tv = ReconSettings("tv", strength=0.003, iterations=15)
     found = run(hint_job(scan(kspace_of(slices=1)), [(settings, model), (tv, None)]))
     assert found.rows[0][1] == pytest.approx(found.rows[1][1], rel=1e-3)
     assert "equally well" in found.verdict and "made-up" in found.verdict

@@ -41,7 +41,13 @@ def tv(measured: np.ndarray, mask: np.ndarray, strength: float = 0.003, iteratio
     return run(tv_steps(measured, mask, strength, iterations))
 
 
-def tv_steps(measured: np.ndarray, mask: np.ndarray, strength: float = 0.003, iterations: int = 40) -> Job[np.ndarray]:
+def tv_steps(
+    measured: np.ndarray,
+    mask: np.ndarray,
+    strength: float = 0.003,
+    iterations: int = 40,
+    memory: Memory | None = None,
+) -> Job[np.ndarray]:
     """Compressed sensing with total variation: the x that minimises 0.5 ||M F x - y||^2 + strength TV(x).
 
     Parameters
@@ -52,6 +58,8 @@ def tv_steps(measured: np.ndarray, mask: np.ndarray, strength: float = 0.003, it
     strength : float
         Weight of the total variation where the brightest pixel of the zero-filled image is 1. 0 leaves zero filling.
     iterations : int
+    memory : Memory, optional
+        Of a run with another strength, from which this one goes on; it then remembers this one.
 
     Yields
     ------
@@ -91,15 +99,38 @@ def tv_steps(measured: np.ndarray, mask: np.ndarray, strength: float = 0.003, it
     fixed = (samples * inverse * math.sqrt(samples.size)).astype(samples.dtype)
     # one real factor for the real and one for the imaginary part: real products are faster than complex ones
     weights = np.repeat(penalty * inverse, 2, axis=1).astype(fixed.real.dtype)
-    splitting = TVSplitting(samples.shape, samples.dtype)
-    image = np.zeros_like(samples)
+    memory = memory or Memory()
+    splitting = memory.splitting or TVSplitting(samples.shape, samples.dtype)
+    image = fft.ifftshift(memory.recalled(np.zeros_like(samples), scale))
     for done in range(1, iterations + 1):
         spectrum = fft.fft2(splitting.advance(image), overwrite_x=True)
         as_real(spectrum)[...] *= weights
         spectrum += fixed
         image = fft.ifft2(spectrum, overwrite_x=True)
         yield Progress(done, iterations)
-    return fft.fftshift(image) * scale
+    memory.image = fft.fftshift(image) * scale
+    memory.splitting = splitting
+    return memory.image
+
+
+class Memory:
+    """What a solver keeps for another run on the same samples, with another strength.
+
+    Attributes
+    ----------
+    image : numpy.ndarray, shape (y, x), complex, or None
+        What was found; in the units of the measurement.
+    splitting : TVSplitting or None
+        What ADMM knows beside the image.
+    """
+
+    def __init__(self, image: np.ndarray | None = None) -> None:
+        self.image = image
+        self.splitting: TVSplitting | None = None
+
+    def recalled(self, otherwise: np.ndarray, scale: float) -> np.ndarray:
+        """The image in units of `scale`; as long as there is none, another one."""
+        return otherwise if self.image is None else (self.image / scale).astype(otherwise.dtype)
 
 
 class TVSplitting:
@@ -107,8 +138,8 @@ class TVSplitting:
 
     Parameters
     ----------
-    shape : (int, int)
-        Rows and columns of the image.
+    shape : tuple of int
+        Of the image (..., y, x).
     dtype : numpy.dtype
         Complex.
     """
@@ -116,23 +147,23 @@ class TVSplitting:
     # strength / rho, where the brightest pixel is 1
     THRESHOLD = 1 / PENALTY
 
-    def __init__(self, shape: tuple[int, int], dtype: np.dtype) -> None:
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype) -> None:
         self._dual = np.zeros((2, *shape), dtype)
         self._split = np.empty_like(self._dual)
         self._factor = np.empty_like(as_real(self._dual[0]))
 
     def advance(self, image: np.ndarray) -> np.ndarray:
-        """Update z and u for a new `image` (y, x), contiguous; returns D^H (z - u), in the memory of `image`."""
+        """Update z and u for a new `image` (..., y, x), contiguous; returns D^H (z - u), in the memory of `image`."""
         # with w = D image + u and r = min(1, t / |w|): z = (1 - r) w, u = r w, so z - u = w - 2 u
         add_differences(image, self._dual)
         dual, split = as_real(self._dual), as_real(self._split)
         np.multiply(dual, dual, out=split)
         split[0] += split[1]
-        length = np.add(split[0, :, ::2], split[0, :, 1::2], out=self._factor[:, : image.shape[1]])
+        length = np.add(split[0, ..., ::2], split[0, ..., 1::2], out=self._factor[..., : image.shape[-1]])
         np.maximum(length, self.THRESHOLD**2, out=length)
         np.sqrt(length, out=length)
-        np.divide(self.THRESHOLD, length, out=split[1, :, ::2])
-        split[1, :, 1::2] = split[1, :, ::2]
+        np.divide(self.THRESHOLD, length, out=split[1, ..., ::2])
+        split[1, ..., 1::2] = split[1, ..., ::2]
         self._factor[...] = split[1]
         np.copyto(split, dual)
         dual *= self._factor
@@ -142,23 +173,23 @@ class TVSplitting:
 
 
 def add_differences(image: np.ndarray, out: np.ndarray) -> None:
-    """Add the periodic forward differences D of `image` (y, x) along y and x to `out` (2, y, x)."""
+    """Add the periodic forward differences D of `image` (..., y, x) along y and x to `out` (2, ..., y, x)."""
     down, right = out
-    down[:-1] += image[1:]
-    down[-1] += image[0]
+    down[..., :-1, :] += image[..., 1:, :]
+    down[..., -1, :] += image[..., 0, :]
     down -= image
-    right[:, :-1] += image[:, 1:]
-    right[:, -1] += image[:, 0]
+    right[..., :-1] += image[..., 1:]
+    right[..., -1] += image[..., 0]
     right -= image
 
 
 def adjoint_differences(differences: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """The adjoint D^H of `add_differences`: from (2, y, x) to (y, x), written to `out`."""
+    """The adjoint D^H of `add_differences`: from (2, ..., y, x) to (..., y, x), written to `out`."""
     down, right = differences
-    np.subtract(down[:-1], down[1:], out=out[1:])
-    np.subtract(down[-1], down[0], out=out[0])
-    out[:, 1:] += right[:, :-1]
-    out[:, 0] += right[:, -1]
+    np.subtract(down[..., :-1, :], down[..., 1:, :], out=out[..., 1:, :])
+    np.subtract(down[..., -1, :], down[..., 0, :], out=out[..., 0, :])
+    out[..., 1:] += right[..., :-1]
+    out[..., 0] += right[..., -1]
     out -= right
     return out
 
@@ -171,13 +202,18 @@ def wavelet(
 
 
 def wavelet_steps(
-    measured: np.ndarray, mask: np.ndarray, strength: float = 0.005, iterations: int = 60, seed: int = 0
+    measured: np.ndarray,
+    mask: np.ndarray,
+    strength: float = 0.005,
+    iterations: int = 60,
+    seed: int = 0,
+    memory: Memory | None = None,
 ) -> Job[np.ndarray]:
     """Compressed sensing with wavelets: the x that minimises 0.5 ||M F x - y||^2 + strength ||W x||_1.
 
     Parameters
     ----------
-    measured, mask, strength, iterations
+    measured, mask, strength, iterations, memory
         See `tv_steps`.
     seed : int
         Of the random shifts.
@@ -198,8 +234,11 @@ def wavelet_steps(
         return data_consistency(image, samples, mask)
 
     simpler = partial(shrink, threshold=strength, rng=np.random.default_rng(seed))
-    image = yield from fista(closer, ifft2c(samples), simpler, iterations)
-    return image * scale
+    memory = memory or Memory()
+    first = memory.recalled(ifft2c(samples), scale)
+    image = yield from fista(closer, first, simpler, iterations)
+    memory.image = image * scale
+    return memory.image
 
 
 def scaled(measured: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, float]:

@@ -76,12 +76,12 @@ def together_job(samples: Sequence[Samples], kspace: KSpace, settings: ReconSett
     chosen = {name: value for name, value in options.items() if value is not None}
     masks = np.stack([frame.mask for frame in samples])
     measured = np.stack([frame.measured for frame in samples])
-    coils = CoilMaps.of(*mean_of(kspace, [frame.index for frame in samples]))
+    coils = CoilMaps.of(*mean_of(kspace, [frame.index for frame in samples])).first_set
     compressed = np.stack([coils.compress(frame) for frame in measured])
-    images = yield from kt_sense_steps(compressed, masks, coils.maps, **chosen)
+    images = yield from kt_sense_steps(compressed, masks, coils.maps[0], **chosen)
     found = []
     for image, frame in zip(images, samples, strict=True):
-        found.append(agreed(coils, image, frame.measured, frame.mask, settings))
+        found.append(agreed(coils, image[None], frame.measured, frame.mask, settings))
     return found
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from .espirit import calibration_region
 from .sampling import centre_lines, direction
-from .sense import calibration_region
 
 FAR = 6.0
 """Effective acceleration above which so few are hidden that they say little."""
+
+_ALIKE = 0.8  # share of the steps between lines
+_LEAST_LINES = 4
 
 
 def cannot_thin(mask: np.ndarray | None) -> str:
@@ -46,6 +49,16 @@ def thinned(mask: np.ndarray, share: float, rng: np.random.Generator) -> np.ndar
     else:
         thin.flat[dropped] = False
     return thin
+
+
+def has_equal_steps(mask: np.ndarray) -> bool:
+    """Whether the lines of a mask (x,) or (y, x) outside of its full centre follow each other in steps alike."""
+    outer = _outer(mask)
+    if len(outer) < _LEAST_LINES:
+        return False
+    steps = np.diff(outer)
+    # rounded steps differ by one, and one of them leaps over the centre
+    return bool(np.mean(np.abs(steps - np.median(steps)) <= 1) >= _ALIKE)
 
 
 def _outer(mask: np.ndarray) -> np.ndarray:

@@ -13,9 +13,9 @@ from ..models import TrainedModel
 from ..progress import Job, Progress, within
 from .classical import tv_steps
 from .consistency import data_consistency
+from .espirit import calibration_region
 from .hidden_lines import FAR, cannot_thin, thinned
 from .sampling import centre_lines, effective_acceleration
-from .sense import calibration_region
 from .settings import HIDDEN
 from .transforms import fft2c, ifft2c
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -12,8 +12,10 @@ from ..errors import SettingsError
 from ..kspace import KSpace
 from ..progress import Job, Progress
 from . import classical, sense
+from .classical import Memory
 from .coil_maps import CoilMaps, HeldMaps, centre_size
 from .consistency import data_consistency, data_residual
+from .espirit import LEAST
 from .partial_fourier import completed
 from .settings import AUTO
 from .transforms import combine, ifft2c, rss
@@ -51,6 +53,8 @@ class Slice(NamedTuple):
     def sensitivities(self) -> np.ndarray:
         """Of the measured coils, shape (coil, y, x), complex; squares sum to 1, but for what compression left out.
 
+        Of two sets of maps the first.
+
         Raises
         ------
         SettingsError
@@ -58,11 +62,12 @@ class Slice(NamedTuple):
         """
         if self.maps is None:
             raise SettingsError("The method has no coil maps. Choose a SENSE method.")
-        return self.maps.coil_images(np.ones(self.image.shape, np.float32))
+        return self.maps.first_set.coil_images(np.ones((1, *self.image.shape), np.float32))
 
 
-Method = Callable[[np.ndarray, np.ndarray], Job[Slice]]
-"""Takes measured samples (coil, y, x) and their mask, yields between iterations."""
+Method = Callable[..., Job[Slice]]
+"""Takes measured samples (coil, y, x) and their mask, yields between iterations. Methods that have a strength also take
+`memories`, see `classical.Memory`: one, or, coil by coil, one for each coil."""
 
 METHODS = {
     "zero-filled": "Zero-filled",
@@ -117,8 +122,8 @@ def candidates(kspace: KSpace, settings: ReconSettings) -> tuple[str, ...]:
 def lacks_centre(kspace: KSpace) -> str:
     """Why coil maps cannot be had of some slice, in a few words; empty if they can."""
     size = centre_size(kspace)
-    if size < sense.LEAST:
-        return f"the fully sampled centre of k-space has {size} rows or columns, coil maps need {sense.LEAST}"
+    if size < LEAST:
+        return f"the fully sampled centre of k-space has {size} rows or columns, coil maps need {LEAST}"
     return ""
 
 
@@ -167,27 +172,42 @@ def _zero_filled(measured: np.ndarray, mask: np.ndarray, **_: float) -> Job[np.n
 
 
 def _coil_by_coil(
-    measured: np.ndarray, mask: np.ndarray, *, steps: Callable[..., Job[np.ndarray]], settings: ReconSettings
+    measured: np.ndarray,
+    mask: np.ndarray,
+    memories: Sequence[Memory] = (),
+    *,
+    steps: Callable[..., Job[np.ndarray]],
+    settings: ReconSettings,
 ) -> Job[Slice]:
-    images = []
-    for coil in measured:
-        # a coil that sees nothing stays dark
-        images.append((yield from steps(coil, mask)) if coil.any() else np.zeros_like(coil))
-    found = np.stack(images)
+    # a coil that sees nothing stays dark
+    found = np.zeros_like(measured)
+    for place, coil in enumerate(measured):
+        if coil.any():
+            given = {"memory": memories[place]} if memories else {}
+            found[place] = yield from steps(coil, mask, **given)
     coils = completed(data_consistency(found, measured, mask, settings.weight), mask, settings.partial)
     image = coils[0] if len(coils) == 1 else rss(coils, 0)
     return Slice(image, coils, data_residual(found, measured, mask))
 
 
-def _with_maps(measured: np.ndarray, mask: np.ndarray, *, settings: ReconSettings, held: HeldMaps) -> Job[Slice]:
+def _with_maps(
+    measured: np.ndarray,
+    mask: np.ndarray,
+    memories: Sequence[Memory] = (),
+    *,
+    settings: ReconSettings,
+    held: HeldMaps,
+) -> Job[Slice]:
     yield Progress(0, 1)
     coils = held.of(measured, mask)
     samples = coils.compress(measured)
     steps = _SENSE[settings.method]
-    options = _given(settings)
+    options: dict[str, Any] = dict(_given(settings))
     if settings.method == "sense":
         # what keeps noise down there is called damping
         options = {"damping" if name == "strength" else name: value for name, value in options.items()}
+    if memories:
+        options["memory"] = memories[0]
     image = yield from steps(samples, mask, coils.maps, **options)
     return agreed(coils, image, measured, mask, settings)
 
@@ -195,13 +215,20 @@ def _with_maps(measured: np.ndarray, mask: np.ndarray, *, settings: ReconSetting
 def agreed(
     coils: CoilMaps, image: np.ndarray, measured: np.ndarray, mask: np.ndarray, settings: ReconSettings
 ) -> Slice:
-    """An image (y, x) that was found with coil maps, after the data consistency of `settings`."""
+    """An image (set, y, x) that was found with coil maps, after the data consistency of `settings`."""
     alone = data_residual(coils.coil_images(image), measured, mask)
     if settings.dc != "none":
         samples = coils.compress(measured)
-        image = combine(data_consistency(coils.maps * image, samples, mask, settings.weight), coils.maps)
+        image = combine(data_consistency(coils.virtual_images(image), samples, mask, settings.weight), coils.maps)
     image = completed(image, mask, settings.partial)
-    return Slice(image, coils.coil_images(image), alone, coils)
+    return Slice(_as_one(image), coils.coil_images(image), alone, coils)
+
+
+def _as_one(images: np.ndarray) -> np.ndarray:
+    """The images of all sets of maps (set, y, x) as one (y, x): root of the sum of squares, phase of the first."""
+    if len(images) == 1:
+        return images[0]
+    return rss(images, 0) * np.exp(1j * np.angle(images[0]))
 
 
 def _learned(kspace: KSpace, settings: ReconSettings, model: TrainedModel) -> Method:

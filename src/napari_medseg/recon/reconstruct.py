@@ -163,7 +163,7 @@ def reconstruct_job(
             if each.index in chosen:
                 parts[each.index] = _part(asked, each, solved)
                 yield Progress(len(parts), len(chosen), parts[each.index])
-    return _result(asked, used, [parts[i] for i in chosen], time.monotonic() - began)
+    return _result(asked, used, [parts[i] for i in chosen], held.sets, time.monotonic() - began)
 
 
 @dataclass(frozen=True, eq=False)
@@ -277,7 +277,7 @@ def _reference(kspace: KSpace, indices: Sequence[int]) -> np.ndarray | None:
     return None
 
 
-def _result(asked: _Asked, used: ReconSettings, parts: list[Part], seconds: float) -> Reconstruction:
+def _result(asked: _Asked, used: ReconSettings, parts: list[Part], map_sets: int, seconds: float) -> Reconstruction:
     kspace = asked.kspace
     chosen = [part.index for part in parts]
     plain = np.stack([part.plain for part in parts])
@@ -297,7 +297,7 @@ def _result(asked: _Asked, used: ReconSettings, parts: list[Part], seconds: floa
         "slices": chosen,
         "mask": describe(kspace),
         "simulated": kspace.simulated,
-        "used": _used(asked.settings, used, is_one_sided(kspace, chosen)),
+        "used": _used(asked.settings, used, is_one_sided(kspace, chosen), map_sets),
         "residual": residual,
         "residual_by_slice": [part.residual for part in parts],
         "residual_before_consistency": alone,
@@ -332,12 +332,16 @@ def _result(asked: _Asked, used: ReconSettings, parts: list[Part], seconds: floa
     )
 
 
-def _used(settings: ReconSettings, used: ReconSettings, partial: bool) -> dict[str, Any]:
+def _used(settings: ReconSettings, used: ReconSettings, partial: bool, map_sets: int) -> dict[str, Any]:
     """What became of the settings that were left open; JSON-able."""
     chosen = "automatic" if settings.strength is None and used.strength is not None else ""
     found = {"method": used.method, "strength": used.strength, "strength_chosen": chosen}
     # of scans that were measured on both sides there is nothing to say
-    return found | ({"partial": used.partial} if partial else {})
+    if partial:
+        found["partial"] = used.partial
+    if map_sets > 1 and used.method in methods.NEEDS_COILS:
+        found["coil_map_sets"] = map_sets
+    return found
 
 
 def used_text(used: Mapping[str, Any]) -> str:
@@ -347,7 +351,11 @@ def used_text(used: Mapping[str, Any]) -> str:
         chosen = ", automatic" if used["strength_chosen"] else ""
         text += f" (strength {used['strength']:g}{chosen})"
     words = {POCS: "completed by POCS", HOMODYNE: "by homodyne detection", NONE: "left to the method"}
-    return f"{text}, partial Fourier {words[used['partial']]}" if "partial" in used else text
+    if "partial" in used:
+        text += f", partial Fourier {words[used['partial']]}"
+    if "coil_map_sets" in used:
+        text += f", {used['coil_map_sets']} sets of coil maps (parts of the body lie on each other)"
+    return text
 
 
 def models_used(model: TrainedModel | None) -> tuple[UsedModel, ...]:

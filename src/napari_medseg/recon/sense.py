@@ -3,186 +3,78 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from scipy import fft
 
-from ..errors import SettingsError, VolumeError
+from ..errors import VolumeError
 from ..progress import Job, Progress, run
-from .classical import PENALTY, TVSplitting, add_differences, adjoint_differences, check_settings, zero_filled
+from .classical import PENALTY, Memory, TVSplitting, add_differences, adjoint_differences, check_settings, zero_filled
 from .fista import fista
-from .transforms import combine
+from .transforms import combine, rss
 from .wavelets import shrink
 
-LEAST = 7
-"""Rows and columns of the centre that coil maps need; maps from 6 can make SENSE worse than zero filling."""
-_KERNELS = (6, 5, 4)  # widths of the windows: wide ones give the better maps where the centre holds enough of them
-_ENOUGH = 0.5  # windows for each number in a kernel
-_CALIBRATION = 32  # rows and columns of the centre that are used; more only cost time
-_SIGNAL = 0.005  # singular values of the centre below this share of the largest are noise
+_PLANE = (-2, -1)
+_FALL = 0.45  # share of the iterations of total variation over which the strength falls
+_HALVINGS = 6  # from 64 times its value
 _INNER = 4  # conjugate-gradient steps in an iteration of ADMM; 8 give the same image
 
 
-def calibration_region(mask: np.ndarray, rows: int) -> tuple[slice, slice]:
-    """The fully sampled block in the middle of k-space, at most 32 x 32.
-
-    Parameters
-    ----------
-    mask : numpy.ndarray, shape (x,) or (y, x), bool
-    rows : int
-        Rows of k-space.
-
-    Returns
-    -------
-    (slice, slice)
-        Rows and columns; empty where position 0 was not measured.
-    """
-    mask = np.broadcast_to(mask, (rows, mask.shape[-1])).astype(bool)
-    first = [n // 2 for n in mask.shape]
-    last = [n + int(mask[tuple(first)]) for n in first]
-    growing = {(axis, step) for axis in (0, 1) for step in (-1, 1)} if mask[tuple(first)] else set()
-    while growing:
-        for axis, step in sorted(growing):
-            line = first[axis] - 1 if step < 0 else last[axis]
-            along = slice(first[1 - axis], last[1 - axis])
-            inside = 0 <= line < mask.shape[axis] and last[axis] - first[axis] < _CALIBRATION
-            if not (inside and mask.swapaxes(0, axis)[line, along].all()):
-                growing.remove((axis, step))
-            elif step < 0:
-                first[axis] -= 1
-            else:
-                last[axis] += 1
-    return slice(first[0], last[0]), slice(first[1], last[1])
-
-
-def espirit(calibration: np.ndarray, matrix: tuple[int, int], noise: float = 0.0) -> np.ndarray:
-    """Coil sensitivities from the fully sampled centre of k-space.
-
-    Parameters
-    ----------
-    calibration : numpy.ndarray, shape (coil, y, x), complex
-        Measured block, see `calibration_region`; its place in k-space does not matter.
-    matrix : (int, int)
-        Rows and columns of the image.
-    noise : float
-        Standard deviation of the real and of the imaginary part of a sample: what is weaker than noise alone would be
-        is left out.
-
-    Returns
-    -------
-    numpy.ndarray, shape (coil, y, x), complex64
-        Squares sum to 1 over the coils in every pixel, so that an image combined with the maps looks like the root of
-        the sum of squares. The phase is relative to the strongest mixture of coils.
-
-    Raises
-    ------
-    SettingsError
-        If the block has fewer than 7 rows or columns.
-    VolumeError
-        If it holds only zeros.
-
-    Notes
-    -----
-    One set of maps (no "soft" SENSE), and no pixel is set to 0 because its eigenvalue is low: with few centre lines
-    such a crop takes away tissue, at its usual value all of it. The eigenvalue problem of a pixel is summed up in
-    k-space, over the offsets of two kernel positions, which needs no transform per kernel.
-
-    References
-    ----------
-    Uecker et al., Magn Reson Med 71:990, 2014.
-    """
-    coils, *size = calibration.shape
-    if min(size) < LEAST:
-        raise SettingsError(
-            f"The fully sampled centre of k-space has {size[0]} rows and {size[1]} columns; coil sensitivities need at "
-            f"least {LEAST} of both. Sample more centre lines, or choose a method that works coil by coil."
-        )
-    if not calibration.any():
-        raise VolumeError("The centre of k-space holds only zeros: coil sensitivities cannot be estimated from it.")
-    taps = _taps(calibration, _kernel(coils, size), noise)
-    offsets = np.arange(len(taps)) - len(taps) // 2
-    by_row, by_column = (np.exp(-2j * np.pi * np.outer(np.arange(n) - n // 2, offsets) / n) for n in matrix)
-    half = np.tensordot(by_column, taps, (1, 1)).astype(np.complex64)
-    strongest = np.linalg.eigh(np.einsum("cyx,dyx->cd", calibration, calibration.conj()))[1][:, -1]
-    maps = np.empty((coils, *matrix), np.complex64)
-    for row, waves in enumerate(by_row.astype(np.complex64)):
-        vectors = np.linalg.eigh(np.tensordot(waves, half, (0, 1)))[1][..., -1]
-        maps[:, row] = (vectors * np.exp(-1j * np.angle(vectors @ strongest.conj()))[:, None]).T
-    return maps
-
-
-def _kernel(coils: int, size: Sequence[int]) -> int:
-    """Width of the windows for a block of `size` (rows, columns)."""
-    for width in _KERNELS:
-        windows = math.prod(n - width + 1 for n in size)
-        if windows >= _ENOUGH * coils * width**2:
-            return width
-    return _KERNELS[-1]
-
-
-def _taps(calibration: np.ndarray, width: int, noise: float) -> np.ndarray:
-    """What reproduces each coil's k-space from all coils around it: (offset y, offset x, coil to, coil from)."""
-    coils = len(calibration)
-    windows = sliding_window_view(calibration, (width, width), axis=(1, 2)).transpose(1, 2, 0, 3, 4)
-    windows = windows.reshape(-1, coils * width**2).astype(np.complex128)
-    values, vectors = np.linalg.eigh(windows.T @ windows.conj())
-    # the largest singular value of a matrix of noise (Marchenko and Pastur, Math USSR Sb 1:457, 1967)
-    floor = 2 * noise**2 * (math.sqrt(len(windows)) + math.sqrt(windows.shape[1])) ** 2
-    signal = vectors[:, values > max(_SIGNAL**2 * values[-1], min(floor, values[-2]))]
-    projection = (signal @ signal.conj().T).reshape(coils, width, width, coils, width, width)
-    taps = np.zeros((2 * width - 1, 2 * width - 1, coils, coils), complex)
-    for y in range(width):
-        for x in range(width):
-            end_y, end_x = 2 * width - 1 - y, 2 * width - 1 - x
-            taps[end_y - width : end_y, end_x - width : end_x] += projection[:, y, x].transpose(2, 3, 0, 1)
-    return taps / width**2
-
-
 class Encoding:
-    """A = M F S: from an image to what every coil measures of it.
+    """A = M F S: from an image to what every coil measures of it; of several sets of maps, from an image for each.
 
     Images and k-space start at position 0 here, as `scipy.fft` has them.
 
     Parameters
     ----------
-    maps : numpy.ndarray, shape (coil, y, x), complex
+    maps : numpy.ndarray, shape (coil, y, x) or (set, coil, y, x), complex
         Sensitivities S, position 0 in the middle.
     mask : numpy.ndarray, shape (x,) or (y, x), bool
         M, position 0 in the middle.
     """
 
     def __init__(self, maps: np.ndarray, mask: np.ndarray) -> None:
-        self._maps = fft.ifftshift(maps, axes=(1, 2))
+        self._maps = fft.ifftshift(maps.reshape(-1, *maps.shape[-3:]), axes=_PLANE)
         self._conjugate = self._maps.conj()
-        whole = fft.ifftshift(np.broadcast_to(mask, maps.shape[1:]))
+        self._image_shape = (*maps.shape[:-3], *maps.shape[-2:])
+        whole = fft.ifftshift(np.broadcast_to(mask, maps.shape[-2:]))
         self._mask = whole.astype(maps.real.dtype)
         # a transform there and back is nothing along an axis on which the mask does not change
         self._changing = tuple(axis for axis in (1, 2) if (whole != whole.take([0], axis - 1)).any())
 
     def forward(self, image: np.ndarray) -> np.ndarray:
-        """A x: from (y, x) to (coil, y, x)."""
-        samples = fft.fft2(self._maps * image, norm="ortho", overwrite_x=True)
+        """A x: from (y, x) or (set, y, x) to (coil, y, x)."""
+        samples = fft.fft2(self._seen(image), norm="ortho", overwrite_x=True)
         samples *= self._mask
         return samples
 
     def adjoint(self, samples: np.ndarray) -> np.ndarray:
-        """A^H y: from (coil, y, x) to (y, x)."""
+        """A^H y: from (coil, y, x) to (y, x) or (set, y, x)."""
         coil_images = fft.ifft2(samples * self._mask, norm="ortho", overwrite_x=True)
         return self._combined(coil_images)
 
     def normal(self, image: np.ndarray) -> np.ndarray:
-        """A^H A x: from (y, x) to (y, x), in less time than `forward` and `adjoint` take."""
-        samples = fft.fftn(self._maps * image, axes=self._changing, norm="ortho", overwrite_x=True)
+        """A^H A x: from an image to one of the same shape, in less time than `forward` and `adjoint` take."""
+        samples = fft.fftn(self._seen(image), axes=self._changing, norm="ortho", overwrite_x=True)
         samples *= self._mask
         return self._combined(fft.ifftn(samples, axes=self._changing, norm="ortho", overwrite_x=True))
 
+    def _seen(self, image: np.ndarray) -> np.ndarray:
+        images = image.reshape(len(self._maps), *image.shape[-2:])
+        coil_images = self._maps[0] * images[0]
+        for maps, part in zip(self._maps[1:], images[1:], strict=True):
+            coil_images += maps * part
+        return coil_images
+
     def _combined(self, coil_images: np.ndarray) -> np.ndarray:
-        coil_images *= self._conjugate
-        return coil_images.sum(0)
+        *others, last = self._conjugate
+        images = [(maps * coil_images).sum(0) for maps in others]
+        coil_images *= last
+        images.append(coil_images.sum(0))
+        return np.stack(images).reshape(self._image_shape)
 
 
 def sense(
@@ -202,8 +94,9 @@ def sense_steps(
     measured : numpy.ndarray, shape (coil, y, x), complex
         k-space of one slice; what lies outside `mask` is ignored.
     mask : numpy.ndarray, shape (x,) or (y, x), bool
-    maps : numpy.ndarray, shape (coil, y, x), complex
-        Coil sensitivities, squares summing to 1 over the coils (`espirit`).
+    maps : numpy.ndarray, shape (coil, y, x) or (set, coil, y, x), complex
+        Coil sensitivities, squares summing to 1 over the coils (`espirit`). Several sets (soft SENSE) explain what one
+        cannot: each has an image of its own, and the root of their sum of squares is shown.
     damping : float
         Keeps noise from growing where the coils cannot tell aliased pixels apart; darkens the image by about as much.
     iterations : int
@@ -215,7 +108,7 @@ def sense_steps(
 
     Returns
     -------
-    numpy.ndarray, shape (y, x), complex
+    numpy.ndarray, shape (y, x) or (set, y, x), complex
         In the units of `measured`; double precision stays double, all else becomes single.
 
     Raises
@@ -227,7 +120,7 @@ def sense_steps(
 
     References
     ----------
-    Pruessmann et al., Magn Reson Med 46:638, 2001.
+    Pruessmann et al., Magn Reson Med 46:638, 2001; Uecker et al., Magn Reson Med 71:990, 2014.
     """
     check_settings(damping, iterations)
     encoding, right, scale = _normal_equation(measured, mask, maps)
@@ -236,7 +129,7 @@ def sense_steps(
     for done in range(1, iterations + 1):
         image, _ = next(steps)
         yield Progress(done, iterations)
-    return fft.fftshift(image) * scale
+    return fft.fftshift(image, axes=_PLANE) * scale
 
 
 def sense_tv(
@@ -247,18 +140,24 @@ def sense_tv(
 
 
 def sense_tv_steps(
-    measured: np.ndarray, mask: np.ndarray, maps: np.ndarray, strength: float = 0.003, iterations: int = 40
+    measured: np.ndarray,
+    mask: np.ndarray,
+    maps: np.ndarray,
+    strength: float = 0.003,
+    iterations: int = 40,
+    memory: Memory | None = None,
 ) -> Job[np.ndarray]:
     """SENSE with total variation: the x that minimises 0.5 ||M F S x - y||^2 + strength TV(x).
 
     ADMM as in `classical.tv_steps`; the image of an iteration comes from a few conjugate-gradient steps that go on
-    from the image before.
+    from the image before. Without a memory the strength falls to its value over the first iterations: weak ones alone
+    need far more of them (up to 2.7 dB after 40).
 
     Parameters
     ----------
     measured, mask, maps
         See `sense_steps`.
-    strength, iterations
+    strength, iterations, memory
         See `classical.tv_steps`; the zero-filled image is that combined with the maps.
 
     Notes
@@ -271,21 +170,27 @@ def sense_tv_steps(
     """
     check_settings(strength, iterations)
     encoding, right, scale = _normal_equation(measured, mask, maps)
-    penalty = PENALTY * strength
-    splitting = TVSplitting(right.shape, right.dtype)
+    memory = memory or Memory()
+    fall = 0 if memory.image is not None else round(_FALL * iterations)
+    splitting = memory.splitting or TVSplitting(right.shape, right.dtype)
 
-    def normal(image: np.ndarray) -> np.ndarray:
+    def normal(image: np.ndarray, penalty: float) -> np.ndarray:
         differences = np.zeros((2, *image.shape), image.dtype)
         add_differences(image, differences)
         roughness = adjoint_differences(differences, out=np.empty_like(image))
         return encoding.normal(image) + penalty * roughness
 
-    image = turned = np.zeros_like(right)
+    image = fft.ifftshift(memory.recalled(np.zeros_like(right), scale), axes=_PLANE)
     for done in range(1, iterations + 1):
+        halvings = max(0, math.ceil(_HALVINGS * (fall - done + 1) / fall)) if fall else 0
+        penalty = PENALTY * strength * 2**halvings
         wanted = right + penalty * splitting.advance(image.copy())
-        *_, (image, turned) = islice(_conjugate_gradients(normal, wanted, image, turned), _INNER)
+        operator = partial(normal, penalty=penalty)
+        *_, (image, _) = islice(_conjugate_gradients(operator, wanted, image, operator(image)), _INNER)
         yield Progress(done, iterations)
-    return fft.fftshift(image) * scale
+    memory.image = fft.fftshift(image, axes=_PLANE) * scale
+    memory.splitting = splitting
+    return memory.image
 
 
 def sense_wavelet(
@@ -307,6 +212,7 @@ def sense_wavelet_steps(
     strength: float = 0.0005,
     iterations: int = 100,
     seed: int = 0,
+    memory: Memory | None = None,
 ) -> Job[np.ndarray]:
     """SENSE with wavelets: the x that minimises 0.5 ||M F S x - y||^2 + strength ||W x||_1.
 
@@ -314,7 +220,7 @@ def sense_wavelet_steps(
     ----------
     measured, mask, maps
         See `sense_steps`.
-    strength, iterations, seed
+    strength, iterations, seed, memory
         See `classical.wavelet_steps`; the zero-filled image is that combined with the maps.
 
     Notes
@@ -329,24 +235,36 @@ def sense_wavelet_steps(
     encoding, right, scale = _normal_equation(measured, mask, maps)
 
     def closer(image: np.ndarray) -> np.ndarray:
-        image = fft.ifftshift(image)
-        return fft.fftshift(image - encoding.normal(image) + right)
+        image = fft.ifftshift(image, axes=_PLANE)
+        return fft.fftshift(image - encoding.normal(image) + right, axes=_PLANE)
 
-    simpler = partial(shrink, threshold=strength, rng=np.random.default_rng(seed))
-    image = yield from fista(closer, fft.fftshift(right), simpler, iterations)
-    return image * scale
+    rng = np.random.default_rng(seed)
+
+    def simpler(image: np.ndarray) -> np.ndarray:
+        images = image.reshape(-1, *image.shape[-2:])
+        return np.stack([shrink(part, strength, rng) for part in images]).reshape(image.shape)
+
+    memory = memory or Memory()
+    first = memory.recalled(fft.fftshift(right, axes=_PLANE), scale)
+    image = yield from fista(closer, first, simpler, iterations)
+    memory.image = image * scale
+    return memory.image
 
 
 def _normal_equation(measured: np.ndarray, mask: np.ndarray, maps: np.ndarray) -> tuple[Encoding, np.ndarray, float]:
     """A, and A^H y in units of the brightest pixel of the zero-filled image; and that pixel's value."""
-    if measured.ndim != 3 or measured.shape != maps.shape or mask.shape not in (maps.shape[1:], maps.shape[2:]):
+    matrix = measured.shape[-2:]
+    fitting = maps.ndim in (3, 4) and maps.shape[-3:] == measured.shape
+    if not fitting or mask.shape not in (matrix, matrix[1:]):
         raise VolumeError(
             f"The k-space has the shape {measured.shape}, its coil sensitivities {maps.shape} and its mask "
-            f"{mask.shape}; expected the axes coil, y, x for both, and x or y, x for the mask."
+            f"{mask.shape}; expected the axes coil, y, x for both (or set, coil, y, x of the sensitivities), "
+            "and x or y, x for the mask."
         )
     dtype = np.complex128 if measured.dtype == np.complex128 else np.complex64
     measured, maps = measured.astype(dtype, copy=False), maps.astype(dtype, copy=False)
-    scale = float(np.abs(combine(zero_filled(measured, mask), maps)).max()) or 1.0
+    zero = combine(zero_filled(measured, mask), maps).reshape(-1, *matrix)
+    scale = float(rss(zero, 0).max()) or 1.0
     encoding = Encoding(maps, mask)
     return encoding, encoding.adjoint(fft.ifftshift(measured / scale, axes=(1, 2))), scale
 

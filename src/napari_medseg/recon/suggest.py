@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,13 +11,14 @@ import numpy as np
 from ..errors import SettingsError
 from ..io import items
 from ..kspace import KSpace
-from ..progress import Job
+from ..progress import Job, within
 from ..record import Record, now, software
 from . import methods
 from .coil_maps import HeldMaps
 from .hidden_lines import FAR, cannot_thin
 from .masked import describe
 from .noise import whitened
+from .partial_choice import settled_job
 from .predictions import prediction_job
 from .reconstruct import ReconSettings, chosen_slices, models_used
 from .settings import HiddenSettings
@@ -104,7 +105,7 @@ def hint_job(
     kspace : KSpace
         With its mask.
     candidates : sequence of (ReconSettings, TrainedModel or None)
-        What to compare.
+        What to compare. What settings leave open, strength and partial Fourier, is chosen first, as a run does.
     hidden : HiddenSettings, optional
     indices : sequence of int, optional
         Slices to look at; all of them if left out.
@@ -126,7 +127,8 @@ def hint_job(
     Notes
     -----
     Each reconstruction has fewer samples than the scan, so that all errors are a little too high; only their order
-    counts. Samples that are exactly 0 in all coils count as not measured.
+    counts. Samples that are exactly 0 in all coils count as not measured. A strength that was chosen by hidden samples
+    has seen some of those that are hidden here, too: of one number among thousands of samples the gain is small.
 
     References
     ----------
@@ -138,52 +140,50 @@ def hint_job(
         raise SettingsError(why_not)
     if not candidates:
         raise SettingsError("The list of methods to compare is empty; expected at least one.")
-    held = HeldMaps()
-    prepared = [methods.prepare(kspace, settings, model, held) for settings, model in candidates]
     chosen = chosen_slices(kspace, indices)
-    *wrong, energy = yield from prediction_job(whitened(kspace), prepared, hidden, chosen, held)
+    mixed = whitened(kspace)
+    held = HeldMaps()
+    total = len(chosen) * hidden.repeats * len(candidates)
+    settled: list[Candidate] = []
+    for settings, model in candidates:
+        methods.prepare(kspace, settings, model, held)  # what does not fit is refused before any work
+        used = yield from within(settled_job(mixed, settings, chosen, model, held), 0, total)
+        settled.append((used, model))
+    prepared = [methods.prepare(kspace, settings, model, held) for settings, model in settled]
+    *wrong, energy = yield from prediction_job(mixed, prepared, hidden, chosen, held)
     errors = np.sqrt(np.sum(wrong, 1) / energy.sum())
     by_slice = np.sqrt(wrong / energy)
-    return _hint(kspace, candidates, hidden, chosen, errors, by_slice)
+    record = _record(kspace, candidates, hidden)
+    figures = {"methods": _rows(settled, errors, by_slice), "slices": list(chosen)}
+    about = {"mask": describe(kspace), "simulated": kspace.simulated}
+    return Hint.of(replace(record, figures=figures | about).sealed())
 
 
-def _hint(
-    kspace: KSpace,
-    candidates: Sequence[Candidate],
-    hidden: HiddenSettings,
-    chosen: Sequence[int],
-    errors: np.ndarray,
-    by_slice: np.ndarray,
-) -> Hint:
+def _rows(candidates: Sequence[Candidate], errors: np.ndarray, by_slice: np.ndarray) -> list[dict[str, Any]]:
+    """What a record says of the candidates, the best first; JSON-able."""
     rows = []
-    methods = []
     for place in np.argsort(errors, kind="stable"):
         settings, model = candidates[place]
-        error = float(errors[place])
-        rows.append((settings.method, error))
-        methods.append(
-            {
-                "settings": asdict(settings),
-                "model": model and {"name": model.card.name, "sha256": model.card.sha256},
-                "error": error,
-                "error_by_slice": by_slice[place].tolist(),
-            }
-        )
+        row = {
+            "settings": asdict(settings),
+            "model": model and {"name": model.card.name, "sha256": model.card.sha256},
+            "error": float(errors[place]),
+            "error_by_slice": by_slice[place].tolist(),
+        }
+        rows.append(row)
+    return rows
+
+
+def _record(kspace: KSpace, candidates: Sequence[Candidate], hidden: HiddenSettings) -> Record:
+    """What was compared, without the outcome."""
     models = []
     for _, model in candidates:
         models += models_used(model)
-    record = Record(
+    return Record(
         "compare",
         time=now(),
         software=software(),
         inputs=items.of_kspace(kspace),
         models=tuple(models),
         settings={"hidden": asdict(hidden), "candidates": [asdict(settings) for settings, _ in candidates]},
-        figures={
-            "methods": methods,
-            "slices": list(chosen),
-            "mask": describe(kspace),
-            "simulated": kspace.simulated,
-        },
     )
-    return Hint(tuple(rows), kspace.acceleration, record.sealed())

@@ -51,18 +51,20 @@ def combine(coil_images: np.ndarray, maps: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    coil_images, maps : numpy.ndarray, shape (coil, y, x), complex
+    coil_images : numpy.ndarray, shape (coil, y, x), complex
+    maps : numpy.ndarray, shape (coil, y, x) or (set, coil, y, x), complex
+        Sets are orthogonal in every pixel.
 
     Returns
     -------
-    numpy.ndarray, shape (y, x), complex
+    numpy.ndarray, shape (y, x) or (set, y, x), complex
 
     References
     ----------
     Roemer et al., Magn Reson Med 16:192, 1990; Pruessmann et al., Magn Reson Med 42:952, 1999.
     """
-    power = (np.abs(maps) ** 2).sum(0)
-    return (maps.conj() * coil_images).sum(0) / np.where(power > 0, power, 1)
+    power = (np.abs(maps) ** 2).sum(-3)
+    return (maps.conj() * coil_images).sum(-3) / np.where(power > 0, power, 1)
 
 
 def centre_crop(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

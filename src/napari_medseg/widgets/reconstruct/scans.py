@@ -16,10 +16,10 @@ from ...io.places import WORLD
 from ...kspace import KSpace
 from ...progress import Job, Progress
 from ...recon.contributions import magnitude
+from ...recon.espirit import calibration_region
 from ...recon.grid import offset, plane_volume, refined
 from ...recon.masked import acceleration_text, sampled
 from ...recon.sampling import Sampling, centre_lines, direction
-from ...recon.sense import calibration_region
 from ...recon.simulate import outer_share, scan
 from ...recon.transforms import fft2c, rss
 from ...volume import Volume
