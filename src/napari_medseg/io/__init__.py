@@ -32,8 +32,8 @@ def read(path: str | Path, *, axes: str | None = None) -> Volume:
     Parameters
     ----------
     path : str or pathlib.Path
-        NIfTI, TIFF, PNG, JPEG, ``.npy``, ``.npz`` or DICOM file, or a folder that holds one DICOM series. A DICOM file
-        stands for its whole series.
+        NIfTI, NRRD, MetaImage, TIFF, PNG, JPEG, ``.npy``, ``.npz`` or DICOM file, or a folder that holds one DICOM
+        series. A DICOM file stands for its whole series.
     axes : str, optional
         Names of the array axes, see `Volume`, where the file does not say or is wrong.
 
@@ -109,8 +109,8 @@ def write(
         Labels (a volume with classes, or ``labels`` True in its metadata) are saved as the smallest unsigned
         integers that hold them.
     path : str or pathlib.Path
-        Ending in ``.nii``, ``.nii.gz``, ``.seg.dcm``, ``.tif``, ``.tiff``, ``.npy`` or ``.npz``. Axes, affine, classes
-        and record are kept inside; only ``scan.npy`` cannot hold them and gets a side file ``scan.npy.json``.
+        Ending in ``.nii``, ``.nii.gz``, ``.nrrd``, ``.seg.nrrd``, ``.mha``, ``.seg.dcm``, ``.tif``, ``.tiff``, ``.npy``
+        or ``.npz``. Axes, affine, classes and record are kept inside; only ``scan.npy`` cannot hold them and gets a side file ``scan.npy.json``.
     reference : str or pathlib.Path, optional
         For ``.seg.dcm`` and ``.dcm``: folder or file of the DICOM series that labels were made on. By default the one
         that they remember, which is that of the image they were made of or read with.
