@@ -110,7 +110,8 @@ def write(
         integers that hold them.
     path : str or pathlib.Path
         Ending in ``.nii``, ``.nii.gz``, ``.nrrd``, ``.seg.nrrd``, ``.mha``, ``.seg.dcm``, ``.tif``, ``.tiff``, ``.npy``
-        or ``.npz``. Axes, affine, classes and record are kept inside; only ``scan.npy`` cannot hold them and gets a side file ``scan.npy.json``.
+        or ``.npz``. Axes, affine, classes and record are kept inside; only ``scan.npy`` cannot hold them and gets a
+        side file ``scan.npy.json``.
     reference : str or pathlib.Path, optional
         For ``.seg.dcm`` and ``.dcm``: folder or file of the DICOM series that labels were made on. By default the one
         that they remember, which is that of the image they were made of or read with.
