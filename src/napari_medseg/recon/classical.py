@@ -121,7 +121,7 @@ class Memory:
     image : numpy.ndarray, shape (y, x), complex, or None
         What was found; in the units of the measurement.
     splitting : TVSplitting or None
-        What ADMM knows beside the image.
+        What ADMM keeps in addition to the image.
     """
 
     def __init__(self, image: np.ndarray | None = None) -> None:
