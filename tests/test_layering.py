@@ -23,6 +23,7 @@ FLOORS = (
     {"recon", "segmentation"},
     {"review", "training"},
     {"runs"},
+    {"replay"},
     {"cli", "widgets"},
 )
 FLOOR_OF = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
@@ -110,6 +111,7 @@ JSON_TEXTS = {
     "io/notes.py": "texts inside image files, and that of the side file, which is saved together with its array",
     "io/kspace_out.py": "texts inside HDF5 files",
     "runs/child.py": "lines between a process and its child",
+    "replay/lines.py": "lines of a session that only grows",
     "training/loop.py": "lines that are added to the log of a run",
     "widgets/kit/tuning.py": "lines of the log of a run, while it grows",
 }

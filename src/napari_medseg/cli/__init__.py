@@ -17,7 +17,7 @@ from ..errors import MedsegError, SettingsError
 from ..models.settings import ImportSettings
 from ..options import add_arguments
 from ..segmentation.settings import InferenceSettings
-from . import commands, measuring, reconstruction, terminal
+from . import commands, measuring, reconstruction, replaying, terminal
 
 Parsers = argparse._SubParsersAction
 
@@ -71,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parsers = top.add_subparsers(title="commands", metavar="COMMAND [options]", required=True)
     work = (_add_segment, _add_reconstruct, _add_evaluate, _add_measure, _add_study, _add_train)
-    for add in (*work, _add_models, _add_info, _add_convert):
+    for add in (*work, _add_replay, _add_models, _add_info, _add_convert):
         add(parsers)
     return top
 
@@ -235,6 +235,19 @@ def _add_train(parsers: Parsers) -> None:
     )
     parser.add_argument("--tied", action="store_true", help="end when the standard input closes, as a child process")
     parser.set_defaults(after_interrupt="The same command continues from the last checkpoint.")
+
+
+def _add_replay(parsers: Parsers) -> None:
+    parser = _add(
+        parsers,
+        "replay",
+        replaying.replay,
+        "repeat a session that was recorded in the window",
+        description="Repeat a session step by step, without a window: files are opened, runs are done, strokes are "
+        "drawn and results saved again, and each is compared with what it was. The first difference is named and ends "
+        "the replay with exit code 1.",
+    )
+    replaying.add_arguments(parser)
 
 
 def _add_models(parsers: Parsers) -> None:

@@ -63,11 +63,14 @@ class Delta:
         """
         plane, top, bottom, left, right, voxels, _ = part
         shape = (bottom - top, right - left)
+        bits = (shape[0] * shape[1] + 7) // 8
+        expected = bits + 2 * voxels * dtype.itemsize
+        if min(shape) < 0 or not 0 <= voxels <= shape[0] * shape[1]:
+            raise ValueError("box and voxels do not belong together")
         try:
-            raw = zlib.decompress(payload)
+            raw = zlib.decompressobj().decompress(payload, expected + 1)  # never more than it can be
         except zlib.error as error:
             raise ValueError(str(error)) from error
-        bits = (shape[0] * shape[1] + 7) // 8
         values = np.frombuffer(raw[bits:], dtype)
         mask = np.unpackbits(np.frombuffer(raw[:bits], np.uint8), count=shape[0] * shape[1]).astype(bool)
         if values.size != 2 * voxels or mask.sum() != voxels:

@@ -129,11 +129,15 @@ class Journal:
                 continue
             if not is_left_out(step, plane):
                 break
-            record = self._log.read(step.offset, step.length)
-            for delta in deltas_of(record.content["parts"], record.payload, self._shadow.dtype):
+            for delta in self.deltas(step):
                 if delta.plane == number:
                     delta.swapped().change(plane)
         return plane
+
+    def deltas(self, step: Step) -> list[Delta]:
+        """What a step has changed, slice by slice; `FileError` if that cannot be read any more."""
+        record = self._log.read(step.offset, step.length)
+        return deltas_of(record.content["parts"], record.payload, self._shadow.dtype)
 
     # ---- what has changed ----
 
