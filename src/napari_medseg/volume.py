@@ -22,6 +22,10 @@ from .slice_states import KEY as SLICES
 LOW_IS_BRIGHT = "MONOCHROME1"
 """What ``photometric`` in the metadata of a volume says where low values are meant to be seen bright."""
 
+LEVELS = "levels"
+"""Key in the metadata of a volume that is read piece by piece: a tuple of the same image with fewer voxels, the finest
+first. Nothing but a viewer needs them."""
+
 _COLOURS = ("#4dbbd5", "#e64b35", "#00a087", "#f39b7f", "#3c5488", "#8491b4", "#91d1c2", "#b09c85")
 _LONGEST_NAME = 200  # characters of a class
 _RIGHT_ANGLED = 1e-4  # cosine of an angle that is taken for a right one
@@ -184,7 +188,7 @@ class Volume:
         Record and slices of this volume do not hold for other data and are left out.
         """
         axes = self.axes if data.ndim == len(self.axes) else self.axes.replace("c", "")
-        return replace(self, data=data, axes=axes, classes=classes, metadata=self._without(RECORD, SLICES))
+        return replace(self, data=data, axes=axes, classes=classes, metadata=self._without(RECORD, SLICES, LEVELS))
 
     def made_by(self, record: Record | None) -> Volume:
         """The same volume with another record, or without one."""
@@ -216,7 +220,7 @@ class Volume:
         if axis == "z":
             affine[:3, 3] += index * affine[:3, 2]
         data = self.data[(slice(None),) * where + (index,)]
-        part = replace(self, data=data, axes=self.axes.replace(axis, ""), affine=affine)
+        part = replace(self, data=data, axes=self.axes.replace(axis, ""), affine=affine, metadata=self._without(LEVELS))
         reference = self.metadata.get(REFERENCE)
         if axis == "t" and isinstance(reference, Reference):
             part = replace(part, metadata={**part.metadata, REFERENCE: replace(reference, phase=index)})

@@ -107,7 +107,8 @@ def test_longest_ending_counts():
 
 def test_napari_offers_what_the_table_says():
     (reader,) = contributions("readers").values()
-    assert reader["filename_patterns"] == [f"*{suffix}" for suffix in formats.suffixes(offered=True)]
+    marks = sorted(mark for row in formats.FORMATS for mark in row.markers)
+    assert reader["filename_patterns"] == [*(f"*{suffix}" for suffix in formats.suffixes(offered=True)), *marks]
     assert reader["accepts_directories"] is any(row.folder for row in formats.FORMATS)
     rows = [row for row in formats.FORMATS if row.writes and row.offered]
     for name, writer in contributions("writers").items():

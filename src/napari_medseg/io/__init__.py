@@ -33,7 +33,7 @@ def read(path: str | Path, *, axes: str | None = None) -> Volume:
     ----------
     path : str or pathlib.Path
         NIfTI, NRRD, MetaImage, TIFF, PNG, JPEG, ``.npy``, ``.npz`` or DICOM file, or a folder that holds one DICOM
-        series. A DICOM file stands for its whole series.
+        series or is an OME-Zarr store. A DICOM file stands for its whole series, and ``zarr.json`` for its store.
     axes : str, optional
         Names of the array axes, see `Volume`, where the file does not say or is wrong.
 
@@ -49,7 +49,7 @@ def read(path: str | Path, *, axes: str | None = None) -> Volume:
     VolumeError
         If its axes cannot be determined or do not fit `axes`.
     """
-    path = Path(path)
+    path = formats.whole(Path(path))
     format_ = formats.recognise(path)
     reader = formats.function(format_.read)
     with checks.damaged(path):
@@ -70,7 +70,7 @@ def read_all(path: str | Path) -> list[Volume]:
     FileError, VolumeError
         As `read` does.
     """
-    path = Path(path)
+    path = formats.whole(Path(path))
     format_ = formats.recognise(path)
     if not format_.read_all:
         return [read(path)]

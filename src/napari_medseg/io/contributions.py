@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -12,10 +13,10 @@ import numpy as np
 
 from ..errors import VolumeError, readable
 from ..files import is_folder
-from ..volume import Volume
+from ..volume import LEVELS, Volume
 from . import formats, places, read_all, write
 from .kspace import is_kspace
-from .notes import is_labels
+from .notes import NAME, is_labels
 from .places import Place
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -28,6 +29,9 @@ _OF_THE_ARRAY = ("axes", "affine", "classes", "shape")  # notes that are fields 
 _LABEL_NAME = re.compile(r"(^|[^a-z])(labels?|seg|segmentation|mask)$", re.IGNORECASE)
 _LABEL_FOLDER = re.compile(r"(labels?|seg|segmentations?|masks?)($|tr$|ts$)", re.IGNORECASE)
 _UNLISTED = "#9a9a9a"  # a number that is not in the class table
+_SAMPLE = 500_000  # values that decide about contrast
+_SAMPLED_SLICES = 20  # of an array that is read piece by piece
+_SAMPLED_SIDE = 2048  # pixels in the middle of them
 HIGHEST_COLOURED = 2**16
 """The highest class that napari draws in a chosen colour without numba; of a table with higher ones it chooses all."""
 
@@ -45,7 +49,7 @@ def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | 
     callable or None
         Turns the path into layers; None if this package reads no such files.
     """
-    first, alone = _first(path), isinstance(path, str) or len(path) == 1
+    first, alone = formats.whole(_first(path)), isinstance(path, str) or len(path) == 1
     if is_folder(first):
         known = formats.held(first) is not None
     else:
@@ -100,28 +104,58 @@ def layer_tuple(volume: Volume, name: str) -> LayerData:
     axes = volume.axes.removesuffix("c")
     place = Place.noted(volume.axes, volume.affine, volume.metadata)
     notes = {"axes": volume.axes, "affine": volume.affine, "classes": volume.classes, "shape": tuple(volume.data.shape)}
+    kept = {key: value for key, value in volume.metadata.items() if key != LEVELS}
     options: dict[str, Any] = {
         "name": name,
         "axis_labels": list(axes),
         **place.layer_options(),
-        "metadata": {KEY: {**volume.metadata, **notes}},
+        "metadata": {KEY: {**kept, **notes}},
     }
+    levels = [volume.data, *volume.metadata.get(LEVELS, ())]
+    data = volume.data
+    if len(levels) > 1:
+        data = levels
+        options["multiscale"] = True
     if volume.has_spacing:
         options["units"] = ["mm" if a in "zyx" else "pixel" for a in axes]
     if is_labels(volume):
-        return volume.data, {**options, **_class_look(volume)}, "labels"
+        return data, {**options, **_class_look(volume)}, "labels"
     if volume.low_is_bright:
         options["colormap"] = "gray_r"
     if axes != volume.axes:
         options["rgb"] = True
-    elif (limits := _contrast_limits(np.asarray(volume.data))) is not None:
+    elif (limits := _contrast_limits(sampled(levels[-1]))) is not None:
         options["contrast_limits"] = limits
-    return volume.data, options, "image"
+    return data, options, "image"
 
 
-def _contrast_limits(data: np.ndarray) -> tuple[float, float] | None:
+def sampled(data: Any) -> np.ndarray:
+    """Half a million values of an array; of one that is read piece by piece, from some slices of it.
+
+    Parameters
+    ----------
+    data : array, shape (..., y, x)
+
+    Returns
+    -------
+    numpy.ndarray, shape (values,)
+    """
+    if isinstance(data, np.ndarray):
+        return data.ravel()[:: max(1, data.size // _SAMPLE)]
+    lead = data.shape[:-2]
+    count = math.prod(lead)
+    numbers = np.unique(np.linspace(0, count - 1, min(count, _SAMPLED_SLICES)).round().astype(int))
+    window = tuple(slice((n - min(n, _SAMPLED_SIDE)) // 2, (n + min(n, _SAMPLED_SIDE)) // 2) for n in data.shape[-2:])
+    planes = []
+    for number in numbers:
+        place = tuple(map(int, np.unravel_index(number, lead))) if lead else ()
+        planes.append(np.asarray(data[(*place, *window)]).ravel())
+    found = np.concatenate(planes)
+    return found[:: max(1, found.size // _SAMPLE)]
+
+
+def _contrast_limits(sample: np.ndarray) -> tuple[float, float] | None:
     """Values to show as black and white, so that a few bright voxels do not darken the rest; None if all are alike."""
-    sample = data.ravel()[:: max(1, data.size // 500_000)]
     sample = sample[np.isfinite(sample)]
     if not sample.size:
         return None
@@ -210,7 +244,7 @@ def _first(path: str | Sequence[str]) -> Path:
 
 
 def _read_layers(path: str | Sequence[str]) -> list[LayerData]:
-    file = _first(path)
+    file = formats.whole(_first(path))
     name = readable(formats.stem(file))
     volumes = read_all(file)
     if _named_labels(file, volumes[0]):
@@ -218,7 +252,7 @@ def _read_layers(path: str | Sequence[str]) -> list[LayerData]:
     layers = [layer_tuple(volumes[0], name)]
     for number, volume in enumerate(volumes[1:], 2):
         # an image has one further volume, its labels; overlapping labels have several layers
-        further = f"{name} {number}" if is_labels(volumes[0]) else f"{name} labels"
+        further = f"{name} {number}" if is_labels(volumes[0]) else f"{name} {volume.metadata.get(NAME, 'labels')}"
         layers.append(layer_tuple(volume, further))
     return layers
 

@@ -16,6 +16,7 @@ from ..reference import KEY as REFERENCE
 from ..reference import Reference
 from ..volume import Volume
 from . import checks, formats
+from .clutter import is_clutter
 from .dicom_contrast import kind_words
 from .dicom_frames import Frame, decode, frames_of, scaled, without_image
 from .dicom_series import SAME_DIRECTION, described, fit, groups_of, listed
@@ -148,7 +149,7 @@ def _files(folder: Path) -> list[Path]:
         be missing.
     """
     try:
-        files = sorted(path for path in folder.iterdir() if path.is_file() and not formats.is_clutter(path))
+        files = sorted(path for path in folder.iterdir() if path.is_file() and not is_clutter(path))
     except OSError as error:
         raise FileError(f"The folder '{folder}' cannot be opened ({error.strerror}). Check its rights.") from error
     kept = [path for path in files if promises_dicom(path)]

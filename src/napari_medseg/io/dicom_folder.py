@@ -9,6 +9,7 @@ from ..errors import FileError
 from ..reference import KEY, Reference
 from ..volume import Volume
 from . import dicom, formats
+from .clutter import is_clutter
 from .pairing import names
 
 _logger = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ def read_all(path: Path) -> list[Volume]:
     """
     if not path.is_dir():
         return [dicom.read(path)]
-    found = [file for file in sorted(path.iterdir()) if file.is_file() and not formats.is_clutter(file)]
+    found = [file for file in sorted(path.iterdir()) if file.is_file() and not is_clutter(file)]
     of_dicom = [file for file in found if formats.is_dicom(file)]
     segmentations = [file for file in of_dicom if formats.recognise(file) is formats.DICOM_SEG]
     if not segmentations:

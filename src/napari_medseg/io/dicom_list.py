@@ -14,7 +14,8 @@ from ..errors import FileError, readable
 from ..files import refuse_special
 from ..progress import Job, Progress
 from ..volume import Volume
-from . import checks, formats
+from . import checks
+from .clutter import is_clutter, is_hidden
 from .dicom import check_other, promises_dicom, series_among, volume_of
 from .dicom_contrast import low_is_bright
 from .dicom_frames import Frame, Series, decode, frames_of, scaled, without_image
@@ -204,8 +205,8 @@ def _walk(folder: Path) -> Iterator[tuple[Path, list[Path]]]:
     refuse_special(folder)
     for name, inner, found in os.walk(folder, onerror=refuse):
         place = Path(name)
-        inner[:] = sorted(each for each in inner if not formats.is_hidden(place / each))
-        paths = [place / each for each in sorted(found) if not formats.is_clutter(place / each)]
+        inner[:] = sorted(each for each in inner if not is_hidden(place / each))
+        paths = [place / each for each in sorted(found) if not is_clutter(place / each)]
         paths = [path for path in paths if path.is_file()]
         if paths:
             yield place, paths

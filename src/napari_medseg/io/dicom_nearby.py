@@ -13,6 +13,7 @@ from pydicom import Dataset, dcmread
 from ..errors import FileError
 from ..reference import Reference
 from . import formats
+from .clutter import is_hidden
 from .dicom import stack_of
 from .regrid import Grid
 
@@ -90,7 +91,7 @@ def _dicom_files(folder: Path) -> Iterator[Path]:
         files = sorted(islice((path for path in folder.iterdir() if path.is_file()), _MOST_FILES))
     except OSError:
         return
-    yield from (file for file in files if not formats.is_hidden(file) and formats.is_dicom(file))
+    yield from (file for file in files if not is_hidden(file) and formats.is_dicom(file))
 
 
 def _series_uid(file: Path) -> str:

@@ -78,3 +78,8 @@ def is_npy(head: bytes) -> bool:
 def is_zip(head: bytes) -> bool:
     """Whether it is a zip archive, which NumPy archives are."""
     return head.startswith((b"PK\x03\x04", b"PK\x05\x06"))
+
+
+def is_nothing(_: bytes) -> bool:
+    """Whether it is of a kind that only folders are."""
+    return False

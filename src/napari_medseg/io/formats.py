@@ -15,10 +15,7 @@ from typing import Any
 from .. import files
 from ..errors import FileError, reason
 from . import first_bytes
-
-_CLUTTER = {".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "lost+found"}
-_CLUTTER |= {"$recycle.bin", "system volume information"}
-
+from .clutter import is_clutter
 
 _NOTES = frozenset({"notes"})
 _PLACE = _NOTES | {"position", "voxel size"}
@@ -121,6 +118,19 @@ DICOM_SEG = Format(
 )
 """Labels in one DICOM file. Their names often end in ``.dcm`` alone, so that only their first bytes tell."""
 
+OME_ZARR = Format(
+    "OME-Zarr",
+    "OME-Zarr",
+    (".ome.zarr", ".zarr"),
+    first_bytes.is_nothing,
+    "ome_zarr:read",
+    read_all="ome_zarr:read_all",
+    folder=True,
+    markers=frozenset({"zarr.json", ".zgroup", ".zattrs", ".zarray"}),
+    lazy=True,
+)
+"""A folder with a file for each piece of the image, so that images may be larger than the memory."""
+
 _NIFTI = Format(
     "NIfTI",
     "NIfTI",
@@ -181,6 +191,7 @@ FORMATS = (
     _NIFTI,
     DICOM_SEG,
     DICOM,
+    OME_ZARR,
     _NRRD,
     replace(
         _NRRD,
@@ -274,17 +285,6 @@ def _patterns(endings: list[str]) -> str:
     return " ".join(f"*{suffix}" for suffix in endings)
 
 
-def is_clutter(path: Path) -> bool:
-    """Whether a file or folder is one that systems leave behind: ``._scan.dcm``, ``.DS_Store``, ``Thumbs.db``."""
-    name = path.name.lower()
-    return name.startswith("._") or name in _CLUTTER or name.endswith(":zone.identifier")
-
-
-def is_hidden(path: Path) -> bool:
-    """Whether a search of a folder passes over a file or folder: clutter, and what begins with a dot."""
-    return path.name.startswith(".") or is_clutter(path)
-
-
 def is_dicom(path: Path) -> bool:
     """Whether a file is there, can be opened and begins as DICOM files do; a folder, if it is not of another kind."""
     promised = named(path)
@@ -294,6 +294,17 @@ def is_dicom(path: Path) -> bool:
         return recognise(path) in (DICOM, DICOM_SEG)
     except FileError:
         return False
+
+
+def whole(path: Path) -> Path:
+    """The folder that a file marks, because file dialogs do not choose folders; any other path as it is."""
+    marks = any(path.name in row.markers for row in FORMATS)
+    return path.parent if marks and files.is_file(path) else path
+
+
+def is_store(folder: Path) -> bool:
+    """Whether a folder is an image of a kind of its own, which its content shows."""
+    return files.is_folder(folder) and _of_folder(folder) is not DICOM
 
 
 def held(folder: Path) -> Format | None:
@@ -326,6 +337,7 @@ def recognise(path: Path) -> Format:
     FileError
         If the file cannot be opened, is empty, of an unknown kind, or not what its name says.
     """
+    path = whole(path)
     if files.is_folder(path):
         return _of_folder(path)
     files.refuse_special(path)

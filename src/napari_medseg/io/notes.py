@@ -32,6 +32,9 @@ from .formats import stem, suffixes
 KEY = "napari_medseg"
 """Name under which our files keep their notes."""
 
+NAME = "name"
+"""Key in the metadata of a volume that is one of several in a file: the name that it has there."""
+
 _MAX_SIDE_BYTES = 2**24
 _VERSION = 1
 _LARGEST_ID = 2**32 - 1  # what label arrays hold

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..errors import FileError, short
 from . import formats
+from .clutter import is_hidden
 
 _NAMED = 4  # files that are named one by one
 
@@ -111,7 +112,7 @@ def listing(folder: Path) -> list[Path]:
         If the folder cannot be opened.
     """
     try:
-        return sorted(path for path in folder.iterdir() if not formats.is_hidden(path))
+        return sorted(path for path in folder.iterdir() if not is_hidden(path))
     except OSError as error:
         why = error.strerror or short(error)
         raise FileError(f"The folder '{folder}' cannot be opened ({why}). Check its name and its rights.") from error

@@ -10,6 +10,7 @@ from pathlib import Path
 from ..errors import FileError, SettingsError
 from ..files import is_file, is_folder, real
 from ..io import formats
+from ..io.clutter import is_clutter, is_hidden
 from ..io.pairing import is_document, listing, names, pair
 from .tasks import Failure
 
@@ -107,7 +108,7 @@ def _left_out_of(folder: Path, kind: Kind) -> list[str]:
         return []
     found = []
     inside = listing(folder)
-    inner = [path for path in inside if path.is_dir()]
+    inner = [path for path in inside if path.is_dir() and path not in meant]
     others = [path for path in inside if _is_left_out(path, folder in meant, meant, kind)]
     if inner:
         advice = f"Name them, or give a quoted glob such as '{folder}/*'."
@@ -118,7 +119,7 @@ def _left_out_of(folder: Path, kind: Kind) -> list[str]:
 
 
 def _is_left_out(path: Path, is_series: bool, meant: set[Path], kind: Kind) -> bool:
-    if path.is_dir() or path in meant or is_document(path) or formats.is_hidden(path):
+    if path.is_dir() or path in meant or is_document(path) or is_hidden(path):
         return False
     if path.suffix.lower() == ".hdr" and path.with_suffix(".cfl").is_file():
         return False
@@ -154,8 +155,8 @@ def find_pairs(prediction: Path, reference: Path) -> tuple[list[tuple[Path, Path
 
 
 def stem(path: Path) -> str:
-    """File name without suffix, ``.ome.tif`` being one; a folder's whole name."""
-    if is_folder(path):
+    """File name without suffix, ``.ome.tif`` being one; a folder's whole name, if it is not a store."""
+    if is_folder(path) and not formats.is_store(path):
         return real(path).name
     if path.suffix.lower() in RAW:
         return path.stem
@@ -165,7 +166,7 @@ def stem(path: Path) -> str:
 def _without_clutter(patterns: Iterable[str]) -> list[str]:
     """`patterns` without what systems leave in folders, which is there only because the shell unfolds ``scans/*``."""
     named = list(patterns)
-    return [each for each in named if not formats.is_clutter(Path(each))] or named
+    return [each for each in named if not is_clutter(Path(each))] or named
 
 
 def _nothing_meant(pattern: str) -> str:
@@ -181,7 +182,7 @@ def _nothing_meant(pattern: str) -> str:
 
 
 def _meant(pattern: str, kind: Kind) -> list[Path]:
-    path = Path(pattern)
+    path = formats.whole(Path(pattern))
     if is_file(path):
         return [path]
     if is_folder(path):
@@ -236,7 +237,7 @@ def _inside(folder: Path, kind: Kind = image_kind) -> list[Path]:
     if formats.recognise(folder) is not formats.DICOM:
         return [folder]
     try:
-        files = [file for file in listing(folder) if _is_plain(file)]
+        files = [file for file in listing(folder) if _is_plain(file) or formats.is_store(file)]
     except FileError:
         return []
     kinds = {file: kind(file) for file in files}

@@ -16,8 +16,8 @@ from skimage.draw import polygon
 
 from ...errors import FileError, SettingsError
 from ...io.checks import check_size, damaged
+from ...io.clutter import is_hidden
 from ...io.dicom_frames import decode, frames_of, scaled
-from ...io.formats import is_hidden
 from .sources import Case, Entry, Source
 
 _CONTOUR = re.compile(r"IM-\d+-(\d+)-([io])contour-manual\.txt")
