@@ -6,6 +6,7 @@
 # make docs  build the documentation into site/, without a network once its tools are in .venv; a warning is an error
 # make cards  write the pages about the bundled models from their cards
 # make pictures   take the pictures of the docs again, in real windows (minutes)
+# make judges  let readers of other programs say what they see in our files; installs dcmqi (3D Slicer's DICOM SEG reader)
 # make fuzz   read 3,000 damaged files of every kind; each must give a value or a sentence, in time (five minutes on two cores)
 #
 # The first call makes the environment in .venv; later calls need no network.
@@ -23,7 +24,7 @@ PACKAGES := $(shell $(PYTHON) -c "import ensurepip" 2>/dev/null || echo python3-
 	libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libxcb-xkb1 libxkbcommon-x11-0 \
 	xvfb xauth libgl1-mesa-dri
 
-.PHONY: bench cards demo docs fuzz lint packages pictures test
+.PHONY: bench cards demo docs fuzz judges lint packages pictures test
 
 demo: packages $(VENV)/installed
 ifeq ($(DISPLAY)$(WAYLAND_DISPLAY),)
@@ -58,6 +59,10 @@ pictures: packages $(VENV)/installed
 	$(XVFB) $(VENV)/bin/python tools/pictures.py docs --hippocampus $(SAMPLES)/studyforrest_hippocampus.nii.gz --ct $(SAMPLES)/totalseg_ct.nii.gz
 	$(XVFB) $(VENV)/bin/python tools/picture_organ.py docs
 	$(XVFB) $(VENV)/bin/python tools/walk_review.py docs
+
+judges: $(VENV)/installed
+	$(VENV)/bin/python -m pip install -c constraints.txt -e ".[judges]"
+	$(VENV)/bin/python -m pytest tests/judges
 
 packages:
 	@sh tools/apt_packages.sh $(PACKAGES)

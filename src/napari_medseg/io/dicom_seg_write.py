@@ -10,7 +10,7 @@ import numpy as np
 from highdicom.seg import Segmentation, SegmentDescription
 from highdicom.uid import UID
 from pydicom.config import disable_value_validation
-from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless, RLELossless
+from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
 from .. import __version__
 from ..errors import FileError, VolumeError
@@ -122,30 +122,17 @@ def save(volume: Volume, path: Path, images: Images, *, label_map: bool = False)
     # highdicom warns of what the images say of the patient
     with disable_value_validation(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        dataset = _label_map(frames, segments, images) if label_map else _masks(frames, segments, images)
+        dataset = _made(frames, segments, images, label_map=label_map)
         dataset.SeriesDescription = (maker.name or "napari-medseg labels")[:64]
         dataset.private_block(GROUP, CREATOR, create=True).add_new(ELEMENT, "UT", shaped_text(volume))
         dataset.save_as(path)
 
 
-def _masks(frames: np.ndarray, segments: list[SegmentDescription], images: Images) -> Segmentation:
-    return _made(frames, segments, images, "BINARY", ExplicitVRLittleEndian)
-
-
-def _label_map(frames: np.ndarray, segments: list[SegmentDescription], images: Images) -> Segmentation:
-    try:
-        return _made(frames, segments, images, "LABELMAP", JPEGLSLossless)
-    except RuntimeError:  # the encoder has no room for small images that JPEG-LS makes larger
-        return _made(frames, segments, images, "LABELMAP", RLELossless)
-
-
-def _made(
-    frames: np.ndarray, segments: list[SegmentDescription], images: Images, kind: str, syntax: str
-) -> Segmentation:
+def _made(frames: np.ndarray, segments: list[SegmentDescription], images: Images, *, label_map: bool) -> Segmentation:
     return Segmentation(
         images.stand_ins,
         frames,
-        kind,
+        "LABELMAP" if label_map else "BINARY",
         segments,
         series_instance_uid=UID(),
         series_number=series_number(images),
@@ -156,7 +143,8 @@ def _made(
         software_versions=__version__,
         device_serial_number="1",
         content_description="Labels of images",
-        transfer_syntax_uid=syntax,
+        # dcmqi takes JPEG-LS for lossy and refuses it
+        transfer_syntax_uid=RLELossless if label_map else ExplicitVRLittleEndian,
         specific_character_set="ISO_IR 192",
     )
 

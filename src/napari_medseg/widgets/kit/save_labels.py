@@ -76,11 +76,13 @@ class LabelSaver:
         return path
 
     def _start(self, volume: Volume, path: Path, note: str, noted: Callable[[Path], None]) -> None:
+        said = [note] if note else []
+
         def done(written: Path) -> None:
             noted(written)
-            self._say(f"Saved {written.name}; read back and compared voxel by voxel. {note}".rstrip())
+            self._say(" ".join([f"Saved {written.name}; read back and compared voxel by voxel.", *said]))
 
-        job = jobs.once(io.write, volume, path)
+        job = jobs.once(partial(io.write, say=said.append), volume, path)
         self._queue.start(KIND, job, title=f"Save {path.name}", on_done=done, on_error=self._failed)
 
 

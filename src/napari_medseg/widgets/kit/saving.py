@@ -88,7 +88,7 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     pair = image_of(viewer, layer)
     volume = layer_volumes.labels_volume(layer, *(pair or (None, None)))
     number = last_step(layer)
-    written = io.write(volume, path)
+    written = io.write(volume, path, say=show_warning)
     note_saved(layer, number, written)
     _written.append(str(written))
     if pair is not None and (text := moved_text(*pair)):
