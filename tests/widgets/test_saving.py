@@ -7,7 +7,7 @@ import pytest
 from napari.layers import Layer
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 
-from napari_medseg import io
+from napari_medseg import io, samples
 from napari_medseg.io.contributions import layer_tuple
 from napari_medseg.io.formats import file_filters
 from napari_medseg.volume import LabelClass, Volume
@@ -99,3 +99,25 @@ def test_layers_that_say_nothing_of_a_patient_are_saved_as_ever(review, tmp_path
     viewer.add_points(np.zeros((3, 2)), name="points")
     viewer.layers.save(str(tmp_path / "points.csv"))
     assert (tmp_path / "points.csv").is_file() and not [note for note in notes if "without the place" in note.message]
+
+
+def test_labels_of_the_heart_become_a_dicom_segmentation(make_napari_viewer, qtbot, tmp_path, monkeypatch):
+    viewer = make_napari_viewer()
+    image = io.read(samples.path("sunnybrook_sax_ED"))
+    data = np.zeros(image.data.shape, np.uint8)
+    data[3:7, 90:120, 80:130] = 1
+    classes = (LabelClass(1, "left-ventricular cavity", "#e64b35"),)
+    viewer.add_layer(Layer.create(*layer_tuple(image, "heart")))
+    viewer.add_layer(Layer.create(*layer_tuple(image.like(data, classes), "labels")))
+    _, dock = viewer.window.add_plugin_dock_widget("napari-medseg", "Review")
+    qtbot.waitUntil(lambda: not dock.busy, timeout=60000)
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "a.seg.dcm"), ""))
+    dock.form.save.click()
+    qtbot.waitUntil(lambda: not dock.busy and "Saved" in dock.form.status.text(), timeout=60000)
+    assert "12 frames of reference" in dock.form.status.text()
+    found = io.read(tmp_path / "a.seg.dcm")
+    np.testing.assert_array_equal(found.data, data)
+    np.testing.assert_allclose(found.affine, image.affine, atol=1e-6)
+    assert found.classes == classes
+    viewer.layers[-1].save(str(tmp_path / "b.seg.dcm"), plugin="napari-medseg")
+    np.testing.assert_array_equal(io.read(tmp_path / "b.seg.dcm").data, data)
