@@ -254,6 +254,19 @@ class Volume:
         return found
 
 
+def in_pieces(array: Any) -> Any:
+    """An array that can be cut and turned without being read; one that cannot, such as those of zarr, as dask array."""
+    if hasattr(array, "transpose"):
+        return array
+    import dask.array
+
+    shape = tuple(array.shape)
+    # dask's own choice are pieces of 128 MiB, and all of one would be read for a slice
+    slices = (1,) * len(shape[:-2]) + shape[-2:]
+    nothing = np.empty((0,) * len(shape), array.dtype)
+    return dask.array.from_array(array, getattr(array, "chunks", None) or slices, name=False, meta=nothing)
+
+
 def _is_invertible(matrix: np.ndarray) -> bool:
     """Whether the columns span space; their lengths do not matter, voxels may be nanometres small."""
     lengths = np.linalg.norm(matrix, axis=0)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_medseg import io
+from napari_medseg import files, io
+from napari_medseg.cli import facts
 from napari_medseg.errors import FileError
 from napari_medseg.io import contributions, formats
 from napari_medseg.runs.inputs import find_inputs, left_out, stem
@@ -87,7 +88,7 @@ def nothing_large_is_read(monkeypatch):
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 def test_voxels_and_place_are_those_of_the_store(tmp_path, image, version, nothing_large_is_read):
     path = store(tmp_path / "a.ome.zarr", image, version)
-    volume = io.read(path)
+    volume = io.read(path, lazy=True)
     assert not nothing_large_is_read
     assert volume.axes == "zyx" and volume.data.dtype == np.uint16
     assert volume.spacing == (2.0, 0.5, 0.25) and volume.origin == (3.0, 2.0, 1.0)
@@ -98,14 +99,14 @@ def test_voxels_and_place_are_those_of_the_store(tmp_path, image, version, nothi
 
 def test_transformations_of_image_and_level_follow_each_other(tmp_path, image):
     more = {"coordinateTransformations": steps((3, 4, 5), (6, 7, 8))}
-    volume = io.read(store(tmp_path / "a.zarr", image, **more))
+    volume = io.read(store(tmp_path / "a.zarr", image, **more), lazy=True)
     assert volume.spacing == (6.0, 2.0, 1.25)
     assert volume.origin == pytest.approx((3 * 5 + 8, 2 * 4 + 7, (1000 * 3 + 6) / 1000))
 
 
 def test_without_units_the_voxel_size_is_not_known(tmp_path, image):
     axes = [{"name": name, "type": "space"} for name in "zyx"]
-    volume = io.read(store(tmp_path / "a.zarr", image, axes=axes))
+    volume = io.read(store(tmp_path / "a.zarr", image, axes=axes), lazy=True)
     assert not volume.has_spacing
 
 
@@ -114,7 +115,7 @@ def test_axes_in_another_order_are_arranged(tmp_path, image):
     path = store(
         tmp_path / "a.zarr", image.transpose(2, 1, 0), axes=axes, scale=(0.25, 0.5, 2000), translation=(3, 2, 1000)
     )
-    volume = io.read(path)
+    volume = io.read(path, lazy=True)
     assert volume.axes == "zyx" and volume.spacing == (2.0, 0.5, 0.25)
     assert np.array_equal(np.asarray(volume.data), image)
 
@@ -127,7 +128,7 @@ def test_channels_and_time_stay(tmp_path, image):
     said = described(["0"], axes=axes, scale=(1, 1, 2000, 1, 1), translation=(0, 0, 0, 0, 0))
     group.attrs["ome"] = {**said, "omero": omero}
     group.create_array("0", data=np.stack([image, image + 1])[None], chunks=(1, 1, 1, 16, 16))
-    volume = io.read(path)
+    volume = io.read(path, lazy=True)
     assert volume.axes == "tczyx" and volume.metadata["channels"] == ("DAPI", "GFP")
     chosen = volume.select("c", 1)
     assert chosen.axes == "tzyx" and np.array_equal(chosen.data[0, 2], image[2] + 1)
@@ -158,10 +159,26 @@ def test_napari_gets_all_levels_and_labels(tmp_path, image):
 def test_contrast_is_found_in_a_few_slices(tmp_path, nothing_large_is_read):
     data = np.zeros((200, 16, 16), np.uint16)
     data[::3] = np.arange(256, dtype=np.uint16).reshape(16, 16)
-    volume = io.read(store(tmp_path / "a.zarr", data))
+    volume = io.read(store(tmp_path / "a.zarr", data), lazy=True)
     _, options, _ = contributions.layer_tuple(volume, "a")
     assert options["contrast_limits"][1] > 200
     assert len(nothing_large_is_read) <= 20
+
+
+def test_whoever_does_not_ask_for_pieces_gets_an_array(tmp_path, image):
+    path = store(tmp_path / "a.zarr", image, levels=2)
+    volume = io.read(path)
+    assert isinstance(volume.data, np.ndarray) and np.array_equal(volume.data, image)
+    with pytest.raises(FileError, match="free memory or crop"):
+        io.read(declared(path, [500_000, 2048, 2048], [1, 1024, 1024]))
+
+
+def test_info_says_what_it_looked_at(tmp_path, image):
+    path = store(tmp_path / "a.zarr", image, levels=2)
+    found = facts.of(path, None)
+    assert found.content["levels"] == [[6, 40, 30], [3, 20, 15]]
+    assert "in a sample of slices" in found.words["values"]
+    files.to_json(found.content)
 
 
 # ---- folders ----
@@ -182,7 +199,7 @@ def test_a_store_is_one_input_and_so_are_those_in_a_folder(tmp_path, image):
 @pytest.mark.parametrize(("version", "mark"), [("0.4", ".zattrs"), ("0.4", ".zgroup"), ("0.5", "zarr.json")])
 def test_a_file_of_a_store_stands_for_it(tmp_path, image, version, mark):
     path = store(tmp_path / "a.zarr", image, version)
-    assert io.read(path / mark).metadata["source"] == str(path)
+    assert io.read(path / mark, lazy=True).metadata["source"] == str(path)
     assert contributions.get_reader(str(path / mark)) is not None
 
 
@@ -207,7 +224,7 @@ def test_places_outside_are_not_opened(tmp_path, image, place):
 
     path = edited(store(tmp_path / "a.zarr", image), change)
     with pytest.raises(FileError, match=r"points outside its own folder|does not name its arrays"):
-        io.read(path)
+        io.read(path, lazy=True)
 
 
 @pytest.mark.parametrize("link", ["zarr.json", "0/zarr.json", "0/c/3/0/0", "0/c/3"])
@@ -217,14 +234,14 @@ def test_links_out_of_a_store_are_not_followed(tmp_path, image, link):
     (path / link).rename(moved)
     (path / link).symlink_to(moved)
     with pytest.raises(FileError, match=r"'a\.zarr' points outside its own folder"):
-        np.asarray(io.read(path).data[3])
+        np.asarray(io.read(path, lazy=True).data[3])
 
 
 def test_links_inside_a_store_are_followed(tmp_path, image):
     path = store(tmp_path / "a.zarr", image)
     (path / "0/c/3/0/0").unlink()
     (path / "0/c/3/0/0").symlink_to("../../2/0/0")
-    assert np.array_equal(np.asarray(io.read(path).data[3, :16, :16]), image[2, :16, :16])
+    assert np.array_equal(np.asarray(io.read(path, lazy=True).data[3, :16, :16]), image[2, :16, :16])
 
 
 def test_a_pipe_in_a_store_is_not_waited_for(tmp_path, image):
@@ -232,7 +249,7 @@ def test_a_pipe_in_a_store_is_not_waited_for(tmp_path, image):
     (path / "0/c/3/0/0").unlink()
     os.mkfifo(path / "0/c/3/0/0")
     with pytest.raises(FileError, match="named pipe"):
-        np.asarray(io.read(path).data[3])
+        np.asarray(io.read(path, lazy=True).data[3])
 
 
 @pytest.mark.parametrize("codec", ["pickle", "json2", "vlen-utf8", "object"])
@@ -245,7 +262,7 @@ def test_arrays_of_objects_are_refused_and_no_code_runs(tmp_path, image, codec):
         content["filters"] = [{"id": codec}]
     file.write_text(json.dumps(content))
     with pytest.raises(FileError, match="objects can run programs"):
-        io.read(path)
+        io.read(path, lazy=True)
 
 
 @pytest.mark.parametrize("mark", ["zarr.json", "0/zarr.json"])
@@ -254,7 +271,7 @@ def test_huge_descriptions_are_refused(tmp_path, image, mark):
     with (path / mark).open("r+b") as file:
         file.truncate(2**25)
     with pytest.raises(FileError, match="bytes; expected at most"):
-        io.read(path)
+        io.read(path, lazy=True)
 
 
 def declared(path, shape, chunks):
@@ -278,12 +295,12 @@ def declared(path, shape, chunks):
 def test_sizes_that_cannot_be_read_are_refused(tmp_path, image, shape, chunks, sentence):
     path = declared(store(tmp_path / "a.zarr", image), shape, chunks)
     with pytest.raises(FileError, match=sentence):
-        io.read(path)
+        io.read(path, lazy=True)
 
 
 def test_images_larger_than_memory_are_opened(tmp_path, image):
     path = declared(store(tmp_path / "a.zarr", image), [500_000, 2048, 2048], [1, 1024, 1024])
-    volume = io.read(path)
+    volume = io.read(path, lazy=True)
     assert volume.data.nbytes > 2**41
     assert volume.data[499_999].shape == (2048, 2048)
 
@@ -303,7 +320,7 @@ def test_chunks_that_unpack_to_more_are_refused(tmp_path, codec):
     content = file.read_bytes() + bytes(2**17 * (codec == "gzip"))
     (path / "0" / "c" / "1" / "0" / "0").write_bytes(content)
     assert bomb.nbytes == 2**26
-    volume = io.read(path)
+    volume = io.read(path, lazy=True)
     assert np.asarray(volume.data[0]).all()
     with pytest.raises(FileError, match="made to fill the memory"):
         np.asarray(volume.data[1])
@@ -334,7 +351,7 @@ def test_chunks_that_unpack_to_more_are_refused(tmp_path, codec):
 def test_what_is_not_an_image_is_told(tmp_path, image, change, sentence):
     path = edited(store(tmp_path / "a.zarr", image), change)
     with pytest.raises(FileError, match=sentence):
-        io.read(path)
+        io.read(path, lazy=True)
 
 
 def test_a_single_array_is_told(tmp_path, image):

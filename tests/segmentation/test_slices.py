@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from napari_medseg.errors import VolumeError
 from napari_medseg.segmentation.slices import Canvas, Slices
 from napari_medseg.volume import LabelClass, Volume
 
@@ -48,3 +49,24 @@ def test_sizes_of_micrometre_voxels_are_not_rounded_to_nothing(axes, key, size):
     canvas = Canvas(volume, (LabelClass(1, "nucleus", "#ff0000"),), split=False)
     canvas.put([0], np.ones((1, 2, 4), np.uint8))
     assert canvas.classes()[0][key] == pytest.approx(8 * size, rel=1e-12)
+
+
+class Declared:
+    """An array on the disk that declares more than memory holds."""
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, *shape):
+        self.shape = shape
+        self.ndim = len(shape)
+
+
+def test_labels_that_do_not_fit_into_memory_are_refused():
+    volume = Volume(Declared(2**30, 2048, 2048), "zyx")
+    with pytest.raises(VolumeError, match=r"segment SCAN -o LABELS\.ome\.zarr"):
+        Canvas(volume, (), split=False)
+
+
+def test_a_slice_that_does_not_fit_into_memory_is_refused():
+    with pytest.raises(VolumeError, match="can be read at a time"):
+        Slices(Volume(Declared(2**22, 2**22), "yx"), None)

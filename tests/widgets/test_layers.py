@@ -8,6 +8,7 @@ from napari_medseg.io.contributions import layer_tuple, volume_from_layer_data
 from napari_medseg.segmentation.inference import Part
 from napari_medseg.volume import LabelClass, Volume
 from napari_medseg.widgets.kit import layer_volumes, saving
+from napari_medseg.widgets.segment.slice_in_view import Preview
 
 pytestmark = pytest.mark.smoke
 
@@ -76,7 +77,7 @@ def test_slice_in_view_beside_a_layer_in_other_units(viewer):
 @pytest.mark.parametrize("options", [{}, {"rotate": (10, 20, 30)}, {"shear": (0.1, 0, 0.2)}, {"affine": OBLIQUE}])
 def test_preview_lies_on_its_slice_of_a_turned_image(viewer, options):
     image = add(viewer, (4, 8, 9), scale=(8, 3, 2), translate=(1, 2, 3), **options)
-    preview = layer_volumes.Preview(viewer)
+    preview = Preview(viewer)
     preview.show(Volume(np.ones((8, 9), np.uint8), "yx", classes=CLASSES), (2,), layer_volumes.Grid.of(image, "zyx"))
     np.testing.assert_allclose(preview.layer.data_to_world((0, 5, 6)), image.data_to_world((2, 5, 6)))
 
@@ -254,3 +255,50 @@ def test_a_person_hears_that_an_image_was_moved_since_it_was_opened(viewer, chan
 
 def test_labels_of_nobodys_image_are_not_called_moved(viewer):
     assert not layer_volumes.was_moved(add(viewer, (3, 8, 9), rotate=(0, 0, 20)), "zyx")
+
+
+# ---- several resolutions ----
+
+
+class Unread:
+    """An array of slices, as those of zarr, that fails if more than one is read."""
+
+    def __init__(self, array):
+        self.array = array
+        self.shape = array.shape
+        self.dtype = array.dtype
+        self.ndim = array.ndim
+        self.size = array.size
+
+    def __getitem__(self, place):
+        found = self.array[place]
+        assert found.size <= 8 * 9, "more than a slice is read"
+        return found
+
+
+def add_levels(viewer, data):
+    half = data[:, ::2, ::2]
+    return viewer.add_image([Unread(data), half], multiscale=True, scale=(8, 3, 2), units=["mm"] * 3, name="scan")
+
+
+def test_the_finest_level_is_what_a_job_reads(viewer):
+    data = np.arange(4 * 8 * 9, dtype=np.uint16).reshape(4, 8, 9)
+    layer = add_levels(viewer, data)
+    (axes,) = layer_volumes.axes_choices(layer)[:1]
+    volume = layer_volumes.to_volume(layer, axes)
+    assert volume.axes == "zyx" and volume.data.shape == data.shape and volume.spacing == (8, 3, 2)
+    np.testing.assert_array_equal(volume.data[2], data[2])
+    turned = volume.data.transpose(0, 2, 1)[::-1]
+    np.testing.assert_array_equal(turned[0], data[3].T)
+
+
+def test_labels_of_an_image_with_levels_lie_on_it(viewer):
+    layer = add_levels(viewer, np.zeros((4, 8, 9), np.uint16))
+    volume = layer_volumes.to_volume(layer, "zyx")
+    result = layer_volumes.Result(viewer, layer, volume, "model", CLASSES)
+    result.show(Part(np.zeros((4, 8, 9), np.uint8), None, [0]))
+    assert result.labels.data.shape == (4, 8, 9)
+    np.testing.assert_allclose(result.labels.scale, layer.scale)
+    drawn = viewer.add_labels(np.ones((4, 8, 9), np.uint8), scale=layer.scale)
+    assert layer_volumes.lies_on(drawn, layer, "zyx")
+    assert layer_volumes.labels_volume(drawn, layer, "zyx").spacing == (8, 3, 2)

@@ -37,6 +37,16 @@ def add_volume(viewer, volume, name="scan"):
 # ---- a run ----
 
 
+def test_an_image_with_levels_is_segmented_at_the_finest(dock):
+    d = dock()
+    data = noise(SLICES, 40, 48)
+    d.viewer.add_image([da.from_array(data, chunks=(1, 40, 48)), data[:, ::2, ::2]], multiscale=True, name="scan")
+    d.settle()
+    labels = d.run()
+    assert labels.data.shape == data.shape and (labels.data == 1).all()
+    assert record_of(labels).outputs[0].shape == data.shape
+
+
 @pytest.mark.smoke
 def test_labels_take_scale_classes_and_name_of_image_and_model(dock):
     d = dock(noise(SLICES, 40, 48), scale=(8, 1.5, 1.25), translate=(3, 2, 1))

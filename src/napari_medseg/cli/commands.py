@@ -381,7 +381,7 @@ def convert(args: Namespace) -> int:
     from ..runs.outputs import refuse_conflicts
 
     refuse_conflicts([args.source, *filter(None, [args.reference])], [args.target])
-    volume = io.read(args.source, axes=args.axes)
+    volume = io.read(args.source, axes=args.axes, lazy=True)
     target = formats.writable(args.target)
     if target.labels_only and _may_be_labels(volume):
         volume = replace(volume, metadata={**volume.metadata, "labels": True})

@@ -13,6 +13,7 @@ from .. import io
 from ..errors import FileError
 from ..files import is_folder
 from ..io import formats, kspace_out
+from ..io.contributions import sampled
 from ..io.dicom_list import ListedSeries, Listing, list_job
 from ..io.kspace import foreign, is_kspace, read_kspace
 from ..kspace import KSpace
@@ -20,7 +21,7 @@ from ..progress import run
 from ..quantities import rounded
 from ..recon.masked import acceleration_text, frames_text
 from ..record import Record
-from ..volume import LOW_IS_BRIGHT, Volume
+from ..volume import LEVELS, LOW_IS_BRIGHT, Volume
 from . import terminal
 
 _DIRECTIONS = {"R": "right", "L": "left", "A": "front", "P": "back", "S": "head", "I": "feet"}
@@ -67,7 +68,7 @@ def of(path: Path, axes: str | None) -> Facts:
 def _image(path: Path, axes: str | None) -> Volume:
     """An image file, or why it is none; of raw data of a scanner what converts them."""
     try:
-        return io.read(path, axes=axes)
+        return io.read(path, axes=axes, lazy=True)
     except FileError as error:
         sentence = foreign(path)
         if sentence:
@@ -163,7 +164,10 @@ def _measured(kspace: KSpace) -> str:
 
 
 def _of_volume(path: Path, volume: Volume) -> Facts:
-    finite = np.asarray(volume.data)
+    # an image that stays on the disk would take as long to read as the disk needs
+    whole = isinstance(volume.data, np.ndarray)
+    values = volume.data if whole else sampled(volume.data)
+    finite = values
     finite = finite[np.isfinite(finite)] if finite.dtype.kind == "f" else finite
     content = {
         "file": str(path),
@@ -173,14 +177,18 @@ def _of_volume(path: Path, volume: Volume) -> Facts:
         "dtype": str(volume.data.dtype),
         "minimum": finite.min() if finite.size else None,
         "maximum": finite.max() if finite.size else None,
-        "not_finite": volume.data.size - finite.size,
+        "not_finite": values.size - finite.size,
         "spacing_mm": list(volume.spacing) if volume.has_spacing else None,
         "origin_mm": list(volume.origin),
         "orientation": volume.orientation,
         "affine": volume.affine,
         "classes": [asdict(row) for row in volume.classes],
-        "metadata": volume.metadata,
+        "metadata": {key: value for key, value in volume.metadata.items() if key != LEVELS},
     }
+    levels = [volume.data, *volume.metadata.get(LEVELS, ())]
+    if not whole:
+        content["sampled"] = True
+        content["levels"] = [list(level.shape) for level in levels]
     return Facts(content, _in_words(content))
 
 
@@ -223,6 +231,8 @@ def _in_words(facts: dict[str, Any]) -> dict[str, str]:
         words["values"] += f", low values are bright ({LOW_IS_BRIGHT})"
     if facts["metadata"].get("t_axis"):
         words["axes"] += f"; t is {facts['metadata']['t_axis']}"
+    if len(facts.get("levels", ())) > 1:
+        words["levels"] = "; ".join(" x ".join(map(str, shape)) for shape in facts["levels"])
     words["voxel size"] = _size("".join(space), spacing)
     if spacing and len(space) == 3:
         right, front, head = (rounded(mm, 2) for mm in facts["origin_mm"])
@@ -240,7 +250,9 @@ def _values(facts: Mapping[str, Any]) -> str:
     if facts["minimum"] is None:
         return f"{facts['dtype']}, none of them finite"
     text = f"{facts['dtype']}, {facts['minimum']:.6g} to {facts['maximum']:.6g}"
-    return f"{text}, {facts['not_finite']} of them not finite" if facts["not_finite"] else text
+    if facts["not_finite"]:
+        text += f", {facts['not_finite']} of them not finite"
+    return f"{text} (in a sample of slices)" if facts.get("sampled") else text
 
 
 def _making(record: Record) -> dict[str, str]:

@@ -17,7 +17,7 @@ from .. import files
 from ..errors import FileError, VolumeError
 from ..reference import KEY as REFERENCE
 from ..reference import Reference
-from ..volume import Volume
+from ..volume import LEVELS, Volume
 from . import checks, formats, verified
 from .notes import is_labels, refuse_foreign, side_file, side_text
 
@@ -26,7 +26,7 @@ _logger = logging.getLogger(__name__)
 __all__ = ["read", "read_all", "write"]
 
 
-def read(path: str | Path, *, axes: str | None = None) -> Volume:
+def read(path: str | Path, *, axes: str | None = None, lazy: bool = False) -> Volume:
     """Read an image or label file.
 
     Parameters
@@ -36,6 +36,9 @@ def read(path: str | Path, *, axes: str | None = None) -> Volume:
         series or is an OME-Zarr store. A DICOM file stands for its whole series, and ``zarr.json`` for its store.
     axes : str, optional
         Names of the array axes, see `Volume`, where the file does not say or is wrong.
+    lazy : bool
+        Leave the voxels on the disk where the format allows it: the array of the volume is then a dask array that reads
+        its parts when they are asked for.
 
     Returns
     -------
@@ -54,6 +57,8 @@ def read(path: str | Path, *, axes: str | None = None) -> Volume:
     reader = formats.function(format_.read)
     with checks.damaged(path):
         volume = reader(path, axes)
+        if format_.lazy and not lazy:
+            volume = _in_memory(volume, path)
     return _with_source(volume, path, format_)
 
 
@@ -78,6 +83,13 @@ def read_all(path: str | Path) -> list[Volume]:
     with checks.damaged(path):
         volumes = reader(path)
     return [_with_source(volume, path, format_) for volume in volumes]
+
+
+def _in_memory(volume: Volume, path: Path) -> Volume:
+    """The volume with its voxels in memory, if they fit."""
+    checks.check_size(path, volume.data.shape, volume.data.dtype.itemsize)
+    metadata = {key: value for key, value in volume.metadata.items() if key != LEVELS}
+    return replace(volume, data=np.asarray(volume.data), metadata=metadata)
 
 
 def _with_source(volume: Volume, path: Path, format_: formats.Format) -> Volume:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import FileError
-from ..volume import LEVELS, LabelClass, Volume, colour_of
+from ..volume import LEVELS, LabelClass, Volume, colour_of, in_pieces
 from . import checks, formats, zarr_store
 from .notes import KEY, NAME, Notes
 from .places import Place
@@ -223,8 +223,6 @@ def _transform(steps: Any, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _levels(node: Any, image: _Image) -> list[dask.array.Array]:
     """The levels of an image; those that are not coarser than the one before are left out."""
-    import dask.array
-
     found = []
     for path in image.paths:
         array = zarr_store.open_array(node, path)
@@ -232,9 +230,7 @@ def _levels(node: Any, image: _Image) -> list[dask.array.Array]:
             raise ValueError(f"the array '{path}' has {len(array.shape)} axes; expected {image.axes}")
         coarser = not found or (math.prod(array.shape) < found[-1].size and array.dtype == found[-1].dtype)
         if coarser:
-            # dask would hash the whole store for a name, and read from it to know what it holds
-            nothing = np.empty((0,) * array.ndim, array.dtype)
-            found.append(dask.array.from_array(array, chunks=array.chunks, name=False, meta=nothing))
+            found.append(in_pieces(array))
     return found
 
 

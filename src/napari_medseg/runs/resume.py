@@ -76,7 +76,7 @@ def _segmented(task: Task, record: Record) -> Record:
     item = items.of_file(task.source)
     if not any(each.sha256 for each in record.inputs):
         # the record knows the input by its voxels alone
-        item = items.of_volume(io.read(task.source, axes=task.settings["axes"]))
+        item = items.of_volume(io.read(task.source, axes=task.settings["axes"], lazy=True))
     return Record(what, inputs=(item,), models=task.models, settings=settings)
 
 

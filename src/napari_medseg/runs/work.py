@@ -91,7 +91,7 @@ def segment_job(task: Task) -> Job[Record]:
     """
     settings = inference.InferenceSettings(**task.settings["inference"])
     chosen = _loaded(task)
-    volume = io.read(task.source, axes=task.settings["axes"])
+    volume = io.read(task.source, axes=task.settings["axes"], lazy=True)
     if len(chosen) == 1:
         result = yield from inference.segment_job(volume, chosen[0], settings)
     else:

@@ -15,7 +15,7 @@ import numpy as np
 from ..directions import BEFORE, has_only_sizes, is_placed
 from ..models import ModelCard
 from ..models.card import DISPLAY
-from ..volume import Volume
+from ..volume import Volume, in_pieces
 
 _THICK = 1.5  # times the other two sides: voxels whose slices are those of the scanner
 _TURNED = "turned by"  # likewise: the axes of the file
@@ -58,14 +58,14 @@ class Turn:
         """A view of an array with these axes, turned."""
         if self == AS_IT_LIES:
             return array
-        return self._lazy(array).transpose(self._order(axes))[self._steps(axes)]
+        return in_pieces(array).transpose(self._order(axes))[self._steps(axes)]
 
     def back(self, array: Any, axes: str) -> Any:
         """A view of a turned array, as it lay."""
         if self == AS_IT_LIES:
             return array
         order = self._order(axes)
-        return self._lazy(array)[self._steps(axes)].transpose([order.index(place) for place in range(len(order))])
+        return in_pieces(array)[self._steps(axes)].transpose([order.index(place) for place in range(len(order))])
 
     def volume(self, volume: Volume) -> Volume:
         """The volume turned, in the same place."""
@@ -89,15 +89,6 @@ class Turn:
     def _steps(self, axes: str) -> tuple[slice, ...]:
         backwards = dict(zip("zyx", self.reversed, strict=True))
         return tuple(slice(None, None, -1 if backwards.get(axis) else None) for axis in axes)
-
-    @staticmethod
-    def _lazy(array: Any) -> Any:
-        if hasattr(array, "transpose"):
-            return array
-        import dask.array
-
-        # zarr arrays and their like cannot be turned, and are not read for it
-        return dask.array.from_array(array)
 
 
 AS_IT_LIES = Turn()

@@ -11,9 +11,12 @@ import numpy as np
 
 from .. import labels
 from ..errors import SettingsError, VolumeError
+from ..io.memory import free_bytes
 from ..preprocess import neighbours
 from ..volume import LabelClass, Volume
 from .orientation import AS_IT_LIES, Turn
+
+_SHARE_OF_MEMORY = 4  # a slice may take the fourth part of what is free
 
 
 class Slices:
@@ -53,6 +56,7 @@ class Slices:
                 raise SettingsError(f"Channel {channel} was asked for, but the image has no channels. Leave it out.")
         elif channel is not None or not rgb:
             volume = volume.select("c", _channel(volume, channel))
+        _check_slice(volume)
         self._data = volume.as_seen()
         *self._shape, height, width = label_shape(volume)
         self._along = volume.axes.index(along) if along else None
@@ -104,24 +108,44 @@ class Canvas:
         Number touching objects, slice after slice, instead of keeping their classes.
     turn : Turn
         How the image is turned for the run: slices are those of the turned image, and the array lies as the image does.
+
+    Raises
+    ------
+    VolumeError
+        If the labels of an image that stays on the disk do not fit into memory.
     """
 
     def __init__(self, volume: Volume, classes: tuple[LabelClass, ...], split: bool, turn: Turn = AS_IT_LIES):
         self._volume = volume
         self._turn = turn
+        self.finished: frozenset[int] = frozenset()
+        """Slices of the run that are labelled already."""
         self._axes = volume.axes.replace("c", "")
         self._classes = classes
         self._split = split
-        self.array = np.zeros(label_shape(volume), np.uint32 if split else np.uint8)
-        self._turned = turn.there(self.array, self._axes)
+        self.array: Any = self._made(label_shape(volume), np.dtype(np.uint32 if split else np.uint8))
+        self._turned = self._turned_view()
         self._voxels = np.zeros(len(classes) + 1, np.int64)
         self._objects = 0
+
+    def _made(self, shape: tuple[int, ...], dtype: np.dtype) -> Any:
+        """An array of no labels."""
+        if not isinstance(self._volume.data, np.ndarray):
+            _check_room(shape, dtype)
+        return np.zeros(shape, dtype)
+
+    def _turned_view(self) -> np.ndarray:
+        """The array, turned for the run."""
+        return self._turn.there(self.array, self._axes)
 
     def put(self, indices: Sequence[int], found: np.ndarray) -> None:
         """Write and count the class numbers (n, y, x) of slices."""
         self._count(found)
         for index, plane in zip(indices, found, strict=True):
-            self._turned[self._place(index)] = self._numbered(plane) if self._split else plane
+            self._keep(index, self._numbered(plane) if self._split else plane)
+
+    def _keep(self, index: int, plane: np.ndarray) -> None:
+        self._turned[self._place(index)] = plane
 
     def number(self, index: int) -> int:
         """Which slice of the run slice `index` of the image is, and the other way round; 0 where they cross."""
@@ -140,7 +164,7 @@ class Canvas:
     @property
     def all_slices(self) -> list[int]:
         """The slices of the image."""
-        return list(range(len(planes(self.array))))
+        return list(range(math.prod(self.array.shape[:-2])))
 
     @property
     def labelled(self) -> list[int]:
@@ -211,6 +235,31 @@ class Canvas:
 def label_shape(volume: Volume) -> tuple[int, ...]:
     """Shape of the labels of an image: its own without channels."""
     return tuple(n for n, axis in zip(volume.data.shape, volume.axes, strict=True) if axis != "c")
+
+
+def _check_slice(volume: Volume) -> None:
+    """Refuse an image that stays on the disk if not even a slice of it fits into memory."""
+    if isinstance(volume.data, np.ndarray):
+        return
+    rows, columns = (volume.data.shape[volume.axes.index(axis)] for axis in "yx")
+    needed = rows * columns * np.dtype(volume.data.dtype).itemsize
+    free = free_bytes() // _SHARE_OF_MEMORY
+    if needed > free:
+        raise VolumeError(
+            f"A slice of the image has {rows} x {columns} pixels and takes {needed / 2**30:.3g} GiB; at most "
+            f"{free / 2**30:.3g} GiB can be read at a time. Crop the image, or take a coarser level of it."
+        )
+
+
+def _check_room(shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """Refuse labels that do not fit into memory."""
+    needed = math.prod(shape) * dtype.itemsize
+    free = free_bytes()
+    if needed > free:
+        raise VolumeError(
+            f"The labels take {needed / 2**30:.3g} GiB, and {free / 2**30:.3g} GiB of memory are free. Write them to "
+            "the disk slice by slice: napari-medseg segment SCAN -o LABELS.ome.zarr."
+        )
 
 
 def planes(array: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from ...io.contributions import KEY, layer_tuple, volume_from_layer_data
 from ...io.formats import stem
 from ...record import Record, UsedModel
 from ...slice_states import KEY as SLICES
-from ...volume import LabelClass, Volume
+from ...volume import LabelClass, Volume, in_pieces
 from .legend import DISAGREEMENT, MEANING, ROUTERS, UNCERTAINTY
 from .listing import Selection, add_layer, remove_layer
 from .records import check_ledger, noted, put_record, record_of, settle
@@ -45,11 +45,11 @@ _PACKAGE = Path(__file__).parents[2]
 
 def axes_choices(layer: Image) -> tuple[str, ...]:
     """What the axes of `layer` can mean; a single choice where its file says or nothing else is possible."""
-    return contributions.axes_choices(layer.data, meta_of(layer))
+    return contributions.axes_choices(finest(layer), meta_of(layer))
 
 
 def to_volume(layer: Image, axes: str | None) -> Volume:
-    """What a job gets of an image layer; shares its array.
+    """What a job gets of an image layer, at its finest resolution; shares its array, or reads from it piece by piece.
 
     Parameters
     ----------
@@ -59,20 +59,23 @@ def to_volume(layer: Image, axes: str | None) -> Volume:
     Raises
     ------
     VolumeError
-        If the layer is multiscale, has too many axes, or lies where no volume can.
+        If the layer has too many axes, or lies where no volume can.
     """
-    if layer.multiscale:
-        raise VolumeError(
-            f"The layer '{layer.name}' holds an image at {len(layer.data)} resolutions; expected a single one. "
-            "Open the resolution you want to segment as a layer of its own."
-        )
     if axes is None:
         raise VolumeError(f"'{layer.name}' cannot be used. {places.why_no_axes(layer.ndim, meta_of(layer))}")
-    return volume_from_layer_data(layer.data[..., :3] if layer.rgb else layer.data, meta_of(layer), axes)
+    data = in_pieces(finest(layer))
+    return volume_from_layer_data(data[..., :3] if layer.rgb else data, meta_of(layer), axes)
+
+
+def finest(layer: Layer) -> Any:
+    """The array of a layer; of one with several resolutions that with the most voxels, which is read piece by piece."""
+    return layer.data[0] if getattr(layer, "multiscale", False) else layer.data
 
 
 def labels_volume(layer: Labels, image: Image | None, axes: str | None) -> Volume:
     """What is saved of a labels layer: a copy of its voxels, on the grid of the image it was made from.
+
+    Labels with several resolutions cannot be painted on, and are not copied.
 
     Parameters
     ----------
@@ -91,8 +94,9 @@ def labels_volume(layer: Labels, image: Image | None, axes: str | None) -> Volum
     if image is not None and axes is not None and not noted(layer).get("axes"):
         volume = _drawn(layer, image, axes)
     else:
-        volume = volume_from_layer_data(layer.data, meta_of(layer))
-    volume = replace(volume, data=np.array(layer.data))  # the person may go on painting
+        volume = volume_from_layer_data(finest(layer), meta_of(layer))
+    if not layer.multiscale:
+        volume = replace(volume, data=np.array(layer.data))  # the person may go on painting
     where = volume.channel_axis
     if where is not None and volume.data.shape[where] == 1:  # see `Grid`
         volume = volume.select("c", 0)
@@ -146,7 +150,7 @@ def _drawn(layer: Labels, image: Image, axes: str) -> Volume:
     meta = {**meta_of(layer), "metadata": {KEY: notes}}
     if not any(unit.is_compatible_with("mm") for unit in layer.units):
         meta["units"] = image.units[-layer.ndim :]
-    return volume_from_layer_data(layer.data, meta)
+    return volume_from_layer_data(finest(layer), meta)
 
 
 def lies_on(layer: Labels, image: Image, axes: str) -> bool:
@@ -162,7 +166,7 @@ def lies_on(layer: Labels, image: Image, axes: str) -> bool:
         return False
     theirs = to_volume(image, axes)
     both = noted(layer).get("axes") and noted(image).get("axes")
-    mine = volume_from_layer_data(layer.data, meta_of(layer)) if both else _drawn(layer, image, axes)
+    mine = volume_from_layer_data(finest(layer), meta_of(layer)) if both else _drawn(layer, image, axes)
     return np.abs(mine.affine - theirs.affine).max() < _SAME_VOXEL * min(theirs.spacing)
 
 
@@ -365,35 +369,3 @@ def add_router_map(viewer: Viewer, place: Mapping[str, Any], name: str, gates: V
     image.colorbar.visible = True
     add_layer(viewer, image)
     viewer.layers.selection = chosen
-
-
-class Preview:
-    """One layer with the labels of the slice in view, used again for every slice."""
-
-    def __init__(self, viewer: Viewer):
-        self._viewer = viewer
-        self.layer: Labels | None = None
-        self._look: tuple[Any, ...] = ()
-
-    def show(self, labels: Volume, index: tuple[int, ...], grid: Grid) -> None:
-        """Show the labels of one slice, axes ``yx``, at its `index` along the axes before y and x."""
-        data = labels.data.reshape((1,) * (len(grid.options["scale"]) - 2) + labels.data.shape)
-        place = grid.at(index)
-        look = (place["scale"].tolist(), labels.classes)
-        if self.layer in self._viewer.layers and look == self._look:
-            self.layer.data = data
-            self.layer.translate = place["translate"]
-        else:
-            self.clear()
-            chosen = set(self._viewer.layers.selection)
-            _, options, _ = layer_tuple(as_labels(labels), "preview (not saved)")
-            preview = Labels(data, **{**options, **place, "metadata": {SIGHT: True}})
-            self.layer = add_layer(self._viewer, preview)
-            self._viewer.layers.selection = chosen
-            self._look = look
-        self.layer.editable = False
-
-    def clear(self) -> None:
-        """Remove the layer."""
-        remove_layer(self._viewer, self.layer)
-        self.layer = None

@@ -28,7 +28,7 @@ from ...viewing.anatomy import (
     plane_text,
     turned_directions,
 )
-from .layer_volumes import meta_of
+from .layer_volumes import finest, meta_of
 from .records import noted
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def place_of(layer: Layer) -> Anatomy:
     """
     if not isinstance(layer, Image | Labels) or not noted(layer).get("axes"):
         raise VolumeError(NO_PLACE)
-    return anatomy_of(volume_from_layer_data(layer.data, {**meta_of(layer), "multiscale": layer.multiscale}))
+    return anatomy_of(volume_from_layer_data(finest(layer), meta_of(layer)))
 
 
 class Letters(QObject):

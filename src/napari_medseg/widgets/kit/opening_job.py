@@ -142,7 +142,7 @@ def _file(path: Path) -> list[LayerData]:
         if reader is not None:
             return reader(str(path))
     # what no reader wants has a sentence that says why
-    return [layer_tuple(io.read(path), readable(formats.stem(path)))]
+    return [layer_tuple(io.read(path, lazy=True), readable(formats.stem(path)))]
 
 
 def _sentence(name: str, error: Exception) -> str:

@@ -79,7 +79,7 @@ def _too_large(layer: Labels) -> str:
 def begin_job(layer: Labels, image: Image | None) -> Job[Begun]:
     """Begin the journal of a layer; what it reads of the layers now may change while it is driven."""
     session = session_of(layer, image)
-    return _begin_job(layer.data, None if image is None else image.data, session, root())
+    return _begin_job(layer.data, None if image is None else layer_volumes.finest(image), session, root())
 
 
 def _begin_job(data: Any, pixels: Any, session: Session, place: Path) -> Job[Begun]:

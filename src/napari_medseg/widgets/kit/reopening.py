@@ -60,7 +60,7 @@ def _has_spacing(path: Path) -> bool:
             return True
         row = formats.named(path)
         small = row is not None and row.family == "TIFF" and path.stat().st_size < _MOST_BYTES
-        return small and io.read(path).has_spacing
+        return small and io.read(path, lazy=True).has_spacing
     except Exception:  # then there is nothing to offer
         return False
 

@@ -81,7 +81,7 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     """
     viewer = napari.current_viewer()
     layer = next((layer for layer in viewer.layers if layer.data is data), None) if viewer else None
-    if viewer is None or not isinstance(layer, Labels) or layer.multiscale:
+    if viewer is None or not isinstance(layer, Labels):
         found = contributions.write_labels(path, data, meta)
         _written.extend(found)
         return found
@@ -136,7 +136,7 @@ def image_of(viewer: ViewerModel, layer: Labels, chosen: Pair | None = None) -> 
 
 def _pair(layer: Layer) -> Pair | None:
     """A layer and its axes, if it is an image that says something of the patient."""
-    if not isinstance(layer, Image) or layer.multiscale or not noted(layer).get("axes"):
+    if not isinstance(layer, Image) or not noted(layer).get("axes"):
         return None
     axes = next(iter(layer_volumes.axes_choices(layer)), None)
     try:

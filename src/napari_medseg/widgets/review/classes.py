@@ -11,7 +11,7 @@ from napari.layers import Image, Labels
 
 from ...review.planes import Planes
 from ...review.tools import rules
-from ..kit import jobs
+from ..kit import jobs, layer_volumes
 from .palette import Palette, class_names, class_text, free_number, give_colour, keep_classes, numbers_in
 from .tools_state import MOST
 
@@ -238,6 +238,6 @@ class Classes:
             found.append(rules.protect(self.protected))
         form = self._form
         if form.within.isChecked() and self._image is not None:
-            planes = Planes(self._image.data)
+            planes = Planes(layer_volumes.finest(self._image))
             found.append(rules.paint_within(planes.read, form.within_low.value(), form.within_high.value()))
         follower.rules[:] = found

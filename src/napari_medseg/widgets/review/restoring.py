@@ -74,7 +74,7 @@ def _read_image(session: Session) -> tuple[Volume | None, str]:
         return None, f"'{session.image}' was not opened from a file. {alone}"
     path = Path(session.source)
     try:
-        volume = io.read(path)
+        volume = io.read(path, lazy=True)
     except MedsegError:
         return None, f"'{path}' is not there any more, or cannot be read. {alone}"
     if session.image_hash and voxel_hash(np.asarray(volume.data)) != session.image_hash:

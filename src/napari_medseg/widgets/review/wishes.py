@@ -16,7 +16,7 @@ from ...review.ledger import APPROVED, AUTO, EDITED
 from ...review.planes import Planes
 from ...review.tools.running import Result, Scope, tool_job
 from ...review.tools.table import RANGE, SLICE, Tool
-from ..kit import records
+from ..kit import layer_volumes, records
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +71,7 @@ class Wish:
 
     def job(self, rules: Sequence[Rule]) -> Job[Result]:
         """Find what the tool would change without breaking a rule."""
-        image = None if self.image is None else self.image.data
+        image = None if self.image is None else layer_volumes.finest(self.image)
         return tool_job(self.tool, self.layer.data, self.scope, self.numbers, image, tuple(rules))
 
 
@@ -100,7 +100,7 @@ def suggested_range(layer: Labels, image: Image | None, number: int) -> dict[str
     """A range of intensities: most of those that the class of the brush has in a slice, or all of them."""
     if image is None:
         return {}
-    pixels = Planes(image.data).read(number)
+    pixels = Planes(layer_volumes.finest(image)).read(number)
     mine = pixels[Planes(layer.data).read(number) == layer.selected_label]
     mine = mine[np.isfinite(mine)]
     limits = np.percentile(mine, (10, 90)) if mine.size else np.nan_to_num(image.contrast_limits)

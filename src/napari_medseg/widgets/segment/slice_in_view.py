@@ -6,12 +6,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from napari.layers import Labels
+
 from ...errors import MedsegError
+from ...io.contributions import layer_tuple
 from ..kit import jobs, layer_volumes
+from ..kit.listing import add_layer, remove_layer
 
 if TYPE_CHECKING:
     from napari import Viewer
-    from napari.layers import Labels
 
     from ...volume import Volume
     from ..kit.shelf import Shelf
@@ -47,7 +50,7 @@ class SliceInView:
     ):
         self._form, self._viewer, self._shelf, self._queue = form, viewer, shelf, queue
         self._ask, self._cannot, self._failed = ask, cannot, failed
-        self._preview = layer_volumes.Preview(viewer)
+        self._preview = Preview(viewer)
 
     @property
     def layer(self) -> Labels | None:
@@ -104,3 +107,35 @@ class SliceInView:
             show = partial(layer_volumes.add_router_map, self._viewer, place, name)
             job = self._shelf.job(given.cards, lambda models: router_job(given.volume, models, given.settings, index))
             self._queue.start("routers", job, title="Router map", on_done=show, on_error=self._failed)
+
+
+class Preview:
+    """One layer with the labels of the slice in view, used again for every slice."""
+
+    def __init__(self, viewer: Viewer):
+        self._viewer = viewer
+        self.layer: Labels | None = None
+        self._look: tuple[Any, ...] = ()
+
+    def show(self, labels: Volume, index: tuple[int, ...], grid: layer_volumes.Grid) -> None:
+        """Show the labels of one slice, axes ``yx``, at its `index` along the axes before y and x."""
+        data = labels.data.reshape((1,) * (len(grid.options["scale"]) - 2) + labels.data.shape)
+        place = grid.at(index)
+        look = (place["scale"].tolist(), labels.classes)
+        if self.layer in self._viewer.layers and look == self._look:
+            self.layer.data = data
+            self.layer.translate = place["translate"]
+        else:
+            self.clear()
+            chosen = set(self._viewer.layers.selection)
+            _, options, _ = layer_tuple(layer_volumes.as_labels(labels), "preview (not saved)")
+            preview = Labels(data, **{**options, **place, "metadata": {layer_volumes.SIGHT: True}})
+            self.layer = add_layer(self._viewer, preview)
+            self._viewer.layers.selection = chosen
+            self._look = look
+        self.layer.editable = False
+
+    def clear(self) -> None:
+        """Remove the layer."""
+        remove_layer(self._viewer, self.layer)
+        self.layer = None
