@@ -221,6 +221,31 @@ def test_a_model_made_for_such_images_is_chosen_and_the_others_are_listed_last_w
     assert d.form.model.currentData() == "litenext-heart", "what a person chooses for an image stays"
 
 
+def test_the_closed_list_shows_the_name_alone(dock):
+    d = dock()
+    d.choose(d.form.model, "litenext-heart")
+    box = d.form.model
+    box.resize(400, box.height())
+    drawn = box.grab().toImage()
+    box.setItemText(box.currentIndex(), "litenext-heart")
+    assert box.grab().toImage() == drawn
+    box.setItemText(box.currentIndex(), "another")
+    assert box.grab().toImage() != drawn
+
+
+def test_review_takes_up_a_result_when_its_run_ends(dock, gate, qtbot):
+    d = dock(noise(SLICES, 40, 48))
+    _, review = d.viewer.window.add_plugin_dock_widget("napari-medseg", "Review")
+    qtbot.waitUntil(lambda: not review.busy, timeout=60000)
+    d.start()
+    qtbot.waitUntil(lambda: "cannot be changed now" in review.form.hint.text())
+    gate.set()
+    d.settle()
+    qtbot.waitUntil(lambda: not review.busy, timeout=60000)
+    assert review.form.labels.currentData() is d.widget.labels
+    assert "cannot be changed now" not in review.form.hint.text() and review.form.save.isEnabled()
+
+
 # ---- neighbouring slices ----
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from ..kit.controls import Page, Paragraph, beside, button, check, choice, fill, line, progress_bar
+from ..kit.controls import Page, Paragraph, ShortBox, beside, button, check, choice, fill, line, progress_bar
 from ..kit.ticks import Ticks
 from .classes import ClassTable
 from .view import Curves, Verdict
@@ -36,7 +36,8 @@ class FineTuneForm(Page):
     def _data(self) -> None:
         self.model = choice(
             "The model to begin with. It stays as it is; the training makes a new one. Nothing: a new LiteNeXt, for "
-            "classes that no model knows."
+            "classes that no model knows.",
+            ShortBox,
         )
         self.model.setMinimumContentsLength(14)
         self.card = button("Car&d")

@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, QSize, Qt
+from qtpy.QtGui import QPaintEvent
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -20,6 +21,9 @@ from qtpy.QtWidgets import (
     QPushButton,
     QScrollArea,
     QSizePolicy,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
     QVBoxLayout,
     QWidget,
 )
@@ -95,9 +99,9 @@ def described(control: QWidget, tooltip: str) -> None:
     control.setAccessibleName(tooltip.split(". ")[0].rstrip("."))
 
 
-def choice(tooltip: str = "") -> QComboBox:
+def choice(tooltip: str = "", kind: type[QComboBox] = QComboBox) -> QComboBox:
     """A drop-down list that long entries do not widen."""
-    box = QComboBox()
+    box = kind()
     described(box, tooltip)
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     box.setMinimumContentsLength(10)
@@ -114,6 +118,18 @@ def fill(box: QComboBox, entries: Sequence[tuple[str, Any]], current: Any) -> No
         box.setItemData(index, title, Qt.ItemDataRole.ToolTipRole)  # long ones are cut off
     box.setCurrentIndex(next((i for i, (_, value) in enumerate(entries) if value is current or value == current), -1))
     box.blockSignals(False)
+
+
+class ShortBox(QComboBox):
+    """A drop-down list that, closed, shows only what stands before the first comma of its entry."""
+
+    def paintEvent(self, e: QPaintEvent | None) -> None:
+        """Draw the box with the short text."""
+        painter, option = QStylePainter(self), QStyleOptionComboBox()
+        self.initStyleOption(option)
+        option.currentText = option.currentText.split(",")[0]
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
 
 
 def fill_grouped(box: QComboBox, groups: Mapping[str, Sequence[tuple[str, Any]]], current: Any) -> None:

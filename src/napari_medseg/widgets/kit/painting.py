@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 2**23  # bytes of labels that are compared and compressed without a thread
 _SYNC_MS = 2000
+_SEEN = ("visible", "opacity", "editable")  # events that decide whether a layer can be corrected
 _DESCRIBED = ("name", "scale", "translate", "rotate", "shear", "affine", "units", "metadata")  # events of a layer
 
 
@@ -110,8 +111,8 @@ class Painting(QObject):
             layer.events.labels_update.connect(self._moved)
             layer.events.data.connect(self._replaced)
             layer.events.set_data.connect(self._redrawn)
-            layer.events.visible.connect(self._seen)
-            layer.events.opacity.connect(self._seen)
+            for name in _SEEN:
+                layer.events[name].connect(self._seen)
             for name in _DESCRIBED:
                 layer.events[name].connect(self._described)
             if layer in self._left:
@@ -126,8 +127,8 @@ class Painting(QObject):
             layer.events.labels_update.disconnect(self._moved)
             layer.events.data.disconnect(self._replaced)
             layer.events.set_data.disconnect(self._redrawn)
-            layer.events.visible.disconnect(self._seen)
-            layer.events.opacity.disconnect(self._seen)
+            for name in _SEEN:
+                layer.events[name].disconnect(self._seen)
             for name in _DESCRIBED:
                 layer.events[name].disconnect(self._described)
             follower = self.follower(layer)
@@ -177,7 +178,7 @@ class Painting(QObject):
         self.redrawn.emit(layer)
 
     def _seen(self, event: Any) -> None:
-        """A layer was hidden, or is shown again."""
+        """A layer was hidden or locked, or is not any more."""
         self.protected.emit(event.source)
 
     def _described(self, event: Any) -> None:

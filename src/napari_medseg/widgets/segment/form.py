@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QPushButton
 
 from ...quantities import area, rounded, volume
 from ...segmentation.settings import OUTSIDE, compared
-from ..kit.controls import Page, Paragraph, beside, check, choice, fill, progress_bar
+from ..kit.controls import Page, Paragraph, ShortBox, beside, check, choice, fill, progress_bar
 from ..kit.jobs import duration
 from ..kit.ticks import Ticks
 
@@ -26,7 +26,7 @@ class SegmentForm(Page):
         self.image = choice("The image to segment.")
         self.axes = choice("What the axes of this image mean; its file does not say.")
         self.channel = choice("The channel to segment.")
-        self.model = choice("The model to use. Its card says what it was made for.")
+        self.model = choice("The model to use. Its card says what it was made for.", ShortBox)
         self.model.setMinimumContentsLength(14)  # room for the names of the bundled ones
         self.card = QPushButton("Car&d")
         self.others = Ticks(

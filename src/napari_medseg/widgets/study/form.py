@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QTableWidgetItem
 
 from ...runs.settings import StudySettings
-from ..kit.controls import Page, Paragraph, beside, button, choice, line, progress_bar
+from ..kit.controls import Page, Paragraph, ShortBox, beside, button, choice, line, progress_bar
 from ..kit.tables import fit, table
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class StudyForm(Page):
     def __init__(self) -> None:
         super().__init__()
         self.image = choice("Image whose scan is simulated at increasing acceleration.")
-        self.model = choice("The model that segments every reconstruction.")
+        self.model = choice("The model that segments every reconstruction.", ShortBox)
         self.method = choice("How the images are reconstructed.")
         self.accelerations = line("How many times fewer columns are measured: numbers from 1 up, with commas.")
         self.accelerations.setText(", ".join(map(str, StudySettings.accelerations)))
