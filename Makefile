@@ -1,12 +1,13 @@
 # make demo   open the bundled heart volume in napari, run the bundled model, show its labels
 # make test   run every test, in real windows where it needs one, then a choice of the window tests on PyQt6
 # make test COVERAGE=--cov   the same, and print which lines no test reaches: a third slower
+# make slow   run the tests with real clusters of dask (two minutes on two cores)
 # make lint   check the code: ruff's rules and layout, types
 # make bench  time the networks and methods, each in a process of its own, into benchmarks/RESULTS.md
 # make docs  build the documentation into site/, without a network once its tools are in .venv; a warning is an error
 # make cards  write the pages about the bundled models from their cards
 # make pictures   take the pictures of the docs again, in real windows (minutes)
-# make judges  let readers of other programs say what they see in our files; installs dcmqi (3D Slicer's DICOM SEG reader)
+# make judges  let readers of other programs say what they see in our files; installs dcmqi (3D Slicer's DICOM SEG reader) and the BIDS validator
 # make fuzz   read 3,000 damaged files of every kind; each must give a value or a sentence, in time (five minutes on two cores)
 #
 # The first call makes the environment in .venv; later calls need no network.
@@ -24,7 +25,7 @@ PACKAGES := $(shell $(PYTHON) -c "import ensurepip" 2>/dev/null || echo python3-
 	libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libxcb-xkb1 libxkbcommon-x11-0 \
 	xvfb xauth libgl1-mesa-dri
 
-.PHONY: bench cards demo docs fuzz judges lint packages pictures test
+.PHONY: bench cards demo docs fuzz judges lint packages pictures slow test
 
 demo: packages $(VENV)/installed
 ifeq ($(DISPLAY)$(WAYLAND_DISPLAY),)
@@ -34,8 +35,11 @@ else
 endif
 
 test: packages $(QT6)/installed
-	$(PYTEST) $(COVERAGE)
+	$(PYTEST) -m "not slow" $(COVERAGE)
 	PYTHONPATH="$(CURDIR)/$(QT6)" QT_API=pyqt6 PYTEST_QT_API=pyqt6 $(PYTEST) -m smoke tests/widgets
+
+slow: $(VENV)/installed
+	$(VENV)/bin/python -m pytest -m slow
 
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .
@@ -62,7 +66,7 @@ pictures: packages $(VENV)/installed
 
 judges: $(VENV)/installed
 	$(VENV)/bin/python -m pip install -c constraints.txt -e ".[judges]"
-	$(VENV)/bin/python -m pytest tests/judges
+	$(VENV)/bin/python -m pytest tests/judges tests/runs/test_bids.py
 
 packages:
 	@sh tools/apt_packages.sh $(PACKAGES)

@@ -8,7 +8,7 @@ import pydicom
 import pytest
 
 from napari_medseg import cli, io
-from napari_medseg.cli.commands import inference_settings
+from napari_medseg.cli.segmenting import inference_settings
 from napari_medseg.errors import FileError, SettingsError
 from napari_medseg.runs import cohort, inputs, outputs
 from napari_medseg.segmentation.inference import InferenceSettings
@@ -229,14 +229,14 @@ def test_pairs_differ_by_usual_marks(tmp_path):
 
 def test_what_a_folder_holds_besides_is_counted_and_named(tmp_path):
     folder = tmp_path / "scans"
-    touch(*(folder / name for name in ("a.nii.gz", "b.mha", "c.nrrd", "notes.txt", "Thumbs.db", "._a.nii.gz")))
+    touch(*(folder / name for name in ("a.nii.gz", "b.mnc", "c.vtk", "notes.txt", "Thumbs.db", "._a.nii.gz")))
     touch(folder / "day 2" / "d.nii.gz", folder / "__MACOSX" / "._a.nii.gz")
     assert [path.name for path in inputs.find_inputs([str(folder)])[0]] == ["a.nii.gz"]
     inner, others = inputs.left_out([folder, folder / "a.nii.gz"])
     assert inner.startswith(f"'{folder}' holds 1 folder that is not searched: day 2. Name them, or give a quoted glob")
-    assert others == f"'{folder}' holds 2 other files that are left out: b.mha, c.nrrd."
+    assert others == f"'{folder}' holds 2 other files that are left out: b.mnc, c.vtk."
     (others,) = inputs.left_out([str(folder / "*")])
-    assert others == f"'{folder / '*'}' means 2 other files that are left out: b.mha, c.nrrd."
+    assert others == f"'{folder / '*'}' means 2 other files that are left out: b.mnc, c.vtk."
     dicom_slices(tmp_path / "one", pydicom.uid.generate_uid(), ["a.dcm", "b.dcm"])
     touch(tmp_path / "one" / "preview.png", tmp_path / "one" / "._a.dcm", tmp_path / "one" / "README")
     assert inputs.left_out([tmp_path / "one"]) == [

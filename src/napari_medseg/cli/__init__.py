@@ -17,7 +17,7 @@ from ..errors import MedsegError, SettingsError
 from ..models.settings import ImportSettings
 from ..options import add_arguments
 from ..segmentation.settings import InferenceSettings
-from . import commands, measuring, reconstruction, replaying, terminal
+from . import commands, crews, measuring, reconstruction, replaying, segmenting, slurm, summaries, terminal
 
 Parsers = argparse._SubParsersAction
 
@@ -35,8 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # file names may hold what the terminal cannot show
         sys.stdout.reconfigure(errors="backslashreplace")
-    args = parsed(sys.argv[1:] if arguments is None else arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    args = parsed(words)
     try:
+        if getattr(args, "print_slurm", False):
+            terminal.say(slurm.script(words, args.workers))
+            return 0
         return args.run_command(args)
     except KeyboardInterrupt as stopped:
         terminal.complain(f"Interrupted. {args.after_interrupt}")
@@ -70,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parsers = top.add_subparsers(title="commands", metavar="COMMAND [options]", required=True)
-    work = (_add_segment, _add_reconstruct, _add_evaluate, _add_measure, _add_study, _add_train)
+    work = (_add_segment, _add_reconstruct, _add_evaluate, _add_measure, _add_summary, _add_study, _add_train)
     for add in (*work, _add_replay, _add_models, _add_info, _add_convert):
         add(parsers)
     return top
@@ -90,7 +94,7 @@ def _add_segment(parsers: Parsers) -> None:
     parser = _add(
         parsers,
         "segment",
-        commands.segment,
+        segmenting.segment,
         "label images with a model",
         description="Label images with a model. Each image is processed alone: one that fails is named at the end, "
         "the others continue. Existing outputs are replaced, inputs never.",
@@ -115,8 +119,16 @@ def _add_segment(parsers: Parsers) -> None:
         metavar="FILE",
         help="also write where several models differ (0 all agree, 255 no two agree)",
     )
+    parser.add_argument(
+        "--bids",
+        nargs="?",
+        const="",
+        metavar="SUFFIX",
+        help="IN is a BIDS dataset, of which images such as T1w are taken; OUT becomes a derivatives dataset",
+    )
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="settings, volumes and failures as JSON")
-    reconstruction.add_crew(parser)
+    summaries.add_summaries(parser)
+    crews.add_crew(parser)
     parser.set_defaults(after_interrupt="Finished files are complete; --resume continues with the others.")
 
 
@@ -189,6 +201,7 @@ def _add_evaluate(parsers: Parsers) -> None:
         help="match objects by their overlap, whatever their numbers: F1, precision and recall",
     )
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="scores and failures as JSON")
+    summaries.add_summaries(parser)
 
 
 def _add_measure(parsers: Parsers) -> None:
@@ -210,6 +223,18 @@ def _add_measure(parsers: Parsers) -> None:
         "--objects", metavar="CLASS", help="measure the objects of a class (number or name): regions that share faces"
     )
     _add_axes(parser)
+
+
+def _add_summary(parsers: Parsers) -> None:
+    parser = _add(
+        parsers,
+        "summary",
+        summaries.summary,
+        "table and page of results that are there",
+        description="Write the table (CSV) and the page (HTML) of a cohort from what its results say of themselves, "
+        "without computing them again.",
+    )
+    summaries.add_summary(parser)
 
 
 def _add_train(parsers: Parsers) -> None:

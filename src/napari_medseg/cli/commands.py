@@ -2,162 +2,32 @@
 
 from __future__ import annotations
 
-import functools
 import shlex
 import textwrap
 import threading
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
-from ..errors import MedsegError, ModelError, SettingsError, escaped
+from ..errors import MedsegError, SettingsError, escaped
 from ..models.settings import ImportSettings
 from ..options import read
-from ..segmentation.settings import InferenceSettings
 from . import terminal
+from .segmenting import find_model
+from .summaries import check_summaries, wanted
 
 if TYPE_CHECKING:
     from ..progress import Progress
-    from ..record import UsedModel
     from ..runs.tasks import Outcome
     from ..training.settings import ReconTrainSettings, TrainSettings
     from ..volume import Volume
     from .running import Run
 
 _MOST_CLASSES = 256  # numbers in labels that do not say what they are, 0 among them
-
-
-def inference_settings(args: Namespace) -> InferenceSettings:
-    """Settings of a parsed ``segment`` command; what was left out keeps its default."""
-    return read(args, InferenceSettings)
-
-
-def segment(args: Namespace) -> int:
-    """``napari-medseg segment``."""
-    from ..runs import cohort, work
-    from ..runs.inputs import find_inputs, image_kind, left_out, taken_once
-    from ..runs.outputs import place, refuse_conflicts
-    from ..runs.tasks import Task
-    from .running import Run, crew_of
-
-    settings = inference_settings(args)
-    args.models = _members(args)
-    _check_models(args)
-    kind = functools.cache(image_kind)  # three questions, each file is opened once
-    sources, failures = find_inputs(args.inputs, kind)
-    terminal.complain(*left_out(args.inputs, kind), *taken_once(args.inputs, kind))
-    single = len(sources) + len(failures) == 1
-    places = {"labels": place(sources, args.output, single=single)}
-    for role in ("uncertainty", "disagreement"):
-        if folder := getattr(args, role):
-            places[role] = place(sources, folder, f"_{role}", single=single)
-    outputs = [path for paths in places.values() for path in paths]
-    refuse_conflicts([*map(Path, args.inputs), *sources], outputs)
-    _refuse_report([*sources, *outputs], args.report)
-    used = tuple(work.use(name) for name in args.models)
-    reading = {"inference": asdict(settings), "axes": args.axes}
-    tasks = []
-    for number, source in enumerate(sources):
-        made = {role: str(paths[number]) for role, paths in places.items()}
-        tasks.append(Task("segment", (str(source),), made, used, reading, args.resume))
-    more = {"uncertainty": args.uncertainty, "axes": args.axes, "disagreement": args.disagreement or False}
-    asked = {
-        "command": cohort.command(settings, args.models, args.inputs, args.output, **more),
-        **models_of_report(used),
-        "settings": asdict(settings) | {"axes": args.axes},
-    }
-    run = Run(tasks, _segment_line, lambda run: asked | run_content(run, _segment_row), "slice", failures, args.report)
-    code = run.go(crew_of(args, network=True), args.output)
-    for text in terminal.warnings(_segment_row(outcome) for outcome in run.outcomes):
-        terminal.complain(text)
-    return code
-
-
-def run_content(run: Run, row: Callable[[Outcome], dict[str, Any]]) -> dict[str, Any]:
-    """The part of a report that says what came of the files of `run`, a `row` for each."""
-    return {
-        "files": [row(outcome) for outcome in run.outcomes],
-        "failures": [failure.to_json() for failure in run.failures],
-        "interrupted": run.interrupted,
-        "version": __version__,
-    }
-
-
-def _segment_line(title: str, outcome: Outcome) -> str:
-    if outcome.record is None:
-        return title
-    models = [model.name for model in outcome.record.models]
-    return f"{title}: {terminal.outcome({**_segment_row(outcome), 'models': models})}"
-
-
-def _segment_row(outcome: Outcome) -> dict[str, Any]:
-    from .report import row
-
-    outputs = outcome.task.outputs
-    paths = {"uncertainty": outputs.get("uncertainty"), "disagreement": outputs.get("disagreement")}
-    return {"input": outcome.task.inputs[0], "output": outputs["labels"], **paths, **row(outcome)}
-
-
-def models_of_report(used: Sequence[UsedModel]) -> dict[str, Any]:
-    """A run with one model has it as ``model``, one with several has ``models``."""
-    rows = [{"name": model.name, "sha256": model.sha256} for model in used]
-    return {"model": rows[0]} if len(rows) == 1 else {"models": rows}
-
-
-def _refuse_report(paths: Sequence[Path], report: Path | None) -> None:
-    """Make sure that a report replaces neither `paths` nor the side files of those that are written."""
-    from ..io import formats
-    from ..io.notes import side_file
-    from ..runs.outputs import refuse_conflicts
-
-    kinds = [(path, formats.named(path)) for path in paths]
-    sides = [side_file(path) for path, kind in kinds if kind and not kind.keeps_notes]
-    refuse_conflicts([*paths, *sides], [report] if report else [])
-
-
-def _members(args: Namespace) -> list[str]:
-    """The models of a ``segment`` command, with the best of a group in the place of its name, which is said.
-
-    Where a disagreement is asked for and a group is all that was named, its best model and a second opinion vote.
-    """
-    from ..models import library
-
-    found = [library.best_of(name) for name in args.models]
-    for group, name in zip(args.models, found, strict=True):
-        if name != group:
-            terminal.say(f"{group}: {name} is the best model by the Dice on val.")
-    if args.disagreement and len(found) == 1 and found != args.models:
-        found = library.with_second_opinion(args.models[0])
-        terminal.say(f"{args.models[0]}: {found[1]} is the second opinion, made for the same task and nearly as good.")
-    return found
-
-
-def _check_models(args: Namespace) -> None:
-    """Make sure that the models of a ``segment`` command exist, and that its options suit their number."""
-    if len(args.models) == 1 and args.disagreement:
-        raise SettingsError("--disagreement needs two or more --model options. With one model use --uncertainty.")
-    if len(args.models) > 1 and args.uncertainty:
-        raise SettingsError("Uncertainty is computed for one model only. With several models use --disagreement.")
-    from .. import models
-    from ..segmentation import consensus
-
-    weights = [_find_model(name) for name in args.models]
-    if len(weights) > 1:
-        # each image would fail with it: say it before the first one is read
-        consensus.check([models.load_card(path) for path in weights])
-
-
-def _find_model(name: str) -> Path:
-    from .. import models
-
-    try:
-        return models.find(name)
-    except ModelError as error:
-        raise SettingsError(str(error)) from error
 
 
 def evaluate(args: Namespace) -> int:
@@ -171,9 +41,14 @@ def evaluate(args: Namespace) -> int:
 
     pairs, failures = find_pairs(args.prediction, args.reference)
     terminal.complain(*left_out([args.prediction, args.reference]))
-    refuse_conflicts([path for pair in pairs for path in pair], [args.report] if args.report else [])
+    read = [path for pair in pairs for path in pair]
+    written = [args.report] if args.report else []
+    refuse_conflicts(read, written)
+    check_summaries(args, [*read, *written])
     settings = {"foreground": args.foreground, "objects": args.objects}
-    tasks = [Task("evaluate", (str(ours), str(theirs)), settings=settings) for ours, theirs in pairs]
+    tasks = []
+    for ours, theirs in pairs:
+        tasks.append(Task("evaluate", (str(ours), str(theirs)), settings=settings, look=wanted(args)))
 
     def content(run: Run) -> dict[str, Any]:
         rows = _scores(run.outcomes)
@@ -189,7 +64,7 @@ def evaluate(args: Namespace) -> int:
             "interrupted": run.interrupted,
         }
 
-    run = Run(tasks, None, content, "pair", failures, args.report)
+    run = Run(tasks, None, content, "pair", failures, args.report, args.summary, args.html)
     code = run.go(here())
     if rows := _scores(run.outcomes):
         terminal.say(terminal.scores(rows, metrics.summarise(rows)))
@@ -308,7 +183,7 @@ def show_models(args: Namespace) -> int:
     from .running import name_failures
 
     if args.name:
-        card = models.load_card(_find_model(args.name))
+        card = models.load_card(find_model(args.name))
         terminal.say(to_json(asdict(card)).rstrip() if args.json else terminal.card_text(card))
         return 0
     cards, failures = [], []

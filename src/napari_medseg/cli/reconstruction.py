@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError, SettingsError
-from ..options import add_arguments, given, read, whole_from
+from ..options import add_arguments, given, read
 from ..recon.settings import VIEWS, FinishSettings, HiddenSettings, ReconSettings, Sampling
 from ..runs.settings import StudySettings
 from . import terminal
+from .crews import add_crew, crew_of
+from .summaries import add_summaries, check_summaries, wanted
 
 if TYPE_CHECKING:
     from ..kspace import KSpace
@@ -47,6 +49,7 @@ def add_reconstruct(parser: argparse.ArgumentParser) -> None:
         "repeat the option for more",
     )
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="metrics, residual, mask, settings as JSON")
+    add_summaries(parser)
     add_crew(parser)
 
 
@@ -91,20 +94,6 @@ def _add_input(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--simulate", action="store_true", help="IN is an image: simulate its k-space")
 
 
-def add_crew(parser: argparse.ArgumentParser) -> None:
-    """Who works on the files of a cohort."""
-    parser.add_argument("--resume", action="store_true", help="leave out what is finished and unchanged")
-    parser.add_argument(
-        "--workers", type=whole_from(0), default=0, metavar="N", help="processes that share the files (default: none)"
-    )
-    parser.add_argument(
-        "--threads", type=whole_from(0), default=0, metavar="N", help="of each process (default: shared out)"
-    )
-    parser.add_argument(
-        "--memory-limit", type=float, default=0.0, metavar="GB", help="a worker that takes more fails its file"
-    )
-
-
 def add_study(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``study acceleration``."""
     parser.add_argument("input", type=Path, metavar="IN", help="image to simulate k-space of")
@@ -137,8 +126,8 @@ def reconstruct(args: Namespace) -> int:
     from ..runs.inputs import find_inputs, image_kind, kspace_kind, left_out, taken_once
     from ..runs.outputs import HDF5, beside, place, refuse_conflicts, suffix_of_images, suffix_of_labels
     from ..runs.tasks import Task
-    from .commands import models_of_report, run_content
-    from .running import Run, crew_of
+    from .report import models_of_report, run_content
+    from .running import Run
 
     settings = read(args, ReconSettings)
     reading = _reading(args)
@@ -152,12 +141,14 @@ def reconstruct(args: Namespace) -> int:
     places = [{"image": image} | {name: beside(image, name) for name in args.also} for image in images]
     outputs = [path for made in places for path in made.values()]
     refuse_conflicts([*map(Path, args.inputs), *sources], outputs)
-    refuse_conflicts([*sources, *outputs], [args.report] if args.report else [])
+    written = [args.report] if args.report else []
+    refuse_conflicts([*sources, *outputs], written)
+    check_summaries(args, [*sources, *outputs, *written])
     options = {"reconstruction": asdict(settings), "finish": asdict(read(args, FinishSettings)), **reading}
     tasks = []
     for source, made in zip(sources, places, strict=True):
         paths = {role: str(path) for role, path in made.items()}
-        tasks.append(Task("reconstruct", (str(source),), paths, used, options, args.resume))
+        tasks.append(Task("reconstruct", (str(source),), paths, used, options, args.resume, wanted(args)))
 
     def content(run: Run) -> dict[str, Any]:
         if single and run.outcomes:
@@ -167,8 +158,8 @@ def reconstruct(args: Namespace) -> int:
         return asked | run_content(run, _image_row)
 
     line = _one_image if single else _one_of_many
-    run = Run(tasks, line, content, "slice", failures, args.report, strict=True)
-    code = run.go(crew_of(args, network=bool(used)), args.output)
+    run = Run(tasks, line, content, "slice", failures, args.report, args.summary, args.html, strict=True)
+    code = run.go(crew_of(args, tasks, network=bool(used)), args.output)
     _warn(run, single)
     return code
 
@@ -338,7 +329,7 @@ def _run_one(
 ) -> int:
     """Run a study, whose report is that of its result; the exit code."""
     from ..runs.crew import here
-    from .commands import run_content
+    from .report import run_content
     from .running import Run
 
     names = {"input": task.inputs[0], "output": str(task.target)} if paths else {}

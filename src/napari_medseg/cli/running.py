@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import threading
-from argparse import Namespace
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -12,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from .. import files
-from ..errors import FileError, SettingsError, escaped
+from ..errors import FileError, escaped
 from ..progress import Progress, run
-from ..runs.cohort import Step, cohort_job
-from ..runs.crew import Crew, here, local
+from ..runs.cohort import Step, Waiting, cohort_job
+from ..runs.crew import Crew
 from ..runs.outputs import claimed
 from ..runs.tasks import Failure, Outcome, Task
 from . import terminal
 from .report import write_json
+from .summaries import write_summaries
 
 
 class Stopped(KeyboardInterrupt):
@@ -53,6 +53,8 @@ class Run:
         Inputs that mean nothing; those that failed are added.
     report : pathlib.Path, optional
         Where the report goes.
+    summary, html : pathlib.Path, optional
+        Where the table and the page of the cohort go.
     strict : bool
         Whether a single input that failed because of the settings is wrong usage.
     """
@@ -63,13 +65,16 @@ class Run:
     unit: str = "slice"
     failures: list[Failure] = field(default_factory=list)
     report: Path | None = None
+    summary: Path | None = None
+    html: Path | None = None
     strict: bool = False
     interrupted: bool = True
     _found: list[Outcome] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        if self.report is not None:
-            files.refuse_name(self.report)
+        for path in (self.report, self.summary, self.html):
+            if path is not None:
+                files.refuse_name(path)
         self.total = len(self.tasks) + len(self.failures)
         self._numbers = {task.inputs: number for number, task in enumerate(self.tasks)}
 
@@ -128,16 +133,27 @@ class Run:
         """Name what failed, then write the report; whether that went well."""
         failed = [outcome for outcome in self._found if outcome.state == "failed"]
         failed.sort(key=lambda outcome: self._numbers[outcome.task.inputs])
+        meaningless = list(self.failures)
         self.failures += [outcome.failure for outcome in failed]
         name_failures(self.failures, self.total)
-        if self.report is None:
-            return True
         try:
-            write_json(self.report, self.content(self))
+            if self.report is not None:
+                write_json(self.report, self.content(self))
+            write_summaries(self._all(), meaningless, self.summary, self.html, interrupted=self.interrupted)
         except FileError as error:
             terminal.complain(str(error))
             return False
         return True
+
+    @property
+    def not_reached(self) -> list[str]:
+        """Inputs of the tasks that the run did not come to."""
+        return [outcome.task.inputs[0] for outcome in self._all() if outcome.state == "not reached"]
+
+    def _all(self) -> list[Outcome]:
+        """Of every task, in their order."""
+        known = {outcome.task.inputs: outcome for outcome in self._found}
+        return [known.get(task.inputs, Outcome(task, "not reached")) for task in self.tasks]
 
 
 class _Watch:
@@ -162,6 +178,10 @@ class _Watch:
             self._show(step.partial)
         elif isinstance(step.partial, Outcome):
             self._tell(step.partial)
+        elif isinstance(step.partial, Waiting):
+            count = step.partial.files
+            wait = "1 file waits" if count == 1 else f"{count} files wait"
+            terminal.complain(f"No worker is there; {wait}. Ctrl+C ends the run with a report.")
         if self._together and self._meter is not None:
             self._meter(step)
 
@@ -224,37 +244,6 @@ def stops() -> Generator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def crew_of(args: Namespace, *, network: bool) -> Crew:
-    """Who does the work, by the options of a command.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-    network : bool
-        Whether a network takes part, on the device of the options.
-
-    Raises
-    ------
-    SettingsError
-        If the options do not fit each other.
-    """
-    if not args.workers:
-        if args.memory_limit:
-            raise SettingsError("Only worker processes are watched for --memory-limit. Add --workers 1, or more.")
-        if args.threads:
-            import torch
-
-            torch.set_num_threads(args.threads)
-        return here()
-    if network and args.workers > 1:
-        from ..models.devices import choose_device
-
-        device = choose_device(getattr(args, "device", "auto"))
-        if device != "cpu":
-            raise SettingsError(f"{args.workers} workers would share one '{device}' device. Add --device cpu.")
-    return local(args.workers, args.threads, args.memory_limit)
 
 
 def name_failures(failures: Sequence[Failure], total: int) -> None:

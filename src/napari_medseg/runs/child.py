@@ -13,8 +13,10 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -22,6 +24,7 @@ from .. import files
 from .tasks import Outcome, Task
 
 _BETWEEN_LOOKS = 0.2  # seconds between two looks at the memory of a child
+_WAYS_OUT = "Raise the limit, or crop the image."
 _COMMAND = (sys.executable, "-P", "-m", "napari_medseg.runs.child")
 
 
@@ -32,13 +35,26 @@ class Children:
     ----------
     threads : int
         Of each child.
-    memory_gb : float
-        A child that takes more is ended; 0 for no limit.
+    memory_gb, minutes : float
+        A child that takes more for a task is ended; 0 for no limit.
+    folder : pathlib.Path, optional
+        Where the children work, in place of the folder of this process.
+    idle_s : float
+        A child that had nothing to do for so long is ended; 0 for never.
     """
 
-    def __init__(self, threads: int, memory_gb: float = 0.0):
+    def __init__(
+        self,
+        threads: int,
+        memory_gb: float = 0.0,
+        minutes: float = 0.0,
+        folder: Path | None = None,
+        idle_s: float = 0.0,
+    ):
         self._threads = threads
-        self._limit = memory_gb * 1e9
+        self._limits = _Limits(memory_gb, minutes)
+        self._folder = folder
+        self._idle = idle_s
         self._own = threading.local()
         self._all: set[_Child] = set()
         self._lock = threading.Lock()
@@ -61,13 +77,14 @@ class Children:
         child = self._child()
         if child is None:
             return Outcome(task, "failed", error="The run was stopped.").to_json()
-        answer = child.ask(question, self._limit)
+        answer = child.ask(question, self._limits)
+        self._rest(child)
         peak_mb = round(child.peak / 1e6)
         if answer is not None:
             return answer | {"peak_mb": peak_mb}
         for path in task.paths():
-            files.abandon(path)
-        error = child.last_words(task.source, self._limit)
+            files.abandon(self._folder / path if self._folder else path)
+        error = child.last_words(task.source)
         return Outcome(task, "failed", error=error, peak_mb=peak_mb).to_json()
 
     def stop(self) -> None:
@@ -82,27 +99,54 @@ class Children:
         """The living child of this thread; None if the run was stopped."""
         with self._lock:
             child = getattr(self._own, "child", None)
+            if child is not None:
+                child.resting.cancel()
             if child is None or not child.alive():
                 self._all.discard(child)
                 child = None
             if child is None and not self._stopped:
-                child = self._own.child = _Child(self._threads)
+                child = self._own.child = _Child(self._threads, self._folder)
                 self._all.add(child)
             return child
+
+    def _rest(self, child: _Child) -> None:
+        """End a child if it has nothing to do for long."""
+        if not self._idle:
+            return
+
+        def end() -> None:
+            with self._lock:  # its thread either cancelled this before, or makes a new one after
+                if not resting.finished.is_set():
+                    child.end()
+
+        child.resting = resting = threading.Timer(self._idle, end)
+        resting.daemon = True
+        resting.start()
+
+
+@dataclass(frozen=True)
+class _Limits:
+    """What a task may take; 0 for no limit."""
+
+    memory_gb: float
+    minutes: float
 
 
 class _Child:
     """One process, seen from its parent."""
 
-    def __init__(self, threads: int):
+    def __init__(self, threads: int, folder: Path | None):
         self.peak = 0
-        self._over = False
+        self.resting = threading.Timer(0, lambda: None)
+        self._ended_for = ""
         # a session of its own: Ctrl+C reaches the parent alone, which ends its children
         self._process = subprocess.Popen(
             _COMMAND,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+            cwd=folder,
+            # clusters set the second one for their own processes
+            env={**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)},
             start_new_session=True,
         )
         self._input = cast("IO[bytes]", self._process.stdin)
@@ -117,9 +161,10 @@ class _Child:
         self._process.kill()
         self._process.wait()
 
-    def ask(self, question: Mapping[str, Any], limit: float) -> dict[str, Any] | None:
+    def ask(self, question: Mapping[str, Any], limits: _Limits) -> dict[str, Any] | None:
         """The answer to a task; None if the process has ended without one."""
         self.peak = 0
+        began = time.monotonic()
         with suppress(OSError):  # it has ended: so has its output
             self._input.write(json.dumps(question).encode() + b"\n")
             self._input.flush()
@@ -127,18 +172,16 @@ class _Child:
             try:
                 line = self._lines.get(timeout=_BETWEEN_LOOKS)
             except queue.Empty:
-                self._look(limit)
+                self._look()
+                self._check(limits, time.monotonic() - began)
                 continue
-            self._look(0)
+            self._look()
             return json.loads(line) if line.endswith(b"\n") else None
 
-    def last_words(self, source: Path, limit: float) -> str:
+    def last_words(self, source: Path) -> str:
         """Why the process ended, in a sentence."""
-        if self._over:
-            return (
-                f"The process needed more than {limit / 1e9:g} GB (the limit) while working on '{source.name}'. "
-                "Raise --memory-limit, or crop the image."
-            )
+        if self._ended_for:
+            return f"The process {self._ended_for} while working on '{source.name}'. {_WAYS_OUT}"
         code = self._process.wait()
         if code >= 0:
             return f"The process ended with exit code {code} while working on '{source.name}'."
@@ -151,16 +194,23 @@ class _Child:
             self._lines.put(line)
         self._lines.put(b"")
 
-    def _look(self, limit: float) -> None:
-        """Note how much memory the process takes, and end it if that is more than `limit`."""
+    def _look(self) -> None:
+        """Note how much memory the process takes."""
         import psutil
 
         with suppress(psutil.Error):
             taken = psutil.Process(self._process.pid).memory_info().rss
             self.peak = max(self.peak, taken)
-            if limit and taken > limit:
-                self._over = True
-                self.end()
+
+    def _check(self, limits: _Limits, seconds: float) -> None:
+        """End the process if it takes more than it may."""
+        if limits.memory_gb and self.peak > limits.memory_gb * 1e9:
+            self._ended_for = f"needed more than {limits.memory_gb:g} GB (the limit)"
+        elif limits.minutes and seconds > limits.minutes * 60:
+            self._ended_for = f"took longer than {limits.minutes:g} minutes (the limit)"
+        else:
+            return
+        self.end()
 
 
 def follow_input(receive: Callable[[bytes], object], at_end: Callable[[], object] = lambda: None) -> None:

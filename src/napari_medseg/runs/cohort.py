@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from ..segmentation.settings import InferenceSettings
 
 _SECONDS = 0.5  # between two looks at whether the crew is still there
+_BETWEEN_SENTENCES = 60.0  # seconds, while nobody is there to work
+_GOES_ON = "The same command with --resume goes on."
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,19 @@ class Step:
     total: int
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """Nobody is there to work.
+
+    Parameters
+    ----------
+    files : int
+        That are not finished.
+    """
+
+    files: int
+
+
 def cohort_job(tasks: Sequence[Task], crew: Crew) -> Job[list[Outcome]]:
     """Do many tasks; one that fails does not stop the others. Closing the job ends what is at work at once.
 
@@ -46,13 +63,14 @@ def cohort_job(tasks: Sequence[Task], crew: Crew) -> Job[list[Outcome]]:
     tasks : sequence of Task
         Each makes other files.
     crew : Crew
-        Who does them, see `crew.here` and `crew.local`; stays open, unless the job is closed or fails.
+        Who does them, see `crew.here`, `crew.local` and `cluster.cluster`; stays open, unless the job is closed or
+        fails.
 
     Yields
     ------
     Progress
         Over the files, in the order of finishing; `partial` is an `Outcome` when one is finished, a `Step` while work
-        in this process goes on, else None.
+        in this process goes on, `Waiting` at once and every minute while nobody is there to work, else None.
 
     Returns
     -------
@@ -77,7 +95,7 @@ def cohort_job(tasks: Sequence[Task], crew: Crew) -> Job[list[Outcome]]:
     return [found[number] for number in range(len(tasks))]
 
 
-_Steps = Iterator[tuple[int, Outcome | Step | None]]
+_Steps = Iterator[tuple[int, Outcome | Step | Waiting | None]]
 
 
 def _here(tasks: Sequence[Task]) -> _Steps:
@@ -97,31 +115,49 @@ def _here(tasks: Sequence[Task]) -> _Steps:
 
 
 def _elsewhere(tasks: Sequence[Task], crew: Crew) -> _Steps:
-    """The numbers of the tasks with their outcomes, in the order of finishing; None now and then."""
+    """The numbers of the tasks with their outcomes, in the order of finishing; -1 and something else now and then."""
     waiting = deque(enumerate(tasks))
     begun: dict[Future, int] = {}
+    told = -math.inf
     while waiting or begun:
         # a few more than can be worked on: no one waits for the next, and little is done twice if a worker is lost
         slots = crew.slots()
-        while waiting and len(begun) < slots + max(1, slots // 4):
+        while slots and waiting and len(begun) < slots + max(1, slots // 4):
             number, task = waiting.popleft()
             begun[crew.submit(task.to_json())] = number
-        ready, _ = wait(begun, timeout=_SECONDS, return_when=FIRST_COMPLETED)
-        for future in ready:
-            number = begun.pop(future)
-            yield number, _outcome(tasks[number], future)
+        if not slots and time.monotonic() - told > _BETWEEN_SENTENCES:
+            told = time.monotonic()
+            yield -1, Waiting(len(waiting) + len(begun))
+        yield from _finished(tasks, begun, crew)
         if reason := crew.lost():
-            raise JobError(reason)
-        if not ready:
-            yield -1, None
+            done = len(tasks) - len(waiting) - len(begun)
+            raise JobError(f"{reason} {done} of {len(tasks)} files are finished. {_GOES_ON}")
 
 
-def _outcome(task: Task, future: Future) -> Outcome:
+def _finished(tasks: Sequence[Task], begun: dict[Future, int], crew: Crew) -> _Steps:
+    """The tasks that are finished within a moment, which are no longer among those that were `begun`."""
+    if not begun:
+        time.sleep(_SECONDS)
+    ready = wait(begun, timeout=_SECONDS, return_when=FIRST_COMPLETED).done if begun else set()
+    if not ready:
+        yield -1, None
+    while ready:
+        future = ready.pop()
+        if future.cancelled():  # whoever was to do it has gone: that is said when everything else was taken
+            continue
+        number = begun.pop(future)
+        outcome = _outcome(tasks[number], future, crew)
+        # a result that is still held is computed again when its worker is lost
+        del future
+        yield number, outcome
+
+
+def _outcome(task: Task, future: Future, crew: Crew) -> Outcome:
     """What came of a task that was done elsewhere."""
     try:
         return Outcome.from_json(task, future.result())
     except Exception as error:  # no process could be started, for example
-        return Outcome.failed(task, error)
+        return Outcome.failed(task, crew.explained(error, task))
 
 
 def command(
@@ -132,6 +168,7 @@ def command(
     uncertainty: str | Path | None = None,
     axes: str | None = None,
     disagreement: str | Path | bool = True,
+    bids: str | None = None,
 ) -> str:
     """The command line that does the same as a run with `settings`, quoted for the shell.
 
@@ -149,6 +186,8 @@ def command(
         Names of the array axes, where the file does not say.
     disagreement : path or bool
         Used with several models: by default next to `output`; False leaves it out.
+    bids : str, optional
+        Suffix of the images of a BIDS dataset; empty for the only one.
     """
     names = [models] if isinstance(models, str) else list(models)
     doubt = place = None
@@ -166,4 +205,5 @@ def command(
         uncertainty=doubt and Path(doubt),
         disagreement=place and Path(place),
         axes=axes,
+        bids=True if bids == "" else bids,
     )

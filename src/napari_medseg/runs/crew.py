@@ -1,4 +1,4 @@
-"""Who works on the files of a cohort: this process, or child processes of this computer."""
+"""Who works on the files of a cohort: this process, or child processes of this computer; see `cluster` for more."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import SettingsError
 from .child import Children
+from .tasks import Task
 
 
 class Crew:
@@ -31,6 +32,10 @@ class Crew:
         """Why nothing more will come, in a sentence; empty while all is well."""
         return ""
 
+    def explained(self, error: Exception, task: Task) -> Exception:
+        """What kept a task from being done, as a sentence where that is known."""
+        return error
+
     def stop(self) -> None:
         """End what is at work, at once."""
 
@@ -42,9 +47,9 @@ class Crew:
 class _Local(Crew):
     """Child processes of this computer, each with a thread that waits for it."""
 
-    def __init__(self, workers: int, threads: int, memory_gb: float):
+    def __init__(self, workers: int, threads: int, memory_gb: float, minutes: float):
         self._workers = workers
-        self._children = Children(threads, memory_gb)
+        self._children = Children(threads, memory_gb, minutes)
         self._pool = ThreadPoolExecutor(workers)
         self.executor = self._pool
 
@@ -66,7 +71,7 @@ def here() -> Crew:
     return Crew()
 
 
-def local(workers: int, threads: int = 0, memory_gb: float = 0.0) -> Crew:
+def local(workers: int, threads: int = 0, memory_gb: float = 0.0, minutes: float = 0.0) -> Crew:
     """Child processes of this computer.
 
     Parameters
@@ -75,7 +80,7 @@ def local(workers: int, threads: int = 0, memory_gb: float = 0.0) -> Crew:
         How many, from 1.
     threads : int
         Of each of them; 0 shares the processor cores out. More threads than cores make everything many times slower.
-    memory_gb : float
+    memory_gb, minutes : float
         A child that takes more is ended, and its file fails; 0 for no limit.
 
     Raises
@@ -83,12 +88,12 @@ def local(workers: int, threads: int = 0, memory_gb: float = 0.0) -> Crew:
     SettingsError
         If a number is out of its range.
     """
-    if workers < 1 or threads < 0 or memory_gb < 0:
+    if workers < 1 or threads < 0 or memory_gb < 0 or minutes < 0:
         raise SettingsError(
-            f"{workers} workers with {threads} threads and a limit of {memory_gb:g} GB were asked for; expected at "
-            "least 1 worker, and threads and limit of 0 or more."
+            f"{workers} workers with {threads} threads and limits of {memory_gb:g} GB and {minutes:g} minutes were "
+            "asked for; expected at least 1 worker, and 0 or more of the others."
         )
-    return _Local(workers, threads or max(1, cores() // workers), memory_gb)
+    return _Local(workers, threads or max(1, cores() // workers), memory_gb, minutes)
 
 
 def cores() -> int:

@@ -59,7 +59,7 @@ def place(
         If a folder is expected, or a file cannot be of the kind its suffix says.
     """
     if is_folder(output):
-        names = zip(_unique_stems(sources), map(suffix, sources), strict=True)
+        names = zip(unique_stems(sources), map(suffix, sources), strict=True)
         paths = [output / f"{name}{kind}{ending}" for name, ending in names]
         _refuse_twins(sources, paths)
         return paths
@@ -145,7 +145,7 @@ def make_folder(folder: Path) -> None:
         raise FileError(f"The folder '{folder}' cannot be made ({error.strerror}). Choose another.") from error
 
 
-def _unique_stems(paths: Sequence[Path]) -> list[str]:
+def unique_stems(paths: Sequence[Path]) -> list[str]:
     """A name for each path; where two coincide, their folders are added, and if need be the suffix."""
     names = [stem(path) for path in paths]
     folders = [path.absolute().parent.parts for path in paths]

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .. import files
 from ..errors import MedsegError, SettingsError
 from ..record import Record, UsedModel, plain
 
@@ -62,6 +63,8 @@ class Task:
         Plain JSON values; each kind of work says which.
     resume : bool
         Whether outputs that are finished already stay.
+    look : bool
+        Whether the outcome says how the outputs look.
     """
 
     what: str
@@ -70,6 +73,7 @@ class Task:
     models: tuple[UsedModel, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     resume: bool = False
+    look: bool = False
 
     @property
     def source(self) -> Path:
@@ -99,14 +103,63 @@ class Task:
 
 
 @dataclass(frozen=True)
+class LookOfClass:
+    """How the labels of one class look.
+
+    Parameters
+    ----------
+    id : int
+    name, colour : str
+    voxels : int
+    volume_ml, area_mm2 : float or None
+        One of them, where the voxel size is known.
+    area_jump : float or None
+        Largest change of the area between neighbouring slices, by the largest area.
+    parts : int
+        Pieces that do not share a face, at most of all time points.
+    touches_border : bool
+        Whether they reach the end of a slice.
+    uncertainty : float or None
+        Mean at their outer pixels, 0 sure to 1 undecided.
+    """
+
+    id: int
+    name: str
+    colour: str
+    voxels: int
+    volume_ml: float | None = None
+    area_mm2: float | None = None
+    area_jump: float | None = None
+    parts: int = 0
+    touches_border: bool = False
+    uncertainty: float | None = None
+
+
+@dataclass(frozen=True)
+class Look:
+    """How the outputs of a task look.
+
+    Parameters
+    ----------
+    classes : tuple of LookOfClass
+    picture : str
+        JPEG in base64.
+    """
+
+    classes: tuple[LookOfClass, ...] = ()
+    picture: str = ""
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What came of a task.
 
     Parameters
     ----------
     task : Task
-    state : {"done", "skipped", "kept", "failed"}
-        ``skipped``: it was finished before. ``kept``: its output was not made by this task, and stays.
+    state : {"done", "skipped", "kept", "failed", "not reached"}
+        ``skipped``: it was finished before. ``kept``: its output was not made by this task, and stays. ``not reached``:
+        the run ended before.
     record : Record or None
         Of the run that made the output; None if there is none.
     error : str
@@ -120,6 +173,8 @@ class Outcome:
     seconds : float
     peak_mb : int
         Most memory that a child process was seen to take; 0 if it was not watched.
+    look : Look or None
+        If it was asked for.
     """
 
     task: Task
@@ -131,13 +186,14 @@ class Outcome:
     wrong_usage: bool = False
     seconds: float = 0.0
     peak_mb: int = 0
+    look: Look | None = None
 
     @classmethod
     def failed(cls, task: Task, error: Exception, seconds: float = 0.0) -> Outcome:
         """Of a task that ended with `error`."""
         why = Failure.of(task.source, error)
         usage = isinstance(error, SettingsError)
-        return cls(task, "failed", None, why.error, why.detail, wrong_usage=usage, seconds=seconds)
+        return cls(task, "failed", None, why.error, why.detail, wrong_usage=usage, seconds=round(seconds, 3))
 
     @property
     def failure(self) -> Failure:
@@ -154,4 +210,6 @@ class Outcome:
         values = dict(content)
         values["task"] = task
         values["record"] = Record.from_json(content["record"])
+        look = content.get("look")
+        values["look"] = None if look is None else files.typed(Look, look)
         return cls(**values)

@@ -10,15 +10,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import io, models
-from ..errors import ModelError, SettingsError
+from .. import files, io, models
+from ..errors import ModelError, SettingsError, short
 from ..io import items
 from ..progress import Job, Progress, run
 from ..recon.settings import FinishSettings, HiddenSettings, ReconSettings
 from ..record import Record, UsedModel, now, software
 from ..segmentation import consensus, inference
 from ..volume import Volume
-from . import outputs, resume
+from . import bids, outputs, resume
 from .tasks import Outcome, Task
 
 if TYPE_CHECKING:
@@ -38,17 +38,26 @@ def outcome_job(task: Task) -> Job[Outcome]:
     """
     began = time.monotonic()
     try:
-        if task.resume:
-            known = resume.judge(task)
-            if known.state != "new":
-                return Outcome(task, known.state, known.record, note=known.note)
-            note = known.note
-        else:
-            note = ""
+        known = resume.judge(task) if task.resume else resume.Known("new")
+        if known.state != "new":
+            return _seen(Outcome(task, known.state, known.record, note=known.note))
         record = yield from JOBS[task.what](task)
     except Exception as error:  # one file of many never stops the others
         return Outcome.failed(task, error, time.monotonic() - began)
-    return Outcome(task, "done", record, note=note, seconds=round(time.monotonic() - began, 3))
+    return _seen(Outcome(task, "done", record, note=known.note, seconds=round(time.monotonic() - began, 3)))
+
+
+def _seen(outcome: Outcome) -> Outcome:
+    """An outcome with how its outputs look, if that is asked for; where they cannot be looked at, a note says why."""
+    if not outcome.task.look:
+        return outcome
+    from . import looks
+
+    try:
+        return replace(outcome, look=looks.of_task(outcome.task))
+    except Exception as error:  # the outputs are there all the same
+        note = f"no picture could be made ({short(error)})"
+        return replace(outcome, note=f"{outcome.note}; {note}" if outcome.note else note)
 
 
 def answer(question: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,7 +96,7 @@ def segment_job(task: Task) -> Job[Record]:
     """Labels of an image; several models vote.
 
     Settings: ``inference``, those of `InferenceSettings`, and ``axes``. Outputs: ``labels``, and if asked for
-    ``uncertainty`` and ``disagreement``.
+    ``uncertainty`` and ``disagreement``. In a BIDS dataset also ``sidecar``, with the setting ``source``.
     """
     settings = inference.InferenceSettings(**task.settings["inference"])
     chosen = _loaded(task)
@@ -97,6 +106,9 @@ def segment_job(task: Task) -> Job[Record]:
     else:
         result = yield from consensus.consensus_job(volume, chosen, settings)
     record = _completed(result.record, {"axes": task.settings["axes"]})
+    if "sidecar" in task.outputs:
+        outputs.make_folder(task.target.parent)
+        files.dump(Path(task.outputs["sidecar"]), bids.content(record, task.settings["source"]))
     # the labels come last: where they exist, everything does
     for role in ("uncertainty", "disagreement", "labels"):
         found = getattr(result, role)

@@ -1,14 +1,19 @@
 """Loaded first by child processes of these tests: what the files of telling names do to the process that is at them."""
 
+import errno
 import os
 import signal
 import sys
 import time
 
 if "napari_medseg.runs.child" in sys.orig_argv:
+    from napari_medseg.files import replacing
     from napari_medseg.runs import work
 
     _segment = work.JOBS["segment"]
+
+    def _no_space(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _hooked(task):
         name = task.source.name.split(".")[0]
@@ -25,6 +30,9 @@ if "napari_medseg.runs.child" in sys.orig_argv:
             held[:: 2**12] = b"1" * len(held[:: 2**12])
         if name in ("slow", "greedy"):
             time.sleep(600)
+        if name == "full":
+            replacing._to_disk = _no_space
+        time.sleep(float(os.environ.get("MEDSEG_TEST_PAUSE", "0")))
         return (yield from _segment(task))
 
     work.JOBS["segment"] = _hooked

@@ -1,0 +1,176 @@
+"""The table of a cohort: a row for each case and class, as CSV; and the cohort that a folder of results holds."""
+
+from __future__ import annotations
+
+import csv
+import io as streams
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .. import files, io
+from ..errors import FileError, MedsegError, reason
+from ..io import formats
+from ..record import Record, voxel_hash
+from ..volume import Volume
+from . import looks
+from .cases import Case
+from .tasks import Look, Outcome, Task
+
+_FIRST = ("case", "class", "id")
+_LAST = ("warnings", "seconds", "peak_mb", "state", "error", "input", "output")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how cells begin that spreadsheets compute
+_MAPS = ("uncertainty", "disagreement")
+
+
+def rows(cases: Sequence[Case]) -> list[dict[str, Any]]:
+    """The rows of the table: one for each class of a case, and one for a case without figures.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+    """
+    found = []
+    for case in cases:
+        shared = _shared(case)
+        for row in case.rows:
+            place = {"case": case.name, "class": row.name, "id": row.id}
+            found.append({**place, **row.figures, **shared})
+        if not case.rows:
+            found.append({"case": case.name, **shared})
+    return found
+
+
+def write_csv(path: Path, cases: Sequence[Case]) -> None:
+    """Write the table of a cohort.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be written.
+    """
+    found = rows(cases)
+    known = dict.fromkeys(key for row in found for key in row)
+    figures = [key for key in known if key not in _FIRST and key not in _LAST]
+    text = streams.StringIO(newline="")
+    writer = csv.DictWriter(text, [*_FIRST, *figures, *_LAST], restval="")
+    writer.writeheader()
+    writer.writerows({key: _cell(value) for key, value in row.items()} for row in found)
+    write_text(path, text.getvalue())
+
+
+def write_text(path: Path, text: str) -> None:
+    """Make or replace a text file, and its folder.
+
+    Raises
+    ------
+    FileError
+        If it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.replace_bytes(path, text.encode("utf-8", "backslashreplace"))
+    except (OSError, FileError) as error:
+        raise FileError(f"The summary '{path}' cannot be written ({reason(error)}). Choose another place.") from error
+
+
+def _shared(case: Case) -> dict[str, Any]:
+    """What holds for all classes of a case."""
+    outcome = case.outcome
+    record = outcome.record
+    return {
+        "warnings": " | ".join(case.warnings),
+        "seconds": record.seconds if record else outcome.seconds,
+        "peak_mb": outcome.peak_mb or None,
+        "state": outcome.state,
+        "error": outcome.error,
+        "input": outcome.task.inputs[0],
+        "output": next(iter(outcome.task.outputs.values()), ""),
+    }
+
+
+def _cell(value: Any) -> Any:
+    """A value as a cell: names of files come from others and may look like formulas."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return f"'{value}"
+    return value
+
+
+def of_folder(folder: Path, images: Mapping[str, Path]) -> list[Outcome]:
+    """What the results in a folder say of the runs that made them; folders in it are searched too.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+    images : mapping of str to pathlib.Path
+        Inputs that are at hand, by their file names: they are the background of the pictures.
+
+    Returns
+    -------
+    list of Outcome
+        ``done``, or ``kept`` for what a person has changed since; ``failed`` for what cannot be read. Files that do
+        not say how they were made are left out.
+
+    Raises
+    ------
+    FileError
+        If the folder does not exist or holds no results.
+    """
+    if not folder.is_dir():
+        raise FileError(f"'{folder}' is not a folder. Give the folder that a run has written to.")
+    found = []
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if not hidden and _may_be_result(path):
+            found += _of_file(path, images)
+    if not found:
+        raise FileError(
+            f"'{folder}' holds no result that says how it was made. Give the folder that 'segment' or 'reconstruct' "
+            "has written to."
+        )
+    return found
+
+
+def _may_be_result(path: Path) -> bool:
+    kind = formats.named(path)
+    is_map = formats.stem(path).endswith(tuple(f"_{name}" for name in _MAPS))
+    if kind is None or not kind.writes or is_map:
+        return False
+    return kind.folder if path.is_dir() else path.is_file()
+
+
+def _of_file(path: Path, images: Mapping[str, Path]) -> Iterable[Outcome]:
+    try:
+        volume = io.read(path)
+    except (MedsegError, OSError) as error:
+        yield Outcome.failed(Task("segment", (str(path),), {"labels": str(path)}), error)
+        return
+    record = volume.record
+    if record is None:
+        return
+    what = "reconstruct" if record.what == "reconstruct" else "segment"
+    role = "image" if what == "reconstruct" else "labels"
+    named = next((item.name for item in record.inputs if item.name), "")
+    source = images.get(named)
+    task = Task(what, (str(source or named or path),), {role: str(path)}, record.models)
+    try:
+        look = looks.of_image(volume) if what == "reconstruct" else _look(volume, source, record)
+    except (MedsegError, OSError) as error:
+        yield Outcome.failed(task, error)
+        return
+    known = {item.voxels for item in record.outputs}
+    state = "done" if voxel_hash(volume.data) in known else "kept"
+    note = "" if state == "done" else "changed by a person after it was made"
+    yield Outcome(task, state, record, note=note, seconds=record.seconds, look=look)
+
+
+def _look(labels: Volume, source: Path | None, record: Record) -> Look:
+    path = Path(labels.metadata["source"])
+    beside = path.with_name(f"{formats.stem(path)}_uncertainty{formats.ending(path)}")
+    uncertainty = io.read(beside) if beside.exists() else None
+    image = None if source is None else io.read(source, axes=record.settings.get("axes"))
+    return looks.of_labels(labels, image, uncertainty)
