@@ -291,14 +291,19 @@ def file_hash(*paths: Path) -> str:
     return hashlib.sha256(together.encode()).hexdigest()
 
 
-def voxel_hash(data: np.ndarray) -> str:
-    """SHA-256 of type, shape and voxels of an array, whatever container it comes from."""
-    data = np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("<"))
-    head = f"{data.dtype.str} {data.shape}"
-    voxels = data.reshape(-1).view(np.uint8)
-    digest = hashlib.sha256(head.encode())
-    digest.update(voxels.data)
+def voxel_hash(data: Any) -> str:
+    """SHA-256 of type, shape and voxels of an array; one that stays on the disk is read slice (y, x) by slice."""
+    digest = voxel_digest(data)
+    places = [()] if isinstance(data, np.ndarray) else np.ndindex(tuple(data.shape[:-2]))
+    for place in places:
+        plane = np.ascontiguousarray(data[place], dtype=data.dtype.newbyteorder("<"))
+        digest.update(plane.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
+
+
+def voxel_digest(data: Any) -> Any:
+    """The hash of an array before its voxels, which are little-endian and in C order."""
+    return hashlib.sha256(f"{np.dtype(data.dtype).newbyteorder('<').str} {tuple(data.shape)}".encode())
 
 
 def _deciding(settings: Mapping[str, Any]) -> dict[str, Any]:

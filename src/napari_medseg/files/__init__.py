@@ -5,9 +5,10 @@ random hidden name next to its target until it is complete, on the disk and chec
 process left.
 """
 
+from .folders import put_back, remove
 from .locking import HOLDER, LOCK, Holder, holder, is_locked, lock, note
 from .names import misfit, refuse_name
-from .replacing import Change, abandon, move, replace, replace_all, replace_bytes, sweep
+from .replacing import Change, abandon, move, replace, replace_all, replace_by, replace_bytes, sweep
 from .scratch import scratch
 from .special import is_file, is_folder, real, refuse_special
 from .typed import MAX_JSON_BYTES, dump, is_deep, load, read_json, to_json, typed
@@ -30,12 +31,15 @@ __all__ = [
     "misfit",
     "move",
     "note",
+    "put_back",
     "read_json",
     "real",
     "refuse_name",
     "refuse_special",
+    "remove",
     "replace",
     "replace_all",
+    "replace_by",
     "replace_bytes",
     "scratch",
     "sweep",

@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ..errors import FileError, short
+from .folders import put, put_back, remove, to_disk
 from .names import refuse_name
 from .special import real
 
@@ -24,7 +25,7 @@ _TEMPORARY = re.compile(r"\.medseg-[0-9a-f]{16}-.+")
 
 @dataclass(frozen=True)
 class Change:
-    """A file to make or replace.
+    """A file, or a folder that is one image, to make or replace.
 
     Parameters
     ----------
@@ -51,6 +52,7 @@ class Change:
 
     def ask(self) -> None:
         """Renaming over a write-protected file would succeed: ask before."""
+        put_back(self.target)
         if not self.target.exists():
             return
         protected = not self.target.stat().st_mode & 0o222
@@ -60,7 +62,7 @@ class Change:
     def prepare(self) -> None:
         """Write the temporary file, bring it to the disk, check it."""
         self.write(self.temporary)
-        _to_disk(self.temporary)
+        to_disk(self.temporary)
         if self.check is not None:
             self.check(self.temporary)
         if self.target.exists():
@@ -93,7 +95,7 @@ def replace_all(*changes: Change) -> None:
             for current in changes:
                 step(current)
         for current in changes:
-            os.replace(current.temporary, current.target)
+            put(current.temporary, current.target)
             done.append(current)
     except (OSError, FileError) as error:
         raise FileError(
@@ -101,8 +103,7 @@ def replace_all(*changes: Change) -> None:
         ) from error
     finally:
         for change in changes:
-            with suppress(OSError):
-                change.temporary.unlink(missing_ok=True)
+            remove(change.temporary)
     for folder in {change.target.parent for change in changes}:
         _names_to_disk(folder)
 
@@ -130,6 +131,24 @@ def move(path: Path, target: Path) -> None:
     _names_to_disk(target.parent)
 
 
+def replace_by(temporary: Path, target: Path) -> None:
+    """Bring a folder that is complete to the disk, and give it the name of another one, which is removed.
+
+    Raises
+    ------
+    FileError
+        If the system refuses; the earlier one is then unchanged, and the new one keeps its name.
+    """
+    try:
+        to_disk(temporary)
+        put(temporary, target)
+    except OSError as error:
+        raise FileError(
+            f"'{temporary.name}' is finished and could not be renamed to '{target.name}' ({_words(error)}). Rename it."
+        ) from error
+    _names_to_disk(target.parent)
+
+
 def sweep(folder: Path) -> list[Path]:
     """Remove what processes that were killed left half-written in `folder` a day ago or earlier.
 
@@ -143,7 +162,7 @@ def sweep(folder: Path) -> list[Path]:
         with suppress(OSError):
             old = path.lstat().st_mtime < time.time() - _DAY
             if old and _TEMPORARY.fullmatch(path.name):
-                path.unlink()
+                remove(path)
                 removed.append(path)
     return removed
 
@@ -154,8 +173,7 @@ def abandon(path: Path) -> None:
     name = re.escape(target.name[-_NAME_CHARACTERS:])
     for other in target.parent.glob(".medseg-*"):
         if re.fullmatch(rf"\.medseg-[0-9a-f]{{16}}-{name}", other.name):
-            with suppress(OSError):
-                other.unlink()
+            remove(other)
 
 
 def _words(error: Exception) -> str:
@@ -170,11 +188,6 @@ def _state(failed: Change, done: Sequence[Change]) -> str:
         return f"'{done[0].path.name}' was saved without it. Save again, or to another place."
     state = "The earlier file is unchanged." if failed.target.exists() else "Nothing was written."
     return f"{state} Save to another place."
-
-
-def _to_disk(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
 
 
 def _names_to_disk(folder: Path) -> None:

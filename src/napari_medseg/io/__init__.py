@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -121,9 +122,9 @@ def write(
         Labels (a volume with classes, or ``labels`` True in its metadata) are saved as the smallest unsigned
         integers that hold them.
     path : str or pathlib.Path
-        Ending in ``.nii``, ``.nii.gz``, ``.nrrd``, ``.seg.nrrd``, ``.mha``, ``.seg.dcm``, ``.tif``, ``.tiff``, ``.npy``
-        or ``.npz``. Axes, affine, classes and record are kept inside; only ``scan.npy`` cannot hold them and gets a
-        side file ``scan.npy.json``.
+        Ending in ``.nii``, ``.nii.gz``, ``.ome.zarr``, ``.nrrd``, ``.seg.nrrd``, ``.mha``, ``.seg.dcm``, ``.tif``,
+        ``.tiff``, ``.npy`` or ``.npz``. Axes, affine, classes and record are kept inside; only ``scan.npy`` cannot hold
+        them and gets a side file ``scan.npy.json``.
     reference : str or pathlib.Path, optional
         For ``.seg.dcm`` and ``.dcm``: folder or file of the DICOM series that labels were made on. By default the one
         that they remember, which is that of the image they were made of or read with.
@@ -151,6 +152,11 @@ def write(
         raise FileError(f"The folder '{path.parent}' does not exist. Create it first, or save elsewhere.")
     save = formats.function(format_.save)
     back = formats.function(format_.read)
+    if format_.markers:
+        checks.refuse_folder(path)
+    if not format_.lazy and not isinstance(volume.data, np.ndarray):
+        checks.check_size(path, volume.data.shape, np.dtype(volume.data.dtype).itemsize)
+        volume = replace(volume, data=np.asarray(volume.data))
     volume = replace(volume, data=_storable(volume))
     if format_.fitted:
         fitted = formats.function(format_.fitted)(volume, path, reference)
@@ -185,9 +191,11 @@ def _side(path: Path, volume: Volume) -> files.Change:
     return files.Change(side_file(path), lambda temporary: temporary.write_text(text, "utf-8"), check)
 
 
-def _storable(volume: Volume) -> np.ndarray:
-    """The voxels as a plain array of a type that every format can hold."""
-    data = checks.native(np.asarray(volume.data))
+def _storable(volume: Volume) -> Any:
+    """The voxels as an array of a type that every format can hold; one that stays on the disk is not read at once."""
+    data: Any = volume.data
+    if isinstance(data, np.ndarray):
+        data = checks.native(data)
     if is_labels(volume):
         if data.dtype.kind not in "iu" or (data.dtype.kind == "i" and data.min() < 0):
             raise VolumeError(

@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import files
 from ..errors import FileError, MedsegError, short
+from . import formats
 
 LIMIT_BYTES = 64 * 2**30
 """No file may declare an image larger than this, whatever memory is free."""
@@ -104,3 +105,15 @@ def native(array: np.ndarray) -> np.ndarray:
     """The array in this machine's byte order, booleans as 0 and 1, C-ordered."""
     dtype = np.dtype(np.uint8) if array.dtype == bool else array.dtype.newbyteorder("=")
     return np.ascontiguousarray(array, dtype=dtype)
+
+
+def refuse_folder(target: Path) -> None:
+    """Make sure that no folder is replaced that is not an image.
+
+    Raises
+    ------
+    FileError
+        If it is.
+    """
+    if files.is_folder(target) and not formats.is_store(target):
+        raise FileError(f"'{target.name}' is a folder that holds no OME-Zarr image. Choose another name.")

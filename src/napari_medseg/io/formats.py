@@ -124,9 +124,12 @@ OME_ZARR = Format(
     (".ome.zarr", ".zarr"),
     first_bytes.is_nothing,
     "ome_zarr:read",
+    "ome_zarr_write:save",
     read_all="ome_zarr:read_all",
     folder=True,
     markers=frozenset({"zarr.json", ".zgroup", ".zattrs", ".zarray"}),
+    keeps=_PLACE | {"classes"},
+    labels_as=".ome.zarr",
     lazy=True,
 )
 """A folder with a file for each piece of the image, so that images may be larger than the memory."""

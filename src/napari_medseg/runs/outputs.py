@@ -19,7 +19,7 @@ HDF5 = (".h5", ".hdf5")
 
 def suffix_of_labels(source: Path) -> str:
     """Ending of an image that is made of the image `source`."""
-    kind = formats.named(source)
+    kind = formats.recognise(source) if formats.is_store(source) else formats.named(source)
     return kind.labels_as if kind else formats.DICOM.labels_as
 
 
@@ -78,14 +78,18 @@ def beside(output: Path, kind: str) -> Path:
 
     A folder stays as it is.
     """
-    suffix = ".nii.gz" if output.name.endswith(".nii.gz") else output.suffix
+    double = (ending for ending in (".nii.gz", ".ome.zarr") if output.name.endswith(ending))
+    suffix = next(double, output.suffix)
     # the layout of fastMRI does not say where images lie
     ending = ".nii.gz" if suffix.lower() in HDF5 else suffix
     return output.with_name(f"{output.name.removesuffix(suffix)}_{kind}{ending}") if suffix else output
 
 
 def is_folder(output: Path) -> bool:
-    """Whether a person who names `output` means a folder."""
+    """Whether a person who names `output` means a folder of files; a store is one image."""
+    kind = formats.named(output)
+    if kind is not None and kind.markers:
+        return False
     return files.is_folder(output) or not output.suffix
 
 
@@ -125,8 +129,11 @@ def claimed(output: Path | None, paths: Iterable[Path]) -> Generator[None]:
         If the folder cannot be made or written to.
     """
     with files.lock(output) if output and is_folder(output) else nullcontext():
-        for folder in {path.parent for path in paths}:
+        known = list(paths)
+        for folder in {path.parent for path in known}:
             files.sweep(folder)
+        for path in known:
+            files.put_back(path)
         yield
 
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from .. import io
 from ..errors import FileError, MedsegError, short
 from ..io import formats, items
@@ -99,12 +97,12 @@ def _read(path: Path) -> tuple[Record | None, str]:
         if path.suffix.lower() in outputs.HDF5:
             image, record = read_reconstruction(path)
             return record, voxel_hash(image)
-        volume = io.read(path)
+        volume = io.read(path, lazy=True)
     except MedsegError:
         raise
     except Exception as error:
         raise FileError(f"it cannot be read ({short(error)})") from error
-    return volume.record, voxel_hash(np.asarray(volume.data))
+    return volume.record, voxel_hash(volume.data)
 
 
 def _lost_its_notes(path: Path) -> bool:

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from ..recon.settings import FinishSettings, HiddenSettings, ReconSettings
 from ..record import Record, UsedModel, now, software
 from ..segmentation import consensus, inference
 from ..volume import Volume
-from . import bids, outputs, resume
+from . import bids, outputs, resume, streamed
 from .tasks import Outcome, Task
 
 if TYPE_CHECKING:
@@ -101,11 +101,15 @@ def segment_job(task: Task) -> Job[Record]:
     settings = inference.InferenceSettings(**task.settings["inference"])
     chosen = _loaded(task)
     volume = io.read(task.source, axes=task.settings["axes"], lazy=True)
+    completed = partial(_completed, reading={"axes": task.settings["axes"]})
+    if streamed.is_possible(task, volume, chosen):
+        record = yield from streamed.segment_job(task, volume, chosen[0], settings, completed)
+        return record
     if len(chosen) == 1:
         result = yield from inference.segment_job(volume, chosen[0], settings)
     else:
         result = yield from consensus.consensus_job(volume, chosen, settings)
-    record = _completed(result.record, {"axes": task.settings["axes"]})
+    record = completed(result.record)
     if "sidecar" in task.outputs:
         outputs.make_folder(task.target.parent)
         files.dump(Path(task.outputs["sidecar"]), bids.content(record, task.settings["source"]))

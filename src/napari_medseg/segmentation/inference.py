@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
@@ -176,6 +176,7 @@ def segment_job(
     order: Sequence[int] | None = None,
     near: bool = False,
     turn: Turn | None = None,
+    canvas_of: Callable[..., Canvas] = Canvas,
 ) -> Job[Segmentation]:
     """Segment every slice of `volume`.
 
@@ -195,6 +196,8 @@ def segment_job(
         Whether the place to look is found for that slice alone, by its own content: for a job that is stopped after it.
     turn : Turn, optional
         How the image is turned for the model, in place of what its card asks for.
+    canvas_of : callable
+        Makes what takes the labels, from the parameters of `Canvas`; slices that it has already are left out.
 
     Yields
     ------
@@ -217,9 +220,11 @@ def segment_job(
     what = plan(volume, model, settings, trial=False, turn=turn)
     image = turn.volume(volume)
     source = Slices(image, settings.channel, context_axis(image, model, settings.context))
-    canvas = Canvas(volume, model.card.classes, settings.split_objects, turn)
+    canvas = canvas_of(volume, model.card.classes, settings.split_objects, turn)
     doubt = np.zeros(canvas.array.shape, np.uint8) if settings.uncertainty else None
     wanted = source.order(canvas.number(start)) if order is None else order
+    if canvas.finished:
+        wanted = [index for index in wanted if index not in canvas.finished]
     search = locating.Search(what.device, settings.precision, settings.batch, wanted[0], near and turn.keeps_slices)
     with kept():
         others = yield from members.prepare(model, image, search, partial(_ready, settings))
@@ -229,7 +234,8 @@ def segment_job(
         yield from moved(steps, others.steps)
     seconds = time.monotonic() - began
     found = bool(ready.places.centres) or model.locator is None
-    if order is None and found:  # else other models have taken their time meanwhile, or whole slices took longer
+    whole = order is None and not canvas.finished
+    if whole and found:  # else other models have taken their time meanwhile, or whole slices took longer
         costs.remember(source, model, settings, runner.device, seconds)
     record = describe("segment", volume, canvas, [model], settings)
     said = [*what.warnings, *locating.outcome(model, ready.places), *(ready.notes or runner.notes())]
@@ -267,7 +273,7 @@ def _filled(
 ) -> Job[None]:
     """Fill the slices of a canvas, and what is uncertain of them."""
     total = locating.stages(model) * canvas.count
-    done = total - canvas.count
+    done = total - canvas.count + len(canvas.finished)
     waiting = iter(order)
     while indices := list(itertools.islice(waiting, runner.batch)):
         answers = yield from runner.answers(indices, Progress(done, total))
