@@ -78,8 +78,13 @@ def write_image(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     MedsegError
         If it cannot be saved; an earlier file is then unchanged.
     """
+    return [str(write(image_to_write(data, meta), path))]
+
+
+def image_to_write(data: Any, meta: Mapping[str, Any]) -> Volume:
+    """What `write_image` saves."""
     volume = volume_from_layer_data(data, meta)
-    return [str(write(replace(volume, classes=(), metadata={**volume.metadata, "labels": False}), path))]
+    return replace(volume, classes=(), metadata={**volume.metadata, "labels": False})
 
 
 def layer_tuple(volume: Volume, name: str) -> LayerData:

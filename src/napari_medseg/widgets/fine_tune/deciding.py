@@ -11,6 +11,7 @@ from ...io.contributions import layer_tuple
 from ...models.library import remove
 from ...progress import Progress
 from ..kit import jobs, layer_volumes
+from ..kit.recorder import recorder_of
 from ..kit.tuning import Run, training
 from .view import doubtful, verdict_text
 
@@ -170,6 +171,7 @@ class Deciding:
             self._training.forget()
             if what == "accept":
                 self._training.accepted = run.name
+                recorder_of(self._viewer).tuned(run.name, run.base)
             self._training.models_changed.emit()
             self._form.status.say(words)
 

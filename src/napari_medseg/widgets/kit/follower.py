@@ -41,6 +41,8 @@ class Follower:
         Of this image.
     rules : list of Rule
         What no change may break.
+    stepped : callable
+        Called with the layer, each step, and ``undo`` or ``redo`` where it was that.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Follower:
         self.image: weakref.ref[Image] | None = None
         self.axes: str | None = None
         self.rules: list[Rule] = []
+        self.stepped: Callable[[Labels, Step, str], object] = _ignore
         self._layer = weakref.ref(layer)
         self._changed = changed
         self._moved = moved
@@ -116,6 +119,7 @@ class Follower:
         if corrected:
             layer.refresh(extent=False, highlight=False)
         if step is not None:
+            self.stepped(layer, step, "")
             self._note(layer, step.planes, step.proposed_by)
         return step
 
@@ -141,13 +145,13 @@ class Follower:
 
     def undo(self) -> None:
         """Take the last step back."""
-        self._move(self.journal.undo, "Undid")
+        self._move(self.journal.undo, "undo", "Undid")
 
     def redo(self) -> None:
         """Do again the step that was taken back last."""
-        self._move(self.journal.redo, "Did again")
+        self._move(self.journal.redo, "redo", "Did again")
 
-    def _move(self, move: Callable[[Any], Change | None], word: str) -> None:
+    def _move(self, move: Callable[[Any], Change | None], which: str, word: str) -> None:
         layer = self.layer
         if layer is None or not self.fits():
             return
@@ -156,6 +160,7 @@ class Follower:
         self.settle()
         change = move(layer.data)
         if change is not None:
+            self.stepped(layer, change.step, which)
             self._take(layer, change)
         self._moved(layer, change, word)
 
@@ -219,6 +224,10 @@ class Follower:
                 layer.__dict__.pop(name, None)
             records.FOLLOWERS.pop(layer, None)
         self._end()
+
+
+def _ignore(*_: object) -> None:
+    pass
 
 
 def _watched(rule: Rule, corrected: list[int]) -> Rule:

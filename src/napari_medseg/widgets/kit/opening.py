@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING
 
 from napari.layers import Image, Layer
 from qtpy.QtCore import QMimeData, Qt
+from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QVBoxLayout, QWidget
 
+from ...errors import MedsegError
 from ...io import formats
 from ...io.dicom_list import ListedSeries, Listing
 from ...progress import Job, Progress
+from ...replay.lines import SUFFIX
 from . import reader, recent
 from .controls import Paragraph, button
 from .jobs import Queue
 from .listing import add_layer
 from .opening_job import Opened, chosen_job, open_job
 from .reader_offers import ReaderOffers
+from .recorder import recorder_of
 from .reopening import Reopened, look_job, reopen_job, replace_layer, was_read_by_napari
 from .series_list import SeriesList
 
@@ -103,11 +107,53 @@ class Opener(QWidget):
             action.setToolTip(str(path) if there else f"'{path}' was moved, renamed or removed, or its disk is away.")
 
         menu.addSeparator()
+        self._offer_recording(menu)
         always = menu.addAction("Use napari-medseg for File > Open")
         always.setToolTip("napari takes this reader for scans and does not ask. Readers that you have chosen stay.")
         always.setCheckable(True)
         always.setChecked(reader.is_used())
         always.toggled.connect(self._use_reader)
+
+    def _offer_recording(self, menu: QMenu) -> None:
+        recorder = recorder_of(self._viewer)
+        if recorder.path is None:
+            title = "Record session…"
+            act = self._ask_where_to_record
+        else:
+            title = f"Stop recording ({recorder.count} steps)"
+            act = self._stop_recording
+        action = QAction(title, menu)
+        action.triggered.connect(act)
+        action.setToolTip(
+            "Writes down what is opened, run, painted and saved from now on; 'napari-medseg replay' repeats it."
+        )
+        menu.addAction(action)
+
+    def _ask_where_to_record(self) -> None:
+        suggested = str(Path(_last_folder()) / f"session{SUFFIX}")
+        name, _ = QFileDialog.getSaveFileName(
+            self, "Record session", suggested, f"Sessions (*{SUFFIX})", options=QFileDialog.Option.DontConfirmOverwrite
+        )
+        if name:
+            self.record(Path(name))
+
+    def record(self, path: Path) -> None:
+        """Record what is done from now on, into a new file."""
+        path = path if path.name.endswith(SUFFIX) else path.with_name(path.name.split(".")[0] + SUFFIX)
+        try:
+            recorder_of(self._viewer).start(path)
+        except MedsegError as error:
+            self.say(str(error))
+            return
+        self.say(f"Recording to {path.name}. Stop in the menu of this button.")
+
+    def _stop_recording(self) -> None:
+        recorder = recorder_of(self._viewer)
+        path = recorder.path
+        count = recorder.count
+        recorder.stop()
+        if path is not None:
+            self.say(f"Recorded {count} steps. To repeat them: napari-medseg replay {path.name} -o DIR --inputs DIR")
 
     def _use_reader(self, wanted: bool) -> None:
         if wanted:

@@ -13,6 +13,7 @@ from ... import io
 from ...io import formats
 from ...volume import Volume
 from . import jobs, layer_volumes
+from .recorder import recorder_of
 from .records import last_step, note_saved
 from .saving import Pair, image_of, moved_text
 
@@ -61,6 +62,7 @@ class LabelSaver:
             path = self._path(str(layer_volumes.suggested_path(volume, layer.name)))
             note = moved_text(*pair) if pair else ""
             if path is not None:
+                recorder_of(self._viewer).saved(layer, volume, path, pair[0] if pair else None)
                 self._queue.want(KIND, partial(self._start, volume, path, note, noted))
 
     def _path(self, suggested: str) -> Path | None:

@@ -15,6 +15,7 @@ from ...errors import VolumeError
 from ...io import contributions, formats
 from ...io.places import Place
 from . import layer_volumes
+from .recorder import recorder_of
 from .records import last_step, note_saved, noted
 
 if TYPE_CHECKING:
@@ -64,6 +65,10 @@ def write_image(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     MedsegError
         If it cannot be saved; an earlier file is then unchanged.
     """
+    viewer = napari.current_viewer()
+    layer = next((layer for layer in viewer.layers if layer.data is data), None) if viewer else None
+    if viewer is not None and isinstance(layer, Image) and not layer.multiscale:
+        recorder_of(viewer).saved(layer, contributions.image_to_write(data, meta), Path(path))
     found = contributions.write_image(path, data, meta)
     _written.extend(found)
     return found
@@ -88,6 +93,7 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     pair = image_of(viewer, layer)
     volume = layer_volumes.labels_volume(layer, *(pair or (None, None)))
     number = last_step(layer)
+    recorder_of(viewer).saved(layer, volume, Path(path), pair[0] if pair else None)
     written = io.write(volume, path, say=show_warning)
     note_saved(layer, number, written)
     _written.append(str(written))

@@ -28,6 +28,7 @@ from ..kit.controls import apply, fill, switch_off
 from ..kit.dock import Dock, bring_dock
 from ..kit.offers import offer_devices
 from ..kit.preferences import preferences
+from ..kit.recorder import recorder_of
 from . import scans
 from .compare import ComparePage
 from .form import ReconstructForm
@@ -298,7 +299,7 @@ class ReconstructWidget(Dock):
                 given.job(start=self._view.number(given.scan)),
                 title=f"Reconstruct {given.scan.name}",
                 on_step=self._show_step,
-                on_done=self._show_result,
+                on_done=partial(self._show_result, given, self._data.image(), self._data.reading()),
                 on_error=self._failed,
             )
 
@@ -309,10 +310,11 @@ class ReconstructWidget(Dock):
         if step.partial is not None:
             self._running.show(step.partial)
 
-    def _show_result(self, found: Reconstruction) -> None:
+    def _show_result(self, given: Input, origin: Image | None, reading: dict[str, Any], found: Reconstruction) -> None:
         running, self._running = self._running, None
         running.finish(found)
         self.result = running.layer
+        recorder_of(self._viewer).ran(found.record, running.layer, origin, **given.recorded(reading))
         report = found.report
         acceleration = report["mask"]["effective_acceleration"]
         text = f"Done in {jobs.duration(report['seconds'])}: {acceleration:.2f}x, {used_text(report['used'])}. "

@@ -113,6 +113,16 @@ class DataRows:
         source = self._form.source.currentData()
         return self.raw_file() or (layer_volumes.source_path(source) if isinstance(source, Image) else None)
 
+    def image(self) -> Image | None:
+        """The layer whose measurement is simulated; None for raw data."""
+        source = self._form.source.currentData()
+        return source if isinstance(source, Image) and self.raw_file() is None else None
+
+    def reading(self) -> dict[str, Any]:
+        """How the file of raw data is read."""
+        form = self._form
+        return {"axes": form.axes.text().strip(), "conjugate": form.conjugate.isChecked(), "first": self.frame()}
+
     def _ask(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self._form, "Open raw k-space", self._form.path.text(), _FILTERS)
         if path:

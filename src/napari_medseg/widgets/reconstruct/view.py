@@ -10,6 +10,7 @@ import numpy as np
 from napari.layers import Labels, Layer
 from napari.utils.notifications import show_error
 
+from ...io import items
 from ...kspace import KSpace
 from ...progress import Job, Progress
 from ...recon.grid import image_volume, shown
@@ -19,6 +20,7 @@ from ...recon.reconstruct import ReconSettings, Reconstruction, reconstruct_job
 from ...recon.router_map import router_map_job
 from ...recon.settings import FinishSettings, ProbeSettings
 from ...recon.suggest import Hint, hint_job
+from ...replay import lines
 from ...volume import Volume
 from ..kit.shelf import Shelf
 from . import scans
@@ -59,6 +61,15 @@ class Input:
             [self.card] if self.card else [],
             lambda models: reconstruct_job(self.kspace, self.settings, model=next(iter(models), None), **options),
         )
+
+    def recorded(self, reading: dict[str, Any]) -> dict[str, Any]:
+        """What a session says of a run, next to its record: how the file was read, or the image, and a chosen mask."""
+        fields: dict[str, Any] = {"reading": reading}
+        if self.scan.kspace.simulated:
+            fields["item"] = items.of_result(self.scan.image)
+        if self.kspace.mask is not None and self.kspace.mask is not self.scan.kspace.mask:
+            fields["mask"] = lines.pack(self.kspace.mask)
+        return fields
 
     def view_job(self, number: int, name: str) -> Job[Shown]:
         """One of `views.VIEWS` of the slice of this number, before filter and interpolation."""

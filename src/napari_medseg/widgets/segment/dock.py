@@ -16,6 +16,7 @@ from ..kit.card import CardDialog
 from ..kit.controls import apply
 from ..kit.dock import Dock
 from ..kit.preferences import preferences
+from ..kit.recorder import recorder_of
 from ..kit.save_labels import KIND as SAVE
 from ..kit.save_labels import LabelSaver
 from ..kit.saving import image_of
@@ -298,7 +299,7 @@ class SegmentWidget(Dock):
                 self._shelf.job(given.cards, lambda models: run_job(given.volume, models, given.settings, start)),
                 title=f"Segment {given.image.name}",
                 on_step=partial(self._show_step, unit),
-                on_done=partial(self._show_result, known),
+                on_done=partial(self._show_result, known, given.image),
                 on_error=self._failed,
             )
 
@@ -309,10 +310,11 @@ class SegmentWidget(Dock):
         if step.partial is not None:
             self._result.show(step.partial)
 
-    def _show_result(self, known: tuple[str, ...], found: Segmentation) -> None:
+    def _show_result(self, known: tuple[str, ...], image: Image, found: Segmentation) -> None:
         result, self._result = self._result, None
         result.finish(found.labels.record)
         self.labels = result.labels
+        recorder_of(self._viewer).ran(found.record, result.labels, image, found.labels.data)
         self._painting.protect(result.labels, *(image_of(self._viewer, result.labels) or (None, None)))
         self.form.status.say(f"{result_text(found, known)}\nLayer: {result.labels.name}")
         self._queue.want("plan", self._start_plan)  # now it is known how long such a run takes
