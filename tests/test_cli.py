@@ -600,6 +600,18 @@ def test_convert_to_a_dicom_segmentation(tmp_path, monkeypatch, capsys):
     assert "this is an image" in capsys.readouterr().err
 
 
+def test_segmentations_without_their_images_are_refused_before_the_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(samples.path("sunnybrook_SC-HF-I-01_ED.nii.gz"), "scan.nii.gz")
+
+    def never(*_, **__):
+        raise AssertionError("the network has run")
+
+    monkeypatch.setattr("napari_medseg.segmentation.inference.segment_job", never)
+    assert run("segment scan.nii.gz -o a.seg.dcm --model litenext-heart") == 1
+    assert "needs the images it was drawn on" in capsys.readouterr().err
+
+
 def test_convert(workplace):
     path = labels(workplace / "l.nii.gz", np.eye(4)[None])
     assert run("convert l.nii.gz l.tif") == 0

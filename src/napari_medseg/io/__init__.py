@@ -24,7 +24,7 @@ from .notes import is_labels, refuse_foreign, side_file, side_text
 
 _logger = logging.getLogger(__name__)
 
-__all__ = ["read", "read_all", "write"]
+__all__ = ["check_target", "read", "read_all", "write"]
 
 
 def read(path: str | Path, *, axes: str | None = None, lazy: bool = False) -> Volume:
@@ -104,6 +104,27 @@ def _with_reference(volume: Volume, change: Callable[[Reference], Reference]) ->
     if not isinstance(known, Reference):
         return volume
     return replace(volume, metadata={**volume.metadata, REFERENCE: change(known)})
+
+
+def check_target(volume: Volume, path: str | Path, reference: str | Path | None = None) -> None:
+    """Make sure, before work is done, that labels of an image could be saved at `path`.
+
+    Parameters
+    ----------
+    volume : Volume
+        The image.
+    path, reference
+        As for `write`.
+
+    Raises
+    ------
+    FileError
+        If no format has this ending, or the one that has it needs images that are not known.
+    """
+    path = Path(path)
+    format_ = formats.writable(path)
+    if format_.reference:
+        formats.function(format_.reference)(volume, path, reference)
 
 
 def write(

@@ -73,7 +73,7 @@ def fitted(volume: Volume, path: Path, reference: str | Path | None = None) -> F
         If there are no images, or the labels do not lie on them.
     """
     _check_labels(volume)
-    images = images_of(_reference(volume, path, reference))
+    images = images_of(reference_of(volume, path, reference))
     data = np.asarray(volume.data).reshape(volume.data.shape[-3:] if "z" in volume.axes else (1, *volume.data.shape))
     placed, notes, same = _placed(volume, data, images)
     flat = "z" not in volume.axes and images.grid.shape[0] == 1
@@ -163,8 +163,14 @@ def _check_labels(volume: Volume) -> None:
             )
 
 
-def _reference(volume: Volume, path: Path, given: str | Path | None) -> Reference:
-    """The images that labels were made on: those given, else those that they remember."""
+def reference_of(volume: Volume, path: Path, given: str | Path | None = None) -> Reference:
+    """The images that labels were made on: those given, else those that they, or the image they are made of, remember.
+
+    Raises
+    ------
+    FileError
+        If there are none.
+    """
     known = volume.metadata.get(REFERENCE)
     phase = known.phase if isinstance(known, Reference) else None
     if given is not None:

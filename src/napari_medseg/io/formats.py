@@ -60,6 +60,8 @@ class Format:
     fitted : str
         Likewise, for kinds that hold labels only on the grid of the images they were made on:
         ``fitted(volume, path, reference)`` returns them on this grid, with the images, which `save` takes as well.
+    reference : str
+        Likewise: ``reference(volume, path, reference)`` finds these images, or raises what `fitted` would.
     lazy : bool
         Whether the array of the volume is read from the file bit by bit.
     """
@@ -73,6 +75,7 @@ class Format:
     read_all: str = ""
     notice: str = ""
     fitted: str = ""
+    reference: str = ""
     folder: bool = False
     markers: frozenset[str] = frozenset()
     keeps: frozenset[str] = frozenset()
@@ -113,6 +116,7 @@ DICOM_SEG = Format(
     "dicom_seg_write:save",
     read_all="dicom_seg_read:read_all",
     fitted="dicom_seg_write:fitted",
+    reference="dicom_seg_write:reference_of",
     keeps=_PLACE | {"classes", "codes"},
     labels_only=True,
 )

@@ -101,6 +101,7 @@ def segment_job(task: Task) -> Job[Record]:
     settings = inference.InferenceSettings(**task.settings["inference"])
     chosen = _loaded(task)
     volume = io.read(task.source, axes=task.settings["axes"], lazy=True)
+    io.check_target(volume, task.outputs["labels"])
     completed = partial(_completed, reading={"axes": task.settings["axes"]})
     if streamed.is_possible(task, volume, chosen):
         record = yield from streamed.segment_job(task, volume, chosen[0], settings, completed)
