@@ -2,13 +2,17 @@
 
 import gc
 import weakref
+from functools import partial
 
 import numpy as np
 import pytest
+from npe2 import PluginManifest
 from qtpy.QtCore import Qt, QThreadPool
+from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QTabBar
 
 from napari_medseg.widgets.kit.dock import bring_dock
+from napari_medseg.widgets.kit.place import TABS
 from napari_medseg.widgets.kit.tuning import training
 
 NAMES = ("Segment", "Reconstruct", "Acceleration study", "Fine-tune")
@@ -76,3 +80,81 @@ def test_a_dock_that_was_put_elsewhere_stays_there(opened, qtbot):
     other = docks["Fine-tune"].parent()
     qtbot.waitUntil(lambda: len(window.tabifiedDockWidgets(other)) == 3)
     assert not window.tabifiedDockWidgets(frame)
+
+
+def test_tabs_are_in_the_order_of_the_menu_and_no_text_of_them_is_cut(make_napari_viewer, qtbot):
+    manifest = PluginManifest.from_distribution("napari-medseg")
+    names = [widget.display_name for widget in manifest.contributions.widgets]
+    assert list(TABS) == names
+    viewer = make_napari_viewer(show=True)
+    for name in ("Measure", "View", "Fine-tune", "Segment", "Review", "Acceleration study", "Reconstruct"):
+        viewer.window.add_plugin_dock_widget("napari-medseg", name)
+        qtbot.wait(1)
+    bar = dock_tabs(viewer)
+    assert [bar.tabText(index) for index in range(bar.count())] == list(TABS.values())
+    qtbot.waitUntil(lambda: bar.width() >= bar.sizeHint().width())
+    assert bar.elideMode() == Qt.TextElideMode.ElideNone
+    qtbot.waitUntil(lambda: not any(dock.busy for dock in open_docks(viewer).values()), timeout=60000)
+
+
+def test_the_menu_brings_a_dock_to_the_front_that_is_behind_another_one(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer(show=True)
+    frames = {}
+    for name in ("Segment", "Measure"):
+        frames[name], _ = viewer.window.add_plugin_dock_widget("napari-medseg", name)
+        qtbot.wait(1)
+    docks = open_docks(viewer)
+    bar = dock_tabs(viewer)
+    assert in_front(bar) == "Measure" and docks["Segment"].form.run.isHidden() is False
+    choose_in_menu(frames["Segment"])
+    qtbot.waitUntil(lambda: in_front(bar) == "Segment")
+    assert docks["Segment"].form.isVisible() and not docks["Measure"].form.isVisible()
+    choose_in_menu(frames["Segment"])
+    qtbot.waitUntil(frames["Segment"].isHidden)
+    choose_in_menu(frames["Segment"])
+    qtbot.waitUntil(lambda: in_front(dock_tabs(viewer)) == "Segment")
+    bar = dock_tabs(viewer)
+    assert [bar.tabText(index) for index in range(bar.count())] == ["Segment", "Measure"]
+    qtbot.waitUntil(lambda: not any(dock.busy for dock in docks.values()), timeout=60000)
+
+
+def test_only_the_dock_in_front_answers_to_its_letters(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer(show=True)
+    for name in ("Segment", "Acceleration study"):
+        viewer.window.add_plugin_dock_widget("napari-medseg", name)
+        qtbot.wait(1)
+    docks = open_docks(viewer)
+    pressed = []
+    for name, dock in docks.items():
+        qtbot.waitUntil(lambda dock=dock: not dock.busy, timeout=60000)
+        dock.form.run.clicked.disconnect()
+        dock.form.run.clicked.connect(partial(pressed.append, name))
+        dock.form.run.setEnabled(True)
+    window = docks["Segment"].window()
+    window.activateWindow()
+    qtbot.waitUntil(window.isActiveWindow)
+    for name, dock in docks.items():
+        dock.place.come_forward()
+        qtbot.waitUntil(dock.form.isVisible)
+        QTest.keyClick(window.windowHandle(), Qt.Key.Key_R, Qt.KeyboardModifier.AltModifier)
+        qtbot.waitUntil(lambda name=name: pressed[-1:] == [name])
+    assert len(pressed) == 2
+
+
+def choose_in_menu(frame):
+    """What napari's menu does with a dock that is open."""
+    frame.setVisible(not frame.isVisible())
+
+
+def open_docks(viewer):
+    return {name.split(" (")[0]: dock for name, dock in viewer.window.dock_widgets.items()}
+
+
+def dock_tabs(viewer):
+    """The bar with the tabs of the docks."""
+    window = next(iter(viewer.window.dock_widgets.values())).window()
+    return next(child for child in window.children() if isinstance(child, QTabBar) and child.count())
+
+
+def in_front(bar):
+    return bar.tabText(bar.currentIndex())

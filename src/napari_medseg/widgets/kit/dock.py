@@ -10,7 +10,7 @@ from napari.layers import Layer
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtGui import QDropEvent
-from qtpy.QtWidgets import QApplication, QComboBox, QDockWidget, QMainWindow, QMessageBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QComboBox, QMessageBox, QVBoxLayout, QWidget
 
 from ...progress import Job
 from .controls import Paragraph
@@ -19,15 +19,13 @@ from .legend import legend_of
 from .letters import letters_of
 from .opening import Opener, dropped
 from .painting import painting_of
+from .place import Place
 from .saving import watch_saves
 from .shelf import shelf_of
 from .tuning import training
 
 if TYPE_CHECKING:
     from napari import Viewer
-
-
-_SUFFIX = " (napari-medseg)"  # napari adds it to the names of docks
 
 
 def unwrapped(viewer: Viewer) -> Viewer:
@@ -83,6 +81,7 @@ class Dock(QWidget):
         self._lasting = lasting
         self.opener = Opener(self._viewer, self._take)
         self._takes: tuple[QComboBox, ...] = ()
+        self.place = Place(self, Dock)
         self._status = Paragraph()
         self._agreed_to: set[tuple[Any, ...]] = set()
         self._heard: list[tuple[Any, Callable[..., Any]]] = []
@@ -109,6 +108,7 @@ class Dock(QWidget):
         layout.setSpacing(0)
         layout.addWidget(self.opener)
         layout.addWidget(body)
+        self.place.hold(self.opener, body)
         self.setAcceptDrops(True)
         self._status = status
         self._takes = takes
@@ -242,26 +242,8 @@ class Dock(QWidget):
             if self.parent() is None:
                 self._close()
             else:
-                QTimer.singleShot(0, self._share_place)  # once napari has put its frame into the window
+                QTimer.singleShot(0, self.place.settle)  # once napari has put its frame into the window
         return super().event(event)
-
-    def _share_place(self) -> None:
-        """Become a tab with the other docks of this plugin: below each other, none would have room for its form."""
-        frame = self.parent()
-        if not isinstance(frame, QDockWidget) or frame.isFloating():
-            return
-        window = frame.parent()
-        if not isinstance(window, QMainWindow) or window.tabifiedDockWidgets(frame):
-            return
-        frame.setWindowTitle(frame.windowTitle().removesuffix(_SUFFIX))  # the text of its tab, which is narrow
-        area = window.dockWidgetArea(frame)
-        for other in window.findChildren(QDockWidget):
-            ours = isinstance(other.widget(), Dock) and other is not frame
-            if ours and not other.isFloating() and window.dockWidgetArea(other) == area:
-                window.tabifyDockWidget(other, frame)
-                frame.show()  # else it is not raised
-                frame.raise_()
-                return
 
     def _close(self) -> None:
         self._queue.close(self._lasting)
