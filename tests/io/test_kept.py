@@ -17,7 +17,8 @@ from napari_medseg.io.notes import Notes
 from napari_medseg.record import Item, Record, UsedModel
 from napari_medseg.volume import Volume
 
-ENDINGS = [suffix for row in formats.FORMATS if row.writes for suffix in row.suffixes]
+# labels that lie on images have tests of their own
+ENDINGS = [suffix for row in formats.FORMATS if row.writes and not row.fitted for suffix in row.suffixes]
 RECORD = Record(
     "segment",
     models=(UsedModel("litenext-heart", "12ab", "litenext"),),
