@@ -197,3 +197,17 @@ def test_reconstructions_of_images_and_of_raw_data_are_repeated(person):
     np.savez(raw, kspace=np.ones((1, 2, 64, 64), np.complex64))
     session = person.session.rename(person.folder / "again.medseg.jsonl")
     assert cli.main(["replay", str(session), "-o", str(person.folder / "other")]) == 1
+
+
+def test_copy_as_python_gives_what_run_gives(person):
+    person.open(picture(person.folder))
+    labels = person.run()
+    copy = person.segment.form.copy
+    assert copy.more.menu().actions() == [copy.python]
+    copy.python.trigger()
+    text = QApplication.clipboard().text()
+    assert "Python text is on the clipboard" in person.segment.form.status.text()
+    exec(compile(text, "copied", "exec"), {})
+    assert np.array_equal(io.read(person.folder / "in" / "scan_labels.nii.gz").data, labels.data)
+    copy.click()
+    assert QApplication.clipboard().text().startswith("napari-medseg segment ")

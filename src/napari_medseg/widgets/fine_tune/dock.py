@@ -85,7 +85,7 @@ class FineTuneWidget(Dock):
         form.start.clicked.connect(self.start)
         form.stop.clicked.connect(self.stop)
         form.resume.clicked.connect(lambda: self._begin(self._training.run, tied=not form.go_on.isChecked()))
-        form.copy.clicked.connect(self._copy_command)
+        form.copy.copies(self._copy_command, self._copy_python)
         form.save.clicked.connect(lambda: self._queue.want("save", self._save_settings))
         self._hear(self._training.changed, self._show_run)
         self._hear(self._viewer.dims.events.current_step, self._sources.show_slice)
@@ -338,6 +338,12 @@ class FineTuneWidget(Dock):
         folder = Path(self._training.run.folder)
         text = options.command("train", folder / RECIPE, run=folder, root=folder)
         self._copy(text, "The command is on the clipboard. It goes on from the last figures.")
+
+    def _copy_python(self) -> None:
+        from ...runs import script
+
+        folder = Path(self._training.run.folder)
+        self._copy_text(script.train(folder / RECIPE, folder), "It goes on from the last figures.")
 
     def _save_settings(self) -> None:
         from . import work

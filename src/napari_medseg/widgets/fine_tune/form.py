@@ -8,6 +8,7 @@ from collections.abc import Collection
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ..kit.controls import Page, Paragraph, ShortBox, beside, button, check, choice, fill, line, progress_bar
+from ..kit.copying import CopyButton
 from ..kit.ticks import Ticks
 from .classes import ClassTable
 from .view import Curves, Verdict
@@ -99,7 +100,7 @@ class FineTuneForm(Page):
         self.difference = button("S&how difference")
         self.accept = button("&Accept")
         self.discard = button("Disca&rd")
-        self.copy = button("Cop&y as command")
+        self.copy = CopyButton("Cop&y as command")
         self.save = button("Save settin&gs…")
         self.hint = Paragraph()
 

@@ -182,6 +182,10 @@ class Dock(QWidget):
         QApplication.clipboard().setText(command)
         self._status.say(words)
 
+    def _copy_text(self, text: str, words: str = "") -> None:
+        """Copy Python; `words` are a further sentence."""
+        self._copy(text, f"The Python text is on the clipboard. {words}".rstrip())
+
     def _sure(self, title: str, text: str, action: str) -> bool:
         """Ask a question that is answered with `action` or Cancel; whoever just presses Enter cancels."""
         answers = QMessageBox.StandardButton

@@ -90,7 +90,7 @@ class ReconstructWidget(Dock):
         form.card.clicked.connect(lambda: CardDialog(self._card(), self).show())
         form.run.clicked.connect(self.run)
         form.cancel.clicked.connect(self.cancel)
-        form.copy.clicked.connect(self._copy_command)
+        form.copy.copies(self._copy_command, self._copy_python)
         form.segment.clicked.connect(self._segment_result)
         self._hear(self._viewer.dims.events.current_step, self._view.update)
         self._hear(self._painting.painted, self._view.painted)
@@ -356,6 +356,24 @@ class ReconstructWidget(Dock):
                 simulate=given.scan.kspace.simulated,
             )
             self._copy(text)
+
+    def _copy_python(self) -> None:
+        from ...runs import script
+
+        with jobs.errors_shown():
+            given, source = self._input(), self._data.file()
+            self._copy_text(
+                script.reconstruct(
+                    given.settings,
+                    source,
+                    layer_volumes.beside(source, f"{given.settings.method}.nii.gz"),
+                    finish=given.finish,
+                    sampling=self.form.sampling(),
+                    mask_file=self._mask.file if self.form.mask.currentData() == GIVEN else None,
+                    reading=self._data.reading(),
+                    simulated=given.scan.kspace.simulated,
+                )
+            )
 
     # ---- what happens around the form ----
 

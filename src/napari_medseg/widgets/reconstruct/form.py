@@ -17,6 +17,7 @@ from ...recon.settings import (
     Sampling,
 )
 from ..kit.controls import Page, Paragraph, beside, button, check, choice, fill, line, number, progress_bar
+from ..kit.copying import CopyButton
 from .state import MAPS
 
 _CENTRE = 0.32  # share of the measured columns in the centre: 8 % at 4x, 4 % at 8x
@@ -129,7 +130,7 @@ class ReconstructForm(Page):
         self.cancel = button("&Cancel")
         self.bar = progress_bar()
         self.status = Paragraph()
-        self.copy = button("Cop&y as command")
+        self.copy = CopyButton("Cop&y as command")
         self.segment = button("Se&gment result")
         self.hint = Paragraph()
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels, Layer
@@ -85,7 +87,7 @@ class SegmentWidget(Dock):
         form.run.clicked.connect(self.run)
         form.cancel.clicked.connect(self.cancel)
         form.save.clicked.connect(self._ask_where_to_save)
-        form.copy.clicked.connect(self._copy_command)
+        form.copy.copies(self._copy_command, self._copy_python)
         self._hear(self._viewer.layers.selection.events.active, self._update)
         self._hear(self._viewer.dims.events.current_step, self._slice.changed)
 
@@ -336,16 +338,30 @@ class SegmentWidget(Dock):
     def _copy_command(self) -> None:
         from ...runs.cohort import command
 
+        def write(given: Input, names: list[str], source: Path, output: Path, axes: str | None) -> str:
+            return command(given.settings, names, [source], output, axes=axes)
+
+        self._copy_as("The command", write)
+
+    def _copy_python(self) -> None:
+        from ...runs import script
+
+        def write(given: Input, names: list[str], source: Path, output: Path, axes: str | None) -> str:
+            return script.segment(given.settings, names, source, output, axes)
+
+        self._copy_as("The Python text", write)
+
+    def _copy_as(self, what: str, write: Callable[..., str]) -> None:
         with jobs.errors_shown():
             given = self._input()
             source = layer_volumes.source_path(given.image)
+            if source is None:  # the button is off
+                return
             output = layer_volumes.suggested_path(given.volume, source.name)
             axes = given.volume.axes if self.form.axes.count() > 1 else None  # else the file names them
             names = [card.name for card in given.cards]
-            words = "The command is on the clipboard."
-            if layer_volumes.was_moved(given.image, given.volume.axes):
-                words += f" It takes the file as it lies, not as '{given.image.name}' was moved in the viewer."
-            self._copy(command(given.settings, names, [source], output, axes=axes), words)
+            text = write(given, names, source, output, axes)
+            self._copy(text, f"{what} is on the clipboard. {_moved(given)}".rstrip())
 
     # ---- what happens around the form ----
 
@@ -362,3 +378,10 @@ class SegmentWidget(Dock):
         self._give_up()
         self._slice.clear()
         self.labels = None
+
+
+def _moved(given: Input) -> str:
+    """What to know of a copied text if the image was moved in the viewer; empty if it was not."""
+    if not layer_volumes.was_moved(given.image, given.volume.axes):
+        return ""
+    return f"It takes the file as it lies, not as '{given.image.name}' was moved in the viewer."

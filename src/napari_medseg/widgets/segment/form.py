@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QPushButton
 from ...quantities import area, rounded, volume
 from ...segmentation.settings import OUTSIDE, compared
 from ..kit.controls import Page, Paragraph, ShortBox, beside, check, choice, fill, progress_bar
+from ..kit.copying import CopyButton
 from ..kit.jobs import duration
 from ..kit.ticks import Ticks
 
@@ -57,7 +58,7 @@ class SegmentForm(Page):
         self.bar = progress_bar()
         self.status = Paragraph()
         self.save = QPushButton("S&ave labels…")
-        self.copy = QPushButton("C&opy as command")
+        self.copy = CopyButton("C&opy as command")
         self.hint = Paragraph()
         self._lay_out()
 

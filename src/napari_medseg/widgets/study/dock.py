@@ -65,7 +65,7 @@ class StudyWidget(Dock):
         form.cancel.clicked.connect(self.cancel)
         form.save_table.clicked.connect(lambda: self._save("table", "CSV (*.csv)", ".csv", self._write_table))
         form.save_plot.clicked.connect(lambda: self._save("plot", "PNG (*.png)", ".png", self._write_plot))
-        form.copy.clicked.connect(self._copy_command)
+        form.copy.copies(self._copy_command, self._copy_python)
 
     # ---- what can be chosen ----
 
@@ -211,6 +211,18 @@ class StudyWidget(Dock):
                 "study acceleration", source, output=target, model=model, recon=recon, settings=settings
             )
             self._copy(text)
+
+    def _copy_python(self) -> None:
+        from ...runs import script
+
+        with jobs.errors_shown():
+            source = self._file()
+            if source is None:
+                return
+            method = self.form.method.currentData()
+            models = [self.form.model.currentData(), *([method] if method in self._shelf.reconstructors else [])]
+            target = layer_volumes.beside(source, "acceleration.csv")
+            self._copy_text(script.study(self._settings(), ReconSettings(method), models, source, target))
 
 
 def _work(volume: Volume, settings: StudySettings, recon: ReconSettings, models: list[Any]) -> Job[Study]:

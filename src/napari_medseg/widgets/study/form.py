@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QTableWidgetItem
 
 from ...runs.settings import StudySettings
 from ..kit.controls import Page, Paragraph, ShortBox, beside, button, choice, line, progress_bar
+from ..kit.copying import CopyButton
 from ..kit.tables import fit, table
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class StudyForm(Page):
         self.table.setVisible(False)
         self.save_table = button("Save &table…")
         self.save_plot = button("Save &plot…")
-        self.copy = button("C&opy as command")
+        self.copy = CopyButton("C&opy as command")
         self.hint = Paragraph()
         self._make_plot()
         self._lay_out()
