@@ -13,7 +13,7 @@ from napari_medseg import cli, io, models
 from napari_medseg.errors import FileError
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.progress import run
-from napari_medseg.record import voxel_hash
+from napari_medseg.record import UsedModel, voxel_hash
 from napari_medseg.replay import lines
 from napari_medseg.replay.job import replay_job
 from napari_medseg.replay.recording import Recording
@@ -244,3 +244,17 @@ def test_inputs_are_found_below_a_folder(recorded):
     found = run(replay_job(recorded / "work.medseg.jsonl", recorded / "out", [recorded / "deep"]))
     assert found.equal
     assert found.steps == found.of == 10
+
+
+def test_an_accepted_model_is_taken_by_its_hash(tmp_path, capsys):
+    install(0)
+    card = models.load_card(models.find("tiny"))
+    recording = Recording(tmp_path / "work.medseg.jsonl")
+    recording.tuned(UsedModel(card.name, card.sha256, card.architecture), "base")
+    recording.close()
+    assert replay(tmp_path) == 0
+    capsys.readouterr()
+    install(1)
+    assert replay(tmp_path) == 1
+    (said,) = complaints(capsys)
+    assert "Step 1 (fine-tune): the model 'tiny' is not the one of the session" in said
