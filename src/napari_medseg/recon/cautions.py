@@ -41,7 +41,11 @@ def warnings(
         found.append(f"The acceleration is {true:.2f}; {card.name} was trained with {low:g} to {high:g}.")
     if spans and sampling and sampling.kind not in card.masks:
         found.append(f"{card.name} was not trained with {sampling.kind} masks, but with {', '.join(card.masks)}.")
-    if kspace.coils > 1:
+    if methods.has_maps(kspace, settings, card):
+        found.append(
+            f"{card.name} was trained on one coil; it changes what sense-tv makes of all {kspace.coils} coils."
+        )
+    elif kspace.coils > 1:
         found.append(f"{card.name} was trained on one coil; the {kspace.coils} coils go through it one by one.")
     if spans and not kspace.simulated:
         safer = "tv" if kspace.coils < 2 or methods.lacks_centre(kspace) else "sense-tv"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -61,10 +62,15 @@ def refine(
     dims : sequence of int
         ``(-1,)`` where the mask has whole columns (the other axis needs no transform), else ``(-2, -1)``.
     """
-    channels = torch.view_as_real(image).movedim(-1, 1).contiguous()
-    change = _padded(network, channels, network.step).movedim(1, -1).contiguous()
-    kspace = transform(image + torch.view_as_complex(change), dims)
+    kspace = transform(image + change(network, image), dims)
     return transform(torch.where(mask, measured, kspace), dims, inverse=True)
+
+
+def change(network: nn.Module, image: torch.Tensor) -> torch.Tensor:
+    """R(x) of an image (b, y, x), complex, in units of its `brightness`: of the same shape; see `refine`."""
+    channels = torch.view_as_real(image).movedim(-1, 1).contiguous()
+    changed = _padded(network, channels, network.step).movedim(1, -1).contiguous()
+    return torch.view_as_complex(changed)
 
 
 def _padded(function: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor, step: int) -> torch.Tensor:
@@ -141,21 +147,28 @@ def gates_job(model: TrainedModel, measured: np.ndarray, mask: np.ndarray, itera
     numpy.ndarray, shape (y, x), float32
         0 to 1: gates of the query routers, averaged over the blocks of the network.
     """
-
-    @torch.inference_mode()
-    def gates(images: torch.Tensor) -> torch.Tensor:
-        maps = model.network.router_maps(images)
-        return torch.stack([gate for name, gate in maps.items() if name.endswith(".query")]).mean(0)[:, None]
-
     if model.card.design == "cascade":
         _, image = yield from _unrolled(model, measured, mask, iterations - 1)
-        channels = np.stack([image.real, image.imag]) / brightness(ifft2c(measured))
-        images = torch.from_numpy(channels.astype(np.float32))[None].to(next(model.network.parameters()).device)
-        found = _padded(gates, images, model.network.step)
-    else:
-        yield Progress(0, 1)
-        found = _on_grid(gates, model, np.abs(ifft2c(measured)))
+        return gates_of(model, image / brightness(ifft2c(measured)))
+    yield Progress(0, 1)
+    with torch.inference_mode():
+        found = _on_grid(partial(_gates, model.network), model, np.abs(ifft2c(measured)))
     return found[0, 0].cpu().numpy()
+
+
+def gates_of(model: TrainedModel, image: np.ndarray) -> np.ndarray:
+    """See `gates_job`, of the network of a cascade for an image (y, x), complex, in units of its `brightness`."""
+    channels = np.stack([image.real, image.imag]).astype(np.float32)
+    images = torch.from_numpy(channels)[None].to(next(model.network.parameters()).device)
+    with torch.inference_mode():
+        found = _padded(partial(_gates, model.network), images, model.network.step)
+    return found[0, 0].cpu().numpy()
+
+
+def _gates(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """Gates (b, 1, y, x) of the query routers for images (b, c, y, x), averaged over the blocks."""
+    maps = network.router_maps(images)
+    return torch.stack([gate for name, gate in maps.items() if name.endswith(".query")]).mean(0)[:, None]
 
 
 def cascade_job(model: TrainedModel, measured: np.ndarray, mask: np.ndarray, iterations: int) -> Job[np.ndarray]:

@@ -119,6 +119,13 @@ def candidates(kspace: KSpace, settings: ReconSettings) -> tuple[str, ...]:
     return ("sense-tv", "sense-wavelet") if kspace.coils > 1 and not lacks_centre(kspace) else ("tv",)
 
 
+def has_maps(kspace: KSpace, settings: ReconSettings, card: ModelCard | None = None) -> bool:
+    """Whether a method, or the model with this `card`, sees all coils together by their maps, not one by one."""
+    if card is None:
+        return candidates(kspace, settings)[0] in NEEDS_COILS
+    return card.design == "cascade" and kspace.coils > 1 and not lacks_centre(kspace)
+
+
 def lacks_centre(kspace: KSpace) -> str:
     """Why coil maps cannot be had of some slice, in a few words; empty if they can."""
     size = centre_size(kspace)
@@ -153,7 +160,7 @@ def prepare(
             f"The k-space has one coil; '{settings.method}' combines several coils by their sensitivities. Choose tv."
         )
     if model is not None:
-        return _learned(kspace, settings, model)
+        return _learned(kspace, settings, model, held or HeldMaps())
     if settings.method in NEEDS_COILS:
         return partial(_with_maps, settings=settings, held=held or HeldMaps())
     steps = _COIL_BY_COIL.get(settings.method, _zero_filled)
@@ -231,7 +238,7 @@ def _as_one(images: np.ndarray) -> np.ndarray:
     return rss(images, 0) * np.exp(1j * np.angle(images[0]))
 
 
-def _learned(kspace: KSpace, settings: ReconSettings, model: TrainedModel) -> Method:
+def _learned(kspace: KSpace, settings: ReconSettings, model: TrainedModel, held: HeldMaps) -> Method:
     if model.card.design not in ("cascade", "image"):
         raise SettingsError(
             f"The model '{model.card.name}' segments images and does not reconstruct them. Choose another one."
@@ -240,6 +247,8 @@ def _learned(kspace: KSpace, settings: ReconSettings, model: TrainedModel) -> Me
     from . import learned
 
     model = model.on(choose_device(settings.device))
+    if has_maps(kspace, settings, model.card):
+        return partial(_cascade_with_maps, settings=settings, model=model, held=held)
     if model.card.design == "cascade":
         iterations = learned.STEPS if settings.iterations is None else settings.iterations
         steps = partial(learned.cascade_job, model, iterations=iterations)
@@ -250,3 +259,17 @@ def _learned(kspace: KSpace, settings: ReconSettings, model: TrainedModel) -> Me
             "Choose sense-tv."
         )
     return partial(_coil_by_coil, steps=partial(learned.restore_job, model), settings=settings)
+
+
+def _cascade_with_maps(
+    measured: np.ndarray, mask: np.ndarray, *, settings: ReconSettings, model: TrainedModel, held: HeldMaps
+) -> Job[Slice]:
+    from . import coil_cascade
+
+    yield Progress(0, 1)
+    coils = held.of(measured, mask)
+    iterations = coil_cascade.STEPS if settings.iterations is None else settings.iterations
+    strength = {} if settings.strength is None else {"strength": settings.strength}
+    cascade = coil_cascade.Cascade(model, coils, iterations, strength)
+    image = yield from cascade.job(measured, mask)
+    return agreed(coils, image, measured, mask, settings)

@@ -12,7 +12,7 @@ from ..kspace import KSpace
 from ..progress import Job, Progress
 from . import frames
 from .coil_maps import HeldMaps
-from .methods import prepare
+from .methods import has_maps, prepare
 from .partial_fourier import completed, one_sided, without_short_side
 from .settings import AUTO, NONE, POCS, ReconSettings
 from .strength import tuned_job
@@ -44,7 +44,12 @@ def settled_job(
     if settings.together:
         return frames.settled(kspace, settings)
     held = held or HeldMaps()
-    used = yield from tuned_job(kspace, settings, indices, held)
+    if model is not None and has_maps(kspace, settings, model.card):
+        # it begins with SENSE, which needs its strength
+        begun = yield from tuned_job(kspace, replace(settings, method="sense-tv"), indices, held)
+        used = replace(settings, strength=begun.strength)
+    else:
+        used = yield from tuned_job(kspace, settings, indices, held)
     if used.partial != AUTO:
         return used
     partial = yield from partial_job(kspace, used, indices, model, held)

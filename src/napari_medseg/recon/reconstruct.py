@@ -148,7 +148,7 @@ def reconstruct_job(
         If k-space, mask, method and settings do not fit.
     """
     began = time.monotonic()
-    views.check(also, kspace, settings)
+    views.check(also, kspace, settings, model.card if model is not None else None)
     asked = _Asked(kspace, settings, finished or FinishSettings(), tuple(also), None if settings.together else model)
     mixed = whitened(kspace)
     chosen = chosen_slices(kspace, indices)
@@ -339,7 +339,7 @@ def _used(settings: ReconSettings, used: ReconSettings, partial: bool, map_sets:
     # of scans that were measured on both sides there is nothing to say
     if partial:
         found["partial"] = used.partial
-    if map_sets > 1 and used.method in methods.NEEDS_COILS:
+    if map_sets > 1:
         found["coil_map_sets"] = map_sets
     return found
 

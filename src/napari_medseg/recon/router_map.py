@@ -10,7 +10,9 @@ from ..errors import SettingsError, VolumeError
 from ..kspace import KSpace
 from ..progress import Job
 from ..volume import Volume
+from .coil_maps import HeldMaps
 from .grid import image_volume, shown
+from .methods import has_maps
 from .reconstruct import ReconSettings
 
 if TYPE_CHECKING:
@@ -34,8 +36,8 @@ def router_map_job(kspace: KSpace, settings: ReconSettings, model: TrainedModel,
     Returns
     -------
     Volume, axes ``yx``, float32
-        0 to 1: the share of its heavy attention that a token gets, on the grid of the reconstructed slice. Of several
-        coils, which go through the network one by one, the mean.
+        0 to 1: the share of its heavy attention that a token gets, on the grid of the reconstructed slice. Of coils
+        that go through the network one by one, the mean.
 
     Raises
     ------
@@ -48,17 +50,25 @@ def router_map_job(kspace: KSpace, settings: ReconSettings, model: TrainedModel,
             "another model."
         )
     from ..models.devices import choose_device
-    from . import learned
+    from . import coil_cascade, learned
 
     model = model.on(choose_device(settings.device))
-    iterations = learned.STEPS if settings.iterations is None else max(settings.iterations, 1)
+    together = has_maps(kspace, settings, model.card)
+    usual = coil_cascade.STEPS if together else learned.STEPS
+    iterations = usual if settings.iterations is None else max(settings.iterations, 1)
     mask = kspace.mask_of(index)
-    measured = [coil for coil in np.where(mask, kspace.slice(index), 0) if coil.any()]
-    if not measured:
+    measured = np.where(mask, kspace.slice(index), 0)
+    if not measured.any():
         raise VolumeError(f"The mask leaves nothing of slice {index}: all samples that it keeps are 0.")
     gates = []
-    for coil in measured:
-        gates.append((yield from learned.gates_job(model, coil, mask, iterations)))
+    if together:
+        held = HeldMaps()
+        held.hold(kspace, index)
+        cascade = coil_cascade.Cascade(model, held.of(measured, mask), iterations, {})
+        gates.append((yield from cascade.gates_job(measured, mask)))
+    else:
+        for coil in filter(np.any, measured):
+            gates.append((yield from learned.gates_job(model, coil, mask, iterations)))
     image = shown(kspace, np.mean(gates, axis=0))
     # the place of a slice in its volume, without the volume
     images = np.broadcast_to(image, (kspace.depth, *image.shape))

@@ -85,7 +85,12 @@ def sense(
 
 
 def sense_steps(
-    measured: np.ndarray, mask: np.ndarray, maps: np.ndarray, damping: float = 0.01, iterations: int = 20
+    measured: np.ndarray,
+    mask: np.ndarray,
+    maps: np.ndarray,
+    damping: float = 0.01,
+    iterations: int = 20,
+    near: np.ndarray | None = None,
 ) -> Job[np.ndarray]:
     """SENSE on any Cartesian mask: the x that minimises ||M F S x - y||^2 + damping ||x||^2, by conjugate gradients.
 
@@ -100,6 +105,9 @@ def sense_steps(
     damping : float
         Keeps noise from growing where the coils cannot tell aliased pixels apart; darkens the image by about as much.
     iterations : int
+    near : numpy.ndarray, shape (y, x) or (set, y, x), complex, optional
+        An image to stay close to, in the units of `measured`: the x that minimises ||M F S x - y||^2 +
+        damping ||x - near||^2, by iterations that begin with it.
 
     Yields
     ------
@@ -124,8 +132,12 @@ def sense_steps(
     """
     check_settings(damping, iterations)
     encoding, right, scale = _normal_equation(measured, mask, maps)
-    nothing = np.zeros_like(right)
-    steps = _conjugate_gradients(lambda x: encoding.normal(x) + damping * x, right, nothing, nothing)
+    start = np.zeros_like(right) if near is None else fft.ifftshift(near / scale, axes=_PLANE).astype(right.dtype)
+
+    def damped(image: np.ndarray) -> np.ndarray:
+        return encoding.normal(image) + damping * image
+
+    steps = _conjugate_gradients(damped, right + damping * start, start, damped(start))
     for done in range(1, iterations + 1):
         image, _ = next(steps)
         yield Progress(done, iterations)

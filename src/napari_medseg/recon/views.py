@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import SettingsError
 from ..kspace import KSpace
-from .methods import NEEDS_COILS, Slice, candidates
+from .methods import Slice, candidates, has_maps
 from .point_spread import point_spread
 from .settings import ReconSettings
+
+if TYPE_CHECKING:
+    from ..models import ModelCard
 
 
 @dataclass(frozen=True)
@@ -63,16 +67,19 @@ VIEWS = {
 """By the names of `settings.VIEWS`."""
 
 
-def cannot_show(name: str, kspace: KSpace, settings: ReconSettings) -> str:
-    """Why a view cannot be had of a reconstruction with these `settings`, in a sentence; empty if it can."""
+def cannot_show(name: str, kspace: KSpace, settings: ReconSettings, card: ModelCard | None = None) -> str:
+    """Why a view cannot be had of a reconstruction with these `settings`, in a sentence; empty if it can.
+
+    Of a model, with its `card`.
+    """
     if name not in VIEWS:
         return f"There is no view '{name}'; choose one of {', '.join(VIEWS)}."
     if name not in ("phase", "maps", "map-phases"):
         return ""
     method = candidates(kspace, settings)[0]
-    has_maps = settings.together or method in NEEDS_COILS
+    combined = settings.together or has_maps(kspace, settings, card)
     if name == "phase":
-        if has_maps or kspace.coils == 1:
+        if combined or kspace.coils == 1:
             return ""
         return (
             f"'{method}' combines the {kspace.coils} coils by the root of the sum of their squares, which has no "
@@ -80,12 +87,12 @@ def cannot_show(name: str, kspace: KSpace, settings: ReconSettings) -> str:
         )
     if kspace.coils == 1:
         return "The k-space has one coil, which has no map."
-    if has_maps:
+    if combined:
         return ""
     return f"'{method}' combines the {kspace.coils} coils without coil maps. Choose a SENSE method."
 
 
-def check(names: Collection[str], kspace: KSpace, settings: ReconSettings) -> None:
+def check(names: Collection[str], kspace: KSpace, settings: ReconSettings, card: ModelCard | None = None) -> None:
     """Make sure that views can be had.
 
     Raises
@@ -94,6 +101,6 @@ def check(names: Collection[str], kspace: KSpace, settings: ReconSettings) -> No
         If one cannot, see `cannot_show`.
     """
     for name in names:
-        problem = cannot_show(name, kspace, settings)
+        problem = cannot_show(name, kspace, settings, card)
         if problem:
             raise SettingsError(problem)

@@ -17,7 +17,7 @@ from ...progress import Progress
 from ...recon.cautions import warnings
 from ...recon.frames import cannot_share
 from ...recon.hidden_lines import cannot_thin
-from ...recon.methods import HAVE_STRENGTH, METHODS, unfit
+from ...recon.methods import HAVE_STRENGTH, METHODS, has_maps, unfit
 from ...recon.partial_choice import is_one_sided
 from ...recon.reconstruct import DIFFERS, ReconSettings, Reconstruction, used_text
 from ...recon.settings import AUTO, FinishSettings
@@ -251,10 +251,13 @@ class ReconstructWidget(Dock):
             method=form.method.currentData() or "",
             together_problem=self._together_problem(),
             together=self._is_together(),
-            view_problem=cannot_show(shows, kspace, self._settings()) if kspace and shows in VIEWS else "",
+            view_problem=cannot_show(shows, kspace, self._settings(), self._card())
+            if kspace and shows in VIEWS
+            else "",
             is_partial=self._is_partial(),
             has_mask_file=self._mask.file is not None,
             has_file=self._data.file() is not None,
+            has_maps=kspace is not None and has_maps(kspace, self._settings(), card),
             learned=card is not None,
             has_routers=has_routers(card),
             warnings=tuple(self._warnings()),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...recon.methods import HAVE_STRENGTH, NEEDS_COILS
+from ...recon.methods import HAVE_STRENGTH
 from ...recon.sampling import KINDS
 from ...recon.views import VIEWS
 from ..kit.state import Control, first, hint_text, unless
@@ -103,6 +103,8 @@ class Facts:
         Whether the mask reaches farther on one side of the centre.
     has_mask_file, has_file : bool
         Whether mask and data lie in a file.
+    has_maps : bool
+        Whether the method combines coils by their maps.
     learned, has_routers : bool
         Whether the method is a network, and one with routers.
     warnings : tuple of str
@@ -133,6 +135,7 @@ class Facts:
     is_partial: bool = False
     has_mask_file: bool = False
     has_file: bool = True
+    has_maps: bool = False
     learned: bool = False
     has_routers: bool = False
     warnings: tuple[str, ...] = ()
@@ -217,7 +220,7 @@ def state(facts: Facts) -> State:
         card=facts.learned,
         strength=has_strength,
         iterations=has_strength,
-        consistency=Control(_CONSISTENCY + (_OF_SENSE if facts.method in NEEDS_COILS else "")),
+        consistency=Control(_CONSISTENCY + (_OF_SENSE if facts.has_maps else "")),
         weight=facts.consistency == "soft",
         partial=facts.is_partial,
         device=facts.learned,
