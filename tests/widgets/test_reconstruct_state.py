@@ -139,10 +139,10 @@ def test_weight_belongs_to_soft_consistency(consistency, weight):
     assert state(replace(READY, consistency=consistency)).weight == weight
 
 
-@pytest.mark.parametrize("method", ["tv", "sense", "sense-tv"])
-def test_consistency_of_sense_is_called_what_it_is(method):
-    text = state(replace(READY, method=method)).consistency.tooltip
-    assert ("does not put them back exactly" in text) == (method != "tv")
+@pytest.mark.parametrize("has_maps", [True, False])
+def test_consistency_with_coil_maps_is_called_what_it_is(has_maps):
+    text = state(replace(READY, has_maps=has_maps)).consistency.tooltip
+    assert ("does not put them back exactly" in text) == has_maps
 
 
 def test_partial_fourier_is_asked_for_where_one_side_was_measured():
