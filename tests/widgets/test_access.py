@@ -2,6 +2,7 @@
 
 import pytest
 from npe2 import PluginManifest
+from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import (
     QAbstractButton,
     QAbstractItemView,
@@ -9,6 +10,7 @@ from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QComboBox,
     QHeaderView,
+    QLabel,
     QLineEdit,
     QMenu,
     QScrollBar,
@@ -20,6 +22,7 @@ from qtpy.QtWidgets import (
 from napari_medseg import samples
 
 CONTROLS = (QAbstractButton, QComboBox, QAbstractSpinBox, QLineEdit, QAbstractSlider, QAbstractItemView)
+SCREENSHOT = {"S", "C"}  # Alt and these: napari's own keys for it
 PARTS = (QComboBox, QAbstractSpinBox, QTableWidget, QTabBar, QMenu)  # what is inside of these is Qt's own
 DOCKS = [widget.display_name for widget in PluginManifest.from_distribution("napari-medseg").contributions.widgets]
 
@@ -58,3 +61,23 @@ def test_every_control_says_what_it_does(make_napari_viewer, qtbot, title, loade
     for control in found:
         if not control.isEnabled() and isinstance(control, QAbstractButton) and not control.isHidden():
             assert control.toolTip().endswith("."), f"{name(control)} does not say why it is off"
+    taken = letters_of_napari(viewer) | SCREENSHOT
+    assert {"F", "V", "L", "P", "W", "H"} <= taken
+    assert not [text for text in texts(dock) if letter(text) in taken]
+
+
+def letters_of_napari(viewer):
+    """Letters that, together with Alt, open a menu of napari."""
+    bar = viewer.window.file_menu.parent().menuBar()
+    return {letter(action.text()) for action in bar.actions()}
+
+
+def texts(dock):
+    """Texts of buttons and in front of controls, hidden ones too."""
+    return [part.text() for part in dock.findChildren(QWidget) if isinstance(part, QAbstractButton | QLabel)]
+
+
+def letter(text):
+    """The underlined letter."""
+    found = QKeySequence.mnemonic(text).toString()
+    return found.removeprefix("Alt+")

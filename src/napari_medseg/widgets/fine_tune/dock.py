@@ -70,7 +70,8 @@ class FineTuneWidget(Dock):
         self._begins_with = ""
         self._suggested = ""
         self._connect()
-        self._open_form(self.form, self.form.status, self.form.image, self.form.labels)
+        keys = {"run": self.form.start, "cancel": self.form.stop, "save": self.form.save}
+        self._open_form(self.form, self.form.status, self.form.image, self.form.labels, **keys)
         self._show_run()
 
     def _connect(self) -> None:

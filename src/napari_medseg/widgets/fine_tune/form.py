@@ -42,7 +42,7 @@ class FineTuneForm(Page):
         )
         self.model.setMinimumContentsLength(14)
         self.card = button("Car&d")
-        self.roll_back = button("Roll &back…")
+        self.roll_back = button("Roll bac&k…")
         self.source = choice("Open layers, or a folder with images and labels.")
         fill(self.source, [("open layers", LAYERS), ("a folder", FOLDER)], LAYERS)
         self.path = line(
@@ -65,7 +65,7 @@ class FineTuneForm(Page):
     def _options(self) -> None:
         self.classes = ClassTable(self)
         self.painted_only = check(
-            "Only &painted voxels count",
+            "Only painted voxels co&unt",
             "Ignore voxels without a label, for scribbles. Some background must then be painted too, as a "
             "class called background.",
         )
@@ -80,7 +80,7 @@ class FineTuneForm(Page):
         self.device = choice("Where to train. Automatic takes a CUDA device where there is one.")
         self.name = line("Name of the new model: small letters, digits, '-', '_' and '.'.")
         self.go_on = check(
-            "Go on when napari &closes",
+            "Go on when napari closes",
             "Let the training continue without napari; this dock finds it again. Otherwise it ends with napari, and "
             "can be "
             "continued.",
@@ -89,7 +89,7 @@ class FineTuneForm(Page):
     def _run(self) -> None:
         self.plan = Paragraph()
         self.forecast = Paragraph()
-        self.start = button("&Start")
+        self.start = button("Sta&rt")
         self.stop = button("S&top")
         self.resume = button("Co&ntinue")
         self.bar = progress_bar()
@@ -97,7 +97,7 @@ class FineTuneForm(Page):
         self.curves = Curves()
         self.verdict = Paragraph()
         self.figures = Verdict()
-        self.difference = button("S&how difference")
+        self.difference = button("Sh&ow difference")
         self.accept = button("&Accept")
         self.discard = button("Disca&rd")
         self.copy = CopyButton("Cop&y as command")
@@ -112,9 +112,9 @@ class FineTuneForm(Page):
             ("Folder", self.path, beside(self.path, self.browse)),
             ("&Image", self.image, self.image),
             ("A&xes", self.axes, self.axes),
-            ("&Labels", self.labels, self.labels),
+            ("La&bels", self.labels, self.labels),
             ("", self.others, self.others),
-            ("Re&viewed", self.reviewed, beside(self.reviewed, self.add)),
+            ("Reviewed", self.reviewed, beside(self.reviewed, self.add)),
         )
         options = self.rows(
             ("&Time", self.time, self.time),

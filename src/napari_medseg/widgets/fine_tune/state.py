@@ -300,8 +300,8 @@ def _resume(facts: Facts) -> Control:
 def _difference(facts: Facts) -> Control:
     no_difference = first(_no_model(facts), unless(facts.layers.image is not None, "open an image first."))
     if facts.run is not None and facts.run.from_nothing:
-        return Control(_LABELS, no_difference, visible=_has_ended(facts), title="S&how labels")
-    return Control(_DIFFERENCE, no_difference, visible=_has_ended(facts), title="S&how difference")
+        return Control(_LABELS, no_difference, visible=_has_ended(facts), title="Sh&ow labels")
+    return Control(_DIFFERENCE, no_difference, visible=_has_ended(facts), title="Sh&ow difference")
 
 
 def _accept(facts: Facts) -> Control:

@@ -33,6 +33,7 @@ from .state import Control
 
 _WIDEST = 560  # pixels of an open list
 _SCROLL_BAR = 20
+_KEY = "medseg_key"
 
 
 class Page(QScrollArea):
@@ -198,7 +199,14 @@ def beside(*controls: QWidget) -> QWidget:
 def allow(control: QWidget, why_not: str, tooltip: str) -> None:
     """Enable `control` if there is nothing against it; its tooltip says what it does or why it cannot."""
     control.setEnabled(not why_not)
-    control.setToolTip(why_not or tooltip)
+    key = control.property(_KEY)
+    control.setToolTip(why_not or (f"{tooltip.rstrip('.')} ({key})." if key and tooltip else tooltip))
+
+
+def tell_key(control: QWidget, key: str) -> None:
+    """Have the tooltip of `control` name the key that presses it."""
+    control.setProperty(_KEY, key)
+    allow(control, "" if control.isEnabled() else control.toolTip(), control.toolTip())
 
 
 def apply(form: Page, state: Any) -> None:

@@ -10,7 +10,7 @@ from napari.layers import Layer
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtGui import QDropEvent
-from qtpy.QtWidgets import QApplication, QComboBox, QMessageBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QAbstractButton, QApplication, QComboBox, QMessageBox, QVBoxLayout, QWidget
 
 from ...progress import Job
 from .controls import Paragraph
@@ -22,6 +22,7 @@ from .painting import painting_of
 from .place import Place
 from .saving import watch_saves
 from .shelf import shelf_of
+from .shortcuts import bind
 from .tuning import training
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class Dock(QWidget):
         """Whether a job is under way or about to start."""
         return self._queue.busy or self.opener.busy
 
-    def _open_form(self, body: QWidget, status: Paragraph, *takes: QComboBox) -> None:
+    def _open_form(self, body: QWidget, status: Paragraph, *takes: QComboBox, **keys: QAbstractButton) -> None:
         """Show `body`, hear of layers from now on, and read the models.
 
         Parameters
@@ -102,6 +103,8 @@ class Dock(QWidget):
             Where errors are said.
         *takes : QComboBox
             The lists of layers in which a scan that is opened here is chosen.
+        **keys : QAbstractButton
+            What the keys of `shortcuts.KEYS` press.
         """
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -109,6 +112,7 @@ class Dock(QWidget):
         layout.addWidget(self.opener)
         layout.addWidget(body)
         self.place.hold(self.opener, body)
+        bind(body, keys)
         self.setAcceptDrops(True)
         self._status = status
         self._takes = takes

@@ -69,7 +69,8 @@ class MeasureWidget(Dock):
         self._lines: list[tuple[ref[Labels], Row] | None] = []
         self._known: list[_Table] | None = None
         self._connect()
-        self._open_form(self.form, self.form.status, self.form.labels, self.form.image)
+        keys = {"run": self.form.measure, "cancel": self.form.cancel, "save": self.form.export}
+        self._open_form(self.form, self.form.status, self.form.labels, self.form.image, **keys)
 
     def _connect(self) -> None:
         form = self.form

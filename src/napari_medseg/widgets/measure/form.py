@@ -31,13 +31,13 @@ class MeasureForm(Page):
         )
         fill(self.what, [("Classes", WHOLE), ("Objects of the selected label", OBJECTS)], WHOLE)
         self.measure = button("&Measure")
-        self.cancel = button("&Cancel")
+        self.cancel = button("Cancel")
         self.bar = progress_bar()
         self.table = table(("class",), "Click a line to go to the slice that holds the most of it.")
         self._names: list[str] = []
         self.cine = Paragraph()
         self.notes = Paragraph()
-        self.export = button("Export CS&V…")
+        self.export = button("E&xport CSV…")
         self.copy = button("C&opy table")
         self.status = Paragraph()
         self.hint = Paragraph()
@@ -48,7 +48,7 @@ class MeasureForm(Page):
             ("La&bels", self.labels, self.labels),
             ("&Image", self.image, self.image),
             ("&Reference", self.reference, self.reference),
-            ("Mea&sure", self.what, self.what),
+            ("Meas&ure", self.what, self.what),
         )
         asked = _column(choices, beside(self.measure, self.cancel), self.bar)
         out = beside(self.export, self.copy)

@@ -76,8 +76,8 @@ class ComparePage(Page):
             f"{ERROR_SHARE:.0%} of the largest value of the reference, 20x at 1%."
         )
         self.times = number(1, 20, 1, 1, stronger, "x", 0)
-        self.show_view = button("Show &layers")
-        self.export = button("Export CS&V…")
+        self.show_view = button("Show la&yers")
+        self.export = button("E&xport CSV…")
         self.status = Paragraph()
         self.caption = Paragraph()
         self.caption.say(CONVENTION[0].upper() + CONVENTION[1:] + ".")
@@ -85,11 +85,11 @@ class ComparePage(Page):
 
     def _lay_out(self) -> None:
         self.stack(
-            self.rows(("Re&ference", self.reference, self.reference), ("Res&ults", self.results, self.results)),
+            self.rows(("&Reference", self.reference, self.reference), ("Res&ults", self.results, self.results)),
             self.status,
             self.table,
             self.caption,
-            self.rows(("Vie&w", self.view, beside(self.view, self.times))),
+            self.rows(("V&iew", self.view, beside(self.view, self.times))),
             beside(self.show_view, self.export),
             self.title,
             self.slices,

@@ -75,7 +75,8 @@ class ReconstructWidget(Dock):
         self.tabs.addTab(self.compare, "Compare")
         self._connect()
         self._list_models()
-        self._open_form(self.tabs, self.form.status, self.form.source)
+        keys = {"run": self.form.run, "preview": self.form.preview, "cancel": self.form.cancel}
+        self._open_form(self.tabs, self.form.status, self.form.source, **keys)
         self.layout().setContentsMargins(0, 6, 0, 0)  # else the bar above cuts the tabs
 
     def _connect(self) -> None:

@@ -72,8 +72,8 @@ class ReconstructForm(Page):
         fill(self.direction, [("along x (columns)", "x"), ("along y (rows)", "y")], Sampling.direction)
         self.read_out = Paragraph()
         self.view = check("Show &k-space")
-        self.load = button("&Load…")
-        self.save_mask = button("Sa&ve…")
+        self.load = button("Load…")
+        self.save_mask = button("Save…")
         self._chosen_centre = False
         self.centre.valueChanged.connect(self._centre_chosen)
         self.acceleration.valueChanged.connect(self.offer_centre)
@@ -120,14 +120,14 @@ class ReconstructForm(Page):
         )
         self.device = choice("Where a network computes. Automatic chooses the fastest one present.")
         self.warnings = Paragraph()
-        self.preview = check("Preview &slice")
+        self.preview = check("Preview slice")
         self.routers = button("Ro&uter map")
         self.shows = choice("What to show of the slice in view. Messages count slices from 0, as the sliders do.")
         fill(self.shows, [(title, name) for name, title in MAPS.items()], ProbeSettings.shows)
-        self.probe = button("Sho&w map")
-        self.suggest = button("Suggest met&hod")
+        self.probe = button("Show map")
+        self.suggest = button("Suggest method")
         self.run = button("&Run")
-        self.cancel = button("&Cancel")
+        self.cancel = button("Cancel")
         self.bar = progress_bar()
         self.status = Paragraph()
         self.copy = CopyButton("Cop&y as command")
@@ -143,7 +143,7 @@ class ReconstructForm(Page):
         self.stack(
             self.rows(
                 ("&Data", self.source, self.source),
-                ("&File", self.path, beside(self.path, self.browse)),
+                ("File", self.path, beside(self.path, self.browse)),
                 ("A&xes", self.axes, self.axes),
                 ("", self.conjugate, self.conjugate),
                 ("Frames", self.frames, beside(self.frames, self.together)),

@@ -68,7 +68,9 @@ class ReviewWidget(Dock):
         )
         self._connect()
         self._bind_keys()
-        self._open_form(self.form, self.form.status, self.form.labels, self.form.image)
+        tools = self.form.tools
+        keys = {"run": tools.apply, "preview": tools.preview, "cancel": tools.cancel, "save": self.form.save}
+        self._open_form(self.form, self.form.status, self.form.labels, self.form.image, **keys)
         self._left.look()
 
     def _connect(self) -> None:

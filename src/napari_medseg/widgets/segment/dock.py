@@ -66,7 +66,8 @@ class SegmentWidget(Dock):
             self, self._viewer, self._queue, say=self.form.status.say, failed=self._failed, sure=self._sure
         )
         self._connect()
-        self._open_form(self.form, self.form.status, self.form.image)
+        keys = {"run": self.form.run, "preview": self.form.preview, "cancel": self.form.cancel, "save": self.form.save}
+        self._open_form(self.form, self.form.status, self.form.image, **keys)
 
     def choose(self, image: Image) -> None:
         """Choose an image layer."""

@@ -50,11 +50,11 @@ class SegmentForm(Page):
         self.split = check("Split &touching objects", "Number objects one by one instead of by class, slice by slice.")
         self.plan = Paragraph()
         self.preview = check(
-            "Preview &slice", "Label the slice in view as Run would, and the next ones while you scroll."
+            "Preview slice", "Label the slice in view as Run would, and the next ones while you scroll."
         )
         self.routers = QPushButton("Router map")
         self.run = QPushButton("&Run")
-        self.cancel = QPushButton("&Cancel")
+        self.cancel = QPushButton("Cancel")
         self.bar = progress_bar()
         self.status = Paragraph()
         self.save = QPushButton("S&ave labels…")

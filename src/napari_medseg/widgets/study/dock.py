@@ -54,7 +54,8 @@ class StudyWidget(Dock):
         self._clock = jobs.Clock()
         self.form = StudyForm()
         self._connect()
-        self._open_form(self.form, self.form.status, self.form.image)
+        keys = {"run": self.form.run, "cancel": self.form.cancel, "save": self.form.save_table}
+        self._open_form(self.form, self.form.status, self.form.image, **keys)
 
     def _connect(self) -> None:
         form = self.form
