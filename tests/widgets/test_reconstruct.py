@@ -122,9 +122,9 @@ def test_axes_are_asked_for_where_the_file_does_not_tell(dock, tmp_path):
     ("data", "options", "words"),
     [
         (np.full((20, 24), np.nan, np.float32), {"contrast_limits": (0, 1)}, "not finite"),  # the job says so
-        ([np.ones((20, 24)), np.ones((10, 12))], {"multiscale": True}, "2 resolutions"),  # before there is a job
+        (np.ones((2, 3, 20, 24), np.float32), {}, "time point"),
     ],
-    ids=["nan", "multiscale"],
+    ids=["nan", "time"],
 )
 def test_impossible_image_is_refused_with_a_sentence(dock, data, options, words):
     d = dock(data, **options)

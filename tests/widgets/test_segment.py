@@ -112,7 +112,6 @@ def test_lazy_image_whose_drive_goes_away(dock, ndisplay):
 @pytest.mark.parametrize(
     ("data", "options", "words"),
     [
-        ([noise(4, 64, 64), noise(4, 32, 32)], {"multiscale": True}, "2 resolutions"),
         (noise(1, 1, 2, 2, 8, 8), {}, "6 axes"),
     ],
 )
