@@ -40,7 +40,8 @@ resource = pytest.importorskip("resource", reason="Windows has no limit of the s
 
 STEPS = ("mkdir", "open", "fsync", "replace")
 CLASSES = (LabelClass(1, "cavity", "#e64b35"),)
-WRITTEN = [row.suffixes[0] for row in formats.FORMATS if row.writes]
+# what needs images beside it cannot hold these small volumes; it is written by the same function
+WRITTEN = [row.suffixes[0] for row in formats.FORMATS if row.writes and not row.reference]
 
 
 # faults

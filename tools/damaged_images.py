@@ -289,6 +289,40 @@ def imagej(folder: Path) -> Iterator[Row]:
         yield name, {"a.tif": stream.getvalue()}
 
 
+_NRRD = {
+    "declares 10^15 voxels": ("sizes: 6 4", "sizes: 100000000 10000000"),
+    "a size below zero": ("sizes: 6 4", "sizes: -6 4"),
+    "no sizes": ("sizes: 6 4\n", ""),
+    "three sizes of two axes": ("sizes: 6 4", "sizes: 6 4 2"),
+    "unknown numbers": ("type: uint8", "type: block"),
+    "unknown packing": ("encoding: raw", "encoding: hex2"),
+    "voxels in another folder": ("encoding: raw", "encoding: raw\ndata file: ../../secret.raw"),
+    "directions that are not numbers": ("encoding: raw", "encoding: raw\nspace: LPS\nspace directions: (a,b,c) none"),
+}
+
+
+def nrrd(folder: Path) -> Iterator[Row]:
+    head = "NRRD0004\ntype: uint8\ndimension: 2\nsizes: 6 4\nencoding: raw\n\n"
+    for name, change in _NRRD.items():
+        yield name, {"a.nrrd": head.replace(*change).encode() + bytes(24)}
+
+
+_META = {
+    "declares 10^15 voxels": ("DimSize = 6 4", "DimSize = 100000000 10000000"),
+    "a size below zero": ("DimSize = 6 4", "DimSize = -6 4"),
+    "no sizes": ("DimSize = 6 4\n", ""),
+    "unknown numbers": ("MET_UCHAR", "MET_OTHER"),
+    "voxels in another folder": ("LOCAL", "../../secret.raw"),
+    "spacing of zero": ("NDims = 2", "NDims = 2\nElementSpacing = 0 1"),
+}
+
+
+def meta_image(folder: Path) -> Iterator[Row]:
+    head = "ObjectType = Image\nNDims = 2\nDimSize = 6 4\nElementType = MET_UCHAR\nElementDataFile = LOCAL\n"
+    for name, change in _META.items():
+        yield name, {"a.mha": head.replace(*change).encode() + bytes(24)}
+
+
 def _chunk(name: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 

@@ -37,6 +37,8 @@ FAULTS: dict[str, Callable[[Path], Iterator[Row]]] = {
     "tiff": damaged_images.tiff,
     "ome-tiff": damaged_images.ome_tiff,
     "imagej": damaged_images.imagej,
+    "nrrd": damaged_images.nrrd,
+    "metaimage": damaged_images.meta_image,
     "png": damaged_images.png,
     "jpeg": damaged_images.jpeg,
     "npy": damaged_data.npy,

@@ -103,11 +103,11 @@ def test_every_image_without_labels_is_counted_and_named(tmp_path):
 
 def test_what_is_left_out_is_reported_before_training(tmp_path):
     put(tmp_path / "set", "images/a.png", "labels/a.png", "labels/b.png")
-    (tmp_path / "set" / "images" / "c.mha").write_bytes(b"ObjectType = Image")
+    (tmp_path / "set" / "images" / "c.mgz").write_bytes(b"\x1f\x8b")
     found = findings({"train": [Source("set")]}, tmp_path, [LabelClass(1, "x", "#ffffff")], Preprocess())
     texts = [finding.text for finding in found if finding.warning]
     assert any("1 file in 'labels' without an image of that name: b.png" in text for text in texts)
-    assert any("1 file in 'images' and 'labels' cannot be read: c.mha" in text for text in texts)
+    assert any("1 file in 'images' and 'labels' cannot be read: c.mgz" in text for text in texts)
 
 
 @pytest.mark.parametrize(
