@@ -1,7 +1,7 @@
 # make demo   open the bundled heart volume in napari, run the bundled model, show its labels
 # make test   run every test, in real windows where it needs one, then a choice of the window tests on PyQt6
 # make test COVERAGE=--cov   the same, and print which lines no test reaches: a third slower
-# make slow   run the tests with real clusters of dask (two minutes on two cores)
+# make slow   run the tests that take long, such as those with real clusters of dask (four minutes on two cores)
 # make lint   check the code: ruff's rules and layout, types
 # make bench  time the networks and methods, each in a process of its own, into benchmarks/RESULTS.md
 # make docs  build the documentation into site/, without a network once its tools are in .venv; a warning is an error

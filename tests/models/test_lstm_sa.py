@@ -228,6 +228,7 @@ def published_loss(logits, labels):
     return entropy, dice, (entropy + dice) / 2
 
 
+@pytest.mark.slow
 @each(*NAMES)
 def test_a_training_step_is_that_of_the_authors(network, reference, name):
     arrays = {k.removeprefix(f"{name}_"): v for k, v in reference("lstm_sa/train_infer.npz").items() if name in k}

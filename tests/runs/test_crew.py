@@ -165,6 +165,7 @@ def test_sigterm_ends_with_a_report(workplace):
     assert [path.name for path in Path("out").iterdir()] == ["a.nii.gz"]
 
 
+@pytest.mark.slow
 def test_a_child_that_takes_too_much_memory_fails_its_file(workplace):
     for name in ("greedy", "b"):
         image(workplace / f"{name}.nii.gz")

@@ -39,6 +39,7 @@ def on_two_processes(recipe, folder, data):
     ],
 )
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="this PyTorch knows no other processes")
+@pytest.mark.slow
 def test_two_processes_learn_as_one_with_the_doubled_batch(data, settings, tmp_path, changes):
     common = {"steps": 4, "ema": 0.0, "augment": AugmentSettings(), "classes": (LabelClass(1, "disc", "#ffffff"),)}
     common |= {"name": "discs", "validate_every": 1, "clip": 1.0, **changes}
