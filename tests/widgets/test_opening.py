@@ -122,17 +122,24 @@ def test_one_file_that_cannot_be_read_is_a_sentence_and_stops_no_other(opened, v
     assert recent.remembered().recent == (str(scan),)
 
 
-def test_the_window_is_free_while_a_scan_is_read_and_cancel_leaves_no_layer(opened, viewer, scan, qtbot, monkeypatch):
-    widget, go_on, begun = opened(), Event(), Event()
+def reading_slowly(monkeypatch):
+    """Have a file read only once the event that is returned is set; ``begun`` of it tells that it was begun."""
+    go_on = Event()
+    go_on.begun = Event()
 
     def slow(path):
-        begun.set()
+        go_on.begun.set()
         go_on.wait(60)
         return [(np.zeros((2, 2)), {}, "image")]
 
     monkeypatch.setattr(opening_job, "_file", slow)
+    return go_on
+
+
+def test_the_window_is_free_while_a_scan_is_read_and_cancel_leaves_no_layer(opened, viewer, scan, qtbot, monkeypatch):
+    widget, go_on = opened(), reading_slowly(monkeypatch)
     widget.opener.open([scan])
-    qtbot.waitUntil(begun.is_set)
+    qtbot.waitUntil(go_on.begun.is_set)
     assert not widget.opener.cancel.isHidden() and "scan.nii.gz" in widget.opener.status.text()
     widget.opener.cancel.click()
     go_on.set()
@@ -142,16 +149,9 @@ def test_the_window_is_free_while_a_scan_is_read_and_cancel_leaves_no_layer(open
 
 
 def test_closing_a_dock_ends_what_it_opens(opened, viewer, scan, qtbot, monkeypatch):
-    widget, go_on, begun = opened(), Event(), Event()
-
-    def slow(path):
-        begun.set()
-        go_on.wait(60)
-        return [(np.zeros((2, 2)), {}, "image")]
-
-    monkeypatch.setattr(opening_job, "_file", slow)
+    widget, go_on = opened(), reading_slowly(monkeypatch)
     widget.opener.open([scan])
-    qtbot.waitUntil(begun.is_set)
+    qtbot.waitUntil(go_on.begun.is_set)
     viewer.window.remove_dock_widget(widget)
     go_on.set()
     qtbot.wait(200)

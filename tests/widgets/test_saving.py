@@ -12,6 +12,7 @@ from napari_medseg.io.contributions import layer_tuple
 from napari_medseg.io.formats import file_filters
 from napari_medseg.volume import LabelClass, Volume
 from napari_medseg.widgets.kit.save_labels import completed
+from napari_medseg.widgets.kit.saving import watch_saves
 
 AFFINE = np.array([[1.2, -0.3, 0.5, -40], [0.4, 1.1, -0.2, 12], [-0.5, 0.3, 7.9, 33], [0, 0, 0, 1]])
 NIFTI, NRRD = (next(row for row in file_filters(writing=True) if row.startswith(name)) for name in ("NIfTI", "NRRD"))
@@ -121,3 +122,19 @@ def test_labels_of_the_heart_become_a_dicom_segmentation(make_napari_viewer, qtb
     assert found.classes == classes
     viewer.layers[-1].save(str(tmp_path / "b.seg.dcm"), plugin="napari-medseg")
     np.testing.assert_array_equal(io.read(tmp_path / "b.seg.dcm").data, data)
+
+
+def test_only_the_layers_that_another_writer_saved_are_named(review, tmp_path, monkeypatch, notes):
+    viewer = review._viewer
+    viewer.add_layer(Layer.create(*layer_tuple(labels(), "other")))
+    first, second = viewer.layers
+
+    def half(path, **_):
+        return [*first.save(f"{path}.nii.gz", plugin="napari-medseg"), *second.save(f"{path}.tif", plugin="napari")]
+
+    del viewer.layers.save
+    monkeypatch.setattr(type(viewer.layers), "save", lambda self, path, **options: half(path))
+    watch_saves(viewer)
+    viewer.layers.save(str(tmp_path / "both"))
+    (told,) = [note.message for note in notes if "without the place" in note.message]
+    assert f"'{second.name}'" in told and f"'{first.name}'" not in told

@@ -221,6 +221,15 @@ def test_a_model_made_for_such_images_is_chosen_and_the_others_are_listed_last_w
     assert d.form.model.currentData() == "litenext-heart", "what a person chooses for an image stays"
 
 
+def test_what_was_found_of_an_image_that_is_not_chosen_any_more_changes_nothing(dock):
+    d = dock(noise(40, 48))
+    d.choose(d.form.model, "litenext-heart")
+    d.widget._models.forget_image()
+    before = entries(d)
+    d.widget._show_suited(Image(noise(40, 48)), {"litenext-heart": "It is another kind."})
+    assert entries(d) == before and d.form.model.currentData() == "litenext-heart"
+
+
 def test_the_closed_list_shows_the_name_alone(dock):
     d = dock()
     d.choose(d.form.model, "litenext-heart")

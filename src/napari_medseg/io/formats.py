@@ -57,11 +57,9 @@ class Format:
         Whether such a file may hold k-space as well.
     offered : bool
         Whether napari asks this package to open it.
-    fitted : str
-        Likewise, for kinds that hold labels only on the grid of the images they were made on:
-        ``fitted(volume, path, reference)`` returns them on this grid, with the images, which `save` takes as well.
-    reference : str
-        Likewise: ``reference(volume, path, reference)`` finds these images, or raises what `fitted` would.
+    fitted, reference : str
+        Likewise, for kinds that hold labels only on the grid of the images they were made on: the one returns them on
+        this grid, with the images, which `save` takes as well, the other finds these images (volume, path, reference).
     lazy : bool
         Whether the array of the volume is read from the file bit by bit.
     """

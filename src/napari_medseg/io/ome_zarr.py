@@ -163,7 +163,7 @@ def _image(folder: Path, said: Mapping[str, Any]) -> _Image:
     Raises
     ------
     FileError
-        If there is none of a version that is read.
+        If there is no image, or only one of a version that cannot be read.
     """
     images = said.get("multiscales")
     if not isinstance(images, list) or not images or not isinstance(images[0], dict):

@@ -39,7 +39,7 @@ def trained(used: UsedModel) -> TrainedModel:
     Raises
     ------
     ModelError
-        If there is none of its name, or it is damaged.
+        If no model has its name, or the one that has it is damaged.
     DifferenceError
         If it is another one.
     """

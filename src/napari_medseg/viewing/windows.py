@@ -29,7 +29,7 @@ class Window:
         return self.centre_hu - self.width_hu / 2, self.centre_hu + self.width_hu / 2
 
 
-# As listed by Radiopaedia, "Windowing (CT)", for abdomen, chest, spine, head and liver: hospitals differ a little.
+# Common settings; that of the brain is the example of Radiopaedia, "Windowing (CT)". Hospitals differ a little.
 CT_WINDOWS: Mapping[str, Window] = MappingProxyType(
     {
         "soft tissue": Window(50, 400),

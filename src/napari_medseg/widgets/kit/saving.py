@@ -25,8 +25,8 @@ Pair = tuple[Image, str]
 """An image and its axes."""
 
 
-_written: list[str] = []
-"""What was written here since napari began its last save."""
+_written: set[int] = set()
+"""Identities of the arrays that were written here since napari began its last save."""
 
 
 def watch_saves(viewer: ViewerModel) -> None:
@@ -43,8 +43,9 @@ def watch_saves(viewer: ViewerModel) -> None:
         chosen = [layer for layer in (layers.selection if selected else layers) if noted(layer).get("axes")]
         _written.clear()
         found = plain(path, selected=selected, **options)
-        if chosen and found and not _written:
-            names = ", ".join(f"'{layer.name}'" for layer in chosen)
+        lost = [layer for layer in chosen if id(layer.data) not in _written]
+        if lost and found:
+            names = ", ".join(f"'{layer.name}'" for layer in lost)
             show_warning(_LOST.format(names=names, ending=formats.ending(Path(path)) or "another writer's format"))
         return found
 
@@ -65,13 +66,18 @@ def write_image(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     MedsegError
         If it cannot be saved; an earlier file is then unchanged.
     """
-    viewer = napari.current_viewer()
-    layer = next((layer for layer in viewer.layers if layer.data is data), None) if viewer else None
+    viewer, layer = _layer_of(data)
     if viewer is not None and isinstance(layer, Image) and not layer.multiscale:
         recorder_of(viewer).saved(layer, contributions.image_to_write(data, meta), Path(path))
     found = contributions.write_image(path, data, meta)
-    _written.extend(found)
+    _written.add(id(data))
     return found
+
+
+def _layer_of(data: Any) -> tuple[ViewerModel | None, Layer | None]:
+    """The viewer in front, and its layer that shows the array `data`."""
+    viewer = napari.current_viewer()
+    return viewer, next((layer for layer in viewer.layers if layer.data is data), None) if viewer else None
 
 
 def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
@@ -84,11 +90,10 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     MedsegError
         If it cannot be saved; an earlier file is then unchanged.
     """
-    viewer = napari.current_viewer()
-    layer = next((layer for layer in viewer.layers if layer.data is data), None) if viewer else None
+    viewer, layer = _layer_of(data)
     if viewer is None or not isinstance(layer, Labels):
         found = contributions.write_labels(path, data, meta)
-        _written.extend(found)
+        _written.add(id(data))
         return found
     pair = image_of(viewer, layer)
     volume = layer_volumes.labels_volume(layer, *(pair or (None, None)))
@@ -96,7 +101,7 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     recorder_of(viewer).saved(layer, volume, Path(path), pair[0] if pair else None)
     written = io.write(volume, path, say=show_warning)
     note_saved(layer, number, written)
-    _written.append(str(written))
+    _written.add(id(data))
     if pair is not None and (text := moved_text(*pair)):
         show_warning(text)
     return [str(written)]

@@ -127,12 +127,15 @@ class SegmentWidget(Dock):
         """Compare the image with all models, to list those last that were made for others."""
         from .work import suited_job
 
+        image = self.form.image.currentData()
         with suppress(MedsegError):  # the plan says so
-            volume = layer_volumes.to_volume(self.form.image.currentData(), self.form.axes.currentData())
+            volume = layer_volumes.to_volume(image, self.form.axes.currentData())
             job = suited_job(volume, list(self._shelf.cards.values()), self.form.channel.currentData())
-            self._queue.start("suited", job, title="Compare", quiet=True, on_done=self._show_suited)
+            self._queue.start("suited", job, title="Compare", quiet=True, on_done=partial(self._show_suited, image))
 
-    def _show_suited(self, doubts: dict[str, str]) -> None:
+    def _show_suited(self, image: Image, doubts: dict[str, str]) -> None:
+        if image is not self.form.image.currentData():
+            return  # another one was chosen meanwhile, and is compared next
         chosen = self._models.doubt(doubts, preferences())
         if chosen:
             self.form.status.say(f"{chosen} was chosen, which was made for images like this one.")
