@@ -1,5 +1,7 @@
 """Every control of every form has a tooltip and a name for screen readers, and one that is off says why."""
 
+import itertools
+
 import pytest
 from npe2 import PluginManifest
 from qtpy.QtGui import QKeySequence
@@ -14,6 +16,7 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QMenu,
     QScrollBar,
+    QStackedWidget,
     QTabBar,
     QTableWidget,
     QWidget,
@@ -63,7 +66,25 @@ def test_every_control_says_what_it_does(make_napari_viewer, qtbot, title, loade
             assert control.toolTip().endswith("."), f"{name(control)} does not say why it is off"
     taken = letters_of_napari(viewer) | SCREENSHOT
     assert {"F", "V", "L", "P", "W", "H"} <= taken
-    assert not [text for text in texts(dock) if letter(text) in taken]
+    assert not [text for _, text in lettered(dock) if letter(text) in taken]
+    assert not shared(dock)
+
+
+def shared(dock):
+    """Pairs of texts with the same underlined letter that can be seen together: Alt would only jump between them."""
+    pairs = itertools.combinations(lettered(dock), 2)
+    return [
+        (one, other)
+        for (part, one), (next_part, other) in pairs
+        if letter(one) == letter(other) and not on_other_tab(part, next_part)
+    ]
+
+
+def on_other_tab(part, next_part):
+    """Whether two parts are on different pages of tabs, so that only one of them is seen."""
+    pages = {outer.parent(): outer for outer in (part, *outers(part)) if isinstance(outer.parent(), QStackedWidget)}
+    others = {outer.parent(): outer for outer in (next_part, *outers(next_part))}
+    return any(others.get(stack, page) is not page for stack, page in pages.items())
 
 
 def letters_of_napari(viewer):
@@ -72,9 +93,12 @@ def letters_of_napari(viewer):
     return {letter(action.text()) for action in bar.actions()}
 
 
-def texts(dock):
-    """Texts of buttons and in front of controls, hidden ones too."""
-    return [part.text() for part in dock.findChildren(QWidget) if isinstance(part, QAbstractButton | QLabel)]
+def lettered(dock):
+    """Buttons and titles of controls that have an underlined letter, with their texts; hidden ones too."""
+    parts = [part for part in dock.findChildren(QWidget) if isinstance(part, QAbstractButton | QLabel)]
+    bars = [(bar, bar.tabText(i)) for bar in dock.findChildren(QTabBar) for i in range(bar.count())]
+    found = [(part, part.text()) for part in parts if isinstance(part, QAbstractButton) or part.buddy() is not None]
+    return [(part, text) for part, text in [*found, *bars] if letter(text)]
 
 
 def letter(text):

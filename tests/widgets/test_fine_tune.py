@@ -619,7 +619,7 @@ def test_stop_keeps_the_best(dock):
     d.labels(z3=1)
     run = d.start()
     d.form.stop.click()
-    assert "ending with the best weights" in d.form.status.text() and d.form.stop.text() == "End a&t once"
+    assert "ending with the best weights" in d.form.status.text() and d.form.stop.text() == "End at once"
     d.wait_for_end()
     assert run.step == 20 and d.form.resume.isHidden() and d.form.accept.isEnabled()
 

@@ -132,7 +132,7 @@ def test_preparation_can_only_be_stopped():
     facts = replace(READY, job="prepare")
     found = state(facts)
     assert usable(found) == {"card", "reviewed", "stop"} and not found.start.visible
-    assert not found.options and found.bar and found.stop.title == "S&top"
+    assert not found.options and found.bar and found.stop.title == "Stop"
     assert why_not(facts) == "the data are being written." and found.hint == "Start: the data are being written."
 
 
@@ -155,13 +155,13 @@ def test_training_can_be_stopped_and_copied():
     found = state(replace(READY, run=RunFacts("heart-tuned", running=True, complete=False, has_figures=False)))
     assert usable(found) == {"card", "reviewed", "stop", "copy"} and not found.hint
     assert found.bar and not found.options and not found.plan and not found.start.visible
-    assert found.stop.title == "S&top" and "best weights so far" in found.stop.tooltip
+    assert found.stop.title == "Stop" and "best weights so far" in found.stop.tooltip
     assert found.save.why_not == "a training is under way."
 
 
 def test_training_that_is_stopping_can_be_ended_at_once():
     found = state(replace(READY, run=RunFacts("heart-tuned", running=True, stopping=True)))
-    assert found.stop.title == "End a&t once" and "at once" in found.stop.tooltip and found.stop.visible
+    assert found.stop.title == "End at once" and "at once" in found.stop.tooltip and found.stop.visible
 
 
 def test_what_hinders_a_start_is_not_said_during_a_training():

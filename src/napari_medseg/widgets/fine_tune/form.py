@@ -90,23 +90,23 @@ class FineTuneForm(Page):
         self.plan = Paragraph()
         self.forecast = Paragraph()
         self.start = button("Sta&rt")
-        self.stop = button("S&top")
+        self.stop = button("Stop")
         self.resume = button("Co&ntinue")
         self.bar = progress_bar()
         self.status = Paragraph()
         self.curves = Curves()
         self.verdict = Paragraph()
         self.figures = Verdict()
-        self.difference = button("Sh&ow difference")
+        self.difference = button("Show difference")
         self.accept = button("&Accept")
-        self.discard = button("Disca&rd")
+        self.discard = button("Discard")
         self.copy = CopyButton("Cop&y as command")
         self.save = button("Save settin&gs…")
         self.hint = Paragraph()
 
     def _lay_out(self) -> None:
         sources = self.rows(
-            ("St&art from", self.model, beside(self.model, self.card)),
+            ("S&tart from", self.model, beside(self.model, self.card)),
             ("", self.roll_back, self.roll_back),
             ("L&earn from", self.source, self.source),
             ("Folder", self.path, beside(self.path, self.browse)),
@@ -117,7 +117,7 @@ class FineTuneForm(Page):
             ("Reviewed", self.reviewed, beside(self.reviewed, self.add)),
         )
         options = self.rows(
-            ("&Time", self.time, self.time),
+            ("Time", self.time, self.time),
             ("Device", self.device, self.device),
             ("New na&me", self.name, self.name),
         )

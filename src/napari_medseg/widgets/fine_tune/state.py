@@ -288,8 +288,8 @@ def _roll_back(facts: Facts) -> Control:
 def _stop(facts: Facts) -> Control:
     visible = _is_training(facts) or facts.job == "prepare"
     if facts.run is not None and facts.run.stopping:
-        return Control(_STOP_AT_ONCE, visible=visible, title="End a&t once")
-    return Control(_STOP, visible=visible, title="S&top")
+        return Control(_STOP_AT_ONCE, visible=visible, title="End at once")
+    return Control(_STOP, visible=visible, title="Stop")
 
 
 def _resume(facts: Facts) -> Control:
@@ -300,8 +300,8 @@ def _resume(facts: Facts) -> Control:
 def _difference(facts: Facts) -> Control:
     no_difference = first(_no_model(facts), unless(facts.layers.image is not None, "open an image first."))
     if facts.run is not None and facts.run.from_nothing:
-        return Control(_LABELS, no_difference, visible=_has_ended(facts), title="Sh&ow labels")
-    return Control(_DIFFERENCE, no_difference, visible=_has_ended(facts), title="Sh&ow difference")
+        return Control(_LABELS, no_difference, visible=_has_ended(facts), title="Show labels")
+    return Control(_DIFFERENCE, no_difference, visible=_has_ended(facts), title="Show difference")
 
 
 def _accept(facts: Facts) -> Control:

@@ -80,7 +80,7 @@ class ReconstructForm(Page):
 
     def _method(self) -> None:
         self.method = choice()
-        self.card = button("Car&d", "What the model is for, from what data, and how good.")
+        self.card = button("Card", "What the model is for, from what data, and how good.")
         self.consistency = choice()
         fill(self.consistency, [(_CONSISTENCY[name], name) for name in CONSISTENCY], ReconSettings.dc)
         weight = ReconSettings.dc_weight
@@ -153,8 +153,8 @@ class ReconstructForm(Page):
             self.rows(
                 ("&Mask", self.mask, self.mask),
                 ("&Acceleration", self.acceleration, self.acceleration),
-                ("C&entre share", self.centre, self.centre),
-                ("Se&ed", self.seed, self.seed),
+                ("Centre share", self.centre, self.centre),
+                ("Seed", self.seed, self.seed),
                 ("Phase encoding", self.direction, self.direction),
             ),
             self.read_out,
@@ -162,7 +162,7 @@ class ReconstructForm(Page):
             None,
             self.rows(
                 ("M&ethod", self.method, beside(self.method, self.card)),
-                ("Stren&gth", self.strength, self.strength),
+                ("Strength", self.strength, self.strength),
                 ("Steps", self.iterations, self.iterations),
                 ("Co&nsistency", self.consistency, beside(self.consistency, self.weight)),
                 ("Partial Fourier", self.partial, self.partial),

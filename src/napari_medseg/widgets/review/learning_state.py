@@ -13,7 +13,7 @@ from ..kit.state import Control, first, unless
 ENOUGH = 2
 """Slices from which on something can be learnt."""
 
-TITLE = "&Update the rest from my corrections"
+TITLE = "Update the rest from my corrections"
 
 
 @dataclass(frozen=True)

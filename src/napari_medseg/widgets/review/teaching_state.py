@@ -11,7 +11,7 @@ ENOUGH = 5
 """Slices of a class from which on a new model can be taught."""
 
 _STACK = 3  # axes
-TITLE = "&Teach a new model…"
+TITLE = "Teach a new model…"
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ class ToolsForm(QWidget):
             ("Slices", self.first, self.range_row),
             ("Of", self.classes, self.classes),
         )
-        compared = page.rows(("C&ompare", self.compare, self.compare))
+        compared = page.rows(("Compare", self.compare, self.compare))
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.palette_table)
