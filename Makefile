@@ -7,7 +7,8 @@
 # make docs  build the documentation into site/, without a network once its tools are in .venv; a warning is an error
 # make cards  write the pages about the bundled models from their cards
 # make pictures   take the pictures of the docs again, in real windows (minutes)
-# make judges  let readers of other programs say what they see in our files; installs dcmqi (3D Slicer's DICOM SEG reader) and the BIDS validator
+# make judges  let readers of other programs say what they see in our files; installs dcmqi (3D Slicer's DICOM SEG reader),
+#              OHIF's reader where Node.js is installed, and the BIDS validator
 # make fuzz   read 3,000 damaged files of every kind; each must give a value or a sentence, in time (five minutes on two cores)
 #
 # The first call makes the environment in .venv; later calls need no network.
@@ -66,6 +67,8 @@ pictures: packages $(VENV)/installed
 
 judges: $(VENV)/installed
 	$(VENV)/bin/python -m pip install -c constraints.txt -e ".[judges]"
+	@if command -v npm >/dev/null; then cd tests/judges/ohif && npm ci --no-audit --no-fund; \
+	else echo "npm is missing: OHIF's reader is left out. Install Node.js 20 or newer to ask it too."; fi
 	$(VENV)/bin/python -m pytest tests/judges tests/runs/test_bids.py
 
 packages:
