@@ -96,13 +96,18 @@ def test_another_setting_is_seen(capsys):
     assert said.count("settings.axes None -> 'tyx'") == 2
 
 
-def test_work_of_a_person_is_kept(capsys):
+def edit_and_review():
+    """A person changes one output and reviews the other."""
     labels = io.read("out/a.nii.gz")
     data = labels.data.copy()
     data[0, :5] = 1 - data[0, :5]
     io.write(replace(labels, data=data), "out/a.nii.gz")
     labels = io.read("out/b.nii.gz")
     io.write(labels.made_by(labels.record.with_reviewed([0])), "out/b.nii.gz")
+
+
+def test_work_of_a_person_is_kept(capsys):
+    edit_and_review()
     install(1)
     before = [path.read_bytes() for path in sorted(Path("out").iterdir())]
     said, rows = resumed(capsys)
@@ -110,13 +115,40 @@ def test_work_of_a_person_is_kept(capsys):
     assert "b.nii.gz: kept, 'b.nii.gz' was reviewed by a person; since then changed: models" in said
     assert rows["a"]["kept"] and rows["b"]["kept"]
     assert [path.read_bytes() for path in sorted(Path("out").iterdir())] == before
+    said, rows = resumed(capsys, "--replace-edited")
+    assert "a.nii.gz: made again: the earlier output was changed after it was made" in said
+    assert "b.nii.gz: made again: the earlier output was reviewed by a person; since then changed: models" in said
+    assert not any("kept" in row or io.read(row["output"]).record.reviewed for row in rows.values())
+
+
+def test_work_of_a_person_is_never_replaced_without_a_word(capsys):
+    made = io.read("out/a.nii.gz").data
+    edit_and_review()
+    before = [path.read_bytes() for path in sorted(Path("out").iterdir())]
+    plain = [word for word in LINE if word != "--resume"]
+    assert cli.main(plain) == 1, "what was asked for was not done"
+    said = capsys.readouterr().err
+    ways = "Add --resume to keep it, or --replace-edited to have it made again."
+    assert f"'a.nii.gz' was changed after it was made. {ways}" in said
+    assert f"'b.nii.gz' was reviewed by a person. {ways}" in said
+    assert [path.read_bytes() for path in sorted(Path("out").iterdir())] == before
+    assert cli.main([*plain, "--replace-edited"]) == 0
+    assert np.array_equal(io.read("out/a.nii.gz").data, made)
+    assert cli.main(plain) == 0, "what nobody touched is made again"
+
+
+def test_edited_labels_stay_although_a_map_that_is_asked_for_is_missing(capsys):
+    edit_and_review()
+    said, _ = resumed(capsys, "--uncertainty", "maps")
+    assert "a.nii.gz: kept, 'a.nii.gz' was changed after it was made." in said
+    assert "b.nii.gz: kept" in said and "'b_uncertainty.nii.gz' is missing" in said
 
 
 def test_labels_of_unknown_origin_do_not_pass_for_finished(capsys):
     labels = io.read("out/a.nii.gz")
     io.write(Volume(labels.data, "zyx", labels.affine, labels.classes), "out/a.nii.gz")
     said, _ = resumed(capsys)
-    assert "a.nii.gz: kept, 'a.nii.gz' does not say how it was made. Move it away" in said
+    assert "a.nii.gz: kept, 'a.nii.gz' does not say how it was made. --replace-edited has it made again." in said
 
 
 def test_labels_without_the_side_file_that_they_need_are_made_again(capsys):

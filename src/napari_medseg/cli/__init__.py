@@ -97,7 +97,7 @@ def _add_segment(parsers: Parsers) -> None:
         segmenting.segment,
         "label images with a model",
         description="Label images with a model. Each image is processed alone: one that fails is named at the end, "
-        "the others continue. Existing outputs are replaced, inputs never.",
+        "the others continue. Existing outputs are replaced unless a person has changed them; inputs never.",
     )
     parser.add_argument("inputs", nargs="+", metavar="IN", help="file, DICOM folder, folder of images, or quoted glob")
     parser.add_argument(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import SettingsError
 from ..options import whole_from
+from .summaries import wanted
 
 if TYPE_CHECKING:
     from ..runs.crew import Crew
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 def add_crew(parser: argparse.ArgumentParser) -> None:
     """Who works on the files of a cohort."""
     parser.add_argument("--resume", action="store_true", help="leave out what is finished and unchanged")
+    text = "also make those outputs again that a person has changed or reviewed"
+    parser.add_argument("--replace-edited", action="store_true", help=text)
     parser.add_argument(
         "--workers", type=whole_from(0), default=0, metavar="N", help="processes that share the files (default: none)"
     )
@@ -36,6 +39,11 @@ def add_crew(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--print-slurm", action="store_true", help="print a SLURM script that does this on a cluster, and end"
     )
+
+
+def whether(args: Namespace) -> dict[str, bool]:
+    """What the options say of earlier outputs and of looks, as arguments of a `Task`."""
+    return {"resume": args.resume, "replace_edited": args.replace_edited, "look": wanted(args)}
 
 
 def crew_of(args: Namespace, tasks: Sequence[Task], *, network: bool) -> Crew:

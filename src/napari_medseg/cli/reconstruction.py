@@ -15,8 +15,8 @@ from ..options import add_arguments, given, read
 from ..recon.settings import VIEWS, FinishSettings, HiddenSettings, ReconSettings, Sampling
 from ..runs.settings import StudySettings
 from . import terminal
-from .crews import add_crew, crew_of
-from .summaries import add_summaries, check_summaries, wanted
+from .crews import add_crew, crew_of, whether
+from .summaries import add_summaries, check_summaries
 
 if TYPE_CHECKING:
     from ..kspace import KSpace
@@ -148,7 +148,7 @@ def reconstruct(args: Namespace) -> int:
     tasks = []
     for source, made in zip(sources, places, strict=True):
         paths = {role: str(path) for role, path in made.items()}
-        tasks.append(Task("reconstruct", (str(source),), paths, used, options, args.resume, wanted(args)))
+        tasks.append(Task("reconstruct", (str(source),), paths, used, options, **whether(args)))
 
     def content(run: Run) -> dict[str, Any]:
         if single and run.outcomes:

@@ -13,8 +13,8 @@ from ..errors import ModelError, SettingsError
 from ..options import read
 from ..segmentation.settings import InferenceSettings
 from . import terminal
-from .crews import crew_of
-from .summaries import check_summaries, wanted
+from .crews import crew_of, whether
+from .summaries import check_summaries
 
 if TYPE_CHECKING:
     from ..record import UsedModel
@@ -131,7 +131,8 @@ def _tasks(args: Namespace, plan: _Plan, used: tuple[UsedModel, ...], settings: 
     for number, source in enumerate(plan.sources):
         made = {role: str(paths[number]) for role, paths in plan.places.items()}
         named = {"source": bids.source_of(source, plan.root)} if plan.root is not None else {}
-        tasks.append(Task("segment", (str(source),), made, used, {**reading, **named}, args.resume, wanted(args)))
+        options = {**reading, **named}
+        tasks.append(Task("segment", (str(source),), made, used, options, **whether(args)))
     return tasks
 
 

@@ -42,29 +42,58 @@ class Known:
 def judge(task: Task) -> Known:
     """Whether a task must be done.
 
-    Outputs that a person has changed or reviewed, or that do not say how they were made, are kept: work could be lost.
+    Outputs that a person has changed or reviewed, or that do not say how they were made, are never replaced unless the
+    task says so: work could be lost.
+
+    Raises
+    ------
+    FileError
+        If there is such an output, and the task says neither that it stays nor that it is replaced.
     """
-    if not all(path.exists() for path in task.paths()):
+    if task.what not in EXPECTED or not task.target.exists():
         return Known("new")
-    name = task.target.name
     try:
         record, voxels = _read(task.target)
     except MedsegError as error:
         return Known("new", note=f"made again: the earlier output cannot be used ({error})")
     if record is None and _lost_its_notes(task.target):
         return Known("new", note="made again: its side file is missing")
+    work = _work_of_a_person(record, voxels)
+    if record is not None and not work:
+        changes = _changes(task, record) if task.resume else []
+        if task.resume and not changes:
+            return Known("skipped", record)
+        changed = f"changed: {', '.join(changes)}" if changes else ""
+        if not record.reviewed:
+            return Known("new", record, f"made again; {changed}" if changed else "")
+        work = "was reviewed by a person"
+        work += f"; since then {changed}" if changed else ""
+    return _protected(task, record, work)
+
+
+def _work_of_a_person(record: Record | None, voxels: str) -> str:
+    """Why an output with these voxels may be the work of a person, as the end of a sentence; empty if it is not."""
     if record is None:
-        return Known("kept", None, f"'{name}' does not say how it was made. Move it away to have it made again.")
-    if voxels not in {item.voxels for item in record.outputs}:
-        corrected = "corrected and reviewed by a person" if record.reviewed else "changed"
-        return Known("kept", record, f"'{name}' was {corrected} after it was made. Move it away to have it made again.")
-    changes = record.changes(EXPECTED[task.what](task, record))
-    if not changes:
-        return Known("skipped", record)
-    if record.reviewed:
-        text = f"'{name}' was reviewed by a person; since then changed: {', '.join(changes)}"
-        return Known("kept", record, f"{text}. Move it away to have it made again.")
-    return Known("new", record, f"made again; changed: {', '.join(changes)}")
+        return "does not say how it was made"
+    if voxels in {item.voxels for item in record.outputs}:
+        return ""
+    return f"was {'corrected and reviewed by a person' if record.reviewed else 'changed'} after it was made"
+
+
+def _changes(task: Task, record: Record) -> list[str]:
+    """What makes an untouched output another one than the task would make."""
+    missing = [f"'{path.name}' is missing" for path in task.paths() if not path.exists()]
+    return missing or record.changes(EXPECTED[task.what](task, record))
+
+
+def _protected(task: Task, record: Record | None, work: str) -> Known:
+    """What becomes of an output that holds the work of a person."""
+    if task.replace_edited:
+        return Known("new", record, f"made again: the earlier output {work}")
+    text = f"'{task.target.name}' {work}."
+    if task.resume:
+        return Known("kept", record, f"{text} --replace-edited has it made again.")
+    raise FileError(f"{text} Add --resume to keep it, or --replace-edited to have it made again.")
 
 
 def _segmented(task: Task, record: Record) -> Record:

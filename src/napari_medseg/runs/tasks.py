@@ -62,9 +62,11 @@ class Task:
     settings : mapping
         Plain JSON values; each kind of work says which.
     resume : bool
-        Whether outputs that are finished already stay.
+        Whether outputs that are finished already stay, and so do those that a person has changed.
     look : bool
         Whether the outcome says how the outputs look.
+    replace_edited : bool
+        Whether outputs that a person has changed are made again.
     """
 
     what: str
@@ -74,6 +76,7 @@ class Task:
     settings: Mapping[str, Any] = field(default_factory=dict)
     resume: bool = False
     look: bool = False
+    replace_edited: bool = False
 
     @property
     def source(self) -> Path:

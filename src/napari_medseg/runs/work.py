@@ -38,7 +38,7 @@ def outcome_job(task: Task) -> Job[Outcome]:
     """
     began = time.monotonic()
     try:
-        known = resume.judge(task) if task.resume else resume.Known("new")
+        known = resume.judge(task)
         if known.state != "new":
             return _seen(Outcome(task, known.state, known.record, note=known.note))
         record = yield from JOBS[task.what](task)
