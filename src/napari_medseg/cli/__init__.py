@@ -126,6 +126,12 @@ def _add_segment(parsers: Parsers) -> None:
         metavar="SUFFIX",
         help="IN is a BIDS dataset, of which images such as T1w are taken; OUT becomes a derivatives dataset",
     )
+    parser.add_argument(
+        "--reference",
+        type=Path,
+        metavar="DIR",
+        help="labels of the same names to compare with: Dice and HD95 in the report, the table and on the page",
+    )
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="settings, volumes and failures as JSON")
     summaries.add_summaries(parser)
     crews.add_crew(parser)

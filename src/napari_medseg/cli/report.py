@@ -25,6 +25,9 @@ def row(outcome: Outcome) -> dict[str, Any]:
         found["note"] = outcome.note
     if outcome.state == "kept":
         found["kept"] = True
+    if outcome.scores:
+        found["reference"] = outcome.task.inputs[1]
+        found["scores"] = list(outcome.scores)
     if outcome.record is not None:
         report = outcome.record.report()
         found |= {name: value for name, value in report.items() if name not in _COMMON}

@@ -30,6 +30,7 @@ def segment(args: Namespace) -> int:
     """``napari-medseg segment``."""
     from ..runs import cohort, work
     from ..runs.outputs import refuse_conflicts
+    from ..runs.references import with_references
     from .report import models_of_report, run_content
     from .running import Run
 
@@ -43,6 +44,8 @@ def segment(args: Namespace) -> int:
     check_summaries(args, [*plan.sources, *outputs, *([args.report] if args.report else [])])
     used = tuple(work.use(name) for name in args.models)
     tasks = _tasks(args, plan, used, settings)
+    if args.reference:
+        tasks = with_references(tasks, args.reference)
     if plan.root is not None:
         _prepare(args, plan.root, used, settings)
     more = {
@@ -149,7 +152,8 @@ def _segment_line(title: str, outcome: Outcome) -> str:
     if outcome.record is None:
         return title
     models = [model.name for model in outcome.record.models]
-    return f"{title}: {terminal.outcome({**_segment_row(outcome), 'models': models})}"
+    words = terminal.outcome({**_segment_row(outcome), "models": models})
+    return f"{title}: {words}{terminal.agreement(outcome.scores)}"
 
 
 def _segment_row(outcome: Outcome) -> dict[str, Any]:

@@ -135,6 +135,22 @@ def outcome(row: Mapping[str, Any]) -> str:
     return f"{slices} in {rounded(row['seconds'], 1)} s on {row['device']}: {', '.join(found)} -> {row['output']}"
 
 
+def agreement(scores: Iterable[Mapping[str, Any]]) -> str:
+    """Figures against a reference, as the end of a line; empty without any."""
+    from ..runs.cases import heading
+
+    found = []
+    for score in scores:
+        words = []
+        for key, value in score.items():
+            if isinstance(value, float):
+                name = heading(key).partition(" (")[0]
+                unit = f" {key[-2:]}" if key.endswith(("_mm", "_px")) else ""
+                words.append(f"{name} {rounded(value, 2 if unit else 3)}{unit}")
+        found.append(f"{score['name']}: {', '.join(words) or 'not on either side'}")
+    return f"; against the reference {'; '.join(found)}" if found else ""
+
+
 def validation(line: Mapping[str, Any]) -> str:
     """A line of the log of a training; a figure that does not exist is '-'."""
     shown = {key: "-" if line[key] is None else rounded(line[key], 4) for key in ("loss", "val", "best")}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..metrics import SCORES, score_of
+from ..metrics.objects import RATIOS
 from .outputs import unique_stems
 from .tasks import Failure, LookOfClass, Outcome, Task
 
@@ -42,6 +43,7 @@ MEASURES = {
     "area_mm2": Measure("area", "mm2", "both", 0.05, True, 1),
     "voxels": Measure("voxels", "", "both", 0.05, True, 0),
     "dice": Measure("Dice", "", "low"),
+    "hd95_mm": Measure("HD95", "mm", "high", 1.0, False, 1),
     "agreement": Measure("agreement of the models (Dice)", "", "low"),
     "uncertainty": Measure("uncertainty at the border", "", "high"),
     "area_jump": Measure("largest jump of the area", "", "high", 0.05),
@@ -128,6 +130,7 @@ def _of_labels(outcome: Outcome) -> list[Row]:
         found = [Row(row.name, row.id, _look_figures(row)) for row in outcome.look.classes]
     else:
         found = [Row(row["name"], row["id"], _record_figures(row)) for row in _recorded(outcome)]
+    found = _with_scores(found, outcome.scores)
     if not isinstance(agreement, Mapping):
         return found
     rows = []
@@ -135,6 +138,18 @@ def _of_labels(outcome: Outcome) -> list[Row]:
         agreed = _number(agreement.get(row.name))
         rows.append(Row(row.name, row.id, {**row.figures, "agreement": agreed}) if agreed is not None else row)
     return rows
+
+
+def _with_scores(rows: Sequence[Row], scores: Iterable[Mapping[str, Any]]) -> list[Row]:
+    """Rows with the figures against a reference; classes that only the reference has come last."""
+    known = {score["id"]: score for score in scores}
+    found = [Row(row.name, row.id, {**row.figures, **_score_figures(known.pop(row.id, {}))}) for row in rows]
+    return found + [Row(score["name"], score["id"], _score_figures(score)) for score in known.values()]
+
+
+def _score_figures(score: Mapping[str, Any]) -> dict[str, float]:
+    figures = {key: _number(value) for key, value in score.items() if key not in ("id", "name")}
+    return {key: value for key, value in figures.items() if value is not None}
 
 
 def _recorded(outcome: Outcome) -> list[Mapping[str, Any]]:
@@ -216,5 +231,7 @@ def heading(key: str) -> str:
     if key in MEASURES:
         measure = MEASURES[key]
         return f"{measure.title} ({measure.unit})" if measure.unit else measure.title
+    if key in RATIOS:
+        return RATIOS[key]
     score = score_of(key) if key not in SCORES else SCORES[key]
     return score.title if score else key.replace("_", " ")

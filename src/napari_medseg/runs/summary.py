@@ -18,7 +18,7 @@ from .cases import Case
 from .tasks import Look, Outcome, Task
 
 _FIRST = ("case", "class", "id")
-_LAST = ("warnings", "seconds", "peak_mb", "state", "error", "input", "output")
+_LAST = ("warnings", "seconds", "peak_mb", "state", "note", "error", "input", "output")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how cells begin that spreadsheets compute
 _MAPS = ("uncertainty", "disagreement")
 
@@ -83,6 +83,7 @@ def _shared(case: Case) -> dict[str, Any]:
         "seconds": record.seconds if record else outcome.seconds,
         "peak_mb": outcome.peak_mb or None,
         "state": outcome.state,
+        "note": outcome.note,
         "error": outcome.error,
         "input": outcome.task.inputs[0],
         "output": next(iter(outcome.task.outputs.values()), ""),

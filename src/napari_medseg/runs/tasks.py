@@ -67,6 +67,9 @@ class Task:
         Whether the outcome says how the outputs look.
     replace_edited : bool
         Whether outputs that a person has changed are made again.
+    score : bool
+        Whether the outcome says how the labels agree with a reference, the second input; without that, that there is
+        none.
     """
 
     what: str
@@ -77,6 +80,7 @@ class Task:
     resume: bool = False
     look: bool = False
     replace_edited: bool = False
+    score: bool = False
 
     @property
     def source(self) -> Path:
@@ -178,6 +182,8 @@ class Outcome:
         Most memory that a child process was seen to take; 0 if it was not watched.
     look : Look or None
         If it was asked for.
+    scores : tuple of mapping
+        Likewise: ``id``, ``name`` and figures against the reference for each class, see `references.FIGURES`.
     """
 
     task: Task
@@ -190,6 +196,7 @@ class Outcome:
     seconds: float = 0.0
     peak_mb: int = 0
     look: Look | None = None
+    scores: tuple[Mapping[str, Any], ...] = ()
 
     @classmethod
     def failed(cls, task: Task, error: Exception, seconds: float = 0.0) -> Outcome:
@@ -213,6 +220,7 @@ class Outcome:
         values = dict(content)
         values["task"] = task
         values["record"] = Record.from_json(content["record"])
+        values["scores"] = tuple(content.get("scores", ()))
         look = content.get("look")
         values["look"] = None if look is None else files.typed(Look, look)
         return cls(**values)

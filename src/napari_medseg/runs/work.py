@@ -48,16 +48,31 @@ def outcome_job(task: Task) -> Job[Outcome]:
 
 
 def _seen(outcome: Outcome) -> Outcome:
-    """An outcome with how its outputs look, if that is asked for; where they cannot be looked at, a note says why."""
-    if not outcome.task.look:
-        return outcome
-    from . import looks
+    """An outcome with how its outputs look and agree with a reference, if asked for; a note says what is not there."""
+    notes = [outcome.note] if outcome.note else []
+    if outcome.task.score:
+        outcome, note = _scored(outcome)
+        notes += [note] if note else []
+    if outcome.task.look:
+        from . import looks
 
+        try:
+            outcome = replace(outcome, look=looks.of_task(outcome.task))
+        except Exception as error:  # the outputs are there all the same
+            notes.append(f"no picture could be made ({short(error)})")
+    return replace(outcome, note="; ".join(notes))
+
+
+def _scored(outcome: Outcome) -> tuple[Outcome, str]:
+    """An outcome with its figures against the reference, or why there are none."""
+    from . import references
+
+    if len(outcome.task.inputs) < 2:
+        return outcome, "no reference has the name of this image"
     try:
-        return replace(outcome, look=looks.of_task(outcome.task))
-    except Exception as error:  # the outputs are there all the same
-        note = f"no picture could be made ({short(error)})"
-        return replace(outcome, note=f"{outcome.note}; {note}" if outcome.note else note)
+        return replace(outcome, scores=references.scores_of(outcome.task)), ""
+    except Exception as error:  # the labels are there all the same
+        return outcome, f"not compared with the reference: {short(error)}"
 
 
 def answer(question: Mapping[str, Any]) -> dict[str, Any]:
