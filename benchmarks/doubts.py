@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 
 from napari_medseg import models
-from napari_medseg.models.appearance import measure
 from napari_medseg.segmentation import guard
 from napari_medseg.segmentation.slices import Slices
 from napari_medseg.volume import Volume
@@ -90,14 +89,12 @@ def main() -> None:
     seconds = 0.0
     for title, image in images(args.data):
         volume = Volume(image, "yxc" if image.shape[-1] == 3 else "zyx", metadata=UNKNOWN)
-        source = Slices(volume, None)
-        looked_at = [source.read_one(number) for number in guard.middle_slices(volume)]
+        sample = guard.Sample(volume, Slices(volume, None))
+        planes += len(sample.planes)
         began = time.process_time()
-        for plane in looked_at:
-            measure(plane)
+        sample.measures  # noqa: B018
         seconds += time.process_time() - began
-        planes += len(looked_at)
-        counted.setdefault(title, []).append([bool(guard.appearance(looked_at, card)) for card in cards.values()])
+        counted.setdefault(title, []).append([bool(guard.appearance(sample, card)) for card in cards.values()])
     print("| images | number |", " | ".join(cards), "|")
     print("|---|---:|" + "---:|" * len(cards))
     for title, rows in counted.items():

@@ -12,13 +12,18 @@ from qtpy.QtWidgets import QApplication, QMessageBox
 
 from napari_medseg import cli, io, models, samples
 from napari_medseg.models import figures, library
+from napari_medseg.models.appearance import measure
 from napari_medseg.progress import run
+from napari_medseg.segmentation import consensus, guard
+from napari_medseg.segmentation.engine import workers_of
 from napari_medseg.segmentation.inference import InferenceSettings, plan
+from napari_medseg.segmentation.last_runs import Way
 from napari_medseg.segmentation.orientation import Turn
 from napari_medseg.volume import Volume
 from napari_medseg.widgets.kit.records import record_of
 from napari_medseg.widgets.segment.rows import ImageRows
-from napari_medseg.widgets.segment.work import doubts_job
+from napari_medseg.widgets.segment.state import Suited
+from napari_medseg.widgets.segment.work import doubts_job, suited_job
 
 pytestmark = pytest.mark.usefixtures("more_models")
 SLICES = 6
@@ -194,11 +199,13 @@ def test_models_are_listed_by_task_the_best_first(dock):
     d = dock()
     shown = entries(d)
     titles = [text for text, enabled in shown if not enabled]
-    assert titles[:2] == [
+    assert titles[:4] == [
         "Heart: cardiac cine MR (steady-state free precession, short axis)",
+        "labels left-ventricular cavity / left-ventricular myocardium",
         "Hippocampus: T1-weighted head MR, cropped around one hippocampus, 1 mm isotropic",
+        "labels anterior hippocampus / posterior hippocampus",
     ]
-    hearts = [text for text, _ in shown[1 : shown.index((titles[1], False))]]
+    hearts = [text for text, _ in shown[2 : shown.index((titles[2], False))]]
     best = library.bundled_groups()["heart"][0]
     assert hearts[0] == f"{best.name}, best, Dice {figures.held_out_dice(best)}"
     assert [text.split(",")[0] for text in hearts] == [card.name for card in library.bundled_groups()["heart"]]
@@ -221,12 +228,43 @@ def test_a_model_made_for_such_images_is_chosen_and_the_others_are_listed_last_w
     assert d.form.model.currentData() == "litenext-heart", "what a person chooses for an image stays"
 
 
+def test_a_model_says_how_fast_it_is_by_its_card_and_after_a_run_by_that_run(dock):
+    path = models.find("all")
+    models.save_card(path, replace(models.load_card(path), seconds_per_megapixel=6e4))
+    d = dock(noise(40, 48))  # 48 x 48 as the network sees it
+    tip = Qt.ItemDataRole.ToolTipRole
+    row = d.form.model.findData("all")
+    assert d.form.model.itemText(row) == "all, about 2.3 min on one core"
+    assert "It has not run on this computer yet." in d.form.model.itemData(row, tip)
+    other = d.form.model.findData("nothing")
+    assert d.form.model.itemText(other) == "nothing" and "after its first run" in d.form.model.itemData(other, tip)
+    card = models.load_card(path)
+    Way(card, InferenceSettings(), "cpu", workers_of("cpu")).note(40, 1, 48 * 48)
+    d.widget._want_suited()
+    d.settle()
+    assert d.form.model.itemText(row) == "all, about 40 s for this image"
+    assert "as the last run on this computer did" in d.form.model.itemData(row, tip)
+
+
+def test_an_image_is_measured_once_for_all_models(monkeypatch):
+    measured = []
+    monkeypatch.setattr(guard, "measure", lambda plane: measured.append(plane) or measure(plane))
+    cards = {card.name: card for card in library.bundled_cards() if card.appearance is not None}
+    heart = io.read(samples.path("sunnybrook_SC-HF-I-01_ED.nii.gz"))
+    heart = replace(heart, affine=np.eye(4), metadata={"has_spacing": False})
+    found = run(suited_job(heart, cards, InferenceSettings(device="cpu")))
+    assert len(cards) > 4 and len(measured) == len(guard.middle_slices(heart))
+    assert {name for name, each in found.items() if not each.doubt} >= {"litenext-heart", "lstm-sa-heart"}
+    for name, card in cards.items():
+        assert found[name].doubt == " ".join(consensus.doubts(heart, [card])), name
+
+
 def test_what_was_found_of_an_image_that_is_not_chosen_any_more_changes_nothing(dock):
     d = dock(noise(40, 48))
     d.choose(d.form.model, "litenext-heart")
     d.widget._models.forget_image()
     before = entries(d)
-    d.widget._show_suited(Image(noise(40, 48)), {"litenext-heart": "It is another kind."})
+    d.widget._show_suited(Image(noise(40, 48)), {"litenext-heart": Suited("It is another kind.")})
     assert entries(d) == before and d.form.model.currentData() == "litenext-heart"
 
 

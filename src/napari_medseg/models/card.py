@@ -181,6 +181,9 @@ class ModelCard:
     learns : tuple of str
         Names of those parameters of the network that may learn from a few corrected slices, for the rest of that image:
         ``*`` stands for any text, so ``head.*`` is a layer and ``*`` is all. Empty: none, or not measured.
+    seconds_per_megapixel : float or None
+        Seconds that one core of a processor took for a million pixels as the network sees them, those that the locator
+        sees among them; None where that was not measured.
     recipe : str
         Settings file that reproduces the weights.
     sha256 : str
@@ -218,6 +221,7 @@ class ModelCard:
     most_slices: int | None = None
     appearance: Appearance | None = None
     learns: tuple[str, ...] = ()
+    seconds_per_megapixel: float | None = None
     recipe: str = ""
     sha256: str = ""
 
@@ -286,6 +290,8 @@ class ModelCard:
             "members and a locator other than the model itself": self.name not in (*others, first),
             "members with different names": len({*others}) == len(others),
             "objects without keep: the largest piece would be the only object": not (self.objects and self.keep),
+            "no seconds_per_megapixel, or a number above 0": self.seconds_per_megapixel is None
+            or 0 < self.seconds_per_megapixel < math.inf,
             "rising lengths from 0 mm in view_mm": 0 <= view[0] <= view[1] < math.inf,
         }
 

@@ -161,10 +161,10 @@ def consensus_job(
 def doubts(volume: Volume, cards: Sequence[ModelCard], channel: int | None = None) -> tuple[str, ...]:
     """What of `volume` lies outside of what models were trained on, as their plan says it; no network is needed."""
     image = common_turn(volume, cards).volume(volume)
-    source = Slices(image, channel)
+    sample = guard.Sample(image, Slices(image, channel))
     found: list[str] = []
     for card in cards:
-        found += guard.compare(image, card, source).doubts
+        found += guard.judge(sample, card).doubts
     return tuple(dict.fromkeys(found))
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from ..errors import VolumeError
-from ..models import TrainedModel
+from ..models import ModelCard, TrainedModel
 from ..models.devices import choose_device
 from . import engine, locating
 from .last_runs import Way
@@ -17,7 +17,7 @@ from .slices import Slices
 _MAX_PIXELS = 2**27
 
 
-def pixels(model: TrainedModel, source: Slices, extent_mm: tuple[float, float] | None = None) -> int:
+def pixels(card: ModelCard, source: Slices, extent_mm: tuple[float, float] | None = None) -> int:
     """Pixels of a slice as the network sees it, or of a piece of that extent.
 
     Raises
@@ -25,7 +25,7 @@ def pixels(model: TrainedModel, source: Slices, extent_mm: tuple[float, float] |
     VolumeError
         If they are too many.
     """
-    height, width = model.card.preprocess.padded_size(source.size, source.spacing, extent_mm)
+    height, width = card.preprocess.padded_size(source.size, source.spacing, extent_mm)
     if height * width > _MAX_PIXELS:
         raise VolumeError(
             f"A slice of {source.size[0]} x {source.size[1]} pixels would become {height} x {width} for this model; "
@@ -36,23 +36,57 @@ def pixels(model: TrainedModel, source: Slices, extent_mm: tuple[float, float] |
 
 def stages(model: TrainedModel, source: Slices) -> list[tuple[TrainedModel, int]]:
     """The networks that a slice goes through, and how many pixels each of them sees of it."""
-    found = [(model, pixels(model, source, locating.extent(model)))]
+    found = [(model, pixels(model.card, source, locating.extent(model)))]
     if model.locator is None:
         return found
-    pixels(model, source)  # if nothing is found
-    return [(model.locator, pixels(model.locator, source)), *found]
+    pixels(model.card, source)  # if nothing is found
+    return [(model.locator, pixels(model.locator.card, source)), *found]
 
 
 def last_seconds(model: TrainedModel, source: Slices, settings: InferenceSettings, device: str) -> float:
     """Seconds of a run by the last one of this model on this computer; NaN where there was none."""
-    return _way(model, settings, device).seconds(source.count, _all_pixels(model, source))
+    return _way(model.card, settings, device).seconds(source.count, _all_pixels(model, source))
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long a run will take, as far as that is known without loading a network.
+
+    Parameters
+    ----------
+    seconds : float
+        NaN if nothing is known.
+    was_run : bool
+        Whether that is known from the last run on this computer; else from the card, for one core of a processor.
+    """
+
+    seconds: float = math.nan
+    was_run: bool = False
+
+
+def pace(
+    card: ModelCard, cards: Mapping[str, ModelCard], source: Slices, settings: InferenceSettings, device: str
+) -> Pace:
+    """How long a run of the model of `card` will take; its locator is one of `cards`."""
+    locator = cards.get(card.locator.model) if card.locator else None
+    try:
+        seen = pixels(card, source, card.locator.crop_mm if card.locator and locator else None)
+        seen += pixels(locator, source) if locator else 0
+    except VolumeError:  # the plan says so
+        return Pace()
+    last = _way(card, settings, device).seconds(source.count, seen)
+    if not math.isnan(last):
+        return Pace(last, was_run=True)
+    if device != "cpu" or card.seconds_per_megapixel is None:
+        return Pace()
+    return Pace(card.seconds_per_megapixel * seen * source.count / 1e6)
 
 
 def remember(source: Slices, model: TrainedModel, settings: InferenceSettings, device: str, seconds: float) -> None:
     """Note how long a run took on `device`; not where the memory ran out and the next run may find more."""
     wanted = choose_device(settings.device)
     if device == wanted:
-        _way(model, settings, wanted).note(seconds, source.count, _all_pixels(model, source))
+        _way(model.card, settings, wanted).note(seconds, source.count, _all_pixels(model, source))
 
 
 def tried(
@@ -108,8 +142,8 @@ def _small_view(model: TrainedModel, source: Slices, extent_mm: tuple[float, flo
     )
 
 
-def _way(model: TrainedModel, settings: InferenceSettings, device: str) -> Way:
-    return Way(model.card, settings, device, engine.workers_of(device))
+def _way(card: ModelCard, settings: InferenceSettings, device: str) -> Way:
+    return Way(card, settings, device, engine.workers_of(device))
 
 
 def _all_pixels(model: TrainedModel, source: Slices) -> int:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -59,23 +59,49 @@ class Findings:
         return (*(OUTSIDE + text for text in self.doubts), *self.remarks)
 
 
-def compare(volume: Volume, card: ModelCard, source: Slices, *, context: bool = False, along: str = "") -> Findings:
-    """Compare an image with what the model of `card` was trained on.
+class Sample:
+    """An image of which a few slices from its middle are read and measured once, for however many cards.
 
     Parameters
     ----------
     volume : Volume
-    card : ModelCard
     source : Slices
-        Of the image; a few slices from its middle are read.
+        Of the image.
+    """
+
+    def __init__(self, volume: Volume, source: Slices):
+        self.volume = volume
+        self._source = source
+
+    @cached_property
+    def planes(self) -> list[np.ndarray]:
+        """Slices (y, x) or (y, x, 3)."""
+        return [self._source.read_one(number) for number in middle_slices(self.volume)]
+
+    @cached_property
+    def measures(self) -> list[np.ndarray]:
+        """What `appearance.measure` finds in those that show something."""
+        return [found for found in map(measure, self.planes) if found is not None]
+
+
+def compare(volume: Volume, card: ModelCard, source: Slices, *, context: bool = False, along: str = "") -> Findings:
+    """Compare an image with what the model of `card` was trained on; see `judge`."""
+    return judge(Sample(volume, source), card, context=context, along=along)
+
+
+def judge(sample: Sample, card: ModelCard, *, context: bool = False, along: str = "") -> Findings:
+    """Compare an image with what the model of `card` was trained on; nothing is read that the card says nothing about.
+
+    Parameters
+    ----------
+    sample : Sample
+    card : ModelCard
     context : bool
         Whether the model uses neighbouring slices.
     along : str
         The axis on which it finds them; empty if on none.
     """
-    # nothing is read for a card that says nothing about values
-    wanted = middle_slices(volume) if card.dicom_modality or card.appearance else []
-    planes = [source.read_one(number) for number in wanted]
+    volume = sample.volume
     doubts = [
         far_pixels(volume, card),
         coarse_pixels(volume, card),
@@ -85,11 +111,11 @@ def compare(volume: Volume, card: ModelCard, source: Slices, *, context: bool = 
         modality(volume, card),
         body_part(volume, card),
         colour(volume, card),
-        negative_values(planes, card),
+        negative_values(sample, card),
     ]
     if not any(doubts):
         # the rest says more plainly what is wrong
-        doubts.append(appearance(planes, card))
+        doubts.append(appearance(sample, card))
     remarks = [
         neighbours(volume, card, along) if context else "",
         pixels(volume, card, context=context),
@@ -136,11 +162,11 @@ def colour(volume: Volume, card: ModelCard) -> str:
     return f"The image is in colour; {card.name} was trained on grey {card.dicom_modality} images."
 
 
-def negative_values(planes: Sequence[np.ndarray], card: ModelCard) -> str:
+def negative_values(sample: Sample, card: ModelCard) -> str:
     """Values as of CT."""
     if not card.dicom_modality or card.dicom_modality == "CT":
         return ""
-    lowest = min(float(np.where(np.isfinite(plane), plane, 0).min()) for plane in planes)
+    lowest = min(float(np.where(np.isfinite(plane), plane, 0).min()) for plane in sample.planes)
     # what a camera saw less a background may be negative too
     if lowest > (_AIR if _is_microscopy(card) else _FAT):
         return ""
@@ -203,16 +229,15 @@ def plane(volume: Volume, card: ModelCard) -> str:
     return f"The slices are {_BODY_PLANES[axis]}; {card.name} was trained on slices oblique to the body."
 
 
-def appearance(planes: Sequence[np.ndarray], card: ModelCard) -> str:
+def appearance(sample: Sample, card: ModelCard) -> str:
     """Grey values and texture unlike those of the training images, in most of the slices that were looked at."""
     own = card.appearance
     if own is None:
         return ""
-    measured = [found for found in map(measure, planes) if found is not None]
     kinds = other_kinds(card)
-    verdicts = [_verdict(each, own, kinds) for each in measured]
+    verdicts = [_verdict(each, own, kinds) for each in sample.measures]
     doubted = [verdict for verdict in verdicts if verdict is not None]
-    if 2 * len(doubted) <= len(measured):
+    if 2 * len(doubted) <= len(verdicts):
         return ""
     likeness = Counter(doubted).most_common(1)[0][0]
     if likeness:

@@ -150,7 +150,7 @@ def plan(
     source = Slices(image, settings.channel, along)
     device = choose_device(settings.device)
     precision = _precision(settings.precision, device)
-    batch = engine.plan_batch(model, device, costs.pixels(model, source), settings.batch)
+    batch = engine.plan_batch(model, device, costs.pixels(model.card, source), settings.batch)
     networks = [(model, source), *members.sources(model, image, settings.channel)]
     known = costs.last_seconds(model, source, settings, device) if trial else math.nan
     tried, memory = costs.tried(networks, settings.batch, device, precision, timed=trial and math.isnan(known))
@@ -257,7 +257,7 @@ def _ready(settings: InferenceSettings, model: TrainedModel, image: Volume, sear
     source = Slices(image, settings.channel, context_axis(image, model, settings.context))
     places, notes = yield from locating.locate_job(model, source, search)
     crop = locating.crop(model, places)
-    pixels = costs.pixels(model, source, crop.extent_mm if crop else None)
+    pixels = costs.pixels(model.card, source, crop.extent_mm if crop else None)
     batch = engine.plan_batch(model, search.device, pixels, settings.batch)
     runner = engine.engine_for(model, source, search.device, batch, settings.precision, crop)
     return Ready(runner, source, places, notes)

@@ -134,11 +134,15 @@ class ShortBox(QComboBox):
 
 
 def fill_grouped(box: QComboBox, groups: Mapping[str, Sequence[tuple[str, Any]]], current: Any) -> None:
-    """As `fill`, with the entries of each of `groups` below its title, which cannot be chosen.
+    """As `fill`, with the entries of each of `groups` below the lines of its title, which cannot be chosen.
 
     The list opens as wide as its entries need; closed, the box keeps its width.
     """
-    fill(box, [row for title, entries in groups.items() for row in ((title, None), *entries)], current)
+    rows: list[tuple[str, Any]] = []
+    for title, entries in groups.items():
+        rows += [(line, None) for line in title.splitlines()]
+        rows += entries
+    fill(box, rows, current)
     for index in range(box.count()):
         if box.itemData(index) is None:
             _forbid(box, index)

@@ -25,7 +25,7 @@ from ..kit.saving import image_of
 from .form import SegmentForm, doubts_text, plan_text, result_text
 from .rows import ImageRows, Input, ModelRows
 from .slice_in_view import SliceInView
-from .state import Facts, state
+from .state import Facts, Suited, state
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -78,6 +78,7 @@ class SegmentWidget(Dock):
         form.image.currentIndexChanged.connect(self._image_chosen)
         for box in (form.axes, form.channel, form.vote, form.context, form.device):
             box.currentIndexChanged.connect(self._changed)
+        form.device.currentIndexChanged.connect(self._want_suited)
         form.model.currentIndexChanged.connect(self._model_picked)
         form.others.changed.connect(self._changed)
         for box in (form.uncertainty, form.split):
@@ -124,19 +125,19 @@ class SegmentWidget(Dock):
             self._queue.want("suited", self._start_suited)
 
     def _start_suited(self) -> None:
-        """Compare the image with all models, to list those last that were made for others."""
+        """Compare the image with all models: those made for others are listed last, all say how long they take."""
         from .work import suited_job
 
         image = self.form.image.currentData()
         with suppress(MedsegError):  # the plan says so
             volume = layer_volumes.to_volume(image, self.form.axes.currentData())
-            job = suited_job(volume, list(self._shelf.cards.values()), self.form.channel.currentData())
+            job = suited_job(volume, dict(self._shelf.cards), self._models.settings([]))
             self._queue.start("suited", job, title="Compare", quiet=True, on_done=partial(self._show_suited, image))
 
-    def _show_suited(self, image: Image, doubts: dict[str, str]) -> None:
+    def _show_suited(self, image: Image, found: dict[str, Suited]) -> None:
         if image is not self.form.image.currentData():
             return  # another one was chosen meanwhile, and is compared next
-        chosen = self._models.doubt(doubts, preferences())
+        chosen = self._models.show_suited(found, preferences())
         if chosen:
             self.form.status.say(f"{chosen} was chosen, which was made for images like this one.")
             self._model_chosen()
@@ -160,21 +161,11 @@ class SegmentWidget(Dock):
         MedsegError
             If there is no image or model, or the layer cannot be segmented.
         """
-        from ...segmentation.inference import InferenceSettings
-
-        form, image, cards = self.form, self.form.image.currentData(), self._models.chosen()
+        image, cards = self.form.image.currentData(), self._models.chosen()
         if image is None or not cards:
             raise SettingsError("There is no image or no model. Open an image and choose a model first.")
-        volume = layer_volumes.to_volume(image, form.axes.currentData())
-        settings = InferenceSettings(
-            device=form.device.currentData(),
-            channel=form.channel.currentData(),
-            uncertainty=form.uncertainty.isChecked() and len(cards) == 1,
-            split_objects=cards[0].objects and form.split.isChecked(),
-            context="auto" if form.context.isHidden() else form.context.currentData(),
-            vote=form.vote.currentData() if len(cards) > 1 else "probability",
-        )
-        return Input(image, volume, cards, settings)
+        volume = layer_volumes.to_volume(image, self.form.axes.currentData())
+        return Input(image, volume, cards, self._models.settings(cards))
 
     # ---- what is possible now, and why the rest is not ----
 
@@ -324,6 +315,7 @@ class SegmentWidget(Dock):
         self._painting.protect(result.labels, *(image_of(self._viewer, result.labels) or (None, None)))
         self.form.status.say(f"{result_text(found, known)}\nLayer: {result.labels.name}")
         self._queue.want("plan", self._start_plan)  # now it is known how long such a run takes
+        self._want_suited()
 
     # ---- save and copy ----
 

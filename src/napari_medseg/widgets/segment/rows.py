@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
 
 from ...errors import MedsegError
 from ...segmentation.orientation import turn_for
+from ...segmentation.settings import InferenceSettings
 from ..kit import layer_volumes
 from ..kit.controls import fill, fill_grouped, switch_off
 from ..kit.offers import axes_text, model_entries, offer_devices, offer_images
 from .form import SegmentForm
+from .state import Suited, pace_text, pace_tip
 
 if TYPE_CHECKING:
     from napari import Viewer
     from napari.layers import Image
 
     from ...models import ModelCard
-    from ...segmentation.inference import InferenceSettings
     from ...volume import Volume
     from ..kit.preferences import Preferences
     from ..kit.shelf import Shelf
+
+_LONGEST = 60  # characters of a modality in the list; the tooltip has the rest
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ class ModelRows:
 
     def __init__(self, form: SegmentForm, shelf: Shelf):
         self._form, self._shelf = form, shelf
-        self._doubts: dict[str, str] = {}
+        self._suited: Mapping[str, Suited] = {}
         self._picked = False
 
     def picked(self) -> None:
@@ -102,23 +106,27 @@ class ModelRows:
         self._picked = True
 
     def forget_image(self) -> None:
-        """Another image was chosen: what was doubted, and chosen by hand, was said of the one before."""
-        self._doubts = {}
+        """Another image was chosen: what was said of the one before, and chosen by hand for it, holds no more."""
+        self._suited = {}
         self._picked = False
 
-    def doubt(self, doubts: dict[str, str], wanted: Preferences) -> str:
-        """List models last that were made for other images than the chosen one, and why: by name, empty for none.
+    def show_suited(self, suited: Mapping[str, Suited], wanted: Preferences) -> str:
+        """Say of each model, by name, how long it will take, and list those last that were made for other images.
 
         In place of such a model that was not chosen by hand, the one is chosen that is preferred for the first task
         that fits. Returns its name, empty if none was chosen.
         """
-        self._doubts = doubts
+        self._suited = suited
         before = self._form.model.currentData()
         # a model without a group says too little of what it was made for
-        fitting = wanted.first(card for name, card in self._shelf.cards.items() if card.group and not doubts.get(name))
-        chosen = fitting if doubts.get(before) and not self._picked else None
+        grouped = [card for card in self._shelf.cards.values() if card.group]
+        fitting = wanted.first(card for card in grouped if not self._of(card.name).doubt)
+        chosen = fitting if self._of(before).doubt and not self._picked else None
         self._list(chosen or before)
         return chosen or ""
+
+    def _of(self, name: str | None) -> Suited:
+        return self._suited.get(name or "", Suited())
 
     def fill(self, wanted: Preferences, accepted: str = "") -> None:
         """List the models and devices once the shelf is filled.
@@ -134,25 +142,44 @@ class ModelRows:
     def _list(self, current: str | None) -> None:
         """Offer the models by task, below those that were made for other images, at the end the broken ones."""
         form, shelf = self._form, self._shelf
-        tasks = model_entries(shelf.cards.values())
-        doubted = [entry for entries in tasks.values() for entry in entries if self._doubts.get(entry[1])]
-        offered = {title: [entry for entry in entries if entry not in doubted] for title, entries in tasks.items()}
-        offered |= {"Made for other images": doubted, "Cannot be used": [(name, name) for name in shelf.broken]}
+        offered: dict[str, list[tuple[str, str]]] = {}
+        others: list[tuple[str, str]] = []
+        for title, entries in model_entries(shelf.cards.values()).items():
+            others += [(_for_others(shelf.cards[name]), name) for _, name in entries if self._of(name).doubt]
+            fitting = [(self._line(text, name), name) for text, name in entries if not self._of(name).doubt]
+            finds = found_text([shelf.cards[name] for _, name in entries])
+            offered[f"{title}\n{finds}" if finds else title] = fitting
+        offered |= {"Made for other images": others, "Cannot be used": [(name, name) for name in shelf.broken]}
         fill_grouped(form.model, {title: entries for title, entries in offered.items() if entries}, current)
         for row in range(form.model.count()):
             card = shelf.cards.get(form.model.itemData(row))
             if card:
-                form.model.setItemData(
-                    row, card_tip(card, self._doubts.get(card.name, "")), Qt.ItemDataRole.ToolTipRole
-                )
+                tip = card_tip(card, self._suited.get(card.name))
+                form.model.setItemData(row, tip, Qt.ItemDataRole.ToolTipRole)
         for name, why in shelf.broken.items():
             switch_off(form.model, name, why)
+
+    def _line(self, text: str, name: str) -> str:
+        """The entry of a model that fits: with how fast it is."""
+        return ", ".join(filter(None, (text, pace_text(self._of(name)))))
 
     def chosen(self) -> list[ModelCard]:
         """The cards of the model and of those ticked as well."""
         first = self._first()
         others = [self._shelf.cards[name] for name in self._form.others.ticked() if name in self._shelf.cards]
         return [first, *others] if first else others
+
+    def settings(self, cards: Sequence[ModelCard]) -> InferenceSettings:
+        """What the form says, for a run of these models; with none for a run of any single one."""
+        form = self._form
+        return InferenceSettings(
+            device=form.device.currentData(),
+            channel=form.channel.currentData(),
+            uncertainty=form.uncertainty.isChecked() and len(cards) < 2,
+            split_objects=form.split.isChecked() and (not cards or cards[0].objects),
+            context="auto" if form.context.isHidden() else form.context.currentData(),
+            vote=form.vote.currentData() if len(cards) > 1 else "probability",
+        )
 
     def _first(self) -> ModelCard | None:
         """The card of the model that is chosen, of a group its best."""
@@ -190,11 +217,25 @@ class ModelRows:
             switch_off(box, axis, "the image has none")
 
 
-def card_tip(card: ModelCard, doubt: str = "") -> str:
-    """What a model is for, why not for this image, and what happens besides its network, to read while choosing."""
-    parts = [doubt, card.task, *card.steps.split("; ")]
+def card_tip(card: ModelCard, suited: Suited | None = None) -> str:
+    """What a model is for, why not for this image, how fast, and what happens besides its network."""
+    doubt, pace = ("", "") if suited is None else (suited.doubt, pace_tip(suited))
+    parts = [doubt, card.task, *card.steps.split("; "), pace]
     sentences = [f"{part[0].upper()}{part[1:].rstrip('.')}." for part in parts if part]
     return "\n".join([card.name, *sentences])
+
+
+def found_text(cards: Sequence[ModelCard]) -> str:
+    """What models of one task label, in the order of their Dice; empty if they differ, or numbers are all it says."""
+    labelled = {tuple(row.name for row in card.classes) for card in cards}
+    if len(labelled) != 1:
+        return ""
+    return f"labels {' / '.join(*labelled)}"
+
+
+def _for_others(card: ModelCard) -> str:
+    """The entry of a model that was made for other images."""
+    return f"{card.name}, for {shorten(card.modality, _LONGEST, placeholder='…')}" if card.modality else card.name
 
 
 def _why_not(card: ModelCard, other: ModelCard) -> str:

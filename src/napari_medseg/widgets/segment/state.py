@@ -2,9 +2,51 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+from ...quantities import duration
 from ..kit.state import Control, first, hint_text, unless
+
+
+@dataclass(frozen=True)
+class Suited:
+    """How a model and the chosen image go together.
+
+    Parameters
+    ----------
+    doubt : str
+        Why the model was made for other images; empty if it was not.
+    seconds : float
+        That a run will take; NaN if it is not known.
+    was_run : bool
+        Whether that is known from the last run on this computer; else from the card, for one core of a processor.
+    device : str
+        Where it would run.
+    """
+
+    doubt: str = ""
+    seconds: float = math.nan
+    was_run: bool = False
+    device: str = "cpu"
+
+
+def pace_text(suited: Suited) -> str:
+    """How fast a model is, for the list: ``about 2 s for this image``; empty if it is not known."""
+    if math.isnan(suited.seconds):
+        return ""
+    time = f"about {duration(suited.seconds)}"
+    return f"{time} for this image" if suited.was_run else f"{time} on one core"
+
+
+def pace_tip(suited: Suited) -> str:
+    """The same as a sentence that says where the figure comes from."""
+    if math.isnan(suited.seconds):
+        return f"How fast it is on {suited.device.upper()} is known here after its first run."
+    time = f"A run on this image takes about {duration(suited.seconds)}"
+    if suited.was_run:
+        return f"{time}, as the last run on this computer did."
+    return f"{time} on one core of a processor, as was measured for its card. It has not run on this computer yet."
 
 
 @dataclass(frozen=True)

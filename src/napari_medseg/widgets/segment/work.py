@@ -9,11 +9,15 @@ from dataclasses import replace
 import numpy as np
 
 from ...models import ModelCard, TrainedModel
+from ...models.devices import choose_device
 from ...progress import Job, Progress
-from ...segmentation import consensus, inference, router_map
+from ...segmentation import consensus, costs, inference, router_map
+from ...segmentation.guard import Sample, judge
 from ...segmentation.inference import InferenceSettings, Part, Plan, Segmentation
-from ...segmentation.slices import Canvas, label_shape, planes
+from ...segmentation.orientation import Turn, turn_for
+from ...segmentation.slices import Canvas, Slices, label_shape, planes
 from ...volume import Volume
+from .state import Suited
 
 
 def plan_job(volume: Volume, models: Sequence[TrainedModel], settings: InferenceSettings) -> Job[Plan]:
@@ -30,12 +34,25 @@ def doubts_job(volume: Volume, cards: Sequence[ModelCard], settings: InferenceSe
     return consensus.doubts(volume, cards, settings.channel)
 
 
-def suited_job(volume: Volume, cards: Sequence[ModelCard], channel: int | None) -> Job[dict[str, str]]:
-    """Why each of the models was made for other images than `volume`, by name; empty if it was not."""
+def suited_job(volume: Volume, cards: Mapping[str, ModelCard], settings: InferenceSettings) -> Job[dict[str, Suited]]:
+    """How each of the models suits `volume`, by name; the image is read and measured once for each way of turning it.
+
+    Settings are those of the form: objects are split where a model finds some.
+    """
+    device = choose_device(settings.device)
+    seen: dict[Turn, tuple[Slices, Sample]] = {}
     found = {}
-    for done, card in enumerate(cards):
+    for done, (name, card) in enumerate(cards.items()):
         yield Progress(done, len(cards))
-        found[card.name] = " ".join(consensus.doubts(volume, [card], channel))
+        turn = turn_for(volume, card.orientation)
+        if turn not in seen:
+            image = turn.volume(volume)
+            source = Slices(image, settings.channel)
+            seen[turn] = source, Sample(image, source)
+        source, sample = seen[turn]
+        own = replace(settings, split_objects=settings.split_objects and card.objects)
+        pace = costs.pace(card, cards, source, own, device)
+        found[name] = Suited(" ".join(judge(sample, card).doubts), pace.seconds, pace.was_run, device)
     return found
 
 
