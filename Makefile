@@ -6,7 +6,7 @@
 # make bench  time the networks and methods, each in a process of its own, into benchmarks/RESULTS.md
 # make docs  build the documentation into site/, without a network once its tools are in .venv; a warning is an error
 # make cards  write the pages about the bundled models from their cards
-# make pictures   take the pictures of the docs again, in real windows (minutes)
+# make pictures   take the pictures of the docs again, in real windows (minutes); with DICOM=FOLDER also that of its series
 # make judges  let readers of other programs say what they see in our files; installs dcmqi (3D Slicer's DICOM SEG reader),
 #              OHIF's reader where Node.js is installed, and the BIDS validator
 # make fuzz   read 3,000 damaged files of every kind; each must give a value or a sentence, in time (five minutes on two cores)
@@ -15,7 +15,6 @@
 
 PYTHON ?= python3
 VENV := .venv
-SAMPLES := src/napari_medseg/samples/data
 QT6 := .venv-qt6
 XVFB := xvfb-run -a -s "-screen 0 1600x1000x24"
 # two processes, each with a virtual display of its own, take file after file in the order that tests/conftest.py gives
@@ -61,9 +60,13 @@ cards: $(VENV)/installed
 	$(VENV)/bin/python tools/make_cards.py
 
 pictures: packages $(VENV)/installed
-	$(XVFB) $(VENV)/bin/python tools/pictures.py docs --hippocampus $(SAMPLES)/studyforrest_hippocampus.nii.gz --ct $(SAMPLES)/totalseg_ct.nii.gz
-	$(XVFB) $(VENV)/bin/python tools/picture_organ.py docs
+	$(XVFB) $(VENV)/bin/python tools/pictures.py docs
 	$(XVFB) $(VENV)/bin/python tools/walk_review.py docs
+ifdef DICOM
+	$(XVFB) $(VENV)/bin/python tools/picture_series.py docs --dicom "$(DICOM)"
+else
+	@echo "docs/opening_series.png stays as it is: it shows several DICOM series; name a folder of them by DICOM=FOLDER."
+endif
 
 judges: $(VENV)/installed
 	$(VENV)/bin/python -m pip install -c constraints.txt -e ".[judges]"

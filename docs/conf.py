@@ -35,7 +35,10 @@ napoleon_use_rtype = False
 default_role = "code"
 
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
 html_title = f"napari-medseg {release}"
 html_copy_source = False
 html_show_sphinx = False
+html_show_copyright = False  # the licence is in the README
 html_theme_options = {"navigation_with_keys": True}

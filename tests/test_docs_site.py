@@ -1,5 +1,6 @@
 """Pages that scripts write are as they would write them today, and the public project files fit the code."""
 
+import ast
 import importlib.util
 import re
 from pathlib import Path
@@ -13,13 +14,71 @@ ROOT = Path(__file__).parents[1]
 PUBLIC = sorted((ROOT / ".github").rglob("*.yml"))
 
 
+def tool(name):
+    """A module of tools/."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def shown():
+    """Pictures that the pages show, as paths from the folder of the repository, with a page for each."""
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "docs").rglob("*.rst")]
+    found = {}
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        for name in re.findall(r"!\[[^\]]*\]\(([^)\s]+)\)|:: (\S+\.(?:png|jpe?g|svg|gif|webp))", text):
+            picture = (page.parent / "".join(name)).resolve()
+            found[picture.relative_to(ROOT).as_posix()] = page.name
+    return found
+
+
+def functions(script):
+    """Names of the functions of a script, and of methods as Class.method."""
+    body = ast.parse((ROOT / script).read_text(encoding="utf-8")).body
+    inside = [(f"{node.name}.", part) for node in body if isinstance(node, ast.ClassDef) for part in node.body]
+    parts = [("", node) for node in body] + inside
+    return {lead + part.name for lead, part in parts if isinstance(part, ast.FunctionDef)}
+
+
+@pytest.fixture(scope="module")
+def makers():
+    """The table of what makes each picture."""
+    return tool("picture_table").MAKERS
+
+
 @pytest.fixture(scope="module")
 def pages():
     """Pages about models, as tools/make_cards.py makes them now."""
-    spec = importlib.util.spec_from_file_location("make_cards", ROOT / "tools" / "make_cards.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.pages()
+    return tool("make_cards").pages()
+
+
+def test_every_picture_of_a_page_is_made_by_a_script(makers):
+    pictures = shown()
+    without = sorted(f"{name} in {page}" for name, page in pictures.items() if name not in makers)
+    assert not without, f"write the function that takes it, and its row in tools/picture_table.py: {without}"
+    unseen = sorted(makers.keys() - pictures.keys())
+    assert not unseen, f"no page shows it, so it goes, with its row in tools/picture_table.py: {unseen}"
+    stored = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.png")}
+    assert stored <= pictures.keys()
+
+
+def test_makers_of_pictures_exist(makers):
+    for name, maker in makers.items():
+        assert maker.function in functions(maker.script), name
+        if maker.script.startswith("tools/picture_"):
+            assert f'"{Path(name).name}"' in (ROOT / maker.script).read_text(encoding="utf-8"), name
+
+
+def test_make_pictures_takes_all_pictures_of_windows(makers):
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    recipe = makefile.split("\npictures:")[1].split("\n\n")[0]
+    called = set(re.findall(r"tools/\w+\.py", recipe))
+    assert "tools/pictures.py" in called
+    for name, maker in makers.items():
+        if name.startswith("docs/") and not maker.needs:
+            assert maker.script.startswith("tools/picture_") or maker.script in called, name
 
 
 def test_pages_about_models_are_those_of_their_cards(pages):

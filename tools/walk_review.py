@@ -15,30 +15,24 @@ from pathlib import Path
 
 os.environ["NAPARI_CONFIG"] = ""  # docks where they are at first, whatever napari remembers here
 
-import napari
 import numpy as np
 from napari.layers import Labels
-from PIL import Image as Picture
+from picture_window import CAVITY, HEART, HEART_BY_EXPERTS, choose, new_window, open_dock, take, wait_until
 from qtpy.QtCore import QEvent, QPointF, Qt, QTimer
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog, QMessageBox, QWidget
+from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox, QWidget
 from scipy.ndimage import binary_dilation, binary_erosion
 
 import napari_medseg
 from napari_medseg import samples
-from napari_medseg.widgets.demo import _close_notes, _wait_until
 from napari_medseg.widgets.kit.dock import Dock
 from napari_medseg.widgets.kit.records import ledger_of
 from napari_medseg.widgets.kit.tuning import training
 
-WIDTH, HEIGHT = 1280, 800
-SCAN = "sunnybrook_SC-HF-I-01_ED.nii.gz"
-EXPERT = "sunnybrook_SC-HF-I-01_ED_label.nii.gz"
-CAVITY, WALL = 1, 2
+WALL = 2
 APEX, BASE = 1, 9
 REDRAWN = (2, 4, 8, BASE)  # slices where the model and the experts differ most
-COLOURS = 224  # of a picture
 BRUSH, REACH = 5, 2  # pixels; a stroke corrects what is as far as that from it
 JUMP = 4  # pixels between points of one stroke
 LOOK_MS = 1500  # at a slice before it is approved
@@ -76,14 +70,13 @@ class Walk:
     """
 
     def __init__(self, folder: Path, theme: str):
-        self.expert = napari_medseg.read(samples.path(EXPERT)).data
+        self.expert = napari_medseg.read(samples.path(HEART_BY_EXPERTS)).data
         self.folder = folder
-        self.viewer = napari.Viewer(show_welcome_screen=False)
+        self.viewer = new_window()
         self.viewer.theme = theme
         self.window = self.viewer.window._qt_window
         self.canvas = self.viewer.window._qt_viewer.canvas.native
-        self.viewer.window.resize(WIDTH, HEIGHT)
-        self.viewer.open(samples.path(SCAN), plugin="napari-medseg")
+        self.viewer.open(samples.path(HEART), plugin="napari-medseg")
 
     # ---- the first window ----
 
@@ -91,11 +84,11 @@ class Walk:
         """Segment, review every slice, save and close; the states of the slices."""
         segment = self.open_dock("Segment")
         choose(segment.form.model, "litenext-heart")
-        _wait_until(lambda: not segment.busy)
+        wait_until(lambda: not segment.busy)
         segment.form.uncertainty.setChecked(True)
-        _wait_until(lambda: not segment.busy)
+        wait_until(lambda: not segment.busy)
         segment.form.run.click()
-        _wait_until(lambda: not segment.busy)
+        wait_until(lambda: not segment.busy)
         self.go_to(5)
         self.take("run")
         labels = segment.labels
@@ -142,10 +135,10 @@ class Walk:
         """Look at the preview of the tool that is chosen, then apply it."""
         tools = review.form.tools
         tools.preview.click()
-        _wait_until(lambda: not review.busy)
+        wait_until(lambda: not review.busy)
         self.take(picture)
         tools.apply.click()
-        _wait_until(lambda: not review.busy)
+        wait_until(lambda: not review.busy)
 
     def redraw(self, labels: Labels, number: int) -> None:
         """Paint both classes as the experts drew them, and erase the rest."""
@@ -191,7 +184,7 @@ class Walk:
         """Measure the volumes."""
         dock = self.open_dock("Measure")
         dock.form.measure.click()
-        _wait_until(lambda: not dock.busy)
+        wait_until(lambda: not dock.busy)
         self.take("measure")
         self.viewer.window.remove_dock_widget(dock)
 
@@ -200,32 +193,29 @@ class Walk:
         dock = self.open_dock("Fine-tune")
         choose(dock.form.model, "litenext-heart")
         choose(dock.form.time, seconds)
-        _wait_until(lambda: not dock.busy)
+        wait_until(lambda: not dock.busy)
         QTimer.singleShot(2000, answer_yes)  # if it asks
         dock.form.start.click()
-        _wait_until(lambda: training().running)
-        _wait_until(lambda: not training().running and not dock.busy)
+        wait_until(lambda: training().running)
+        wait_until(lambda: not training().running and not dock.busy)
         QTest.qWait(500)
-        _wait_until(lambda: dock.deciding.comparison is not None)
+        wait_until(lambda: dock.deciding.comparison is not None)
         dock.form.difference.click()
         QTest.qWait(500)
-        _wait_until(lambda: not dock.busy)
+        wait_until(lambda: not dock.busy)
         self.go_to(8)
         self.take("tuned")
         better = not dock.deciding.is_doubtful
         QTimer.singleShot(1000, answer_yes)
         (dock.form.accept if better else dock.form.discard).click()
-        _wait_until(lambda: training().run is None and not dock.busy)
+        wait_until(lambda: training().run is None and not dock.busy)
         LOG.info("%s: %s", "accepted" if better else "discarded", dock.form.status.text())
 
     # ---- what a person does ----
 
     def open_dock(self, name: str) -> Dock:
         """A dock, opened as the menu does it."""
-        _, found = self.viewer.window.add_plugin_dock_widget("napari-medseg", name)
-        QTest.qWait(300)
-        _wait_until(lambda: not found.busy)
-        return found
+        return open_dock(self.viewer, name)
 
     def go_to(self, number: int) -> None:
         """Show a slice."""
@@ -284,13 +274,7 @@ class Walk:
 
     def take(self, name: str) -> None:
         """Save a picture of the window, with few colours so that the file is small."""
-        QTest.qWait(1000)
-        _close_notes()
-        QTest.qWait(300)
-        path = self.folder / f"walk_{name}.png"
-        self.window.grab().save(str(path), "PNG")
-        picture = Picture.open(path).convert("RGB")
-        picture.quantize(COLOURS, Picture.Quantize.MAXCOVERAGE, kmeans=5).save(path, optimize=True)
+        take(self.window, self.folder / f"walk_{name}.png")
 
 
 def strokes(room: np.ndarray) -> list[list[np.ndarray]]:
@@ -305,12 +289,6 @@ def strokes(room: np.ndarray) -> list[list[np.ndarray]]:
         found[-1].append(place)
         left = left[np.linalg.norm(left - place, axis=1) > REACH - 1]
     return found
-
-
-def choose(box: QComboBox, value: object) -> None:
-    """Choose an entry of a list."""
-    box.setCurrentIndex(box.findData(value))
-    QTest.qWait(200)
 
 
 def answer_yes() -> None:
