@@ -87,7 +87,7 @@ def test_tabs_are_in_the_order_of_the_menu_and_no_text_of_them_is_cut(make_napar
     names = [widget.display_name for widget in manifest.contributions.widgets]
     assert list(TABS) == names
     viewer = make_napari_viewer(show=True)
-    for name in ("Measure", "View", "Fine-tune", "Segment", "Review", "Acceleration study", "Reconstruct"):
+    for name in ("Measure", "View", "Batch", "Fine-tune", "Segment", "Review", "Acceleration study", "Reconstruct"):
         viewer.window.add_plugin_dock_widget("napari-medseg", name)
         qtbot.wait(1)
     bar = dock_tabs(viewer)

@@ -7,7 +7,7 @@ from napari_medseg import io, samples
 from napari_medseg.volume import LabelClass, Volume
 from napari_medseg.widgets.segment.dock import SegmentWidget
 
-DOCKS = ("segment", "reconstruct", "study", "fine_tune", "review", "measure", "view")
+DOCKS = ("segment", "batch", "reconstruct", "study", "fine_tune", "review", "measure", "view")
 
 
 def commands(menu):

@@ -61,9 +61,9 @@ def test_the_question_is_asked_once_after_napari_has_opened_a_scan(opened, viewe
     assert offers.isHidden()
     viewer.open(path, plugin="napari-medseg")
     settle(opened, qtbot)
-    assert not offers.answers.isHidden() and "reader" in offers.question.toolTip()
+    assert not offers.answers.isHidden() and "reader" in offers.question.text()
     getattr(offers, answer).click()
-    assert offers.isHidden()
+    assert offers.answers.isHidden()
     assert reader.is_used() == (answer == "always")
     assert recent.remembered().reader_declined == (answer == "never")
     viewer.open(path, plugin="napari-medseg")
@@ -94,7 +94,7 @@ def test_reopened_with_voxel_size_in_the_same_view_and_with_its_labels(opened, v
     viewer.dims.set_point(0, 2)
     viewer.scene.camera.center, viewer.scene.camera.zoom = (7, 9), 12
     offers = opened.opener.offers
-    assert not offers.choices.isHidden() and "'scan' without its voxel size" in offers.lost.toolTip()
+    assert not offers.choices.isHidden() and "without its voxel size" in offers.lost.text()
     offers.again.click()
     settle(opened, qtbot)
     new = viewer.layers["scan"]

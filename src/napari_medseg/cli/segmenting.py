@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +16,7 @@ from .crews import crew_of, whether
 from .summaries import check_summaries
 
 if TYPE_CHECKING:
-    from ..record import UsedModel
-    from ..runs.tasks import Failure, Outcome, Task
+    from ..runs.tasks import Outcome
 
 
 def inference_settings(args: Namespace) -> InferenceSettings:
@@ -28,8 +26,7 @@ def inference_settings(args: Namespace) -> InferenceSettings:
 
 def segment(args: Namespace) -> int:
     """``napari-medseg segment``."""
-    from ..runs import cohort, work
-    from ..runs.outputs import refuse_conflicts
+    from ..runs import cohort, plan, work
     from ..runs.references import with_references
     from .report import models_of_report, run_content
     from .running import Run
@@ -37,17 +34,16 @@ def segment(args: Namespace) -> int:
     settings = inference_settings(args)
     args.models = _members(args)
     _check_models(args)
-    plan = _in_dataset(args) if args.bids is not None else _in_folder(args)
-    outputs = [path for paths in plan.places.values() for path in paths]
-    refuse_conflicts([*map(Path, args.inputs), *plan.sources], outputs)
-    _refuse_report([*plan.sources, *outputs], args.report)
-    check_summaries(args, [*plan.sources, *outputs, *([args.report] if args.report else [])])
+    maps = {role: folder for role in plan.MAPS if (folder := getattr(args, role))}
+    found = plan.plan(plan.Wanted(tuple(args.inputs), args.output, tuple(args.models), maps, args.bids))
+    terminal.complain(*found.notes)
+    _refuse_report([*found.sources, *found.paths], args.report)
+    check_summaries(args, [*found.sources, *found.paths, *([args.report] if args.report else [])])
     used = tuple(work.use(name) for name in args.models)
-    tasks = _tasks(args, plan, used, settings)
+    tasks = plan.tasks(found, used, settings, args.axes, **whether(args))
     if args.reference:
         tasks = with_references(tasks, args.reference)
-    if plan.root is not None:
-        _prepare(args, plan.root, used, settings)
+    plan.prepare(found, args.output, used, settings)
     more = {
         "uncertainty": args.uncertainty,
         "axes": args.axes,
@@ -60,92 +56,11 @@ def segment(args: Namespace) -> int:
         "settings": asdict(settings) | {"axes": args.axes},
     }
     content = lambda run: asked | run_content(run, _segment_row)  # noqa: E731
-    run = Run(tasks, _segment_line, content, "slice", plan.failures, args.report, args.summary, args.html)
+    run = Run(tasks, _segment_line, content, "slice", list(found.failures), args.report, args.summary, args.html)
     code = run.go(crew_of(args, tasks, network=True), args.output)
     for text in terminal.warnings(_segment_row(outcome) for outcome in run.outcomes):
         terminal.complain(text)
     return code
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """Which images are segmented, and where what is made of them goes.
-
-    Parameters
-    ----------
-    sources : list of pathlib.Path
-    failures : list of Failure
-        Inputs that mean nothing.
-    places : mapping of str to list of pathlib.Path
-        What is made of each source, by its role.
-    root : pathlib.Path, optional
-        Of the BIDS dataset that they belong to.
-    """
-
-    sources: list[Path]
-    failures: list[Failure]
-    places: dict[str, list[Path]]
-    root: Path | None = None
-
-
-def _in_folder(args: Namespace) -> _Plan:
-    """Files, folders and globs, and a file or a folder for their labels."""
-    from ..runs.inputs import find_inputs, image_kind, left_out, taken_once
-    from ..runs.outputs import place
-
-    kind = functools.cache(image_kind)  # three questions, each file is opened once
-    sources, failures = find_inputs(args.inputs, kind)
-    terminal.complain(*left_out(args.inputs, kind), *taken_once(args.inputs, kind))
-    single = len(sources) + len(failures) == 1
-    places = {"labels": place(sources, args.output, single=single)}
-    return _Plan(sources, failures, places | _maps(args, sources, single))
-
-
-def _in_dataset(args: Namespace) -> _Plan:
-    """A BIDS dataset, and another one for the labels."""
-    from ..runs import bids
-
-    if len(args.inputs) > 1:
-        raise SettingsError(f"--bids takes one dataset, and there are {len(args.inputs)} inputs. Give its top folder.")
-    root = Path(args.inputs[0])
-    sources = bids.find(root, args.bids)
-    labels = bids.places(sources, root, args.output, args.models)
-    places = {"labels": labels, "sidecar": [bids.sidecar(path) for path in labels]}
-    return _Plan(sources, [], places | _maps(args, sources, single=False), root)
-
-
-def _maps(args: Namespace, sources: list[Path], single: bool) -> dict[str, list[Path]]:
-    """Where the maps go that were asked for."""
-    from ..runs.outputs import place
-
-    places = {}
-    for role in ("uncertainty", "disagreement"):
-        if folder := getattr(args, role):
-            places[role] = place(sources, folder, f"_{role}", single=single)
-    return places
-
-
-def _tasks(args: Namespace, plan: _Plan, used: tuple[UsedModel, ...], settings: InferenceSettings) -> list[Task]:
-    from ..runs import bids
-    from ..runs.tasks import Task
-
-    reading: dict[str, Any] = {"inference": asdict(settings), "axes": args.axes}
-    tasks = []
-    for number, source in enumerate(plan.sources):
-        made = {role: str(paths[number]) for role, paths in plan.places.items()}
-        named = {"source": bids.source_of(source, plan.root)} if plan.root is not None else {}
-        options = {**reading, **named}
-        tasks.append(Task("segment", (str(source),), made, used, options, **whether(args)))
-    return tasks
-
-
-def _prepare(args: Namespace, root: Path, used: Sequence[UsedModel], settings: InferenceSettings) -> None:
-    """Make what describes the dataset of the labels."""
-    from .. import models
-    from ..runs import bids
-
-    classes = models.load_card(models.find(used[0].name)).classes
-    bids.prepare(args.output, root, used, () if settings.split_objects else classes)
 
 
 def _segment_line(title: str, outcome: Outcome) -> str:

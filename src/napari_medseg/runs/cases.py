@@ -53,7 +53,8 @@ MEASURES = {
 }
 """What is drawn and compared, by the keys that figures have."""
 
-_SIZES = ("volume_ml", "area_mm2", "voxels")
+SIZES = ("volume_ml", "area_mm2", "voxels")
+"""Measures of which one says how large a class is: the first that is known."""
 
 
 @dataclass(frozen=True)
@@ -219,9 +220,9 @@ def values(found: Iterable[Case]) -> dict[Key, list[tuple[Case, float]]]:
     together: dict[Key, list[tuple[Case, float]]] = {}
     for case in found:
         for row in case.rows:
-            size = next((key for key in _SIZES if key in row.figures), "")
+            size = next((key for key in SIZES if key in row.figures), "")
             for key in MEASURES:
-                if key in row.figures and (key not in _SIZES or key == size):
+                if key in row.figures and (key not in SIZES or key == size):
                     together.setdefault((key, row.name), []).append((case, row.figures[key]))
     return together
 

@@ -169,6 +169,8 @@ def command(
     axes: str | None = None,
     disagreement: str | Path | bool = True,
     bids: str | None = None,
+    workers: int = 0,
+    resume: bool = False,
 ) -> str:
     """The command line that does the same as a run with `settings`, quoted for the shell.
 
@@ -188,6 +190,10 @@ def command(
         Used with several models: by default next to `output`; False leaves it out.
     bids : str, optional
         Suffix of the images of a BIDS dataset; empty for the only one.
+    workers : int
+        Processes that share the files; 0 for none.
+    resume : bool
+        Whether outputs that are finished already stay.
     """
     names = [models] if isinstance(models, str) else list(models)
     doubt = place = None
@@ -206,4 +212,6 @@ def command(
         disagreement=place and Path(place),
         axes=axes,
         bids=True if bids == "" else bids,
+        workers=workers,
+        resume=resume,
     )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io as streams
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from .. import files, io
 from ..errors import FileError, MedsegError, reason
 from ..io import formats
+from ..progress import Job, Progress, run
 from ..record import Record, voxel_hash
 from ..volume import Volume
 from . import looks
@@ -102,6 +103,11 @@ def _cell(value: Any) -> Any:
 
 
 def of_folder(folder: Path, images: Mapping[str, Path]) -> list[Outcome]:
+    """What the results in a folder say of the runs that made them, see `results_job`."""
+    return run(results_job(folder, images))
+
+
+def results_job(folder: Path, images: Mapping[str, Path]) -> Job[list[Outcome]]:
     """What the results in a folder say of the runs that made them; folders in it are searched too.
 
     Parameters
@@ -109,6 +115,11 @@ def of_folder(folder: Path, images: Mapping[str, Path]) -> list[Outcome]:
     folder : pathlib.Path
     images : mapping of str to pathlib.Path
         Inputs that are at hand, by their file names: they are the background of the pictures.
+
+    Yields
+    ------
+    Progress
+        Over the files that may be results; `partial` is the `Outcome` of one that is, else None.
 
     Returns
     -------
@@ -123,11 +134,18 @@ def of_folder(folder: Path, images: Mapping[str, Path]) -> list[Outcome]:
     """
     if not folder.is_dir():
         raise FileError(f"'{folder}' is not a folder. Give the folder that a run has written to.")
-    found = []
+    paths = []
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
         if not hidden and _may_be_result(path):
-            found += _of_file(path, images)
+            paths.append(path)
+    found = []
+    for number, path in enumerate(paths):
+        yield Progress(number, len(paths))
+        outcome = _of_file(path, images)
+        if outcome is not None:
+            found.append(outcome)
+            yield Progress(number + 1, len(paths), outcome)
     if not found:
         raise FileError(
             f"'{folder}' holds no result that says how it was made. Give the folder that 'segment' or 'reconstruct' "
@@ -144,15 +162,14 @@ def _may_be_result(path: Path) -> bool:
     return kind.folder if path.is_dir() else path.is_file()
 
 
-def _of_file(path: Path, images: Mapping[str, Path]) -> Iterable[Outcome]:
+def _of_file(path: Path, images: Mapping[str, Path]) -> Outcome | None:
     try:
         volume = io.read(path)
     except (MedsegError, OSError) as error:
-        yield Outcome.failed(Task("segment", (str(path),), {"labels": str(path)}), error)
-        return
+        return Outcome.failed(Task("segment", (str(path),), {"labels": str(path)}), error)
     record = volume.record
     if record is None:
-        return
+        return None
     what = "reconstruct" if record.what == "reconstruct" else "segment"
     role = "image" if what == "reconstruct" else "labels"
     named = next((item.name for item in record.inputs if item.name), "")
@@ -161,12 +178,11 @@ def _of_file(path: Path, images: Mapping[str, Path]) -> Iterable[Outcome]:
     try:
         look = looks.of_image(volume) if what == "reconstruct" else _look(volume, source, record)
     except (MedsegError, OSError) as error:
-        yield Outcome.failed(task, error)
-        return
+        return Outcome.failed(task, error)
     known = {item.voxels for item in record.outputs}
     state = "done" if voxel_hash(volume.data) in known else "kept"
     note = "" if state == "done" else "changed by a person after it was made"
-    yield Outcome(task, state, record, note=note, seconds=record.seconds, look=look)
+    return Outcome(task, state, record, note=note, seconds=record.seconds, look=look)
 
 
 def _look(labels: Volume, source: Path | None, record: Record) -> Look:

@@ -1,7 +1,6 @@
 """Labels from images: the job, its engine over slices and tiles, several models together, router maps, last runs.
 
-`passes` go through a network side by side and end when a run is cancelled. Volumes are turned to the `orientation` of
-a model; `locating` finds where it looks; `stacks` labels slices at hand.
+Volumes are turned to the `orientation` of a model; `locating` finds where it looks; `stacks` labels slices at hand.
 
 `segment` is resolved on first use: reading what can be set needs no PyTorch.
 """

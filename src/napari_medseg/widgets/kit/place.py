@@ -9,16 +9,17 @@ from qtpy.QtWidgets import QDockWidget, QMainWindow, QTabBar, QWidget
 
 TABS = {
     "Segment": "Segment",
+    "Batch": "Batch",
     "Reconstruct": "Recon",
     "Acceleration study": "Study",
-    "Fine-tune": "Fine-tune",
+    "Fine-tune": "Tune",
     "Review": "Review",
     "Measure": "Measure",
     "View": "View",
 }
 """Texts of the tabs, which are narrow, in the order of the menu."""
 
-_TAB_STYLE = "QTabBar::tab { padding: 3px; }"  # seven tabs are as wide as the widest form
+_TAB_STYLE = "QTabBar::tab { padding: 2px; }"  # eight tabs are as wide as the widest form
 _SUFFIX = " (napari-medseg)"  # napari adds it to the names of docks
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from fnmatch import fnmatch
-from pathlib import Path
 
 from napari.settings import get_settings
 
-from ...files import is_folder
 from ...io import formats
 
 OURS = "napari-medseg"
@@ -25,21 +23,6 @@ def patterns() -> list[str]:
 def is_scan(path: str) -> bool:
     """Whether a file is called as scans are."""
     return any(fnmatch(path, pattern) for pattern in patterns())
-
-
-def is_ours(path: Path) -> bool:
-    """Whether a file or folder is a scan for which the person has chosen no other reader."""
-    folder = is_folder(path)
-    name = f"{path}/" if folder else str(path)
-    chosen = get_settings().plugins.extension2reader
-    if any(fnmatch(name, pattern) and known != OURS for pattern, known in chosen.items()):
-        return False
-    if folder:
-        return formats.held(path) is not None
-    row = formats.named(path)
-    if row is None:
-        return formats.is_dicom(path)
-    return row.offered and row.family not in _SHARED
 
 
 def is_used() -> bool:

@@ -58,12 +58,30 @@ class LabelSaver:
         with jobs.errors_shown():
             pair = image_of(self._viewer, layer, chosen)
             volume = layer_volumes.labels_volume(layer, *(pair or (None, None)))
-            noted = partial(note_saved, layer, last_step(layer))
+            mark = last_step(layer)
             path = self._path(str(layer_volumes.suggested_path(volume, layer.name)))
-            note = moved_text(*pair) if pair else ""
             if path is not None:
-                recorder_of(self._viewer).saved(layer, volume, path, pair[0] if pair else None)
-                self._queue.want(KIND, partial(self._start, volume, path, note, noted))
+                self._want(layer, volume, path, pair, partial(note_saved, layer, mark))
+
+    def save(self, layer: Labels, path: Path, chosen: Pair | None, then: Callable[[], None]) -> None:
+        """Save `layer` to `path`, and call `then` once that went well; see `ask`."""
+        with jobs.errors_shown():
+            pair = image_of(self._viewer, layer, chosen)
+            volume = layer_volumes.labels_volume(layer, *(pair or (None, None)))
+            mark = last_step(layer)
+
+            def noted(written: Path) -> None:
+                note_saved(layer, mark, written)
+                then()
+
+            self._want(layer, volume, path, pair, noted)
+
+    def _want(
+        self, layer: Labels, volume: Volume, path: Path, pair: Pair | None, noted: Callable[[Path], None]
+    ) -> None:
+        note = moved_text(*pair) if pair else ""
+        recorder_of(self._viewer).saved(layer, volume, path, pair[0] if pair else None)
+        self._queue.want(KIND, partial(self._start, volume, path, note, noted))
 
     def _path(self, suggested: str) -> Path | None:
         """What the person chose, with an ending; None if nothing."""
@@ -81,8 +99,8 @@ class LabelSaver:
         said = [note] if note else []
 
         def done(written: Path) -> None:
-            noted(written)
             self._say(" ".join([f"Saved {written.name}; read back and compared voxel by voxel.", *said]))
+            noted(written)
 
         job = jobs.once(partial(io.write, say=said.append), volume, path)
         self._queue.start(KIND, job, title=f"Save {path.name}", on_done=done, on_error=self._failed)

@@ -1,0 +1,240 @@
+"""The cases of a cohort as a list of work: what is known of each, in which order to look, and which one is next."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ..quantities import duration, rounded
+from . import suspicion
+from .batch import Finished
+from .cases import MEASURES, SIZES, Case, Row, cases
+from .reviewed import Reviewed
+from .tasks import Failure, Outcome, Task
+
+WAITING, RUNNING, NOT_REACHED = "waiting", "running", "not reached"
+
+HEAD = ("Case", "State", "Size", "Approved", "s", "Look here first")
+"""Titles of the columns of `WorkList.cells`."""
+
+_LOOK = "⚠ "
+_OPEN = (WAITING, RUNNING)
+_NOTHING = ("failed", *_OPEN, NOT_REACHED)
+"""States without an output that could be opened."""
+
+
+class WorkList:
+    """The cases of a run, or of a folder of results.
+
+    Parameters
+    ----------
+    tasks : sequence of Task
+    failures : iterable of Failure
+        Inputs that mean nothing.
+    workers : int
+        How many cases are worked on at once.
+    """
+
+    def __init__(self, tasks: Sequence[Task] = (), failures: Iterable[Failure] = (), workers: int = 1):
+        known = cases([Outcome(task, WAITING) for task in tasks], failures)
+        self._cases = known
+        self._numbers = {case.outcome.task.inputs: number for number, case in enumerate(known)}
+        self._reviewed: dict[int, Reviewed] = {}
+        self._workers = workers
+        self._reasons: dict[int, tuple[suspicion.Reason, ...]] | None = None
+        self._at_work = self._first_waiting()
+
+    @classmethod
+    def of(cls, found: Sequence[Finished]) -> WorkList:
+        """Of cases that are finished."""
+        made = cls()
+        made._cases = cases([each.outcome for each in found])
+        made._reviewed = {n: each.reviewed for n, each in enumerate(found) if each.reviewed is not None}
+        return made
+
+    def __len__(self) -> int:
+        return len(self._cases)
+
+    # ---- what happens ----
+
+    def take(self, found: Finished) -> int:
+        """Note what came of a case; returns its number."""
+        number = self._numbers[found.outcome.task.inputs]
+        (case,) = cases([found.outcome])
+        self._cases[number] = replace(case, name=self._cases[number].name)
+        if found.reviewed is not None:
+            self._reviewed[number] = found.reviewed
+        self._reasons = None
+        self._at_work = self._first_waiting()
+        return number
+
+    def review(self, number: int, reviewed: Reviewed) -> None:
+        """Note what is approved of a case."""
+        self._reviewed[number] = reviewed
+
+    def end(self) -> None:
+        """The run has ended: what it did not come to stays as it was before."""
+        for number, case in enumerate(self._cases):
+            if case.outcome.state == WAITING:
+                self._cases[number] = replace(case, outcome=replace(case.outcome, state=NOT_REACHED))
+        self._at_work = frozenset()
+
+    # ---- what is asked ----
+
+    def count(self, state: str) -> int:
+        """How many cases are in a state."""
+        return sum(self.state(number) == state for number in range(len(self)))
+
+    def case(self, number: int) -> Case:
+        """A case with its figures."""
+        return self._cases[number]
+
+    def cases(self) -> list[Case]:
+        """All of them, in the order of the inputs; those that a run has not come to are not reached."""
+        found = []
+        for case in self._cases:
+            over = case.outcome.state == WAITING
+            found.append(replace(case, outcome=replace(case.outcome, state=NOT_REACHED)) if over else case)
+        return found
+
+    def state(self, number: int) -> str:
+        """State of a case: that of its outcome, or what it waits for."""
+        state = self._cases[number].outcome.state
+        return RUNNING if number in self._at_work else state
+
+    def reviewed(self, number: int) -> Reviewed | None:
+        """What is approved of a case, if that is known."""
+        return self._reviewed.get(number)
+
+    def can_open(self, number: int) -> bool:
+        """Whether a case has an output."""
+        return self.state(number) not in _NOTHING
+
+    def reasons(self, number: int) -> tuple[suspicion.Reason, ...]:
+        """Why to look at a case, the heaviest reason first."""
+        if self._reasons is None:
+            there = [n for n, case in enumerate(self._cases) if case.outcome.state not in _NOTHING]
+            found = suspicion.reasons([self._cases[n] for n in there])
+            self._reasons = dict(zip(there, found, strict=True))
+        return self._reasons.get(number, ())
+
+    def order(self, *, suspicious_first: bool = True) -> list[int]:
+        """Numbers of the cases: failed ones, then those that differ most from the others; or as the inputs are.
+
+        As long as some are waiting, it is always that of the inputs.
+        """
+        numbers = list(range(len(self)))
+        if not suspicious_first or any(case.outcome.state == WAITING for case in self._cases):
+            return numbers
+        return sorted(numbers, key=self._place)
+
+    def _place(self, number: int) -> tuple[int, float]:
+        state = self._cases[number].outcome.state
+        rank = {"failed": 0, NOT_REACHED: 2}.get(state, 1)
+        return rank, -suspicion.weight(self.reasons(number))
+
+    def next(self, order: Sequence[int], current: int | None, step: int = 1) -> int | None:
+        """The case after `current`, or with a `step` of -1 before it, that can be opened; None if there is none."""
+        place = order.index(current) if current in order else (-1 if step > 0 else len(order))
+        place += step
+        while 0 <= place < len(order):
+            if self.can_open(order[place]):
+                return order[place]
+            place += step
+        return None
+
+    def next_open(self, order: Sequence[int], current: int | None) -> int | None:
+        """The next case that is not approved, from `current` on and round the end; None if all others are."""
+        place = order.index(current) + 1 if current in order else 0
+        for number in [*order[place:], *order[:place]]:
+            if number != current and self.can_open(number) and not self._is_approved(number):
+                return number
+        return None
+
+    def _is_approved(self, number: int) -> bool:
+        known = self._reviewed.get(number)
+        return known is not None and known.complete
+
+    def _first_waiting(self) -> frozenset[int]:
+        """The cases at work: children take the tasks in their order."""
+        waiting = [number for number, case in enumerate(self._cases) if case.outcome.state == WAITING]
+        return frozenset(waiting[: self._workers])
+
+    # ---- in words ----
+
+    def cells(self, number: int) -> tuple[str, ...]:
+        """The texts of a row, under `HEAD`."""
+        case = self._cases[number]
+        reviewed = self._reviewed.get(number)
+        seconds = case.outcome.record.seconds if case.outcome.record else case.outcome.seconds
+        return (
+            case.name,
+            f"{_LOOK if self.reasons(number) else ''}{self.state(number)}",
+            _size(case.rows),
+            "" if reviewed is None else reviewed.cell,
+            rounded(seconds, 1) if seconds else "",
+            "; ".join(self._why(number)),
+        )
+
+    def _why(self, number: int) -> list[str]:
+        outcome = self._cases[number].outcome
+        if outcome.error:
+            return [outcome.error]
+        return [reason.text for reason in self.reasons(number)]
+
+    def text(self, number: int) -> str:
+        """All that is known of a case, in lines."""
+        case = self._cases[number]
+        outcome = case.outcome
+        state = self.state(number)
+        seconds = outcome.record.seconds if outcome.record else outcome.seconds
+        took = f" in {duration(seconds)}" if seconds and state == "done" else ""
+        lines = [f"{case.name}: {state}{took}. {outcome.error}".rstrip()]
+        lines += [f"Look here first: {text}" for text in self._why(number) if not outcome.error]
+        lines += [_figures(row) for row in case.rows]
+        if outcome.note:
+            lines.append(f"{outcome.note[0].upper()}{outcome.note[1:].rstrip('.')}.")
+        if outcome.record is not None and outcome.record.models:
+            lines.append(f"Model: {', '.join(model.name for model in outcome.record.models)}")
+        reviewed = self._reviewed.get(number)
+        if reviewed is not None:
+            lines.append(reviewed.text)
+        return "\n".join(line for line in lines if line)
+
+    def summary(self) -> str:
+        """How many cases there are in which state, and how many are approved."""
+        states = Counter(map(self.state, range(len(self))))
+        known = ", ".join(f"{count} {state}" for state, count in states.items())
+        approved = sum(map(self._is_approved, range(len(self))))
+        what = "1 case" if len(self) == 1 else f"{len(self)} cases"
+        return f"{what}: {known}; {approved} approved." if len(self) else ""
+
+
+def _size(rows: Sequence[Row]) -> str:
+    """The first figure of the first row that has one."""
+    for row in rows:
+        for key, measure in MEASURES.items():
+            if key in row.figures:
+                return f"{rounded(row.figures[key], measure.decimals)} {measure.unit}".rstrip()
+    return ""
+
+
+def _figures(row: Row) -> str:
+    """The figures of a class, those that are compared."""
+    parts = []
+    size = next((key for key in SIZES if key in row.figures), "")
+    for key, measure in MEASURES.items():
+        if key in row.figures and (key == size or key not in SIZES):
+            value = f"{rounded(row.figures[key], measure.decimals)} {measure.unit}".rstrip()
+            parts.append(f"{measure.title} {value}")
+    named = f"{row.name}: " if row.name and parts else ""
+    return f"{named}{', '.join(parts)}"
+
+
+def source_of(task: Task, others: Iterable[Path]) -> Path | None:
+    """The image of a case: where the task says, or the one of `others` with its name; None if it is not there."""
+    if task.source.exists():
+        return task.source
+    return next((path for path in others if path.name == task.source.name), None)

@@ -1,0 +1,137 @@
+"""The table of cases: it asks the work list only for the rows that are seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from qtpy.QtCore import QAbstractTableModel, QItemSelectionModel, QModelIndex, Qt
+from qtpy.QtGui import QFont
+from qtpy.QtWidgets import QAbstractButton, QAbstractItemView, QHeaderView, QScrollBar, QTableView
+
+from ...errors import escaped
+from ...runs.worklist import HEAD, WorkList
+from ..kit.controls import described
+
+_WIDTHS = (108, 62, 62, 68, 44)  # pixels; the last column takes the rest
+_LEAST = 220  # of the last column
+_ROWS = 8  # seen without scrolling
+_RIGHT = (2, 4)  # columns of numbers
+_TEXT = int(Qt.ItemDataRole.DisplayRole)
+_TIP = int(Qt.ItemDataRole.ToolTipRole)
+_FONT = int(Qt.ItemDataRole.FontRole)
+_ALIGN = int(Qt.ItemDataRole.TextAlignmentRole)
+
+
+class CaseModel(QAbstractTableModel):
+    """The rows of a work list, in an order; the open case is bold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.work = WorkList()
+        self.order: list[int] = []
+        self.opened: int | None = None
+
+    def rowCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
+        """Number of cases."""
+        return 0 if parent.isValid() else len(self.order)
+
+    def columnCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
+        """Number of titles."""
+        return 0 if parent.isValid() else len(HEAD)
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = _TEXT) -> Any:
+        """Titles of the columns."""
+        if orientation == Qt.Orientation.Horizontal and role == _TEXT:
+            return HEAD[section]
+        return None
+
+    def data(self, index: QModelIndex, role: int = _TEXT) -> Any:
+        """Text, tooltip and look of a cell."""
+        number = self.order[index.row()]
+        if role == _TEXT:
+            return escaped(self.work.cells(number)[index.column()])
+        if role == _TIP:
+            return escaped(self.work.text(number), lines=True)
+        if role == _ALIGN and index.column() in _RIGHT:
+            return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        if role == _FONT and number == self.opened:
+            font = QFont()
+            font.setBold(True)
+            return font
+        return None
+
+    def show(self, work: WorkList, order: list[int], opened: int | None) -> bool:
+        """Show these rows; whether they are others than before, or in another order."""
+        moved = work is not self.work or order != self.order
+        if moved:
+            self.beginResetModel()
+        self.work = work
+        self.order = order
+        self.opened = opened
+        if moved:
+            self.endResetModel()
+        elif order:
+            self.dataChanged.emit(self.index(0, 0), self.index(len(order) - 1, len(HEAD) - 1))
+        return moved
+
+
+class CaseTable(QTableView):
+    """A table that is read, not edited, of which one row is chosen."""
+
+    def __init__(self, tooltip: str) -> None:
+        super().__init__()
+        self.cases = CaseModel()
+        self.setModel(self.cases)
+        described(self, tooltip)
+        corner = self.findChild(QAbstractButton)  # Qt's own, where the two headers meet
+        if corner is not None:
+            described(corner, "Select all rows.")
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setWordWrap(False)
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # names often differ at their end
+        self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        rows = cast(QHeaderView, self.verticalHeader())
+        head = cast(QHeaderView, self.horizontalHeader())
+        rows.setVisible(False)
+        for column, width in enumerate(_WIDTHS):
+            self.setColumnWidth(column, width)
+        self.setColumnWidth(len(_WIDTHS), _LEAST)
+        head.setStretchLastSection(True)
+        head.setHighlightSections(False)
+        bar = cast(QScrollBar, self.horizontalScrollBar())
+        height = head.sizeHint().height() + _ROWS * rows.defaultSectionSize() + bar.sizeHint().height() + 4
+        self.setFixedHeight(height)
+        self.setMinimumWidth(200)
+
+    def show_cases(self, work: WorkList, order: list[int], opened: int | None) -> None:
+        """Show the rows of a work list; the chosen row stays chosen."""
+        chosen = self.chosen()
+        if self.cases.show(work, order, opened) and chosen is not None:
+            self.choose(chosen)
+
+    def chosen(self) -> int | None:
+        """Number of the case of the chosen row."""
+        row = self.currentIndex().row()
+        return self.cases.order[row] if 0 <= row < len(self.cases.order) else None
+
+    def choose(self, number: int) -> None:
+        """Choose the row of a case, and bring it into view."""
+        if number not in self.cases.order:
+            return
+        index = self.cases.index(self.cases.order.index(number), 0)
+        flags = QItemSelectionModel.SelectionFlag
+        self._selection().setCurrentIndex(index, flags.ClearAndSelect | flags.Rows)
+        self.scrollTo(index)
+
+    def when_chosen(self, call: Callable[[], None]) -> None:
+        """Call when another row is chosen."""
+        self._selection().currentRowChanged.connect(lambda *_: call())
+
+    def _selection(self) -> QItemSelectionModel:
+        return cast(QItemSelectionModel, self.selectionModel())

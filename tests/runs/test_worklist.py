@@ -1,0 +1,133 @@
+"""The cases of a cohort as a list of work: states, order, which one is next, what is approved, texts."""
+
+import numpy as np
+import pytest
+
+from napari_medseg import io
+from napari_medseg.record import Item, Record, UsedModel
+from napari_medseg.review.ledger import Ledger
+from napari_medseg.review.planes import checksum
+from napari_medseg.runs.batch import Finished
+from napari_medseg.runs.reviewed import Reviewed, fresh, in_file
+from napari_medseg.runs.tasks import Failure, Look, LookOfClass, Outcome, Task
+from napari_medseg.runs.worklist import HEAD, WorkList, source_of
+from napari_medseg.volume import LabelClass, Volume
+
+
+def task(number):
+    return Task("segment", (f"in/case{number}.nii.gz",), {"labels": f"out/case{number}.nii.gz"})
+
+
+def finished(number, volume=100.0, state="done", error="", warnings=(), reviewed=None):
+    if error:
+        return Finished(Outcome(task(number), "failed", error=error))
+    look = Look((LookOfClass(1, "organ", "#e64b35", 1000, volume_ml=volume, parts=1),))
+    record = Record("segment", models=(UsedModel("small"),), seconds=2.0, warnings=tuple(warnings))
+    return Finished(Outcome(task(number), state, record, seconds=2.0, look=look), reviewed or Reviewed(20))
+
+
+def listed(count, workers=1, failures=()):
+    return WorkList([task(number) for number in range(count)], failures, workers)
+
+
+def states(work):
+    return [work.state(number) for number in range(len(work))]
+
+
+def test_states_follow_the_run():
+    work = listed(5, workers=2, failures=[Failure("nowhere", "It does not exist.")])
+    assert states(work) == ["running", "running", "waiting", "waiting", "waiting", "failed"]
+    work.take(finished(1, error="It is damaged."))
+    work.take(finished(0))
+    assert states(work) == ["done", "failed", "running", "running", "waiting", "failed"]
+    assert work.order() == list(range(6)), "rows do not move as long as some wait"
+    work.end()
+    assert states(work) == ["done", "failed", *["not reached"] * 3, "failed"]
+    assert work.order() == [1, 5, 0, 2, 3, 4]
+    assert work.summary() == "6 cases: 1 done, 2 failed, 3 not reached; 0 approved."
+    assert [case.outcome.state for case in listed(2).cases()] == ["not reached"] * 2, "a page can be written any time"
+
+
+def test_what_differs_most_comes_first_and_says_why():
+    work = listed(12)
+    for number in range(12):
+        work.take(finished(number, 100.0 + number if number != 7 else 900.0))
+    assert work.order()[0] == 7 and work.order(suspicious_first=False)[0] == 0
+    cells = dict(zip(HEAD, work.cells(7), strict=True))
+    assert cells["State"] == "⚠ done" and cells["Size"] == "900.0 ml" and cells["Approved"] == "0 of 20"
+    assert "half of the cases lie in" in cells["Look here first"]
+    text = work.text(7)
+    assert "Look here first: organ: volume 900.0 ml" in text and "Model: small" in text
+    assert text.count("ml") >= 2 and "voxels" not in text, "of several sizes one is enough"
+    assert work.cells(3)[1] == "done" and not work.cells(3)[-1]
+
+
+def test_a_failed_case_shows_its_sentence():
+    work = listed(1)
+    work.take(finished(0, error="'a' is damaged."))
+    assert work.cells(0)[-1] == "'a' is damaged." and "failed. 'a' is damaged." in work.text(0)
+    assert not work.can_open(0)
+
+
+def test_next_steps_over_what_cannot_be_opened():
+    work = listed(5)
+    for number in (0, 2, 3):
+        work.take(finished(number))
+    work.take(finished(1, error="no"))
+    order = work.order()
+    assert work.next(order, None) == 0 and work.next(order, 0) == 2 and work.next(order, 3) is None
+    assert work.next(order, 2, -1) == 0 and work.next(order, 0, -1) is None and work.next(order, None, -1) == 3
+    work.review(2, Reviewed(20, 12, complete=True))
+    assert work.next_open(order, 0) == 3 and work.next_open(order, 3) == 0
+    work.review(0, Reviewed(20, 20, complete=True))
+    assert work.next_open(order, 3) is None, "the open one is the last"
+    assert work.cells(2)[3] == "✓ 12 of 20" and "12 of 20 slices approved." in work.text(2)
+    assert work.summary().endswith("2 approved.")
+
+
+def test_other_work_can_be_empty():
+    work = WorkList()
+    assert (len(work), work.order(), work.summary()) == (0, [], "")
+    assert work.next([], None) is None and work.next_open([], None) is None
+
+
+def test_approvals_are_counted_in_the_file(tmp_path):
+    data = np.zeros((5, 8, 9), np.uint8)
+    data[1:4, 2:5, 2:5] = 1
+    labels = Volume(data, "zyx", np.eye(4), (LabelClass(1, "organ", "#e64b35"),))
+    path = io.write(labels, tmp_path / "a.nii.gz")
+    assert in_file(path) == Reviewed(5)
+    ledger = Ledger(5)
+    for numbers, expected in (((1, 2), Reviewed(5, 2)), ((3,), Reviewed(5, 3, complete=True))):
+        for number in numbers:
+            ledger.approve(number, checksum(data[number]))
+        io.write(labels.with_slices(ledger.to_json()), path)
+        assert in_file(path) == expected
+    record = Record("segment", outputs=(Item("labels", shape=(5, 8, 9)),))
+    assert fresh(record) == Reviewed(5) and fresh(Record("segment")) is None
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_an_image_is_found_by_its_name(tmp_path, moved):
+    image = tmp_path / ("elsewhere" if moved else "in") / "case0.nii.gz"
+    image.parent.mkdir()
+    image.touch()
+    known = Task("segment", (str(tmp_path / "in" / "case0.nii.gz"),), {})
+    assert source_of(known, [tmp_path / "other.nii.gz", image]) == image
+    assert moved == (source_of(known, []) is None)
+
+
+def test_five_hundred_cases_are_no_matter():
+    """What is asked for every row costs no look at all others."""
+    work = listed(500, workers=4)
+    for number in range(500):
+        work.take(finished(number, 100.0 + number % 7))
+    calls = 0
+
+    def counted(cases, real=work._first_waiting):
+        nonlocal calls
+        calls += 1
+        return real()
+
+    work._first_waiting = counted
+    assert len([work.cells(number) for number in work.order()]) == 500 and not calls
