@@ -67,11 +67,10 @@ def _slices(files, image):
     found = {}
     for file in files:
         header = pydicom.dcmread(file, stop_before_pixels=True)
-        frames = [header]
-        if header.get("NumberOfFrames", 1) > 1:
-            frames = [frame.PlanePositionSequence[0] for frame in header.PerFrameFunctionalGroupsSequence]
-        for number, frame in enumerate(frames, 1):
-            x, y, z = frame.ImagePositionPatient
+        frames = header.get("PerFrameFunctionalGroupsSequence") or []
+        places = [frame.PlanePositionSequence[0] for frame in frames if "PlanePositionSequence" in frame]
+        for number, place in enumerate(places or [header], 1):
+            x, y, z = place.ImagePositionPatient
             at = (to_index @ [-x, -y, z, 1])[:3]
             assert np.abs(at - [0, 0, round(at[2])]).max() < 1e-2
             found[f"{header.SOPInstanceUID}/{number}"] = round(at[2])

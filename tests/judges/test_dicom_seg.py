@@ -7,7 +7,8 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_medseg import cli, io, samples
 from napari_medseg.io.contributions import layer_tuple
-from napari_medseg.volume import LabelClass
+from napari_medseg.volume import LabelClass, Volume
+from tests.io.enhanced import KINDS, enhanced
 
 from .seg_judges import DCMQI, NODE, by_dcmqi, by_ohif
 
@@ -106,6 +107,24 @@ def test_numbers_with_gaps_and_names_in_other_scripts(tmp_path, label_map):
     labels = image.like(data, classes)
     path = io.write(labels, tmp_path / "a.seg.dcm", label_map=label_map)
     check_dcmqi(path, labels, tmp_path / "out")
+
+
+@dcmqi
+@ohif
+@pytest.mark.parametrize("label_map", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_both_see_labels_on_files_with_many_frames(tmp_path, kind, label_map):
+    (tmp_path / "images").mkdir()
+    files = enhanced(tmp_path / "images", kind)
+    image = io.read(files[0])
+    if "phase" in kind:
+        image = image.select("t", 1)
+    data = np.random.default_rng(1).choice(np.array([0, 1, 52], np.uint8), image.data.shape)
+    classes = (LabelClass(1, "one", "#e64b35"), LabelClass(52, "many", "#3c5488"))
+    path = io.write(image.like(data, classes), tmp_path / "a.seg.dcm", label_map=label_map)
+    solid = Volume(data.reshape(-1, *data.shape[-2:]), "zyx", image.affine, classes)
+    check_dcmqi(path, solid, tmp_path / "out")
+    check_ohif(path, solid, files)
 
 
 @ohif

@@ -21,7 +21,7 @@ from ..slice_states import KEY as SLICES
 from ..volume import Volume
 from . import regrid
 from .dicom_segments import CREATOR, ELEMENT, GROUP, Maker, described, numbers_of
-from .dicom_stand_ins import Images, images_of, series_number
+from .dicom_stand_ins import Images, images_of, refer, series_number
 from .notes import is_labels, shaped_text
 from .regrid import Grid
 
@@ -118,11 +118,12 @@ def save(volume: Volume, path: Path, images: Images, *, label_map: bool = False)
     numbers = ids if label_map else list(range(1, len(ids) + 1))
     maker = _maker(volume)
     segments = [described(number, row, maker) for number, row in zip(numbers, rows, strict=True)]
-    frames = _frames(data, dict(zip(ids, numbers, strict=True)), images)
+    frames = _numbered(data, dict(zip(ids, numbers, strict=True)))
     # highdicom warns of what the images say of the patient
     with disable_value_validation(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         dataset = _made(frames, segments, images, label_map=label_map)
+        refer(dataset, images)
         dataset.SeriesDescription = (maker.name or "napari-medseg labels")[:64]
         dataset.private_block(GROUP, CREATOR, create=True).add_new(ELEMENT, "UT", shaped_text(volume))
         dataset.save_as(path)
@@ -239,21 +240,19 @@ def _without_review(volume: Volume) -> tuple[Volume, tuple[str, ...]]:
     return volume, ("Which slices were reviewed is not kept: they are counted otherwise now.",) if reviewed else ()
 
 
-def _frames(data: np.ndarray, numbers: dict[int, int], images: Images) -> np.ndarray:
-    """The labels frame by frame as the stand-ins have them, with the numbers of the segments.
+def _numbered(data: np.ndarray, numbers: dict[int, int]) -> np.ndarray:
+    """The labels with the numbers of the segments.
 
     Returns
     -------
-    numpy.ndarray, shape (frame, y, x), uint8 or uint16
+    numpy.ndarray, shape (z, y, x), uint8 or uint16
     """
     kind = np.uint8 if max(numbers.values()) < 2**8 else np.uint16
-    unchanged = all(id_ == number for id_, number in numbers.items())
-    found = np.zeros((images.count, *data.shape[1:]), kind)
+    if all(id_ == number for id_, number in numbers.items()):
+        return data.astype(kind, copy=False)
     ids = np.array([0, *numbers])
     values = np.array([0, *numbers.values()], kind)
-    for frame, plane in zip(images.frames, data, strict=True):
-        found[frame] = plane if unchanged else values[np.searchsorted(ids, plane)]
-    return found
+    return values[np.searchsorted(ids, data)]
 
 
 def _maker(volume: Volume) -> Maker:

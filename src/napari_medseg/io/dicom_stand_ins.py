@@ -1,21 +1,21 @@
 """Stand-ins for the images that labels were made on: their headers without pixels and without their faults.
 
 highdicom copies from the headers of the images. Those of scanners and anonymisers hold invalid dates, several frames of
-reference in one series, or a distance between slices that is not the true one; others lack what it asks for.
+reference in one series, or a distance between slices that is not the true one; others lack what it asks for. Of files
+with many frames it reads one alone, with a single image at each position. So every slice gets a stand-in of a file with
+one image and a made-up identifier, and what highdicom has written refers to the real images in the end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from copy import deepcopy
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pydicom
 from pydicom import Dataset
 from pydicom.config import disable_value_validation
-from pydicom.uid import generate_uid
+from pydicom.uid import MRImageStorage, generate_uid
 from pydicom.valuerep import DA, TM
 
 from ..errors import FileError
@@ -39,6 +39,23 @@ _MOST = 2**31 - 1  # of a series number
 _TILTED = 1e-3  # cosine between slices and the way from one to the next that counts as a tilt
 
 
+@dataclass(frozen=True)
+class Source:
+    """The image that a stand-in stands for.
+
+    Parameters
+    ----------
+    kind, uid : str
+        Class and identifier of its file.
+    frame : int or None
+        Of a file with several frames, which one it is, counted from 1.
+    """
+
+    kind: str
+    uid: str
+    frame: int | None
+
+
 @dataclass(frozen=True, eq=False)
 class Images:
     """The images of a series as labels need them.
@@ -52,11 +69,9 @@ class Images:
     grid : Grid
         Where their voxels lie.
     stand_ins : list of pydicom.Dataset
-        One per slice in the order of the grid, or a single one for a file with many frames.
-    frames : list of int
-        For each slice, which frame of the stand-ins it is.
-    count : int
-        Frames of the stand-ins.
+        One per slice in the order of the grid.
+    sources : dict of str to Source
+        By the identifier of the stand-in.
     series_number : int or None
     notes : tuple of str
         What is not right with the images, in sentences.
@@ -67,8 +82,7 @@ class Images:
     series_uid: str
     grid: Grid
     stand_ins: list[Dataset]
-    frames: list[int]
-    count: int
+    sources: dict[str, Source]
     series_number: int | None
     notes: tuple[str, ...]
 
@@ -98,7 +112,7 @@ def images_of(reference: Reference) -> Images:
     slices = stack[phase]
     step = float(np.linalg.norm(affine[:3, 2]))
     with disable_value_validation():
-        stand_ins, frames, count, notes = _made(path, slices, step)
+        stand_ins, sources, notes = _made(slices, step)
     rows, columns, _ = first.shape
     grid = Grid(affine, (len(slices), rows, columns))
     return Images(
@@ -107,8 +121,7 @@ def images_of(reference: Reference) -> Images:
         first.series.uid,
         grid,
         stand_ins,
-        frames,
-        count,
+        sources,
         first.series.number,
         notes,
     )
@@ -133,24 +146,24 @@ def _refuse_tilt(affine: np.ndarray) -> None:
     )
 
 
-def _made(path: Path, slices: Sequence[Frame], step: float) -> tuple[list[Dataset], list[int], int, tuple[str, ...]]:
-    """Stand-ins, the frame of each slice, the number of frames, and notes."""
-    headers = [opened(file, stop_before_pixels=True) for file in dict.fromkeys(frame.path for frame in slices)]
-    many = [header for header in headers if int(header.get("NumberOfFrames") or 1) > 1]
-    if many and len(headers) > 1:
-        raise FileError(
-            f"The slices in '{path.name}' lie in {len(headers)} files with several frames each; expected one such file "
-            "or one file per slice. Save the labels as .nii.gz or .seg.nrrd."
-        )
-    reference, note = _frame_of_reference(slices, headers)
-    if many:
-        whole = _whole(many[0], reference, step)
-        return [whole], [frame.index for frame in slices], int(whole.NumberOfFrames), note
-    found = [_single(header, frame, reference, step) for header, frame in zip(headers, slices, strict=True)]
-    return found, list(range(len(found))), len(found), note
+def _made(slices: Sequence[Frame], step: float) -> tuple[list[Dataset], dict[str, Source], tuple[str, ...]]:
+    """Stand-ins, what they stand for, and notes."""
+    paths = dict.fromkeys(frame.path for frame in slices)
+    headers = {path: opened(path, stop_before_pixels=True) for path in paths}
+    reference, note = _frame_of_reference(slices)
+    stand_ins = []
+    sources = {}
+    for frame in slices:
+        header = headers[frame.path]
+        stand_in = _stand_in(header, frame, reference, step)
+        several = int(header.get("NumberOfFrames") or 1) > 1
+        number = frame.index + 1 if several else None
+        sources[stand_in.SOPInstanceUID] = Source(header.SOPClassUID, header.SOPInstanceUID, number)
+        stand_ins.append(stand_in)
+    return stand_ins, sources, note
 
 
-def _frame_of_reference(slices: Sequence[Frame], headers: Sequence[Dataset]) -> tuple[str, tuple[str, ...]]:
+def _frame_of_reference(slices: Sequence[Frame]) -> tuple[str, tuple[str, ...]]:
     """One frame of reference for all, and what is wrong with those of the images."""
     known = list(dict.fromkeys(frame.reference for frame in slices if frame.reference))
     if not known:
@@ -160,31 +173,17 @@ def _frame_of_reference(slices: Sequence[Frame], headers: Sequence[Dataset]) -> 
     return known[0], ()
 
 
-def _whole(header: Dataset, reference: str, step: float) -> Dataset:
-    """A file with many frames, without its pixels."""
-    found = deepcopy(header)
-    _fill(found, header)
-    found.FrameOfReferenceUID = reference
-    groups = list(found.get("SharedFunctionalGroupsSequence") or [])
-    groups += list(found.get("PerFrameFunctionalGroupsSequence") or [])
-    for group in groups:
-        for measures in group.get("PixelMeasuresSequence") or []:
-            measures.SpacingBetweenSlices = _text(step)
-            if not measures.get("SliceThickness"):
-                measures.SliceThickness = _text(step)
-    return found
-
-
-def _single(header: Dataset, frame: Frame, reference: str, step: float) -> Dataset:
-    """The stand-in of a file with one image."""
+def _stand_in(header: Dataset, frame: Frame, reference: str, step: float) -> Dataset:
     found = Dataset()
-    found.SOPClassUID = header.SOPClassUID
-    found.SOPInstanceUID = header.SOPInstanceUID
+    # of the classes with one image, as good as any
+    found.SOPClassUID = MRImageStorage
+    found.SOPInstanceUID = generate_uid()
     found.SeriesInstanceUID = header.SeriesInstanceUID
     found.Modality = header.get("Modality") or "OT"
     found.Rows, found.Columns = frame.shape[:2]
-    for keyword in ("ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing"):
-        found[keyword] = _element(header, keyword)
+    found.ImageOrientationPatient = frame.directions.ravel().tolist()
+    found.ImagePositionPatient = np.array(frame.position).tolist()
+    found.PixelSpacing = np.array(frame.spacing).tolist()
     found.SliceThickness = header.get("SliceThickness") or _text(step)
     found.SpacingBetweenSlices = _text(step)
     found.FrameOfReferenceUID = reference
@@ -192,18 +191,49 @@ def _single(header: Dataset, frame: Frame, reference: str, step: float) -> Datas
     return found
 
 
-def _element(header: Dataset, keyword: str) -> pydicom.DataElement:
-    """An element of the header, or of the groups that describe its only frame."""
-    if keyword in header:
-        return header[keyword]
-    shared = list(header.get("SharedFunctionalGroupsSequence") or [])
-    own = list(header.get("PerFrameFunctionalGroupsSequence") or [])
-    for group in (*own, *shared):
-        for sequence in group:
-            for item in sequence.value if sequence.VR == "SQ" else ():
-                if keyword in item:
-                    return item[keyword]
-    raise KeyError(keyword)
+def refer(dataset: Dataset, images: Images) -> None:
+    """Let a segmentation that was made of stand-ins refer to the real images.
+
+    Parameters
+    ----------
+    dataset : pydicom.Dataset
+        Is changed.
+    images : Images
+        With the stand-ins.
+    """
+    for item in _sources_of_frames(dataset):
+        source = images.sources[item.ReferencedSOPInstanceUID]
+        _name(item, source)
+        if source.frame is not None:
+            item.ReferencedFrameNumber = source.frame
+    for holder, keyword in _lists_of_files(dataset):
+        named = [images.sources[item.ReferencedSOPInstanceUID] for item in holder[keyword]]
+        # a file with several frames is named once
+        files = {source.uid: source for source in named}
+        setattr(holder, keyword, [_name(Dataset(), source) for source in files.values()])
+
+
+def _sources_of_frames(dataset: Dataset) -> list[Dataset]:
+    """The items that name the image of a frame; frames of one image may share them."""
+    found = {}
+    for frame in dataset.PerFrameFunctionalGroupsSequence:
+        for derivation in frame.get("DerivationImageSequence") or []:
+            found |= {id(item): item for item in derivation.SourceImageSequence}
+    return list(found.values())
+
+
+def _lists_of_files(dataset: Dataset) -> Iterator[tuple[Dataset, str]]:
+    """The sequences that name the files of all frames, by the dataset that holds them and their keyword."""
+    for series in dataset.get("ReferencedSeriesSequence") or []:
+        yield series, "ReferencedInstanceSequence"
+    if "SourceImageSequence" in dataset:
+        yield dataset, "SourceImageSequence"
+
+
+def _name(item: Dataset, source: Source) -> Dataset:
+    item.ReferencedSOPClassUID = source.kind
+    item.ReferencedSOPInstanceUID = source.uid
+    return item
 
 
 def _fill(found: Dataset, header: Dataset) -> None:
