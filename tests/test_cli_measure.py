@@ -54,6 +54,12 @@ def test_classes_with_image_and_reference(workplace, capsys):
     assert sorted(path.name for path in workplace.glob("*.csv")) == ["table.csv"]
 
 
+def test_class_names_of_a_table(workplace, capsys):
+    (workplace / "names.tsv").write_text("index\tname\n2\tmyocardium\n")
+    assert run("labels.nii.gz", "--names", "names.tsv", "-o", "table.csv") == 0
+    assert [row["class"] for row in rows()] == ["cavity", "myocardium"]
+
+
 def test_objects_of_a_class_by_name_or_number(capsys):
     for wanted in ("cavity", "1"):
         assert run("labels.nii.gz", "--objects", wanted, "-o", "table.csv") == 0

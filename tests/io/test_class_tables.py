@@ -31,6 +31,34 @@ def test_tables_come_back(tmp_path, labels, kind, name):
     assert class_tables.read(table) == CLASSES
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "id,name,colour\n1,left ventricle,#E64B35\n\n7,Größe 肝臓,010203\n",
+        "\ufeffClass;Colour;Index\r\nleft ventricle;#e64b35;1\r\nGröße 肝臓;#010203;7\r\n",
+        'case,class,id,color\na,left ventricle,1,#e64b35\na,"Größe 肝臓",7,#010203\nb,left ventricle,1,\n',
+    ],
+)
+def test_a_csv_table_is_read(tmp_path, text):
+    (tmp_path / "a.csv").write_text(text, "utf-8")
+    assert class_tables.read(tmp_path / "a.csv") == CLASSES
+
+
+@pytest.mark.parametrize("text", ["", "1,left ventricle\n", "label\n1\n", "id,name\none,left\n"])
+def test_another_csv_is_refused(tmp_path, text):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(FileError, match="does not hold a class table; expected a column index"):
+        class_tables.read(tmp_path / "a.csv")
+
+
+def test_names_are_given_by_number():
+    table = (LabelClass(7, "liver", "#9a9a9a"), LabelClass(9, "not there", "#ffffff"))
+    ours, theirs = class_tables.renamed(CLASSES, table)
+    assert ours == CLASSES[0] and (theirs.name, theirs.colour) == ("liver", "#010203"), "grey is no colour of a table"
+    with pytest.raises(FileError, match="names 9, and the classes are 1, 7"):
+        class_tables.renamed(CLASSES, table[1:])
+
+
 def test_a_table_of_itk_snap_is_read(tmp_path):
     text = '# comment\n  0   0 0   0    0  0  0   "Clear Label"\n  2   255 0  128    0.5  1  1    "a \'b\' c"\n'
     (tmp_path / "a.txt").write_text(text)

@@ -96,6 +96,18 @@ def test_another_setting_is_seen(capsys):
     assert said.count("settings.axes None -> 'tyx'") == 2
 
 
+def test_other_class_names_are_seen(capsys):
+    Path("n.csv").write_text("id,name\n1,ventricle\n")
+    said, rows = resumed(capsys, "--names", "n.csv")
+    assert said.count("made again; changed: settings.names") == 2 and "ventricle" in said
+    assert [row.name for row in io.read("out/a.nii.gz").classes] == ["ventricle"]
+    assert rows["a"]["classes"][0]["name"] == "ventricle"
+    assert "--names n.csv" in json.loads(Path("r.json").read_text())["command"]
+    Path("n.csv").write_text("id,name\n5,ventricle\n")
+    assert cli.main([*LINE, "--names", "n.csv"]) == 1
+    assert "names 5, and the classes are 1" in capsys.readouterr().err
+
+
 def edit_and_review():
     """A person changes one output and reviews the other."""
     labels = io.read("out/a.nii.gz")

@@ -9,10 +9,11 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QApplication
 
 from napari_medseg import io
+from napari_medseg.io import class_tables
 from napari_medseg.io.contributions import layer_tuple
 from napari_medseg.record import Record, UsedModel
 from napari_medseg.volume import LabelClass, Volume
-from napari_medseg.widgets.kit import records
+from napari_medseg.widgets.kit import jobs, records
 from napari_medseg.widgets.kit.layer_volumes import SIGHT, labels_volume
 from napari_medseg.widgets.kit.painting import painting_of
 
@@ -321,3 +322,36 @@ def test_a_single_slice_with_steps_is_counted_as_one(review):
     review.labels.paint((1, 30, 30), 1)
     review.press("D")
     assert review.viewer.status.startswith("1 slice with steps")
+
+
+def test_class_names_come_from_a_file_and_go_into_one(review, tmp_path, monkeypatch):
+    table = tmp_path / "names.label.txt"
+    table.write_text('1 255 0 0 1 1 1 "left ventricle"\n3 0 0 255 1 1 1 "papillary muscle"\n700 1 2 3 1 1 1 "far"\n')
+    before = review.labels.data.copy()
+    classes = review.dock.tools.classes
+    classes.load_names(table)
+    review.settle()
+    assert "2 classes have their names" in review.viewer.status and "above 255" in review.viewer.status
+    listed = [review.form.palette_table.item(row, 0).text() for row in range(review.form.palette_table.rowCount())]
+    assert listed == ["1 left ventricle", "2 wall", "3 papillary muscle"]
+    assert [QColor.fromRgbF(*map(float, review.labels.get_color(n))).name() for n in (1, 2, 3)] == [
+        "#ff0000",
+        "#4dbbd5",
+        "#0000ff",
+    ]
+    assert np.array_equal(review.labels.data, before)
+    volume = labels_volume(review.labels, review.image, "zyx")
+    assert [row.name for row in volume.classes] == listed_names(listed)
+    for name in ("out.tsv", "out.txt"):
+        classes.write_names(tmp_path / name)
+        assert [row.name for row in class_tables.read(tmp_path / name)] == listed_names(listed)
+    (tmp_path / "other.txt").write_text("nothing")
+    errors = []
+    monkeypatch.setattr(jobs, "show_error", errors.append)
+    classes.load_names(tmp_path / "other.txt")
+    assert "does not hold a class table" in errors[0]
+    assert review.form.names.isEnabled() and review.form.names.accessibleName()
+
+
+def listed_names(listed):
+    return [text.partition(" ")[2] for text in listed]

@@ -127,6 +127,12 @@ def _add_segment(parsers: Parsers) -> None:
         help="IN is a BIDS dataset, of which images such as T1w are taken; OUT becomes a derivatives dataset",
     )
     parser.add_argument(
+        "--names",
+        type=Path,
+        metavar="FILE",
+        help="class names for the labels: ITK-SNAP label descriptions, BIDS .tsv, or CSV with id and name",
+    )
+    parser.add_argument(
         "--reference",
         type=Path,
         metavar="DIR",
@@ -224,6 +230,8 @@ def _add_measure(parsers: Parsers) -> None:
     parser.add_argument("labels", type=Path, metavar="LABELS", help="label file")
     parser.add_argument("-o", "--output", type=Path, metavar="TABLE.csv", help="also write the table, with all digits")
     parser.add_argument("--image", type=Path, metavar="FILE", help="image that the labels were made for")
+    text = "class names for the labels: ITK-SNAP label descriptions, BIDS .tsv, or CSV with id and name"
+    parser.add_argument("--names", type=Path, metavar="FILE", help=text)
     parser.add_argument("--reference", type=Path, metavar="FILE", help="labels to score these against")
     parser.add_argument(
         "--objects", metavar="CLASS", help="measure the objects of a class (number or name): regions that share faces"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from . import terminal
 
 if TYPE_CHECKING:
     from ..review.measure import Measured
+    from ..volume import Volume
 
 
 def measure(args: Namespace) -> int:
@@ -22,7 +24,7 @@ def measure(args: Namespace) -> int:
     from ..review.measure_table import csv_rows
 
     _check_output(args)
-    labels = io.read(args.labels, axes=args.axes)
+    labels = _named(io.read(args.labels, axes=args.axes), args.names)
     image, reference = (None if path is None else io.read(path) for path in (args.image, args.reference))
     with terminal.Meter(args.labels.name, "time point") as meter:
         job = measure_job(labels, image, reference=reference, objects=args.objects)
@@ -34,6 +36,16 @@ def measure(args: Namespace) -> int:
         terminal.say(str(args.output))
     terminal.complain(*measured.notes)
     return 0
+
+
+def _named(labels: Volume, names: Path | None) -> Volume:
+    """Labels with the class names of a table; labels without a class table get all of its rows."""
+    from ..io import class_tables
+
+    if names is None:
+        return labels
+    table = class_tables.read(names)
+    return replace(labels, classes=class_tables.renamed(labels.classes, table) if labels.classes else table)
 
 
 def _check_output(args: Namespace) -> None:

@@ -17,6 +17,7 @@ from .summaries import check_summaries
 
 if TYPE_CHECKING:
     from ..runs.tasks import Outcome
+    from ..volume import LabelClass
 
 
 def inference_settings(args: Namespace) -> InferenceSettings:
@@ -40,15 +41,17 @@ def segment(args: Namespace) -> int:
     _refuse_report([*found.sources, *found.paths], args.report)
     check_summaries(args, [*found.sources, *found.paths, *([args.report] if args.report else [])])
     used = tuple(work.use(name) for name in args.models)
-    tasks = plan.tasks(found, used, settings, args.axes, **whether(args))
+    names = _names(args)
+    tasks = plan.tasks(found, used, settings, args.axes, names, **whether(args))
     if args.reference:
         tasks = with_references(tasks, args.reference)
-    plan.prepare(found, args.output, used, settings)
+    plan.prepare(found, args.output, used, settings, names)
     more = {
         "uncertainty": args.uncertainty,
         "axes": args.axes,
         "disagreement": args.disagreement or False,
         "bids": args.bids,
+        "names": args.names,
     }
     asked = {
         "command": cohort.command(settings, args.models, args.inputs, args.output, **more),
@@ -61,6 +64,19 @@ def segment(args: Namespace) -> int:
     for text in terminal.warnings(_segment_row(outcome) for outcome in run.outcomes):
         terminal.complain(text)
     return code
+
+
+def _names(args: Namespace) -> Sequence[LabelClass]:
+    """The class names that a person gives; those of all models must be among them."""
+    from .. import models
+    from ..io import class_tables
+
+    if args.names is None:
+        return ()
+    found = class_tables.read(args.names)
+    for name in args.models:
+        class_tables.renamed(models.load_card(models.find(name)).classes, found)
+    return found
 
 
 def _segment_line(title: str, outcome: Outcome) -> str:

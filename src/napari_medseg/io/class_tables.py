@@ -1,4 +1,4 @@
-"""Class tables as other programs write them: ITK-SNAP, BIDS, and the XML of Connectome Workbench and TotalSegmentator.
+"""Class tables as other programs write them: ITK-SNAP, BIDS, CSV, and the XML of Connectome Workbench.
 
 Rows for the background (0) are written where a program expects one, and left out when they are read.
 """
@@ -10,7 +10,7 @@ import io
 import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -23,6 +23,7 @@ LARGEST_ID = 2**32 - 1
 """The highest number that label arrays hold."""
 
 _MAX_BYTES = 2**24
+_NAMED = 6  # numbers that a sentence lists
 _GREY = "#9a9a9a"  # of classes to which a file gives no colour
 _COLOUR = re.compile(r"#?([0-9a-fA-F]{6})")
 _ITK_SNAP = re.compile(r"\s*(\d+)\s+(\d+)\s+(\d+)\s+(\d+)\s+\S+\s+\S+\s+\S+\s+\"(.*)\"\s*")
@@ -108,8 +109,38 @@ def save(path: Path, classes: Sequence[LabelClass], kind: str) -> None:
     files.replace_bytes(path, KINDS[kind].text(classes).encode("utf-8"))
 
 
+def renamed(classes: Sequence[LabelClass], names: Sequence[LabelClass]) -> tuple[LabelClass, ...]:
+    """Classes with the names that a table gives to their numbers, and its colours where it has some.
+
+    Raises
+    ------
+    FileError
+        If the table names none of them.
+    """
+    known = {row.id: row for row in names}
+    if not known.keys() & {row.id for row in classes}:
+        raise FileError(
+            f"The class table names {_numbers(names)}, and the classes are {_numbers(classes)}. Give a table with "
+            "these numbers."
+        )
+    found = []
+    for row in classes:
+        new = known.get(row.id, row)
+        found.append(replace(row, name=new.name, colour=row.colour if new.colour == _GREY else new.colour))
+    return tuple(found)
+
+
+def _numbers(classes: Sequence[LabelClass]) -> str:
+    """The first numbers of some classes, for a sentence."""
+    found = [str(row.id) for row in classes]
+    return ", ".join(found[:_NAMED]) + (f" and {len(found) - _NAMED} more" if len(found) > _NAMED else "")
+
+
 def read(path: Path) -> tuple[LabelClass, ...]:
-    """The classes in a file of ITK-SNAP, or of BIDS if its name ends in ``.tsv``.
+    """The classes in a file of ITK-SNAP, of BIDS if its name ends in ``.tsv``, or in a table if it ends in ``.csv``.
+
+    A CSV table has a column of numbers (``index``, ``id`` or ``label``), one of names (``name`` or ``class``) and maybe
+    one of colours (``color`` or ``colour``, such as ``#ff0000``), separated by commas or semicolons.
 
     Raises
     ------
@@ -123,10 +154,9 @@ def read(path: Path) -> tuple[LabelClass, ...]:
         text = path.read_text("utf-8-sig", errors="replace")
     except OSError as error:
         raise FileError(f"'{path.name}' cannot be read ({reason(error)}). Check the path.") from error
-    tsv = path.suffix.lower() == ".tsv"
-    rows = _from_bids(text) if tsv else _from_itk_snap(text)
+    read_text, expected = _READERS.get(path.suffix.lower(), (_from_itk_snap, _LINES))
+    rows = read_text(text)
     if rows is None:
-        expected = "the columns index and name" if tsv else "lines such as '1 255 0 0 1 1 1 \"liver\"'"
         raise FileError(f"'{path.name}' does not hold a class table; expected {expected}. Choose another file.")
     return _unique(rows)
 
@@ -204,6 +234,41 @@ def _from_bids(text: str) -> list[LabelClass] | None:
         colour = _COLOUR.fullmatch((row.get("color") or "").strip())
         rows.append(LabelClass(int(index), name.strip(), f"#{colour.group(1).lower()}" if colour else _GREY))
     return rows
+
+
+def _from_csv(text: str) -> list[LabelClass] | None:
+    head = text.splitlines()[0] if text else ""
+    reader = csv.reader(io.StringIO(text), delimiter=";" if ";" in head else ",")
+    try:
+        heading, *lines = [line for line in reader if any(cell.strip() for cell in line)]
+    except (ValueError, csv.Error):
+        return None
+    titles = [title.strip().casefold() for title in heading]
+    number, name, colour = (_column(titles, wanted) for wanted in _COLUMNS)
+    if number is None or name is None or number == name:
+        return None
+    rows = []
+    for line in lines:
+        cells = [cell.strip() for cell in line] + [""] * len(titles)
+        if not cells[number].isdecimal():
+            return None
+        given = _COLOUR.fullmatch(cells[colour]) if colour is not None else None
+        rows.append(LabelClass(int(cells[number]), cells[name], f"#{given.group(1).lower()}" if given else _GREY))
+    return rows
+
+
+def _column(titles: Sequence[str], wanted: Iterable[str]) -> int | None:
+    """The first column that has one of the wanted titles."""
+    return next((titles.index(title) for title in wanted if title in titles), None)
+
+
+_COLUMNS = (("index", "id", "label", "number", "value"), ("name", "class", "structure", "label"), ("color", "colour"))
+_LINES = "lines such as '1 255 0 0 1 1 1 \"liver\"'"
+_READERS: dict[str, tuple[Callable[[str], list[LabelClass] | None], str]] = {
+    ".tsv": (_from_bids, "the columns index and name"),
+    ".csv": (_from_csv, "a column index (or id, label) with whole numbers, and a column name (or class)"),
+}
+"""How a text is read, and what it should have held, for each ending; other texts are ITK-SNAP's."""
 
 
 def _unique(rows: Iterable[LabelClass]) -> tuple[LabelClass, ...]:

@@ -28,7 +28,9 @@ KEY = "medseg"
 _OF_THE_ARRAY = ("axes", "affine", "classes", "shape")  # notes that are fields of a volume, not its metadata
 _LABEL_NAME = re.compile(r"(^|[^a-z])(labels?|seg|segmentation|mask)$", re.IGNORECASE)
 _LABEL_FOLDER = re.compile(r"(labels?|seg|segmentations?|masks?)($|tr$|ts$)", re.IGNORECASE)
-_UNLISTED = "#9a9a9a"  # a number that is not in the class table
+UNLISTED = "#9a9a9a"
+"""Colour of a number that is not in the class table."""
+
 _SAMPLE = 500_000  # values that decide about contrast
 _SAMPLED_SLICES = 20  # of an array that is read piece by piece
 _SAMPLED_SIDE = 2048  # pixels in the middle of them
@@ -277,5 +279,5 @@ def _class_look(volume: Volume) -> dict[str, Any]:
         "features": {"index": [0, *numbers], "class": ["background", *(row.name for row in volume.classes)]},
     }
     if min(numbers) >= 0 and max(numbers) <= HIGHEST_COLOURED:
-        look["colormap"] = {None: _UNLISTED, 0: "transparent", **{row.id: row.colour for row in volume.classes}}
+        look["colormap"] = {None: UNLISTED, 0: "transparent", **{row.id: row.colour for row in volume.classes}}
     return look

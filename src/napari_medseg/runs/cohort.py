@@ -171,6 +171,7 @@ def command(
     bids: str | None = None,
     workers: int = 0,
     resume: bool = False,
+    names: str | Path | None = None,
 ) -> str:
     """The command line that does the same as a run with `settings`, quoted for the shell.
 
@@ -194,19 +195,21 @@ def command(
         Processes that share the files; 0 for none.
     resume : bool
         Whether outputs that are finished already stay.
+    names : path, optional
+        Class table that names the classes.
     """
-    names = [models] if isinstance(models, str) else list(models)
+    chosen = [models] if isinstance(models, str) else list(models)
     doubt = place = None
     # uncertainty is computed for one model only
-    if settings.uncertainty and len(names) == 1:
+    if settings.uncertainty and len(chosen) == 1:
         doubt = uncertainty or beside(Path(output), "uncertainty")
-    if len(names) > 1 and disagreement:
+    if len(chosen) > 1 and disagreement:
         place = beside(Path(output), "disagreement") if disagreement is True else disagreement
     return options.command(
         "segment",
         *inputs,
         output=Path(output),
-        model=names,
+        model=chosen,
         settings=settings,
         uncertainty=doubt and Path(doubt),
         disagreement=place and Path(place),
@@ -214,4 +217,5 @@ def command(
         bids=True if bids == "" else bids,
         workers=workers,
         resume=resume,
+        names=names and Path(names),
     )

@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import SettingsError
 from ..record import UsedModel
 from ..segmentation.settings import InferenceSettings
+from ..volume import LabelClass
 from . import bids, outputs
 from .inputs import find_inputs, image_kind, left_out, taken_once
 from .tasks import Failure, Task
@@ -87,7 +88,12 @@ def plan(wanted: Wanted) -> Plan:
 
 
 def tasks(
-    found: Plan, used: tuple[UsedModel, ...], settings: InferenceSettings, axes: str | None = None, **options: Any
+    found: Plan,
+    used: tuple[UsedModel, ...],
+    settings: InferenceSettings,
+    axes: str | None = None,
+    names: Sequence[LabelClass] = (),
+    **options: Any,
 ) -> list[Task]:
     """A task for each image of a plan.
 
@@ -98,10 +104,13 @@ def tasks(
     settings : InferenceSettings
     axes : str, optional
         Names of the array axes, where files do not say.
+    names : sequence of LabelClass
+        Names and colours for classes of the models.
     **options
         Further arguments of `Task`.
     """
-    reading: dict[str, Any] = {"inference": asdict(settings), "axes": axes}
+    rows = [{"id": row.id, "name": row.name, "colour": row.colour} for row in names]
+    reading: dict[str, Any] = {"inference": asdict(settings), "axes": axes, "names": rows}
     made = []
     for number, source in enumerate(found.sources):
         places = {role: str(paths[number]) for role, paths in found.places.items()}
@@ -110,7 +119,13 @@ def tasks(
     return made
 
 
-def prepare(found: Plan, output: Path, used: Sequence[UsedModel], settings: InferenceSettings) -> None:
+def prepare(
+    found: Plan,
+    output: Path,
+    used: Sequence[UsedModel],
+    settings: InferenceSettings,
+    names: Sequence[LabelClass] = (),
+) -> None:
     """Make what describes the dataset of the labels, if the images are in a dataset.
 
     Raises
@@ -123,8 +138,10 @@ def prepare(found: Plan, output: Path, used: Sequence[UsedModel], settings: Infe
     if found.root is None:
         return
     from .. import models
+    from ..io import class_tables
 
     classes = models.load_card(models.find(used[0].name)).classes
+    classes = class_tables.renamed(classes, names) if names else classes
     bids.prepare(output, found.root, used, () if settings.split_objects else classes)
 
 

@@ -99,7 +99,8 @@ def _protected(task: Task, record: Record | None, work: str) -> Known:
 def _segmented(task: Task, record: Record) -> Record:
     """What the record of a segmentation would say that decides about its labels."""
     what = "segment" if len(task.models) == 1 else "consensus"
-    settings = {**task.settings["inference"], "axes": task.settings["axes"]}
+    reading = {"axes": task.settings["axes"], "names": list(task.settings.get("names", ()))}
+    settings = {**task.settings["inference"], **reading}
     item = items.of_file(task.source)
     if not any(each.sha256 for each in record.inputs):
         # the record knows the input by its voxels alone

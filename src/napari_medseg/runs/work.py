@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from .. import files, io, models
 from ..errors import ModelError, SettingsError, short
-from ..io import items
+from ..io import class_tables, items
 from ..progress import Job, Progress, run
 from ..recon.settings import FinishSettings, HiddenSettings, ReconSettings
 from ..record import Record, UsedModel, now, software
 from ..segmentation import consensus, inference
-from ..volume import Volume
+from ..volume import LabelClass, Volume
 from . import bids, outputs, resume, streamed
 from .tasks import Outcome, Task
 
@@ -107,17 +107,27 @@ def _loaded(task: Task) -> list[TrainedModel]:
     return [_load(models.find(model.name), model.sha256) for model in task.models]
 
 
+def _with_names(found: TrainedModel, names: Sequence[Mapping[str, Any]]) -> TrainedModel:
+    """A model whose classes have the names that a person has given them."""
+    if not names:
+        return found
+    rows = [LabelClass(**row) for row in names]
+    return replace(found, card=replace(found.card, classes=class_tables.renamed(found.card.classes, rows)))
+
+
 def segment_job(task: Task) -> Job[Record]:
     """Labels of an image; several models vote.
 
-    Settings: ``inference``, those of `InferenceSettings`, and ``axes``. Outputs: ``labels``, and if asked for
-    ``uncertainty`` and ``disagreement``. In a BIDS dataset also ``sidecar``, with the setting ``source``.
+    Settings: ``inference``, those of `InferenceSettings`, ``axes``, and ``names``, rows of a class table. Outputs:
+    ``labels``, and if asked for ``uncertainty`` and ``disagreement``. In a BIDS dataset also ``sidecar``, with the
+    setting ``source``.
     """
     settings = inference.InferenceSettings(**task.settings["inference"])
-    chosen = _loaded(task)
+    names = task.settings.get("names", ())
+    chosen = [_with_names(model, names) for model in _loaded(task)]
     volume = io.read(task.source, axes=task.settings["axes"], lazy=True)
     io.check_target(volume, task.outputs["labels"])
-    completed = partial(_completed, reading={"axes": task.settings["axes"]})
+    completed = partial(_completed, reading={"axes": task.settings["axes"], "names": list(names)})
     if streamed.is_possible(task, volume, chosen):
         record = yield from streamed.segment_job(task, volume, chosen[0], settings, completed)
         return record

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -12,6 +13,7 @@ from napari.layers import Image, Labels
 from ...review.planes import Planes
 from ...review.tools import rules
 from ..kit import jobs, layer_volumes
+from . import naming
 from .palette import Palette, class_names, class_text, free_number, give_colour, keep_classes, numbers_in
 from .tools_state import MOST
 
@@ -58,6 +60,8 @@ class Classes:
         form.palette_table.cellClicked.connect(self._clicked)
         form.palette_table.itemActivated.connect(lambda item: self._clicked(item.row(), 0))
         form.palette_table.itemChanged.connect(self._edited)
+        form.names.load.triggered.connect(self._ask_what_to_load)
+        form.names.write.triggered.connect(self._ask_where_to_write)
         form.within.toggled.connect(self._limits_changed)
         for field in (form.within_low, form.within_high):
             field.valueChanged.connect(self._limits_changed)
@@ -188,6 +192,37 @@ class Classes:
             keep_classes(layer, [number])
         self._paint_with(number)
         return ""
+
+    # ---- names ----
+
+    def _ask_what_to_load(self) -> None:
+        path = self._form.names.ask_what_to_load()
+        if path is not None:
+            self.load_names(path)
+
+    def load_names(self, path: Path) -> None:
+        """Take names and colours of the classes from a file."""
+        layer = self._layer
+        if layer is None:
+            return
+        with jobs.errors_shown():
+            self._viewer.status = naming.load(layer, self._numbers.get(layer, ()), path)
+            self.add(layer, class_names(layer))
+        self._palette.forget()
+        self.fill()
+        self._changed()
+
+    def _ask_where_to_write(self) -> None:
+        if self._layer is not None:
+            path = self._form.names.ask_where_to_write(f"{self._layer.name}.label.txt")
+            if path is not None:
+                self.write_names(path)
+
+    def write_names(self, path: Path) -> None:
+        """Write names and colours of the classes to a file."""
+        if self._layer is not None:
+            with jobs.errors_shown():
+                self._viewer.status = naming.write(self._layer, self._numbers.get(self._layer, ()), path)
 
     # ---- rules ----
 

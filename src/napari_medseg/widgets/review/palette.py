@@ -77,12 +77,22 @@ def nameless(number: int) -> str:
 
 def keep_classes(layer: Labels, wanted: Iterable[int], names: Mapping[int, str] | None = None) -> None:
     """Have these classes in the class table of a layer, which files keep, with their colours and other `names`."""
+    rows = {row.id: row for row in class_rows(layer, wanted)}
+    for number, name in (names or {}).items():
+        rows[number] = replace(rows[number], name=name)
+    give_table(layer, tuple(rows.values()))
+
+
+def class_rows(layer: Labels, wanted: Iterable[int]) -> tuple[LabelClass, ...]:
+    """The class table of a layer by number, with a row for each of these classes."""
     rows = {row.id: row for row in noted(layer).get("classes", ())}
     for number in set(wanted) - set(rows):
         rows[number] = LabelClass(number, nameless(number), _colour(layer, number))
-    for number, name in (names or {}).items():
-        rows[number] = replace(rows[number], name=name)
-    listed = tuple(rows[number] for number in sorted(rows))
+    return tuple(rows[number] for number in sorted(rows))
+
+
+def give_table(layer: Labels, listed: tuple[LabelClass, ...]) -> None:
+    """Make this the class table of a layer."""
     layer.metadata = {**layer.metadata, KEY: {**noted(layer), "classes": listed}}
     shown = [row for row in listed if row.id]
     numbers = np.array([0, *(row.id for row in shown)])

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QDoubleSpinBox, QSpinBox, QVBoxLayout, QWidget
 
 from ...review.tools.table import CLASS, COUNT, INTENSITY, MM, MM3, RANGE, SLICE, TOOLS, VOLUME, Tool
 from ..kit.controls import Page, Paragraph, beside, button, check, choice, described, fill, number
+from .naming import NamesButton
 from .palette import palette_table
 
 SCOPES = {SLICE: "this slice", RANGE: "a range of slices", VOLUME: "the whole volume"}
@@ -32,6 +33,7 @@ class ToolsForm(QWidget):
         self.palette_table = palette_table()
         self.unlisted = Paragraph()
         self.new_class = button("New class")
+        self.names = NamesButton()
         self.compare = choice("Other labels to compare with; K shows where they differ.")
         self.within = check("Limit intensities")
         self.within_low = number(-_WIDEST, _WIDEST, 0, 1, "Lowest intensity that gets a class.", "")
@@ -55,7 +57,7 @@ class ToolsForm(QWidget):
         self._lay_out(page)
 
     def _lay_out(self, page: Page) -> None:
-        for control in (self.new_class, self.preview, self.apply, self.cancel):
+        for control in (self.new_class, self.names, self.preview, self.apply, self.cancel):
             control.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         rows = page.rows(
             ("&Tool", self.tool, self.tool),
@@ -69,7 +71,7 @@ class ToolsForm(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.palette_table)
         column.addWidget(self.unlisted)
-        column.addWidget(beside(self.new_class, self.within))
+        column.addWidget(beside(self.new_class, self.names, self.within))
         column.addWidget(self.limits)
         column.addWidget(self.guide)
         column.addLayout(rows)

@@ -80,6 +80,7 @@ class ToolState:
     palette_table: bool
     unlisted: str
     new_class: Control
+    names: Control
     within: Control
     limits: bool
     guide: str
@@ -110,6 +111,7 @@ def tool_state(tool: Tool, facts: ToolFacts) -> ToolState:
         palette_table=there,
         unlisted=unlisted_text(facts.classes) if there else "",
         new_class=Control("Paint with the next free class, and say how to fill it without a model.", facts.problem),
+        names=Control("Class names: load them from a file, or write them to one.", facts.problem),
         within=Control("Brush, fill and tools give a class only to voxels within these intensities.", no_limit),
         limits=there and facts.limited,
         guide=GUIDE.format(number=facts.guided) if facts.guided and there else "",
