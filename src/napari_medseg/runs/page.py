@@ -21,26 +21,35 @@ MOST_PICTURES = 500
 """Cases with a picture; of a larger cohort those that should be looked at first."""
 
 _STYLE = """
+:root { color-scheme: light dark; --dot: #3b6ea5; --marked: #c0392b; --why: #a32218; --quiet: #5b6370;
+  --edge: #d5d9e0; }
 body { font: 15px/1.45 system-ui, sans-serif; margin: 0 auto; max-width: 1240px; padding: 16px 24px; color: #1d2129;
   background: #fff; }
-h1 { font-size: 24px; margin: 8px 0; } h2 { font-size: 19px; margin: 30px 0 8px; border-bottom: 1px solid #c9ced6; }
+h1 { font-size: 24px; margin: 8px 0; } h2 { font-size: 19px; margin: 30px 0 8px; border-bottom: 1px solid var(--edge); }
 h3 { font-size: 16px; margin: 0 0 4px; overflow-wrap: anywhere; }
 p { max-width: 900px; margin: 6px 0; } table { border-collapse: collapse; margin: 6px 0; }
-th, td { padding: 2px 14px 2px 0; text-align: left; vertical-align: top; overflow-wrap: anywhere; }
-td.n, th.n { text-align: right; } td:first-child { white-space: nowrap; } th { color: #5b6370; font-weight: 600; }
-.case { border: 1px solid #d5d9e0; border-radius: 6px; padding: 12px 14px; margin: 12px 0; }
+th, td { padding: 2px 16px 2px 0; text-align: left; vertical-align: top; } th { color: var(--quiet); font-weight: 600; }
+th.n, td.n { text-align: right; } td.n, .figures td:first-child { white-space: nowrap; }
+.figures { overflow-x: auto; } .figures th { vertical-align: bottom; } .failed td { overflow-wrap: anywhere; }
+.failed td:first-child { min-width: 230px; max-width: 45vw; }
+.case { border: 1px solid var(--edge); border-radius: 6px; padding: 12px 14px; margin: 12px 0; }
 .case img { display: block; background: #000; max-width: 100%; margin: 8px 0; }
-.look { border-left: 5px solid #c0392b; } .why { margin: 4px 0 6px; padding-left: 18px; color: #a32218; }
-.quiet, .case small { color: #5b6370; } code { font-size: 13px; user-select: all; overflow-wrap: anywhere; }
-.bad { color: #a32218; font-weight: 600; } svg { display: block; max-width: 100%; } svg text { font: 13px sans-serif; }
+.case.look { border-left: 5px solid var(--marked); } .case:target { outline: 2px solid var(--dot); }
+.why { margin: 4px 0 6px; padding-left: 18px; color: var(--why); }
+.quiet, .case small { color: var(--quiet); } code { font-size: 13px; user-select: all; overflow-wrap: anywhere; }
+.bad { color: var(--why); font-weight: 600; } a { overflow-wrap: anywhere; }
+.strip { display: grid; grid-template-columns: minmax(200px, 32%) 1fr; gap: 0 20px; padding-right: 8px; }
+.strip span { line-height: 19px; padding-top: 8px; }
+svg { display: block; overflow: visible; } svg text { font: 13px sans-serif; }
 .tag { display: inline-block; padding: 0 7px; border-radius: 9px; background: #e8ebf0; color: #39414d;
   font-size: 13px; margin-left: 6px; font-weight: 400; }
+@media (max-width: 800px) { .strip { grid-template-columns: 1fr; padding: 0 8px; } .strip span { padding-top: 2px; }
+  th, td { padding-right: 10px; } }
 @media (prefers-color-scheme: dark) {
-  body { background: #1b1e23; color: #e3e6eb; } h2, .case { border-color: #444b55; }
-  th, .quiet, .case small { color: #a5adb9; } .why, .bad { color: #ff8f85; }
-  .tag { background: #343b45; color: #dde1e7; }
-  svg { background: #e3e6eb; border-radius: 4px; } a { color: #8ab8ff; }
+  :root { --dot: #6ea8e0; --marked: #ff7468; --why: #ff8f85; --quiet: #a5adb9; --edge: #444b55; }
+  body { background: #1b1e23; color: #e3e6eb; } .tag { background: #343b45; color: #dde1e7; } a { color: #8ab8ff; }
 }
+@media print { .case { break-inside: avoid; } }
 """
 _FIRST = (
     "Cases that differ most from the others come first, with the reasons in words. This is an order for looking, not a "
@@ -115,13 +124,17 @@ def _overview(cases: Sequence[Case], flagged: int, interrupted: bool) -> str:
     lines = [("cases", str(len(cases)))]
     lines += [(text, str(states[state])) for state, text in _STATES.items() if states[state]]
     lines.append(("to look at first", str(flagged)))
+    used = Counter(
+        ", ".join(model.name for model in case.outcome.record.models) for case in cases if case.outcome.record
+    )
+    lines += [("model", name) for name in used if name]
     seconds = [case.outcome.seconds for case in cases if case.outcome.state == "done"]
     if seconds:
         lines.append(("time per case", f"{rounded(sorted(seconds)[len(seconds) // 2], 1)} s (median)"))
     peak = max((case.outcome.peak_mb for case in cases), default=0)
     if peak:
         lines.append(("most memory", f"{peak} MB"))
-    rows = "".join(f'<tr><th>{escape(name)}</th><td class="n">{escape(text)}</td></tr>' for name, text in lines)
+    rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in lines)
     text = f"<p>{_PATIENTS}</p><table>{rows}</table>"
     if interrupted:
         text += '<p class="bad">The run ended early. The same command with --resume goes on.</p>'
@@ -139,7 +152,8 @@ def _failures(failed: Sequence[Case]) -> str:
     for case in failed:
         error = case.outcome.error or "not reached"
         rows.append(f'<tr><td>{escape(case.outcome.task.inputs[0])}</td><td class="bad">{escape(error)}</td></tr>')
-    return f"<h2>Failed or not reached</h2><table><tr><th>input</th><th>reason</th></tr>{''.join(rows)}</table>"
+    head = "<tr><th>input</th><th>reason</th></tr>"
+    return f'<h2>Failed or not reached</h2><table class="failed">{head}{"".join(rows)}</table>'
 
 
 def _distributions(cases: Sequence[Case], anchors: Mapping[str, str], flagged: set[str]) -> str:
@@ -184,7 +198,9 @@ def _card(case: Case, why: Sequence[Reason], anchor: str, folder: Path, pictured
 
 
 def _figures(case: Case) -> str:
-    keys = list(dict.fromkeys(key for row in case.rows for key in row.figures))
+    known = dict.fromkeys(key for row in case.rows for key in row.figures)
+    # in one order on the whole page, whatever a case lacks
+    keys = [key for key in MEASURES if key in known] + [key for key in known if key not in MEASURES]
     if {"volume_ml", "area_mm2"} & set(keys):
         keys.remove("voxels")
     if not keys:
@@ -197,7 +213,7 @@ def _figures(case: Case) -> str:
         colour = colours.get(row.id, "")
         mark = f'<span style="color:{escape(colour)}">&#9632;</span> ' if colour else ""
         lines.append(f"<tr><td>{mark}{escape(row.name)}</td>{cells}</tr>")
-    return f"<table><tr><th></th>{head}</tr>{''.join(lines)}</table>"
+    return f'<div class="figures"><table><tr><th></th>{head}</tr>{"".join(lines)}</table></div>'
 
 
 def _text(key: str, value: float | None) -> str:
