@@ -14,7 +14,7 @@ from napari._qt._qapp_model.qactions import init_qactions
 from napari._qt.qt_viewer import QtViewer
 from napari._qt.threads.status_checker import StatusChecker
 from napari.plugins import _initialize_plugins
-from napari.settings import NapariSettings, get_settings
+from napari.settings import NapariSettings, get_plugin_settings, get_settings
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QThreadPool
 from qtpy.QtWidgets import QApplication
@@ -49,12 +49,14 @@ def constant(logit):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def done_once():
+def done_once(tmp_path_factory):
     """Spare each window what is the same every time: finding plugins, writing settings, going through all objects."""
     found = list(npe2.PluginManifest.discover())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(npe2.PluginManifest, "discover", lambda **_: iter(found))
         patch.setattr(NapariSettings, "save", lambda *_, **__: None)
+        pages = tmp_path_factory.mktemp("pages") / "settings.yaml"
+        patch.setattr(napari.settings, "_CFG_PATH", str(pages))  # pages of plugins lie next to it
         gc.collect()
         gc.freeze()
         yield
@@ -90,6 +92,8 @@ class Window:
         for known in (shelf._SHELVES, painting._LISTENERS, letters._LETTERS, legend._LEGENDS, recorder._RECORDERS):
             known.pop(viewer, None)
         get_settings().reset()
+        for page in get_plugin_settings().values():
+            page.reset()
 
     def close(self):
         if self._viewer is not None:

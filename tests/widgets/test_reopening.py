@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from napari.settings import get_settings
+from napari.settings import get_plugin_settings, get_settings
 
 from napari_medseg import io
 from napari_medseg.io.contributions import KEY
 from napari_medseg.volume import Volume
-from napari_medseg.widgets.kit import reader, recent, reopening
+from napari_medseg.widgets.kit import reader, reopening
+from napari_medseg.widgets.kit.preferences import preferences
 
 SPACING = (4.0, 1.5, 1.5)
 AFFINE = np.diag([*SPACING[::-1], 1.0])
@@ -61,14 +62,38 @@ def test_the_question_is_asked_once_after_napari_has_opened_a_scan(opened, viewe
     assert offers.isHidden()
     viewer.open(path, plugin="napari-medseg")
     settle(opened, qtbot)
-    assert not offers.answers.isHidden() and "reader" in offers.question.text()
+    assert not offers.answers.isHidden() and "reader" in offers.question.toolTip()
     getattr(offers, answer).click()
-    assert offers.answers.isHidden()
+    assert offers.isHidden()
     assert reader.is_used() == (answer == "always")
-    assert recent.remembered().reader_declined == (answer == "never")
+    assert preferences().reader == answer
     viewer.open(path, plugin="napari-medseg")
     settle(opened, qtbot)
     assert offers.answers.isHidden()
+
+
+def test_page_and_list_of_readers_say_the_same_whichever_is_changed_and_when(opened):
+    page = get_plugin_settings("napari-medseg").files
+    plugins = get_settings().plugins
+    page.reader = "always"  # while a dock is open
+    assert reader.is_used()
+    plugins.extension2reader = {}
+    reader.settle()  # a dock is opened
+    assert page.reader == "ask" and not reader.is_used()
+    reader.use()
+    assert page.reader == "always" and reader.is_used()
+    with page.events.reader.blocker():
+        page.reader = "never"  # while none is open
+    reader.settle()
+    assert not reader.is_used() and not reader.is_open()
+    reader.use()
+    assert page.reader == "always"
+
+
+def test_a_choice_made_before_there_was_a_page_is_on_it(opened):
+    get_settings().plugins.extension2reader = {"*.nii": "napari-medseg"}
+    reader.settle()
+    assert get_plugin_settings("napari-medseg").files.reader == "always"
 
 
 def test_the_menu_takes_the_answer_back(opened):
@@ -77,7 +102,7 @@ def test_the_menu_takes_the_answer_back(opened):
     entry = opened.opener.menu.actions()[-1]
     assert entry.isChecked()
     entry.trigger()
-    assert not reader.is_used()
+    assert not reader.is_used() and preferences().reader == "never"
 
 
 def test_what_this_dock_opens_asks_nothing(opened, viewer, qtbot, scan):
@@ -94,7 +119,7 @@ def test_reopened_with_voxel_size_in_the_same_view_and_with_its_labels(opened, v
     viewer.dims.set_point(0, 2)
     viewer.scene.camera.center, viewer.scene.camera.zoom = (7, 9), 12
     offers = opened.opener.offers
-    assert not offers.choices.isHidden() and "without its voxel size" in offers.lost.text()
+    assert not offers.choices.isHidden() and "'scan' without its voxel size" in offers.lost.toolTip()
     offers.again.click()
     settle(opened, qtbot)
     new = viewer.layers["scan"]

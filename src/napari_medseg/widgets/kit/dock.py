@@ -13,6 +13,7 @@ from qtpy.QtGui import QDropEvent
 from qtpy.QtWidgets import QAbstractButton, QApplication, QComboBox, QMessageBox, QVBoxLayout, QWidget
 
 from ...progress import Job
+from . import preferences
 from .controls import Paragraph
 from .jobs import Queue
 from .legend import legend_of
@@ -121,6 +122,9 @@ class Dock(QWidget):
             self._hear(event, self._layers_changed)
         self._hear(layers.removed, self._layer_removed)
         self._hear(training().models_changed, self._read_models)
+        for event in preferences.changes():
+            self._hear(event, self.opener.offers.follow)
+        self.opener.offers.follow()
         self._list_layers()
         self.opener.look_at_layers()
         self._read_models()

@@ -23,7 +23,13 @@ from ...review.planes import Planes, checksum
 from ...review.sessions import Session, held_since, host, root, user
 from ...volume import Volume
 from . import layer_volumes
+from .preferences import preferences
 from .records import noted
+
+NO_AUTOSAVE = (
+    "Not protected against a crash: autosave was off in File > Preferences > napari-medseg when these labels were "
+    "opened. Undo works all the same; save the labels often."
+)
 
 _PLACE = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 _log = logging.getLogger(__name__)
@@ -79,15 +85,18 @@ def _too_large(layer: Labels) -> str:
 def begin_job(layer: Labels, image: Image | None) -> Job[Begun]:
     """Begin the journal of a layer; what it reads of the layers now may change while it is driven."""
     session = session_of(layer, image)
-    return _begin_job(layer.data, None if image is None else layer_volumes.finest(image), session, root())
+    place = root() if preferences().autosave else None
+    return _begin_job(layer.data, None if image is None else layer_volumes.finest(image), session, place)
 
 
-def _begin_job(data: Any, pixels: Any, session: Session, place: Path) -> Job[Begun]:
+def _begin_job(data: Any, pixels: Any, session: Session, place: Path | None) -> Job[Begun]:
     copied = not _is_writable(data)
     array = np.array(data) if copied else data
     if isinstance(pixels, np.ndarray):
         session = replace(session, image_hash=voxel_hash(pixels))
     journal = yield from start_job(array, session, place)
+    if place is None:
+        journal.problem = NO_AUTOSAVE
     planes = Planes(array)
     sums = []
     filled = []

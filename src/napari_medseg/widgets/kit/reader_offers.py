@@ -1,4 +1,4 @@
-"""Two lines below Open scan…: which reader napari is to use for scans, and opening a scan again with its voxel size."""
+"""Lines below Open scan…: which reader napari is to use, scans to open again with their voxel size, bad preferences."""
 
 from __future__ import annotations
 
@@ -7,21 +7,24 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from napari.layers import Image
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from ...errors import readable
-from . import reader, recent
+from . import reader
 from .controls import Paragraph, beside, button
+from .preferences import use_cache_folder
 from .reopening import was_read_by_napari
 
 if TYPE_CHECKING:
     from napari import Viewer
 
-_QUESTION = "napari asks each time which reader to use for scans, or takes its own, which drops the voxel size."
+_QUESTION = "Use napari-medseg for File > Open?"
+_WHY = "napari asks each time which reader to use for scans, or takes its own, which drops the voxel size."
+_LOST = "Voxel size lost."
 
 
 class ReaderOffers(QWidget):
-    """Shown while there is something to offer.
+    """One line, shown while there is something to offer: first the voxel size, then the reader.
 
     Parameters
     ----------
@@ -36,17 +39,21 @@ class ReaderOffers(QWidget):
         self._reopen = reopen
         self._image: Image | None = None
         self._left: WeakSet[Image] = WeakSet()
-        self.question = Paragraph()
-        self.always = button("Always use napari-medseg", "For File > Open and for files dropped on the canvas.")
-        self.never = button("No", "Do not ask again. The menu of Open scan… can change it later.")
-        self.answers = beside(self.always, self.never)
-        self.lost = Paragraph()
+        self._with_spacing: dict[str, bool] = {}
+        self._was_asked = False
+        self.problem = Paragraph()
+        self.question = QLabel(_QUESTION)
+        self.question.setToolTip(_WHY)
+        self.always = button("Always", f"{_WHY} For File > Open, and for files dropped on the canvas.")
+        self.never = button("No", "Do not ask again. File > Preferences and the menu next to Open scan… change it.")
+        self.answers = beside(self.question, self.always, self.never)
+        self.lost = QLabel(_LOST)
         self.again = button("Reopen with voxel size", "Read the file again; labels drawn on it are kept.")
         self.leave = button("Leave it", "Go on without the voxel size.")
-        self.choices = beside(self.again, self.leave)
+        self.choices = beside(self.lost, self.again, self.leave)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        for part in (self.question, self.answers, self.lost, self.choices):
+        for part in (self.problem, self.answers, self.choices):
             column.addWidget(part)
         self.always.clicked.connect(self._use)
         self.never.clicked.connect(self._decline)
@@ -56,19 +63,25 @@ class ReaderOffers(QWidget):
 
     def show_for(self, with_spacing: dict[str, bool]) -> None:
         """Offer what fits the layers there are; `with_spacing` says which files have a voxel size."""
+        self._with_spacing = with_spacing
         images = [layer for layer in self._viewer.layers if was_read_by_napari(layer) and layer not in self._left]
         self._image = next((layer for layer in reversed(images) if with_spacing.get(layer.source.path)), None)
-        lost = ""
+        lost = self._image is not None
         if self._image is not None:
-            lost = f"napari's own reader opened '{readable(self._image.name)}' without its voxel size."
-        self.lost.say(lost)
-        self.choices.setVisible(bool(lost))
-        asks = self._was_asked() and not reader.is_used() and not recent.remembered().reader_declined
-        self.question.say(_QUESTION if asks else "")
-        self.answers.setVisible(asks)
-        self.setVisible(bool(lost) or asks)
+            self.lost.setToolTip(f"napari's own reader opened '{readable(self._image.name)}' without its voxel size.")
+        self._was_asked = self._was_asked or self._has_asked()  # also of a scan that was reopened since
+        asks = self._was_asked and reader.is_open()
+        self.choices.setVisible(lost)
+        self.answers.setVisible(asks and not lost)
+        self.setVisible(lost or asks or bool(self.problem.text()))
 
-    def _was_asked(self) -> bool:
+    def follow(self, event: object = None) -> None:
+        """Put into force what the page of preferences says of readers and the cache, and say what is wrong with it."""
+        reader.settle()
+        self.problem.say(use_cache_folder())
+        self.show_for(self._with_spacing)
+
+    def _has_asked(self) -> bool:
         """Whether napari has opened a scan, so that it asked for a reader or took its own."""
         sources = [layer.source for layer in self._viewer.layers]
         ours = [source.path for source in sources if source.reader_plugin in (reader.OURS, reader.BUILTINS)]
@@ -76,15 +89,11 @@ class ReaderOffers(QWidget):
 
     def _use(self) -> None:
         reader.use()
-        self._answered()
+        self.show_for(self._with_spacing)
 
     def _decline(self) -> None:
-        recent.decline_reader()
-        self._answered()
-
-    def _answered(self) -> None:
-        self.question.say("")
-        self.answers.setVisible(False)
+        reader.undo()
+        self.show_for(self._with_spacing)
 
     def _open_again(self) -> None:
         if self._image is not None:
@@ -93,6 +102,4 @@ class ReaderOffers(QWidget):
     def _leave(self) -> None:
         if self._image is not None:
             self._left.add(self._image)
-        self._image = None
-        self.lost.say("")
-        self.choices.setVisible(False)
+        self.show_for(self._with_spacing)

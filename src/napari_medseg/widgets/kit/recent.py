@@ -25,12 +25,12 @@ class Remembered:
     ----------
     recent : tuple of str
         Absolute paths of the files and folders that were opened, the newest first.
-    reader_declined : bool
-        Whether the person does not want to be asked again which reader napari is to use.
+    reader : str
+        What was put into force last of the preference which reader napari is to use, see `reader.settle`.
     """
 
     recent: tuple[str, ...] = ()
-    reader_declined: bool = False
+    reader: str = "ask"
 
 
 def remembered() -> Remembered:
@@ -52,9 +52,11 @@ def remember(opened: Iterable[Path]) -> None:
     _write(replace(before, recent=tuple(dict.fromkeys(names))[:MOST]))
 
 
-def decline_reader() -> None:
-    """Do not ask again which reader napari is to use."""
-    _write(replace(remembered(), reader_declined=True))
+def remember_reader(wanted: str) -> None:
+    """The preference which reader napari is to use is in force now."""
+    before = remembered()
+    if before.reader != wanted:
+        _write(replace(before, reader=wanted))
 
 
 def _path() -> Path:
