@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ import zarr
 from napari_medseg import files, io
 from napari_medseg.errors import FileError, JobError
 from napari_medseg.files import folders
+from napari_medseg.io import contributions, zarr_levels
 from napari_medseg.io.ome_zarr_stream import streamed
 from napari_medseg.progress import run
 from napari_medseg.record import Record, voxel_hash
@@ -150,7 +150,7 @@ def finished(path, data, **options):
         for number in set(range(len(data))) - set(stream.done()):
             stream.write(number, data[number])
         digest = run(stream.hash_job())
-        stream.finish(Volume(stream.array, "zyx", OBLIQUE, CLASSES))
+        run(stream.finish_job(Volume(stream.array, "zyx", OBLIQUE, CLASSES)))
     return digest
 
 
@@ -196,48 +196,122 @@ def test_a_slice_that_reads_back_otherwise_is_told(tmp_path, monkeypatch):
             stream.write(2, labels()[2])
 
 
+# ---- coarser levels ----
+
+
+def corners(block):
+    """The voxels at each place in blocks of 2 x 2 of slices (n, y, x)."""
+    return [plane[row::2, column::2] for plane in block for row in (0, 1) for column in (0, 1)]
+
+
+@pytest.fixture
+def small_levels(monkeypatch):
+    monkeypatch.setattr(zarr_levels, "_WHOLE", 16)
+
+
+def test_images_of_few_pixels_have_one_level(tmp_path):
+    assert names(io.write(Volume(labels(), "zyx", OBLIQUE, CLASSES), tmp_path / "a.zarr")) == ["0", "zarr.json"]
+    assert len(zarr_levels.levels_of("zyx", (5000, 512, 512), (1, 1, 1))) == 1
+    shapes = [level.shape for level in zarr_levels.levels_of("tzyx", (3, 40, 2048, 1025), (1, 3.0, 1.0, 1.0))]
+    assert shapes == [(3, 40, 2048, 1025), (3, 40, 1024, 513), (3, 20, 512, 257)]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_coarse_label_is_the_commonest_of_those_that_it_covers(tmp_path, small_levels, streaming):
+    path = tmp_path / "a.zarr"
+    if streaming:
+        finished(path, labels())
+    else:
+        io.write(Volume(labels(), "zyx", OBLIQUE, CLASSES), path)
+    coarse, coarsest = (zarr.open_array(path / name, mode="r")[:] for name in "12")
+    # slices are 8 mm apart and pixels 1.4 mm: only the pixels become larger
+    assert coarse.shape == (5, 20, 15) and coarsest.shape == (5, 10, 8)
+    for place in [(0, 0, 0), (3, 7, 11), (4, 19, 14)]:
+        z, y, x = place
+        block = labels()[z, 2 * y : 2 * y + 2, 2 * x : 2 * x + 2]
+        assert np.count_nonzero(block == coarse[place]) == max(np.bincount(block.ravel()))
+    assert set(np.unique(coarsest)) <= {0, 1, 7} and coarsest.any()
+
+
+def test_every_level_lies_where_its_voxels_do(tmp_path, small_levels):
+    volume = Volume(np.zeros((9, 40, 30), np.float32), "zyx", np.diag([0.5, 0.7, 0.6, 1.0]))
+    ramp = np.arange(40, dtype=np.float32)[:, None] * 0.7
+    path = io.write(volume.like(np.broadcast_to(ramp, (9, 40, 30))), tmp_path / "a.zarr")
+    (image,) = json.loads((path / "zarr.json").read_text())["attributes"]["ome"]["multiscales"]
+    for level in image["datasets"]:
+        scale, move = (step[step["type"]] for step in level["coordinateTransformations"])
+        found = zarr.open_array(path / level["path"], mode="r")[0, :, 0]
+        # the value of a voxel is where its middle lies in mm
+        assert np.allclose(found, move[1] + scale[1] * np.arange(len(found)))
+    assert scale == pytest.approx([2.4, 2.8, 2.0]) and move == pytest.approx([0.9, 1.05, 0.75])
+
+
+def test_napari_gets_the_levels_that_were_written(tmp_path, small_levels):
+    path = io.write(Volume(np.zeros((6, 40, 30), np.uint16), "zyx"), tmp_path / "a.zarr")
+    ((data, options, _),) = contributions.get_reader(str(path))(str(path))
+    assert options["multiscale"] and [level.shape for level in data] == [(6, 40, 30), (3, 20, 15), (2, 10, 8)]
+
+
+def test_levels_that_are_there_are_not_made_again(tmp_path, small_levels, monkeypatch):
+    path, made = tmp_path / "a.zarr", []
+    plane = zarr_levels._plane
+
+    def stopping(fine, place, *given, **options):
+        made.append((fine.name, place))
+        if len(made) == 7:
+            raise KeyboardInterrupt
+        return plane(fine, place, *given, **options)
+
+    monkeypatch.setattr(zarr_levels, "_plane", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        finished(path, labels())
+    assert not path.exists()
+    finished(path, labels())
+    assert sorted(made[:6] + made[7:]) == sorted(set(made)) and len(set(made)) == 10
+    assert np.array_equal(io.read(path).data, labels())
+
+
 WRITER = """
-import sys, time
+import sys
 import numpy as np
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 import test_ome_zarr_write as t
 path = Path(sys.argv[1])
-print("ready", flush=True)
+t.zarr_levels._WHOLE = 16
 data = t.large()
+say = lambda *_: print(end=".", flush=True)
 with t.streamed(path, "zyx", data.shape, data.dtype, {{"model": "a"}}) as stream:
     for number in sorted(set(range(len(data))) - set(stream.done())):
         stream.write(number, data[number])
-    stream.finish(t.Volume(stream.array, "zyx", t.OBLIQUE, t.CLASSES))
+        say()
+    t.run(stream.finish_job(t.Volume(stream.array, "zyx", t.OBLIQUE, t.CLASSES)), say)
 """
 
 
 def large():
-    return labels((300, 64, 64)) * (np.arange(300) % 3 > 0)[:, None, None].astype(np.uint8)
+    return labels((120, 64, 64)) * (np.arange(120) % 3 > 0)[:, None, None].astype(np.uint8)
 
 
 def test_killed_at_ten_moments_it_goes_on_and_the_earlier_store_is_unharmed(tmp_path):
     path = io.write(Volume(labels(), "zyx"), tmp_path / "a.zarr")
     program = WRITER.format(tests=os.path.dirname(__file__))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    pauses = np.random.default_rng(1).uniform(0.02, 0.15, 10)
+    counts = np.random.default_rng(1).integers(1, 60, 10)
     reached = []
-    for pause in pauses:
+    for count in map(int, counts):
         command = [sys.executable, "-c", program, str(path)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
-            process.stdout.readline()
-            time.sleep(pause)
+            said = process.stdout.read(count)
             process.send_signal(signal.SIGKILL)
-            killed = process.wait() == -signal.SIGKILL
+        assert len(said) == count, "it was to be killed while it wrote"
         files.put_back(path)
-        back = io.read(path).data
-        if not killed:  # it was done before
-            assert np.array_equal(back, large())
-            break
-        assert np.array_equal(back, labels()), "the earlier store"
-        reached.append(len(list((tmp_path / "a.zarr.part").glob("0/c/*/0/0"))))
+        assert np.array_equal(io.read(path).data, labels()), "the earlier store"
+        reached.append(sum(1 for _ in (tmp_path / "a.zarr.part").glob("[012]/c/*/0/0")))
     assert reached == sorted(reached), "nothing that was finished is lost"
-    assert any(0 < count < len(large()) for count in reached)
+    assert reached[0] < len(large()) < reached[-1], "in the finest level and in a coarser one"
     subprocess.run([sys.executable, "-c", program, str(path)], env=environment, check=True, stdout=subprocess.PIPE)
     assert np.array_equal(io.read(path).data, large())
-    assert names(tmp_path) == ["a.zarr"]
+    assert names(tmp_path) == ["a.zarr"] and names(path) == ["0", "1", "2", "zarr.json"]
+    coarse = zarr.open_array(path / "1", mode="r")
+    assert np.array_equal(coarse[7], zarr_levels.commonest(corners(large()[7:8])))

@@ -19,8 +19,9 @@ from ..errors import FileError, reason
 from ..progress import Job, Progress
 from ..record import voxel_digest
 from ..volume import Volume
-from . import checks
-from .ome_zarr_write import ARRAY, create, describe, writable
+from . import checks, zarr_levels
+from .ome_zarr_write import describe, levels_of_volume
+from .zarr_levels import Level
 
 _MARK = "napari_medseg_run"  # attribute: which run a store belongs to
 
@@ -67,11 +68,8 @@ class Stream:
                 files.remove(path)
         else:
             zarr.create_group(part, zarr_format=3, attributes={_MARK: mark})
-        if (part / ARRAY / "zarr.json").exists():
-            array = writable(zarr.open_array(part, path=ARRAY, mode="r+"))
-        else:
-            array = create(part, shape, axes, dtype)
-        self.array = array
+        self._axes = axes
+        self.array = zarr_levels.opened(part, Level("0", shape, (1,) * len(shape)), axes, dtype)
         """The labels, shape (..., y, x); nothing is read before it is asked for."""
 
     def _refuse_other(self, mark: Mapping[str, Any]) -> None:
@@ -90,10 +88,7 @@ class Stream:
         return [number for number in range(math.prod(self._lead)) if self._is_done(number)]
 
     def _is_done(self, number: int) -> bool:
-        folder = self._part.joinpath(ARRAY, "c", *map(str, self._place(number)))
-        counts = [-(-n // size) for n, size in zip(self.array.shape[-2:], self.array.chunks[-2:], strict=True)]
-        found = (folder / str(row) / str(column) for row, column in np.ndindex(*counts))
-        return all(path.is_file() for path in found)
+        return zarr_levels.is_done(self._part, self.array, self._place(number))
 
     def write(self, number: int, plane: np.ndarray) -> None:
         """Write a slice (y, x), read it back and compare.
@@ -131,14 +126,15 @@ class Stream:
             yield Progress(count, count)
         return digest.hexdigest()
 
-    def finish(self, labels: Volume) -> None:
-        """Write what the labels are; leaving the context gives the store its name.
+    def finish_job(self, labels: Volume) -> Job[None]:
+        """Write the coarser levels, and what the labels are; leaving the context gives the store its name.
 
         Parameters
         ----------
         labels : Volume
             Of which all but the voxels is written.
         """
+        yield from zarr_levels.fill_job(self._part, levels_of_volume(labels), self._axes, labels=True)
         # with the mark: a process that is killed before the store has its name can still be followed by another
         describe(self._part, labels, {_MARK: self._mark})
         self.is_complete = True

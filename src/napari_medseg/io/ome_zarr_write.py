@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
-from zarr.codecs import ZstdCodec
 
 from ..files import dump
+from ..progress import run
 from ..volume import Volume
+from . import zarr_levels
 from .notes import KEY, Notes, is_labels
 from .places import Place
+from .zarr_levels import Level
 
-ARRAY = "0"
-"""Name of the finest level in a store."""
-
-_SIDE = 1024  # rows and columns of a chunk, which is a file
 _VERSION = "0.5"
 _KINDS = {"t": "time", "c": "channel"}
 
@@ -30,41 +28,24 @@ def save(volume: Volume, path: Path) -> None:
     if axes != volume.axes:
         data = data.transpose([volume.axes.index(name) for name in axes])
     zarr.create_group(path, zarr_format=3)
-    array = create(path, data.shape, axes, data.dtype)
+    levels = levels_of_volume(volume)
+    array = zarr_levels.create(path, levels[0], axes, data.dtype)
     for place in np.ndindex(data.shape[:-2]):
         array[place] = np.asarray(data[place])
+    run(zarr_levels.fill_job(path, levels, axes, labels=is_labels(volume)))
     describe(path, volume)
+
+
+def levels_of_volume(volume: Volume) -> list[Level]:
+    """The levels of the store that a volume becomes."""
+    axes = stored_axes(volume.axes)
+    shape = [volume.data.shape[volume.axes.index(name)] for name in axes]
+    return zarr_levels.levels_of(axes, shape, _sizes(volume))
 
 
 def stored_axes(axes: str) -> str:
     """The order of axes in a store: channels, also those of colours, come before space."""
     return "".join(name for name in "tczyx" if name in axes)
-
-
-def create(path: Path, shape: Sequence[int], axes: str, dtype: np.dtype) -> zarr.Array:
-    """An array of zeros in a store, with a file for each piece of a slice.
-
-    Files of pieces that hold nothing but zeros are written too: where they exist, the piece is finished.
-    """
-    shape = tuple(map(int, shape))
-    sides = [min(_SIDE, length) for length in shape[-2:]]
-    array = zarr.create_array(
-        path,
-        name=ARRAY,
-        shape=shape,
-        chunks=(*(1,) * len(shape[:-2]), *sides),
-        dtype=np.dtype(dtype).newbyteorder("="),
-        compressors=[ZstdCodec()],
-        dimension_names=list(axes),
-        zarr_format=3,
-        overwrite=True,
-    )
-    return writable(array)
-
-
-def writable(array: zarr.Array) -> zarr.Array:
-    """The array, which from now on writes pieces that hold nothing but zeros; a store does not remember that."""
-    return array.with_config({"write_empty_chunks": True})
 
 
 def describe(path: Path, volume: Volume, more: Mapping[str, Any] | None = None) -> None:
@@ -79,22 +60,32 @@ def describe(path: Path, volume: Volume, more: Mapping[str, Any] | None = None) 
 
 
 def _image(volume: Volume) -> dict[str, Any]:
-    """Axes, voxel size and position, as measured along the axes of the voxels."""
-    place = Place.noted(volume.axes, volume.affine, {})
-    axes, scale, offset = [], [], []
+    """Axes, voxel size and position, as measured along the axes of the voxels; of every level."""
+    shown = Place.noted(volume.axes, volume.affine, {}).shown
+    axes = []
+    offset = []
     for name in stored_axes(volume.axes):
         axis = {"name": name, "type": _KINDS.get(name, "space")}
-        size, start = 1.0, 0.0
-        if name in "zyx":
-            row = "xyz".index(name)
-            size, start = float(place.sizes[row]), float(place.shown[row, 3])
-            if volume.has_spacing:
-                axis["unit"] = "millimeter"
+        if name in "zyx" and volume.has_spacing:
+            axis["unit"] = "millimeter"
         axes.append(axis)
-        scale.append(size)
-        offset.append(start)
-    steps = [{"type": "scale", "scale": scale}, {"type": "translation", "translation": offset}]
-    return {"axes": axes, "datasets": [{"path": ARRAY, "coordinateTransformations": steps}]}
+        offset.append(float(shown["xyz".index(name), 3]) if name in "zyx" else 0.0)
+    sizes = _sizes(volume)
+    datasets = []
+    for level in levels_of_volume(volume):
+        scale = [size * step for size, step in zip(sizes, level.steps, strict=True)]
+        # the middle of a coarse voxel is that of the voxels that it covers
+        moved = zip(offset, sizes, level.steps, strict=True)
+        place = [start + size * (step - 1) / 2 for start, size, step in moved]
+        steps = [{"type": "scale", "scale": scale}, {"type": "translation", "translation": place}]
+        datasets.append({"path": level.name, "coordinateTransformations": steps})
+    return {"axes": axes, "datasets": datasets}
+
+
+def _sizes(volume: Volume) -> list[float]:
+    """Voxel size along the axes of the store; 1 along time and channels."""
+    known = dict(zip("xyz", Place.noted(volume.axes, volume.affine, {}).sizes, strict=True))
+    return [float(known.get(name, 1.0)) for name in stored_axes(volume.axes)]
 
 
 def _look(volume: Volume) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def segment_job(
             said.append(KEPT_ALL)
         made = tuple(replace(item, voxels=voxels) for item in record.outputs)
         record = completed(replace(record, outputs=made, warnings=tuple(said)))
-        stream.finish(result.labels.made_by(record))
+        yield from stream.finish_job(result.labels.made_by(record))
     return record
 
 
