@@ -6,6 +6,7 @@ import weakref
 import numpy as np
 import pytest
 from napari.layers import Layer
+from napari.settings import get_settings
 from qtpy.QtWidgets import QApplication
 
 from napari_medseg import samples
@@ -249,3 +250,20 @@ def test_colour_bars_say_what_they_stand_for(view, viewer):
     assert dock.form.percentiles.isEnabled() and dock._grey() is viewer.layers[0], "a map has no grey window"
     viewer.add_labels(np.zeros((6, 20, 30), int))
     assert not dock.form.bar.isEnabled() and not dock.form.bar.isChecked()
+
+
+def test_a_cine_says_how_it_is_played_and_at_which_speed_it_was(view, viewer):
+    dock = view()
+    assert dock.form.cine.isHidden()
+    (layer,) = viewer.open_sample("napari-medseg", "heart_cine")
+    assert "slider t plays its 10 time points" in dock.form.cine.text() and "not in the file" in dock.form.cine.text()
+    assert dock.form.true_speed.isHidden()
+    viewer.dims.order = (1, 2, 0, 3)
+    assert "As stored" in dock.form.cine.text()
+    viewer.dims.order = (0, 1, 2, 3)
+    step = {"nifti": {"fields": {"xyzt_units": 2 | 16}, "time": [40.0, 0.0]}}
+    add(viewer, scan(shape=(5, 6, 20, 30), **step), "fast")
+    assert layer.visible and dock.form.true_speed.text() == "Play at 25 frames per second"
+    dock.form.true_speed.click()
+    assert get_settings().application.playback_fps == 25
+    assert dock.form.true_speed.isHidden() and "napari plays 25" in dock.form.cine.text()

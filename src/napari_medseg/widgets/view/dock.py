@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -10,8 +11,10 @@ import numpy as np
 from napari.layers import Image
 from napari.settings import get_settings
 
+from ...errors import readable
 from ...progress import Job
 from ...viewing.planes import PLANES, Arrangement, arrange, why_not
+from ...viewing.playing import frame_seconds, is_cine, play_text, true_fps
 from ...viewing.windows import CT_WINDOWS, percentile_window, sample, why_not_ct
 from ..kit.controls import apply
 from ..kit.dock import Dock
@@ -53,12 +56,14 @@ class ViewWidget(Dock):
         form.letters.setChecked(self._letters.wanted)
         form.letters.toggled.connect(self._want_letters)
         form.bar.clicked.connect(self._show_bar)
+        form.true_speed.clicked.connect(self._play_at_true_speed)
         viewer = self._viewer
         camera = viewer.scene.camera.events
         for event in (viewer.dims.events.order, viewer.dims.events.ndisplay, camera.orientation, camera.angles):
             self._hear(event, self._update)
         self._hear(viewer.layers.selection.events.active, self._update)
         self._hear(self._letters.changed, self._update)
+        self._hear(get_settings().application.events.playback_fps, self._update)
 
     def _models_job(self) -> Job[None]:
         """No models are needed here."""
@@ -156,6 +161,28 @@ class ViewWidget(Dock):
             layer.colorbar.visible = shown
         self._update()
 
+    # ---- cine ----
+
+    def _cine(self) -> Image | None:
+        """The selected image, or else the lowest one, that has time points."""
+        active = self._viewer.layers.selection.active
+        return next((layer for layer in (active, *self._viewer.layers) if _is_cine(layer)), None)
+
+    def _cine_text(self, image: Image, seconds: float) -> str:
+        axes = noted(image)["axes"]
+        place = axes.index("t")
+        dims = self._viewer.dims
+        axis = dims.ndim - image.ndim + place
+        slider = "" if axis in dims.displayed else dims.axis_labels[axis]
+        fps = get_settings().application.playback_fps
+        return play_text(readable(image.name), image.data.shape[place], slider, seconds, fps)
+
+    def _play_at_true_speed(self) -> None:
+        image = self._cine()
+        fps = 0 if image is None else true_fps(frame_seconds(noted(image)))
+        if fps:
+            get_settings().application.playback_fps = fps
+
     # ---- what is possible now, and why the rest is not ----
 
     def _update(self, event: object = None) -> None:
@@ -175,6 +202,9 @@ class ViewWidget(Dock):
         no_ct = why_not_ct(modality, lowest)
         active = self._viewer.layers.selection.active
         has_bar = isinstance(active, Image) and not active.rgb
+        cine = self._cine()
+        seconds = math.nan if cine is None else frame_seconds(noted(cine))
+        fps = true_fps(seconds)
         return Facts(
             place=f"'{sight.layer}': {sight.plane}." if sight.plane else sight.why_not,
             why_no_place="" if anatomy is not None else sight.why_not,
@@ -185,11 +215,21 @@ class ViewWidget(Dock):
             grey="" if image is None else _grey_text(image.name, modality, lowest, no_ct),
             meaning=_meaning(active) if has_bar else "",
             has_bar=has_bar,
+            cine="" if cine is None else self._cine_text(cine, seconds),
+            fps=0 if fps == get_settings().application.playback_fps else fps,
         )
 
 
 def _is_grey(layer: object) -> bool:
     return isinstance(layer, Image) and not layer.rgb and not layer.metadata.get(SIGHT) and not meaning_of(layer)
+
+
+def _is_cine(layer: object) -> bool:
+    if not isinstance(layer, Image) or not layer.visible or layer.multiscale or layer.metadata.get(SIGHT):
+        return False
+    notes = noted(layer)
+    axes = str(notes.get("axes", ""))
+    return len(axes.removesuffix("c" * layer.rgb)) == layer.ndim and is_cine(axes, notes)
 
 
 def _grey_text(name: str, modality: str, lowest: float, no_ct: str) -> str:

@@ -30,6 +30,8 @@ class ViewForm(Page):
         self.grey = Paragraph()
         self.bar = check("Colour &bar of the selected layer")
         self.meaning = Paragraph()
+        self.cine = Paragraph()
+        self.true_speed = button("Play at true speed")
         self.status = Paragraph()
         self.hint = Paragraph()
         self.stack(
@@ -45,6 +47,8 @@ class ViewForm(Page):
             None,
             self.bar,
             self.meaning,
+            self.cine,
+            self.true_speed,
             self.status,
             self.hint,
         )

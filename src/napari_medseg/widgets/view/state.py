@@ -34,6 +34,10 @@ class Facts:
         What the colours of the selected layer mean, with the unit.
     has_bar : bool
         Whether the selected layer can have a colour bar.
+    cine : str
+        How the cine that is shown is played; empty if there is none.
+    fps : int
+        Frames per second that it was taken at; 0 if that is not known, or napari plays it so already.
     """
 
     place: str = ""
@@ -45,6 +49,8 @@ class Facts:
     grey: str = ""
     meaning: str = ""
     has_bar: bool = False
+    cine: str = ""
+    fps: int = 0
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,8 @@ class State:
     grey: str
     bar: Control
     meaning: str
+    cine: str
+    true_speed: Control
     hint: str
 
 
@@ -99,6 +107,12 @@ def state(facts: Facts) -> State:
         grey=facts.grey,
         bar=Control("Show the colours of the selected layer and their values on the canvas.", no_bar),
         meaning=facts.meaning,
+        cine=facts.cine,
+        true_speed=Control(
+            "Have napari play as fast as it was. This is napari's own preference, for all images.",
+            visible=facts.fps > 0,
+            title=f"Play at {facts.fps} frames per second",
+        ),
         hint=hint_text({**hinted, "CT windows": no_ct}),
     )
 
