@@ -1,5 +1,5 @@
 # make demo   open the bundled heart volume in napari, run the bundled model, show its labels
-# make test   run every test, in real windows where it needs one, then a choice of the window tests on PyQt6
+# make test   run every test, in real windows where it needs one, then a choice of the window tests on PyQt5
 # make test COVERAGE=--cov   the same, and print which lines no test reaches: a third slower
 # make slow   run the tests that take long, such as those with real clusters of dask (four minutes on two cores)
 # make lint   check the code: ruff's rules and layout, types
@@ -15,7 +15,7 @@
 
 PYTHON ?= python3
 VENV := .venv
-QT6 := .venv-qt6
+QT5 := .venv-qt5
 XVFB := xvfb-run -a -s "-screen 0 1600x1000x24"
 # two processes, each with a virtual display of its own, take file after file in the order that tests/conftest.py gives
 PYTEST := $(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
@@ -34,9 +34,9 @@ else
 	$(VENV)/bin/python -m napari_medseg.widgets.demo
 endif
 
-test: packages $(QT6)/installed
+test: packages $(QT5)/installed
 	$(PYTEST) -m "not slow" $(COVERAGE)
-	PYTHONPATH="$(CURDIR)/$(QT6)" QT_API=pyqt6 PYTEST_QT_API=pyqt6 $(PYTEST) -m smoke tests/widgets
+	PYTHONPATH="$(CURDIR)/$(QT5)" QT_API=pyqt5 PYTEST_QT_API=pyqt5 $(PYTEST) -m smoke tests/widgets
 
 slow: $(VENV)/installed
 	$(VENV)/bin/python -m pytest -m slow
@@ -82,9 +82,9 @@ $(VENV)/installed: setup.cfg constraints.txt | packages
 	$(VENV)/bin/python -m pip install -c constraints.txt -e ".[all,baseline,dicom,test]"
 	touch $@
 
-# PyQt6 alone, in a folder of its own: everything else, torch above all, comes from .venv
-$(QT6)/installed: $(VENV)/installed
-	$(VENV)/bin/python -m pip install -c constraints.txt --upgrade --target $(QT6) PyQt6
+# PyQt5 alone, in a folder of its own: everything else, torch above all, comes from .venv
+$(QT5)/installed: $(VENV)/installed
+	$(VENV)/bin/python -m pip install -c constraints.txt --upgrade --target $(QT5) PyQt5
 	touch $@
 
 # apart from the tools of the tests: whoever only runs and tests needs none of them
