@@ -10,7 +10,7 @@ from napari_medseg import models
 from napari_medseg.models import ModelCard, TrainedModel
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.progress import Progress, run
-from napari_medseg.segmentation import engine
+from napari_medseg.segmentation import engine, passes
 from napari_medseg.segmentation.engine import ContextEngine
 from napari_medseg.segmentation.inference import InferenceSettings, segment_job
 from napari_medseg.volume import LabelClass, Volume
@@ -92,7 +92,7 @@ def test_workers_with_context_are_few_and_fit_the_memory(in_context, monkeypatch
 
 
 def test_a_run_with_context_is_cancelled_between_passes(in_context, two_threads, monkeypatch):
-    monkeypatch.setattr(engine, "_BEAT", 0.01)
+    monkeypatch.setattr(passes, "_BEAT", 0.01)
     gate, begun = threading.Event(), []
 
     def encode(self, images):
@@ -110,13 +110,13 @@ def test_a_run_with_context_is_cancelled_between_passes(in_context, two_threads,
 def test_workers_share_the_threads(two_threads):
     torch.set_num_threads(5)
     seen = []
-    run(engine.side_by_side([lambda: seen.append(torch.get_num_threads())] * 2, 2, STEP))
+    run(passes.side_by_side([lambda: seen.append(torch.get_num_threads())] * 2, 2, STEP))
     assert seen == [2, 2] and torch.get_num_threads() == 5
 
 
 def test_each_worker_computes_alone_and_the_number_of_threads_comes_back(two_threads):
     seen = []
-    run(engine.side_by_side([lambda: seen.append(torch.get_num_threads())] * 4, 2, STEP))
+    run(passes.side_by_side([lambda: seen.append(torch.get_num_threads())] * 4, 2, STEP))
     assert seen == [1] * 4 and torch.get_num_threads() == 2
     later = []
     thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
@@ -126,18 +126,37 @@ def test_each_worker_computes_alone_and_the_number_of_threads_comes_back(two_thr
 
 
 def test_a_run_that_is_cancelled_begins_no_more_passes(two_threads, monkeypatch):
-    monkeypatch.setattr(engine, "_BEAT", 0.01)
+    monkeypatch.setattr(passes, "_BEAT", 0.01)
     gate, begun = threading.Event(), []
 
     def work():
         begun.append(1)
         gate.wait(20)
 
-    job = engine.side_by_side([work] * 6, 2, STEP)
+    job = passes.side_by_side([work] * 6, 2, STEP)
     next(job)
     threading.Timer(0.05, gate.set).start()
     job.close()
     assert len(begun) == 2 and torch.get_num_threads() == 2
+
+
+def test_a_pass_under_way_ends_before_its_next_operation(two_threads, monkeypatch):
+    monkeypatch.setattr(passes, "_BEAT", 0.01)
+    begun, ended = threading.Semaphore(0), []
+
+    def work():
+        begun.release()
+        try:
+            for _ in range(10**9):  # of torch: nothing else would end it
+                torch.zeros(1)
+        finally:
+            ended.append(1)
+
+    job = passes.side_by_side([work] * 6, 2, STEP)
+    next(job)
+    assert begun.acquire(timeout=20) and begun.acquire(timeout=20)
+    job.close()
+    assert len(ended) == 2
 
 
 def test_an_error_of_a_pass_ends_the_others(two_threads):
@@ -145,7 +164,7 @@ def test_an_error_of_a_pass_ends_the_others(two_threads):
         raise RuntimeError("out of memory")
 
     with pytest.raises(RuntimeError, match="out of memory"):
-        run(engine.side_by_side([fail] * 3, 2, STEP))
+        run(passes.side_by_side([fail] * 3, 2, STEP))
 
 
 def test_a_run_with_context_and_without_memory_goes_on_with_fewer_workers(in_context, two_threads, monkeypatch):

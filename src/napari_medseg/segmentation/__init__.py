@@ -1,6 +1,7 @@
 """Labels from images: the job, its engine over slices and tiles, several models together, router maps, last runs.
 
-Volumes are turned to the `orientation` of a model; `locating` finds where it looks; `stacks` labels slices at hand.
+`passes` go through a network side by side and end when a run is cancelled. Volumes are turned to the `orientation` of
+a model; `locating` finds where it looks; `stacks` labels slices at hand.
 
 `segment` is resolved on first use: reading what can be set needs no PyTorch.
 """

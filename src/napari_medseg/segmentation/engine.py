@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -22,6 +21,7 @@ from ..models.devices import choose_precision
 from ..preprocess import Crop, Undo, as_channels
 from ..progress import Job, Progress
 from .gathering import Gathered
+from .passes import side_by_side, threads
 from .slices import Slices
 from .tiling import Tile, tiles
 
@@ -30,10 +30,7 @@ _TILE_BUDGET = 2e9  # bytes that a piece of a slice may take
 _WHOLE_PIXELS = 1024 * 1024  # slices above this are cut into tiles
 _SMALLEST_SIDE = 160
 _MOST_WITH_CONTEXT = 4  # slices side by side
-_BEAT = 0.2  # seconds after which a run looks whether it was cancelled
 _TRIAL = 128  # height and width of the image that times a network
-
-_under_way: list[int] = []  # the threads that there were before, one entry for each `side_by_side`
 
 Encoding = list[list[list[torch.Tensor]]]
 """What a network with context made of one slice: per tile what `TrainedModel.encode` returned."""
@@ -320,12 +317,7 @@ def try_out(model: TrainedModel) -> tuple[float, float]:
 
 def workers_of(device: str) -> int:
     """How many passes are under way at a time: on a CPU one per thread that PyTorch may use."""
-    return _threads() if device == "cpu" else 1
-
-
-def _threads() -> int:
-    """Threads that PyTorch may use, whatever the workers of another job have made of that meanwhile."""
-    return _under_way[0] if _under_way else torch.get_num_threads()
+    return threads() if device == "cpu" else 1
 
 
 def _workers(model: TrainedModel, device: str, pixels: int) -> int:
@@ -333,38 +325,6 @@ def _workers(model: TrainedModel, device: str, pixels: int) -> int:
     most = min(workers_of(device), _MOST_WITH_CONTEXT) if model.context else workers_of(device)
     fitting = free_bytes() / 2 // memory_needed(model, pixels, 1, 0)
     return int(max(1, min(most, fitting)))
-
-
-def side_by_side(passes: Sequence[Callable[[], None]], workers: int, progress: Progress) -> Job[None]:
-    """Do `passes` side by side in that many workers; yields `progress` meanwhile, to be cancelled.
-
-    The workers share the threads of PyTorch: as many workers as threads compute with one each. One worker is this
-    thread, which computes with all of them.
-    """
-    if workers == 1:
-        for number, work in enumerate(passes):
-            if number:
-                yield progress
-            work()
-        return
-    threads = _threads()
-    share = max(1, threads // workers)
-    _under_way.append(threads)
-    try:
-        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(share,)) as pool:
-            waiting = {pool.submit(work) for work in passes}
-            try:
-                while waiting:
-                    done, waiting = wait(waiting, _BEAT, FIRST_COMPLETED)
-                    for future in done:
-                        future.result()
-                    if waiting:
-                        yield progress
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
-    finally:
-        _under_way.pop()
-        torch.set_num_threads(threads)  # the last word of any thread counts for threads to come
 
 
 def tile_side(model: TrainedModel) -> int:
