@@ -7,6 +7,7 @@ import numpy as np
 import pydicom
 import pytest
 from napari.layers import Image, Labels
+from napari.settings import get_settings
 from qtpy.QtCore import QItemSelectionModel, QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QFileDialog
@@ -101,6 +102,28 @@ def test_files_that_are_dropped_on_a_dock_are_opened(opened, viewer, scan, qtbot
     settle(widget, qtbot)
     assert widget.form.image.currentData() is viewer.layers["scan"]
     assert not drop(widget), "text and the like is left to others"
+
+
+def test_scans_that_are_dropped_on_the_canvas_are_opened_with_this_reader(opened, viewer, scan, qtbot, monkeypatch):
+    widget = opened()
+    qtbot.wait(10)  # the dock settles in the window
+    canvas = viewer.window._qt_viewer
+    left = []
+    monkeypatch.setattr(type(canvas), "dropEvent", lambda _, event: left.append(event.mimeData().urls()))
+    monkeypatch.setattr(widget, "isVisible", lambda: True)  # the window of the tests is not shown
+    drop(canvas, scan)
+    settle(widget, qtbot)
+    assert tuple(viewer.layers["scan"].scale) == SPACING and not left
+    drop(canvas, DISC)
+    settle(widget, qtbot)
+    drop(canvas, Path("picture.png"))
+    get_settings().plugins.extension2reader = {"*.nii.gz": "another"}
+    drop(canvas, scan)
+    assert len(left) == 3, "napari's own: folders of folders, pictures, and what has another reader"
+    viewer.window.remove_dock_widget(widget)
+    get_settings().plugins.extension2reader = {}
+    drop(canvas, scan)
+    assert len(left) == 4 and len(viewer.layers) == 1
 
 
 def test_two_drops_in_a_row_are_both_opened(opened, viewer, scan, drawn, qtbot):
@@ -213,7 +236,7 @@ def test_raw_data_are_opened_as_their_image_and_reconstruct_takes_them(opened, v
     assert "8 coils" in widget.form.facts.text()
 
 
-def test_menu_asks_for_files_and_folders_and_offers_recent_scans(opened, viewer, scan, drawn, qtbot, monkeypatch):
+def test_buttons_ask_for_files_and_folders_and_recent_scans_are_listed(opened, viewer, scan, drawn, qtbot, monkeypatch):
     widget = opened()
     asked = []
 
@@ -225,18 +248,17 @@ def test_menu_asks_for_files_and_folders_and_offers_recent_scans(opened, viewer,
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(DISC))
     menu = widget.opener.menu
     menu.aboutToShow.emit()
-    files, folder, recents = menu.actions()[:3]
-    assert not recents.isEnabled()
-    files.trigger()
+    assert not menu.actions()[0].isEnabled(), "no scan was opened yet"
+    widget.opener.button.click()
     settle(widget, qtbot)
     assert "*.nii.gz" in asked[0] and "*.dcm" in asked[0] and asked[0].endswith("All files (*)")
     assert [layer.name for layer in viewer.layers] == ["scan"]
-    folder.trigger()
+    widget.opener.folder.click()
     settle(widget, qtbot)
     assert widget.opener.series_list is not None
     recent.remember([scan.with_name("gone.nii"), drawn])
     menu.aboutToShow.emit()
-    entries = menu.actions()[2].menu().actions()
+    entries = menu.actions()[:3]
     assert [(entry.text(), entry.isEnabled()) for entry in entries] == [
         ("gone.nii: not found", False),
         ("drawn.nii.gz", True),

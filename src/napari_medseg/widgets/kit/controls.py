@@ -33,6 +33,8 @@ from .state import Control
 
 _WIDEST = 560  # pixels of an open list
 _SCROLL_BAR = 20
+ARROW = 22
+"""Pixels of a button that shows nothing but the arrow of its menu."""
 _KEY = "medseg_key"
 
 

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QWidget
 
-from .controls import button, described
+from .controls import ARROW, button, described
 
 PYTHON = "Copy as Python"
-_NARROW = 22  # pixels: room for the arrow
 _GAP = 2
 
 
@@ -27,7 +26,7 @@ class CopyButton(QWidget):
         super().__init__()
         self.command = button(title)
         self.more = button("")
-        self.more.setFixedWidth(_NARROW)
+        self.more.setFixedWidth(ARROW)
         described(self.more, f"{PYTHON}. A few lines that do the same without a window.")
         menu = QMenu(self.more)
         self.python = QAction(PYTHON, menu)

@@ -15,10 +15,11 @@ from qtpy.QtWidgets import QAbstractButton, QApplication, QComboBox, QMessageBox
 from ...progress import Job
 from . import preferences
 from .controls import Paragraph
+from .dropping import CanvasDrops, dropped
 from .jobs import Queue
 from .legend import legend_of
 from .letters import letters_of
-from .opening import Opener, dropped
+from .opening import Opener
 from .painting import painting_of
 from .place import Place
 from .saving import watch_saves
@@ -84,6 +85,7 @@ class Dock(QWidget):
         self.opener = Opener(self._viewer, self._take)
         self._takes: tuple[QComboBox, ...] = ()
         self.place = Place(self, Dock)
+        self._canvas = CanvasDrops(self, self.opener.open, self._is_seen)
         self._status = Paragraph()
         self._agreed_to: set[tuple[Any, ...]] = set()
         self._heard: list[tuple[Any, Callable[..., Any]]] = []
@@ -227,13 +229,16 @@ class Dock(QWidget):
         """Open files and folders that are dropped on the dock; whether the event was about them."""
         if not isinstance(event, QDropEvent):  # a drag that enters is one as well
             return False
-        data = event.mimeData()
-        if data is None or not dropped(data):
+        paths = dropped(event.mimeData())
+        if not paths:
             return False
         event.acceptProposedAction()
         if event.type() == QEvent.Type.Drop:
-            self.opener.open(dropped(data))
+            self.opener.open(paths)
         return True
+
+    def _is_seen(self) -> bool:
+        return self.isVisible() and self.place.in_front
 
     # ---- what happens around the form ----
 
@@ -254,11 +259,16 @@ class Dock(QWidget):
             if self.parent() is None:
                 self._close()
             else:
-                QTimer.singleShot(0, self.place.settle)  # once napari has put its frame into the window
+                QTimer.singleShot(0, self._settle)  # once napari has put its frame into the window
         return super().event(event)
+
+    def _settle(self) -> None:
+        self.place.settle()
+        self._canvas.watch(self.place.window)
 
     def _close(self) -> None:
         self._queue.close(self._lasting)
+        self._canvas.close()
         self.opener.close_down()
         for signal, slot in self._heard:
             signal.disconnect(slot)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.layers import Image, Layer
-from qtpy.QtCore import QMimeData, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QVBoxLayout, QWidget
 
@@ -18,7 +18,7 @@ from ...io.dicom_list import ListedSeries, Listing
 from ...progress import Job, Progress
 from ...replay.lines import SUFFIX
 from . import reader, recent
-from .controls import Paragraph, button
+from .controls import ARROW, Paragraph, button, described
 from .jobs import Queue
 from .listing import add_layer
 from .opening_job import Opened, chosen_job, open_job
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from napari import Viewer
 
 _KSPACE = (".h5", ".hdf5", ".mrd", ".cfl", ".hdr", ".ra")
-_TOOLTIP = (
-    "Open images or labels with their voxel size: files, or the folder of a DICOM study. They can also be dropped here."
-)
+_OPEN = "Open files of images or labels with their voxel size. They can also be dropped here, and scans on the canvas."
+_FOLDER = "Open a folder with DICOM files; if it holds several series, choose one. It can also be dropped here."
+_MORE = "Recent scans; recording of a session; the reader of File > Open."
 
 
 class Opener(QWidget):
-    """A button with a menu, and a line that says what happens; reading is done in a thread.
+    """Buttons for files and folders, a menu, and a line that says what happens; reading is done in a thread.
 
     Parameters
     ----------
@@ -53,12 +53,19 @@ class Opener(QWidget):
         self._waiting: list[Path] = []
         self.series_list: SeriesList | None = None
         self._queue = Queue(self, ("open", "chosen", "again", "look"), self._changed, self.say)
-        self.button = button("Open scan…", _TOOLTIP)
-        self.button.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys with the canvas
-        self.menu = QMenu(self.button)
+        self.button = button("Open scan…", _OPEN)
+        self.folder = button("Folder…", _FOLDER)
+        self.more = button("")
+        described(self.more, _MORE)
+        self.more.setFixedWidth(ARROW)
+        self.menu = QMenu(self.more)
         self.menu.setToolTipsVisible(True)
         self.menu.aboutToShow.connect(self._fill_menu)
-        self.button.setMenu(self.menu)
+        self.more.setMenu(self.menu)
+        for part in (self.button, self.more, self.folder):
+            part.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys with the canvas
+        self.button.clicked.connect(self._ask_for_files)
+        self.folder.clicked.connect(self._ask_for_folder)
         self.cancel = button("Cancel", "Stop opening; what is open already stays.")
         self.cancel.setVisible(False)
         self.cancel.clicked.connect(self._give_up)
@@ -74,8 +81,8 @@ class Opener(QWidget):
 
     def _lay_out(self) -> None:
         row = QHBoxLayout()
-        row.addWidget(self.button)
-        row.addWidget(self.cancel)
+        for part in (self.button, self.more, self.folder, self.cancel):
+            row.addWidget(part)
         row.addStretch()
         column = QVBoxLayout(self)
         column.setContentsMargins(9, 6, 9, 0)
@@ -93,19 +100,15 @@ class Opener(QWidget):
     def _fill_menu(self) -> None:
         menu = self.menu
         menu.clear()
-        menu.addAction("Files…", self._ask_for_files)
-        menu.addAction("Folder…", self._ask_for_folder)
-        inner = menu.addMenu("Recent")
-        inner.setToolTipsVisible(True)
         known = [Path(name) for name in recent.remembered().recent]
-        inner.setEnabled(bool(known))
         for path in known:
             there = path.exists()
             text = path.name if there else f"{path.name}: not found"
-            action = inner.addAction(text.replace("&", "&&"), partial(self.open, [path]))
+            action = menu.addAction(text.replace("&", "&&"), partial(self.open, [path]))
             action.setEnabled(there)
             action.setToolTip(str(path) if there else f"'{path}' was moved, renamed or removed, or its disk is away.")
-
+        if not known:
+            menu.addAction("Recent scans appear here").setEnabled(False)
         menu.addSeparator()
         self._offer_recording(menu)
         always = menu.addAction("Use napari-medseg for File > Open")
@@ -145,7 +148,7 @@ class Opener(QWidget):
         except MedsegError as error:
             self.say(str(error))
             return
-        self.say(f"Recording to {path.name}. Stop in the menu of this button.")
+        self.say(f"Recording to {path.name}. Stop in the menu next to Open scan….")
 
     def _stop_recording(self) -> None:
         recorder = recorder_of(self._viewer)
@@ -259,7 +262,7 @@ class Opener(QWidget):
     # ---- what is shown ----
 
     def say(self, text: str) -> None:
-        """Say something below the button."""
+        """Say something below the buttons."""
         self.status.say(text)
 
     def _changed(self) -> None:
@@ -271,11 +274,6 @@ class Opener(QWidget):
         self._queue.close()
         if self.series_list is not None:
             self.series_list.close()
-
-
-def dropped(data: QMimeData) -> list[Path]:
-    """The files and folders of this computer that were dropped."""
-    return [Path(url.toLocalFile()) for url in data.urls() if url.isLocalFile()]
 
 
 def _filters() -> list[str]:

@@ -129,6 +129,8 @@ class SegmentWidget(Dock):
         from .work import suited_job
 
         image = self.form.image.currentData()
+        if image is None:  # it was removed meanwhile
+            return
         with suppress(MedsegError):  # the plan says so
             volume = layer_volumes.to_volume(image, self.form.axes.currentData())
             job = suited_job(volume, dict(self._shelf.cards), self._models.settings([]))
