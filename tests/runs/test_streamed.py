@@ -158,3 +158,11 @@ def test_the_largest_piece_is_kept_where_labels_fit_into_memory(tmp_path, scan, 
     monkeypatch.setattr(streamed, "_fits", lambda _: False)
     assert segment(scan, tmp_path / "b.zarr", model) == 0 and len(seen) == 1
     assert "all pieces of every class are kept" in capsys.readouterr().err
+
+
+def test_labels_go_into_the_store_of_the_image(tmp_path, scan):
+    assert segment(scan, scan / "labels" / "nuclei") == 0
+    image, labels = io.read_all(scan)
+    assert labels.metadata["labels"] and labels.data.shape == image.data.shape and labels.data.any()
+    assert sorted(path.name for path in (scan / "labels").iterdir()) == ["nuclei", "zarr.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["scan.ome.zarr"]

@@ -19,7 +19,7 @@ from ..errors import FileError, VolumeError
 from ..reference import KEY as REFERENCE
 from ..reference import Reference
 from ..volume import LEVELS, Volume
-from . import checks, formats, verified
+from . import checks, formats, verified, zarr_labels
 from .notes import is_labels, refuse_foreign, side_file, side_text
 
 _logger = logging.getLogger(__name__)
@@ -119,10 +119,12 @@ def check_target(volume: Volume, path: str | Path, reference: str | Path | None 
     Raises
     ------
     FileError
-        If no format has this ending, or the one that has it needs images that are not known.
+        If no format has this ending, the one that has it needs images that are not known, or the path lies in the store
+        of another image.
     """
     path = Path(path)
     format_ = formats.writable(path)
+    zarr_labels.check(path, volume.axes, tuple(volume.data.shape))
     if format_.reference:
         formats.function(format_.reference)(volume, path, reference)
 
@@ -144,8 +146,8 @@ def write(
         integers that hold them.
     path : str or pathlib.Path
         Ending in ``.nii``, ``.nii.gz``, ``.ome.zarr``, ``.nrrd``, ``.seg.nrrd``, ``.mha``, ``.seg.dcm``, ``.tif``,
-        ``.tiff``, ``.npy`` or ``.npz``. Axes, affine, classes and record are kept inside; only ``scan.npy`` cannot hold
-        them and gets a side file ``scan.npy.json``.
+        ``.tiff``, ``.npy`` or ``.npz``; or ``image.zarr/labels/NAME``, in the store of the image. Axes, affine, classes
+        and record are kept inside; only ``scan.npy`` cannot hold them and gets a side file ``scan.npy.json``.
     reference : str or pathlib.Path, optional
         For ``.seg.dcm`` and ``.dcm``: folder or file of the DICOM series that labels were made on. By default the one
         that they remember, which is that of the image they were made of or read with.
@@ -168,6 +170,14 @@ def write(
         If the format cannot hold the voxels, or labels are negative or not whole numbers.
     """
     path = Path(path)
+    formats.writable(path)
+    with zarr_labels.listed(path, volume.axes, tuple(volume.data.shape)):
+        return _write(volume, path, reference, label_map, say)
+
+
+def _write(
+    volume: Volume, path: Path, reference: str | Path | None, label_map: bool, say: Callable[[str], object]
+) -> Path:
     format_ = formats.writable(path)
     if not files.is_folder(path.parent):
         raise FileError(f"The folder '{path.parent}' does not exist. Create it first, or save elsewhere.")

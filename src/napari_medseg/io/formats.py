@@ -16,6 +16,7 @@ from .. import files
 from ..errors import FileError, reason
 from . import first_bytes
 from .clutter import is_clutter
+from .zarr_labels import image_of
 
 _NOTES = frozenset({"notes"})
 _PLACE = _NOTES | {"position", "voxel size"}
@@ -241,7 +242,7 @@ def ending(path: Path) -> str:
 
 def named(path: Path) -> Format | None:
     """The format that the name of `path` promises, if any."""
-    return _BY_SUFFIX.get(ending(path))
+    return OME_ZARR if image_of(path) else _BY_SUFFIX.get(ending(path))
 
 
 def stem(path: Path) -> str:

@@ -19,7 +19,7 @@ from ..errors import FileError, reason
 from ..progress import Job, Progress
 from ..record import voxel_digest
 from ..volume import Volume
-from . import checks, zarr_levels
+from . import checks, zarr_labels, zarr_levels
 from .ome_zarr_write import describe, levels_of_volume
 from .zarr_levels import Level
 
@@ -157,15 +157,16 @@ def streamed(
     Raises
     ------
     FileError
-        If it cannot be written, or `target` is a folder of another kind.
+        If it cannot be written, `target` is a folder of another kind, or it lies in the store of another image.
     JobError
         If another process writes it.
     """
     files.put_back(target)
     checks.refuse_folder(target)
     part = target.with_name(f"{target.name}.part")
-    with files.lock(part):
-        stream = Stream(part, target, axes, shape, dtype, run)
-        yield stream
-    if stream.is_complete:
-        files.replace_by(part, target)
+    with zarr_labels.listed(target, axes, shape):
+        with files.lock(part):
+            stream = Stream(part, target, axes, shape, dtype, run)
+            yield stream
+        if stream.is_complete:
+            files.replace_by(part, target)

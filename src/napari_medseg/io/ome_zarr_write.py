@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import zarr
 
+from ..errors import FileError
 from ..files import dump
 from ..progress import run
 from ..volume import Volume
 from . import zarr_levels
 from .notes import KEY, Notes, is_labels
 from .places import Place
+from .zarr_labels import image_of
 from .zarr_levels import Level
 
 _VERSION = "0.5"
@@ -23,6 +25,8 @@ _KINDS = {"t": "time", "c": "channel"}
 
 def save(volume: Volume, path: Path) -> None:
     """Write a volume as a store; its array may stay on the disk, and is read slice by slice."""
+    if image_of(path) and not is_labels(volume):
+        raise FileError("it is an image, and only labels can lie in the folder 'labels' of a store")
     axes = stored_axes(volume.axes)
     data: Any = volume.data
     if axes != volume.axes:
@@ -52,7 +56,8 @@ def describe(path: Path, volume: Volume, more: Mapping[str, Any] | None = None) 
     """Write what a store is, and further attributes: with it, an array becomes an image or labels."""
     said: dict[str, Any] = {"version": _VERSION, "multiscales": [_image(volume)]}
     if is_labels(volume):
-        said["image-label"] = _look(volume)
+        source = {"source": {"image": "../../"}} if image_of(path) else {}
+        said["image-label"] = {**_look(volume), **source}
     if volume.metadata.get("channels"):
         said["omero"] = {"channels": [{"label": str(name)} for name in volume.metadata["channels"]]}
     attributes = {**(more or {}), "ome": said, KEY: Notes.of(volume).to_json()}
