@@ -287,6 +287,7 @@ def test_scores_are_those_of_the_authors(reference):
         np.testing.assert_allclose(published_score(*masks), arrays[f"metric_{case}"], rtol=1e-6, err_msg=case)
 
 
+@pytest.mark.slow
 @each("salstm")
 def test_volume_with_cached_slices_is_that_of_the_authors(network, reference):
     arrays = reference("lstm_sa/train_infer.npz")

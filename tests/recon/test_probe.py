@@ -111,7 +111,7 @@ def closed_form(maps, step):
     return found
 
 
-@pytest.mark.parametrize("step", [2, 3])
+@pytest.mark.parametrize("step", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_g_factor_is_that_of_the_closed_form(even, step, monkeypatch):
     monkeypatch.setattr(probe, "noise_level", lambda *_: np.full(4, 0.5))  # its error in so small an image is not small
     settings = ReconSettings("sense", dc="none", strength=1e-6, iterations=60)

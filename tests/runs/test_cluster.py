@@ -313,6 +313,7 @@ def test_versions_are_compared():
     assert "runs torch 1, this" in remote.difference(ours | {"torch": "1"}, deciding=False)
 
 
+@pytest.mark.slow
 def test_a_child_without_work_ends_and_another_takes_the_next_file(workplace):
     for name in ("a", "b"):
         image(f"in/{name}.nii.gz")

@@ -104,6 +104,7 @@ def test_files_that_bring_their_process_down_fail_alone(workplace, capsys):
     assert "5 of 13 failed" in errors and "Traceback" not in errors
 
 
+@pytest.mark.slow
 def test_labels_are_the_same_whoever_makes_them(workplace):
     for seed, name in enumerate(("a.nii.gz", "b.nii.gz")):
         image(workplace / "in" / name, seed)

@@ -60,10 +60,10 @@ def interrupt(job, steps):
 @pytest.mark.parametrize(
     "changes",
     [
-        {},
+        pytest.param({}, marks=pytest.mark.slow),
         {"serp": 0.1},
         {"optimizer": "adamw", "loss": "dice-mwl", "ema": 0.0, "balance": 0.5},
-        {"schedule": Schedule("plateau", gamma=0.5)},
+        pytest.param({"schedule": Schedule("plateau", gamma=0.5)}, marks=pytest.mark.slow),
     ],
 )
 def test_interrupted_and_resumed_run_ends_bit_equal(data, settings, tmp_path, changes):

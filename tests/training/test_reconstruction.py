@@ -66,7 +66,10 @@ def recon_settings():
     return make
 
 
-@pytest.mark.parametrize("changes", [{}, {"warm": 0.5}, {"design": "image", "batch": 2}])
+LONG = [pytest.param(changes, marks=pytest.mark.slow) for changes in ({}, {"warm": 0.5})]
+
+
+@pytest.mark.parametrize("changes", [*LONG, {"design": "image", "batch": 2}])
 def test_interrupted_and_resumed_run_ends_bit_equal(images, recon_settings, tmp_path, changes):
     settings = recon_settings(**changes)
     run(train_job(settings, tmp_path / "whole", root=images))

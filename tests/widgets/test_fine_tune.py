@@ -812,6 +812,7 @@ def test_command_and_settings_are_handed_over(dock, monkeypatch, tmp_path):
 # ---- a child that trains ----
 
 
+@pytest.mark.slow
 def test_adding_a_class_to_the_heart_model(viewer, qtbot, answer, one_program):
     scan = io.read(samples.path("sunnybrook_SC-HF-I-01_ED.nii.gz"))
     cavity = io.read(samples.path("sunnybrook_SC-HF-I-01_ED_label.nii.gz")).data > 0
