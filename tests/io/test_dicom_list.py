@@ -10,8 +10,10 @@ from pydicom.uid import generate_uid
 from napari_medseg import io
 from napari_medseg.errors import FileError
 from napari_medseg.io import dicom_frames, dicom_list
-from napari_medseg.io.dicom_list import list_job, picture, read_listed
+from napari_medseg.io.contributions import layers_of
+from napari_medseg.io.dicom_list import list_job, picture, read_listed, read_with_labels
 from napari_medseg.progress import run
+from napari_medseg.volume import LabelClass
 
 
 @pytest.fixture
@@ -145,3 +147,67 @@ def test_too_many_files_are_refused(tmp_path, monkeypatch):
 def test_a_missing_folder_is_a_sentence(tmp_path):
     with pytest.raises(FileError, match="cannot be opened"):
         run(list_job(tmp_path / "nowhere"))
+
+
+def segmented(path, title, number):
+    """Write a segmentation of one of the `three`, with one voxel of a class of this number."""
+    image = read_listed(next(entry for entry in run(list_job(path.parent)).series if entry.title == title))
+    data = np.zeros(image.data.shape, np.uint8)
+    data[1, 2, 3] = number
+    io.write(image.like(data, (LabelClass(number, f"class of {title}", "#e64b35"),)), path)
+
+
+def test_segmentations_are_labels_of_their_series(three):
+    segmented(three / "a.seg.dcm", "T2", 3)
+    segmented(three / "0_b.dcm", "T1", 5)
+    found = run(list_job(three))
+    assert not found.unreadable
+    assert [(entry.title, len(entry.segmentations)) for entry in found.series] == [("scout", 0), ("T2", 1), ("T1", 1)]
+    assert found.series[1].size == "4 slices of 4 x 5, 1 segmentation"
+    for entry, number in zip(found.series[1:], (3, 5), strict=True):
+        image, labels = read_with_labels(entry)
+        assert np.array_equal(image.data, read_listed(entry).data)
+        assert np.argwhere(labels.data == number).tolist() == [[1, 2, 3]]
+        assert np.abs(labels.affine - image.affine).max() < 1e-6
+        assert labels.metadata["reference"].series_uid == entry.series.uid
+    assert len(read_with_labels(found.series[0])) == 1
+
+
+def test_segmentations_in_a_folder_of_their_own(three, tmp_path):
+    (three / "seg").mkdir()
+    segmented(three / "a.seg.dcm", "T2", 3)
+    segmented(three / "b.seg.dcm", "T2", 4)
+    for name in "ab":
+        dataset = pydicom.dcmread(three / f"{name}.seg.dcm")
+        dataset.remove_private_tags()  # as another program writes it
+        dataset.save_as(three / "seg" / f"{name}.dcm")
+        (three / f"{name}.seg.dcm").unlink()
+    found = run(list_job(three))
+    assert [len(entry.segmentations) for entry in found.series] == [0, 2, 0]
+    volumes = read_with_labels(found.series[1])
+    assert [volume.data.shape for volume in volumes] == [(4, 4, 5)] * 3
+    assert [options["name"] for _, options, _ in layers_of(volumes, "T2")] == ["T2", "T2 a", "T2 b"]
+
+
+def test_segmentations_that_stand_alone_or_are_damaged_are_listed_with_their_reason(three):
+    segmented(three / "a.seg.dcm", "T2", 3)
+    segmented(three / "b.seg.dcm", "T1", 3)
+    (three / "b.seg.dcm").write_bytes((three / "b.seg.dcm").read_bytes()[:400])
+    for file in three.glob("*_2.dcm"):
+        file.unlink()
+    found = run(list_job(three))
+    assert [entry.title for entry in found.series] == ["scout", "T1"]
+    reasons = {entry.path.name: entry.reason for entry in found.unreadable}
+    assert "a segmentation of images that are not in this folder" in reasons["a.seg.dcm"]
+    assert "b.seg.dcm" in reasons
+    assert found.only is None
+
+
+def test_a_series_with_a_segmentation_need_not_be_chosen(slice_file, tmp_path):
+    for k in range(3):
+        slice_file(f"{k}.dcm", position=(0, 0, 4 * k), value=k)
+    image = io.read(tmp_path)
+    labels = image.like(np.full(image.data.shape, 1, np.uint8), (LabelClass(1, "all", "#e64b35"),))
+    io.write(labels, tmp_path / "a.seg.dcm")
+    only = run(list_job(tmp_path)).only
+    assert [np.unique(volume.data).tolist() for volume in read_with_labels(only)] == [[0, 1, 2], [1]]

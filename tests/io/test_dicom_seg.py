@@ -49,8 +49,7 @@ def series(slice_file):
                 PixelSpacing=list(spacing),
                 ImageOrientationPatient=[float(f"{n:.10f}") for n in (*axes[0], *axes[1])],
                 InstanceNumber=z + 1,
-                StudyInstanceUID="1.2.3",
-                **elements,
+                **{"StudyInstanceUID": "1.2.3", **elements},
             )
         return path.parent
 
@@ -249,6 +248,19 @@ def test_faulty_headers(series, tmp_path):
     dataset = pydicom.dcmread(path)
     assert str(dataset.PatientName) == "Ärger^Ä"
     assert not dataset.PatientBirthDate
+
+
+def test_missing_identifiers(series, tmp_path):
+    folder = series(StudyInstanceUID=None)
+    labels = labels_on(io.read(folder))
+    path = io.write(labels, tmp_path / "a.seg.dcm")
+    assert np.array_equal(io.read(path).data, labels.data)
+    file = folder / "003.dcm"
+    dataset = pydicom.dcmread(file)
+    del dataset.SOPInstanceUID
+    dataset.save_as(file)
+    with pytest.raises(FileError, match=r"'003.dcm' has no SOPInstanceUID, by which"):
+        io.write(labels, tmp_path / "b.seg.dcm")
 
 
 # ---- other grids ----

@@ -13,12 +13,14 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_medseg import io, samples
+from napari_medseg.progress import run
 from napari_medseg.volume import LabelClass, Volume
 from napari_medseg.widgets.kit import opening_job, recent
 
 DOCKS = ("Segment", "Reconstruct", "Acceleration study", "Fine-tune", "Review", "Measure", "View")
 SPACING = (4.0, 1.5, 1.5)
 AFFINE = np.diag([*SPACING[::-1], 1.0])
+CLASSES = (LabelClass(1, "cavity", "#e64b35"),)
 DISC = Path(pydicom.data.__file__).parent / "test_files" / "dicomdirtests" / "98892003"
 
 
@@ -32,8 +34,7 @@ def scan(tmp_path):
 def drawn(tmp_path):
     data = np.zeros((3, 20, 24), np.uint8)
     data[1, 5:9, 5:9] = 1
-    classes = (LabelClass(1, "cavity", "#e64b35"),)
-    return io.write(Volume(data, "zyx", AFFINE, classes), tmp_path / "drawn.nii.gz")
+    return io.write(Volume(data, "zyx", AFFINE, CLASSES), tmp_path / "drawn.nii.gz")
 
 
 @pytest.fixture
@@ -226,6 +227,27 @@ def test_all_slices_of_a_folder_chosen_as_files_are_one_layer(opened, viewer, tm
     widget.opener.open(stack(tmp_path, 3))
     settle(widget, qtbot)
     assert [layer.data.shape for layer in viewer.layers] == [(3, 16, 16)] and viewer.layers[0].scale[0] == 5
+
+
+def test_segmentations_are_opened_as_labels_of_their_series(tmp_path):
+    files = stack(tmp_path, 3)
+    image = io.read(tmp_path)
+    path = io.write(image.like(np.ones(image.data.shape, np.uint8), CLASSES), tmp_path / "a.seg.dcm")
+    other = pydicom.dcmread(DISC / "MR2" / "4950")
+    other.save_as(tmp_path / "other.dcm")
+    listing = run(opening_job.open_job([tmp_path])).choices[0]
+    found = run(opening_job.chosen_job(tmp_path, listing.series))
+    assert not found.problems and not listing.unreadable
+    layers = [(kind, options["name"], data.shape) for data, options, kind in found.layers]
+    labels = next(layer for layer in layers if layer[0] == "labels")
+    assert labels[1:] == ("FAST LOCALIZER labels", (3, 16, 16)) and layers[layers.index(labels) - 1][0] == "image"
+    assert len(layers) == 3
+    # the same as files
+    (tmp_path / "other.dcm").unlink()
+    both = run(opening_job.open_job([*files, path]))
+    assert [kind for _, _, kind in both.layers] == ["image", "labels"]
+    # and as a folder that needs no choice
+    assert [kind for _, _, kind in run(opening_job.open_job([tmp_path])).layers] == ["image", "labels"]
 
 
 def test_raw_data_are_opened_as_their_image_and_reconstruct_takes_them(opened, viewer, qtbot):

@@ -256,6 +256,19 @@ def _read_layers(path: str | Sequence[str]) -> list[LayerData]:
     volumes = read_all(file)
     if _named_labels(file, volumes[0]):
         volumes[0] = replace(volumes[0], metadata={**volumes[0].metadata, "labels": True})
+    return layers_of(volumes, name)
+
+
+def layers_of(volumes: Sequence[Volume], name: str) -> list[LayerData]:
+    """The layers that show what one file, folder or series holds.
+
+    Parameters
+    ----------
+    volumes : sequence of Volume
+        As of `read_all`.
+    name : str
+        Of the first.
+    """
     layers = [layer_tuple(volumes[0], name)]
     for number, volume in enumerate(volumes[1:], 2):
         # an image has one further volume, its labels; overlapping labels have several layers

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from ..errors import FileError
+from ..errors import FileError, readable
 from ..reference import KEY, Reference
 from ..volume import Volume
 from . import dicom, formats
 from .clutter import is_clutter
+from .notes import NAME
 from .pairing import names
 
 _logger = logging.getLogger(__name__)
@@ -46,15 +49,28 @@ def read_all(path: Path) -> list[Volume]:
             )
         return dicom_seg_read.read_all(segmentations[0])
     image = dicom.read(path)
-    volumes = [image]
+    return [image, *labels_made_on(image, segmentations)]
+
+
+def labels_made_on(image: Volume, segmentations: Sequence[Path]) -> list[Volume]:
+    """Those labels of segmentations that were made on an image; named by their files if there are several of these.
+
+    What is wrong with a segmentation is logged, and it is left out.
+    """
+    from . import dicom_seg_read
+
+    found: list[Volume] = []
     for file in segmentations:
         try:
             layers = dicom_seg_read.read_all(file)
         except FileError as error:
             _logger.warning("%s It is left out.", error)
             continue
-        volumes += [layer for layer in layers if _belongs(layer, image)]
-    return volumes
+        if len(segmentations) > 1:
+            name = readable(formats.stem(file))
+            layers = [replace(layer, metadata={**layer.metadata, NAME: name}) for layer in layers]
+        found += [layer for layer in layers if _belongs(layer, image)]
+    return found
 
 
 def _belongs(labels: Volume, image: Volume) -> bool:

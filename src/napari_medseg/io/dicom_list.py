@@ -14,11 +14,13 @@ from ..errors import FileError, readable
 from ..files import refuse_special
 from ..progress import Job, Progress
 from ..volume import Volume
-from . import checks
+from . import checks, formats
 from .clutter import is_clutter, is_hidden
 from .dicom import check_other, promises_dicom, series_among, volume_of
 from .dicom_contrast import low_is_bright
+from .dicom_folder import labels_made_on
 from .dicom_frames import Frame, Series, decode, frames_of, scaled, without_image
+from .dicom_nearby import series_of_segmentation
 from .dicom_series import differing, groups_of
 from .dicom_stack import arrange
 
@@ -49,6 +51,8 @@ class ListedSeries:
         Why it cannot be opened, in a sentence; empty if it can.
     middle : Frame
         The image in the middle.
+    segmentations : tuple of pathlib.Path
+        DICOM segmentations in the folder that were made on this series.
     """
 
     files: tuple[Path, ...]
@@ -58,6 +62,7 @@ class ListedSeries:
     spacing: tuple[float, ...]
     problem: str
     middle: Frame = field(repr=False)
+    segmentations: tuple[Path, ...] = ()
 
     @property
     def title(self) -> str:
@@ -73,10 +78,12 @@ class ListedSeries:
 
     @property
     def size(self) -> str:
-        """For example ``25 times, 12 slices of 256 x 256``."""
+        """For example ``25 times, 12 slices of 256 x 256, 1 segmentation``."""
         times, slices, rows, columns = self.shape
-        counted = [_count(times, "time") if times > 1 else "", _count(slices, "slice")]
-        return f"{', '.join(filter(None, counted))} of {rows} x {columns}"
+        counted = [_count(times, "time") if times > 1 else "", f"{_count(slices, 'slice')} of {rows} x {columns}"]
+        if self.segmentations:
+            counted.append(_count(len(self.segmentations), "segmentation"))
+        return ", ".join(filter(None, counted))
 
     @property
     def voxel(self) -> str:
@@ -90,6 +97,28 @@ class Unreadable:
 
     path: Path
     reason: str
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the files of a folder are, filled while they are looked at.
+
+    Parameters
+    ----------
+    frames : list of Frame
+        Of the files in one folder.
+    others : list of pathlib.Path
+        Its files that are not DICOM.
+    segmentations : list of (pathlib.Path, frozenset of str)
+        Of all folders, with the series that they were made on.
+    unreadable : list of Unreadable
+        Of all folders.
+    """
+
+    frames: list[Frame] = field(default_factory=list)
+    others: list[Path] = field(default_factory=list)
+    segmentations: list[tuple[Path, frozenset[str]]] = field(default_factory=list)
+    unreadable: list[Unreadable] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -134,19 +163,19 @@ def list_job(folder: Path) -> Job[Listing]:
             raise FileError(f"'{folder.name}' holds more than {_MOST_FILES} files. Choose a folder further down.")
         yield Progress(0, total)
     series: list[ListedSeries] = []
-    unreadable: list[Unreadable] = []
+    seen = _Found()
     done = 0
-    for found in by_folder.values():
-        frames: list[Frame] = []
-        others: list[Path] = []
-        for path in found:
-            _look(path, frames, others, unreadable)
+    for paths in by_folder.values():
+        seen = replace(seen, frames=[], others=[])
+        for path in paths:
+            _look(path, seen)
             done += 1
             yield Progress(done, total)
-        if frames:
-            _check_others(others, unreadable)
-            series += _series_in(frames, unreadable)
-    return Listing(folder, tuple(series), tuple(unreadable))
+        if seen.frames:
+            _check_others(seen.others, seen.unreadable)
+            series += _series_in(seen.frames, seen.unreadable)
+    listed = _with_segmentations(series, seen)
+    return Listing(folder, tuple(listed), tuple(seen.unreadable))
 
 
 def read_listed(chosen: ListedSeries) -> Volume:
@@ -164,6 +193,20 @@ def read_listed(chosen: ListedSeries) -> Volume:
         frames = [frame for path in chosen.files for frame in frames_of(path)]
         volume = volume_of(first, series_among(first, groups_of(frames), frames))
     return replace(volume, metadata={"source": str(first), "format": "DICOM", **volume.metadata})
+
+
+def read_with_labels(chosen: ListedSeries) -> list[Volume]:
+    """The volume of one series of a list, and the labels of its segmentations; those that cannot be read are logged.
+
+    Raises
+    ------
+    FileError
+        As of `read_listed`.
+    """
+    image = read_listed(chosen)
+    if not chosen.segmentations:
+        return [image]
+    return [image, *labels_made_on(image, chosen.segmentations)]
 
 
 def picture(series: ListedSeries) -> np.ndarray | None:
@@ -212,19 +255,37 @@ def _walk(folder: Path) -> Iterator[tuple[Path, list[Path]]]:
             yield place, paths
 
 
-def _look(path: Path, frames: list[Frame], others: list[Path], unreadable: list[Unreadable]) -> None:
-    """Add the frames of a file to `frames`; what is not DICOM to `others`, and what cannot be read to `unreadable`."""
+def _look(path: Path, seen: _Found) -> None:
+    """Add what a file holds to what was seen before."""
     try:
         if not promises_dicom(path):
-            others.append(path)
+            seen.others.append(path)
             return
         with disable_value_validation():
             found = frames_of(path)
-            if not found and path.name != _INDEX:
-                unreadable.append(Unreadable(path, without_image(path)))
-        frames += found
+        seen.frames.extend(found)
+        if found or path.name == _INDEX:
+            return
+        if formats.recognise(path) is formats.DICOM_SEG:
+            seen.segmentations.append((path, series_of_segmentation(path)))
+        else:
+            seen.unreadable.append(Unreadable(path, without_image(path)))
     except FileError as error:
-        unreadable.append(Unreadable(path, str(error)))
+        seen.unreadable.append(Unreadable(path, str(error)))
+
+
+def _with_segmentations(series: Sequence[ListedSeries], seen: _Found) -> list[ListedSeries]:
+    """The series with the segmentations that were made on them; other segmentations are noted as unreadable."""
+    known = {entry.series.uid for entry in series}
+    for path, uids in seen.segmentations:
+        if not uids & known:
+            reason = f"'{path.name}' is a segmentation of images that are not in this folder. Open the file by itself."
+            seen.unreadable.append(Unreadable(path, reason))
+    found = []
+    for entry in series:
+        own = tuple(path for path, uids in seen.segmentations if entry.series.uid in uids)
+        found.append(replace(entry, segmentations=own))
+    return found
 
 
 def _check_others(others: Sequence[Path], unreadable: list[Unreadable]) -> None:

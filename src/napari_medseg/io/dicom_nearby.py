@@ -12,9 +12,10 @@ from pydicom import Dataset, dcmread
 
 from ..errors import FileError
 from ..reference import Reference
-from . import formats
+from . import checks, formats
 from .clutter import is_hidden
 from .dicom import stack_of
+from .dicom_frames import opened
 from .regrid import Grid
 
 _MOST_FILES = 5000  # of a folder that is looked through
@@ -46,7 +47,7 @@ def images_nearby(path: Path, header: Dataset) -> Found | None:
         The segmentation.
     header : pydicom.Dataset
     """
-    wanted = {str(item.SeriesInstanceUID) for item in header.get("ReferencedSeriesSequence") or []}
+    wanted = _named(header)
     if not wanted:
         return None
     for file in _candidates(path.absolute()):
@@ -63,6 +64,22 @@ def images_nearby(path: Path, header: Dataset) -> Found | None:
         rows, columns, _ = stack[0][0].shape
         return Found(Reference(uid, str(file)), Grid(affine, (len(stack[0]), rows, columns)))
     return None
+
+
+def series_of_segmentation(path: Path) -> frozenset[str]:
+    """The series that a segmentation was made on, by their identifiers.
+
+    Raises
+    ------
+    FileError
+        If the file is damaged.
+    """
+    with checks.damaged(path):
+        return _named(opened(path, stop_before_pixels=True))
+
+
+def _named(header: Dataset) -> frozenset[str]:
+    return frozenset(str(item.SeriesInstanceUID) for item in header.get("ReferencedSeriesSequence") or [])
 
 
 def _candidates(path: Path) -> Iterator[Path]:

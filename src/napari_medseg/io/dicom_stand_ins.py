@@ -35,6 +35,7 @@ _TEXTS = (
     "ReferringPhysicianName",
 )
 _DATES = {"PatientBirthDate": DA, "StudyDate": DA, "StudyTime": TM}
+_IDENTIFIERS = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID")
 _MOST = 2**31 - 1  # of a series number
 _TILTED = 1e-3  # cosine between slices and the way from one to the next that counts as a tilt
 
@@ -151,16 +152,28 @@ def _made(slices: Sequence[Frame], step: float) -> tuple[list[Dataset], dict[str
     paths = dict.fromkeys(frame.path for frame in slices)
     headers = {path: opened(path, stop_before_pixels=True) for path in paths}
     reference, note = _frame_of_reference(slices)
+    study = headers[slices[0].path].get("StudyInstanceUID") or generate_uid()
     stand_ins = []
     sources = {}
     for frame in slices:
         header = headers[frame.path]
-        stand_in = _stand_in(header, frame, reference, step)
-        several = int(header.get("NumberOfFrames") or 1) > 1
-        number = frame.index + 1 if several else None
-        sources[stand_in.SOPInstanceUID] = Source(header.SOPClassUID, header.SOPInstanceUID, number)
+        stand_in = _stand_in(header, frame, step)
+        stand_in.FrameOfReferenceUID = reference
+        stand_in.StudyInstanceUID = study
+        sources[stand_in.SOPInstanceUID] = _source(header, frame)
         stand_ins.append(stand_in)
     return stand_ins, sources, note
+
+
+def _source(header: Dataset, frame: Frame) -> Source:
+    missing = [keyword for keyword in _IDENTIFIERS if not header.get(keyword)]
+    if missing:
+        raise FileError(
+            f"'{frame.path.name}' has no {' and no '.join(missing)}, by which DICOM segmentations name their images. "
+            "Save the labels as .nii.gz or .seg.nrrd."
+        )
+    several = int(header.get("NumberOfFrames") or 1) > 1
+    return Source(header.SOPClassUID, header.SOPInstanceUID, frame.index + 1 if several else None)
 
 
 def _frame_of_reference(slices: Sequence[Frame]) -> tuple[str, tuple[str, ...]]:
@@ -173,12 +186,12 @@ def _frame_of_reference(slices: Sequence[Frame]) -> tuple[str, tuple[str, ...]]:
     return known[0], ()
 
 
-def _stand_in(header: Dataset, frame: Frame, reference: str, step: float) -> Dataset:
+def _stand_in(header: Dataset, frame: Frame, step: float) -> Dataset:
     found = Dataset()
     # of the classes with one image, as good as any
     found.SOPClassUID = MRImageStorage
     found.SOPInstanceUID = generate_uid()
-    found.SeriesInstanceUID = header.SeriesInstanceUID
+    found.SeriesInstanceUID = frame.series.uid
     found.Modality = header.get("Modality") or "OT"
     found.Rows, found.Columns = frame.shape[:2]
     found.ImageOrientationPatient = frame.directions.ravel().tolist()
@@ -186,7 +199,6 @@ def _stand_in(header: Dataset, frame: Frame, reference: str, step: float) -> Dat
     found.PixelSpacing = np.array(frame.spacing).tolist()
     found.SliceThickness = header.get("SliceThickness") or _text(step)
     found.SpacingBetweenSlices = _text(step)
-    found.FrameOfReferenceUID = reference
     _fill(found, header)
     return found
 
@@ -237,8 +249,7 @@ def _name(item: Dataset, source: Source) -> Dataset:
 
 
 def _fill(found: Dataset, header: Dataset) -> None:
-    """Patient and study as the header says, empty where it says nothing or something invalid."""
-    found.StudyInstanceUID = header.get("StudyInstanceUID") or generate_uid()
+    """Patient and study as the header says them, empty where it says nothing or something invalid."""
     for keyword in _TEXTS:
         setattr(found, keyword, str(header.get(keyword) or ""))
     for keyword, kind in _DATES.items():

@@ -13,9 +13,9 @@ from ... import io
 from ...errors import FileError, MedsegError, readable
 from ...files import is_folder
 from ...io import contributions, formats
-from ...io.contributions import LayerData, layer_tuple
+from ...io.contributions import LayerData, layer_tuple, layers_of
 from ...io.dicom import one_per_series
-from ...io.dicom_list import ListedSeries, Listing, list_job, picture, read_listed
+from ...io.dicom_list import ListedSeries, Listing, list_job, picture, read_with_labels
 from ...progress import Job, Progress
 from ...recon import contributions as raw_data
 from .jobs import failure
@@ -76,7 +76,7 @@ def chosen_job(folder: Path, chosen: Sequence[ListedSeries]) -> Job[Opened]:
     for number, series in enumerate(chosen):
         yield Progress(number, len(chosen), f"Opening '{series.title}'…")
         try:
-            layers.append(layer_tuple(read_listed(series), series.title))
+            layers += layers_of(read_with_labels(series), series.title)
         except Exception as error:
             problems.append(_sentence(series.title, error))
     return Opened(tuple(layers), (folder,) if layers else (), (), tuple(problems))
@@ -99,7 +99,7 @@ def _picture(series: ListedSeries) -> np.ndarray | None:
 def _each_series_once(paths: Sequence[Path], problems: list[str]) -> list[Path]:
     """The paths, of the files of one DICOM series the first: a person marks all files of a folder."""
     chosen = list(dict.fromkeys(paths))
-    slices = [path for path in chosen if not is_folder(path) and formats.is_dicom(path)]
+    slices = [path for path in chosen if _is_slice(path)]
     if len(slices) < 2:
         return chosen
     try:
@@ -108,6 +108,11 @@ def _each_series_once(paths: Sequence[Path], problems: list[str]) -> list[Path]:
         problems.append(str(error))
         kept = set()
     return [path for path in chosen if path in kept or path not in slices]
+
+
+def _is_slice(path: Path) -> bool:
+    """Whether a file may be an image of a series; segmentations are opened one by one."""
+    return not is_folder(path) and formats.is_dicom(path) and formats.recognise(path) is formats.DICOM
 
 
 def _folder(path: Path) -> Job[list[LayerData] | Listing]:
@@ -126,7 +131,7 @@ def _folder(path: Path) -> Job[list[LayerData] | Listing]:
     only = listing.only
     if only is not None:
         yield Progress(0, 1, f"Opening '{path.name}'…")
-        return [layer_tuple(read_listed(only), readable(path.name))]
+        return layers_of(read_with_labels(only), readable(path.name))
     if listing.series:
         return listing
     if listing.unreadable:
