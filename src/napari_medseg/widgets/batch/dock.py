@@ -218,6 +218,7 @@ class BatchWidget(Dock):
         with jobs.errors_shown():
             crew = local(self.form.workers.value())
             self._crew = crew
+            self.destroyed.connect(crew.stop)  # the window was closed, which tells a dock nothing else
             self._clock = jobs.Clock()
             self.form.bar.setRange(0, 0)
             self.form.status.say("Starting…")
@@ -257,6 +258,7 @@ class BatchWidget(Dock):
         """End the processes of the run, whatever they do."""
         crew, self._crew = self._crew, None
         if crew is not None:
+            self.destroyed.disconnect(crew.stop)
             crew.stop()
 
     def cancel(self) -> None:

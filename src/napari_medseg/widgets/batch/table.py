@@ -13,9 +13,17 @@ from ...errors import escaped
 from ...runs.worklist import HEAD, WorkList
 from ..kit.controls import described
 
-_WIDTHS = (108, 62, 62, 68, 44)  # pixels; the last column takes the rest
+_WIDTHS = (104, 62, 70, 78, 40)  # pixels; the last column takes the rest
 _LEAST = 220  # of the last column
-_ROWS = 8  # seen without scrolling
+_ROWS = 7  # seen without scrolling
+_TIPS = (
+    "Name of the image.",
+    "What the run has come to. ⚠: look here first.",
+    "The first figure of the first class; below the table are all.",
+    "Slices that a person has approved. ✓: none with labels is left.",
+    "Seconds that the case took.",
+    "Why the case failed, or how it differs from the others: an order for looking, not a measure of quality.",
+)
 _RIGHT = (2, 4)  # columns of numbers
 _TEXT = int(Qt.ItemDataRole.DisplayRole)
 _TIP = int(Qt.ItemDataRole.ToolTipRole)
@@ -41,10 +49,10 @@ class CaseModel(QAbstractTableModel):
         return 0 if parent.isValid() else len(HEAD)
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = _TEXT) -> Any:
-        """Titles of the columns."""
-        if orientation == Qt.Orientation.Horizontal and role == _TEXT:
-            return HEAD[section]
-        return None
+        """Titles of the columns, and what they mean."""
+        if orientation != Qt.Orientation.Horizontal:
+            return None
+        return {_TEXT: HEAD[section], _TIP: _TIPS[section]}.get(role)
 
     def data(self, index: QModelIndex, role: int = _TEXT) -> Any:
         """Text, tooltip and look of a cell."""
