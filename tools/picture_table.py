@@ -43,6 +43,7 @@ MAKERS = {
     "docs/view_oblique.png": Maker("tools/picture_view.py", "oblique"),
     "docs/organ.png": Maker("tools/picture_organ.py", "organ"),
     "docs/fine_tune.png": Maker("tools/picture_tuning.py", "fine_tune"),
+    "docs/batch.png": Maker("tools/picture_batch.py", "batch"),
     "docs/reconstruct.png": Maker(RECONSTRUCT, "raw"),
     "docs/reconstruct_compare.png": Maker(RECONSTRUCT, "compare"),
     "docs/study.png": Maker("tools/picture_study.py", "study"),

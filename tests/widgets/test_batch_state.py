@@ -10,6 +10,7 @@ from napari_medseg.widgets.batch.state import (
     parse_inputs,
     state,
     suggested_output,
+    unsaved_text,
 )
 
 
@@ -65,3 +66,4 @@ def test_texts():
     assert found_text(1, 0, []) == "1 image." and found_text(4, 2, ["x"]) == "4 images, 2 with a result already.\nx"
     assert ended_text(1, 1, 0) == "Done: 1 case."
     assert ended_text(3, 9, 1, cancelled=True).startswith("Cancelled: 3 of 9 cases are finished. 1 failed")
+    assert "can be restored" in unsaved_text("a", kept=True) and "are lost" in unsaved_text("a", kept=False)

@@ -196,3 +196,12 @@ def ended_text(done: int, total: int, failed: int, *, cancelled: bool = False) -
     if cancelled:
         return f"Cancelled: {done} of {total} cases are finished.{wrong} Run again with Resume to go on."
     return f"Done: {total} {'case' if total == 1 else 'cases'}.{wrong}"
+
+
+def unsaved_text(name: str, *, kept: bool) -> str:
+    """The question before a case is left whose labels were changed; `kept` where a journal on the disk has it all."""
+    restored = "the changes can be restored when Review is opened next." if kept else "the changes are lost."
+    return (
+        f"The labels of '{name}' were changed, and the file does not have the changes yet.\n\n"
+        f"Save writes them into the file. Without saving, the file stays as it is and {restored}"
+    )

@@ -22,6 +22,7 @@ from ..kit.save_labels import KIND as SAVE
 from ..kit.save_labels import LabelSaver
 from ..kit.saving import Pair
 from ..kit.slices import go_to_slice
+from .state import unsaved_text
 from .work import Contents, Stamp, case_job, stamp_of
 
 if TYPE_CHECKING:
@@ -152,11 +153,9 @@ class OpenCase:
 
     def _ask(self) -> Any:
         """What to do with changes that were not saved; whoever just presses Enter saves them."""
-        text = (
-            f"The labels in '{self._path.name}' were changed, and the file does not have it yet.\n\n"
-            "Save writes them into the file. Without saving the file stays as it is; Review offers the changes as "
-            "what can be restored when it is opened next."
-        )
+        follower = self._painting.follower(self.labels)
+        kept = follower is not None and follower.journal.folder is not None
+        text = unsaved_text(self._path.name, kept=kept)
         box = QMessageBox(QMessageBox.Icon.Question, "Next case", text, parent=self._owner)
         box.setStandardButtons(_ANSWERS.Save | _ANSWERS.Discard | _ANSWERS.Cancel)
         box.setDefaultButton(_ANSWERS.Save)

@@ -13,7 +13,7 @@ from ...errors import escaped
 from ...runs.worklist import HEAD, WorkList
 from ..kit.controls import described
 
-_WIDTHS = (104, 62, 70, 78, 40)  # pixels; the last column takes the rest
+_WIDTHS = (98, 62, 78, 76, 40)  # pixels; the last column takes the rest
 _LEAST = 220  # of the last column
 _ROWS = 7  # seen without scrolling
 _TIPS = (
