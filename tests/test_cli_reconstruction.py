@@ -86,7 +86,14 @@ def test_study_writes_table_plot_and_report(tmp_path, monkeypatch, capsys):
     assert head.startswith("acceleration,effective") and first.startswith("1,1,inf,1,1,")
     assert second.startswith("6,")
     assert Path("study.png").stat().st_size > 5000
-    assert [row["acceleration"] for row in json.loads(Path("study.json").read_text())["rows"]] == [1, 6]
+    report = json.loads(Path("study.json").read_text())
+    assert [row["acceleration"] for row in report["rows"]] == [1, 6]
+    table = Path("study.csv").read_text()
+    assert main([*words, "--workers", "1"]) == 0
+    said = capsys.readouterr().out
+    assert " inf " in said and "left-ventricular cavity: Dice" in said, "also after a way through JSON"
+    assert Path("study.csv").read_text() == table
+    assert json.loads(Path("study.json").read_text())["rows"] == report["rows"]
 
 
 def test_methods_are_compared_where_there_is_no_reference(tmp_path, monkeypatch, capsys):

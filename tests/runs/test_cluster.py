@@ -232,6 +232,11 @@ def test_labels_and_threads_are_those_of_local_workers(dask):
         assert np.array_equal(ours.data, theirs.data)
         # the second worker may have come after the first child was started
         assert ours.record.place["threads"] >= theirs.record.place["threads"]
+    study = ["study", "acceleration", "in/0.nii.gz", "--model", MODEL, "--method", "zero-filled"]
+    study += ["--accelerations", "1,2"]
+    assert cli.main([*study, "-o", "there.csv", "--scheduler", ADDRESS]) == 0
+    assert cli.main([*study, "-o", "here.csv"]) == 0
+    assert Path("there.csv").read_text() == Path("here.csv").read_text()
 
 
 @pytest.mark.slow

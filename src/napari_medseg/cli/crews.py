@@ -17,10 +17,18 @@ if TYPE_CHECKING:
 
 
 def add_crew(parser: argparse.ArgumentParser) -> None:
-    """Who works on the files of a cohort."""
+    """What becomes of earlier outputs of a cohort, and who works on its files."""
     parser.add_argument("--resume", action="store_true", help="leave out what is finished and unchanged")
     text = "also make those outputs again that a person has changed or reviewed"
     parser.add_argument("--replace-edited", action="store_true", help=text)
+    add_workers(parser)
+    parser.add_argument(
+        "--print-slurm", action="store_true", help="print a SLURM script that does this on a cluster, and end"
+    )
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """Who works on the files of a command."""
     parser.add_argument(
         "--workers", type=whole_from(0), default=0, metavar="N", help="processes that share the files (default: none)"
     )
@@ -35,9 +43,6 @@ def add_crew(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--scheduler", metavar="ADDRESS", help="of a dask cluster whose workers share the files, or its scheduler file"
-    )
-    parser.add_argument(
-        "--print-slurm", action="store_true", help="print a SLURM script that does this on a cluster, and end"
     )
 
 

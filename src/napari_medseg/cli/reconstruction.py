@@ -15,7 +15,7 @@ from ..options import add_arguments, given, read
 from ..recon.settings import VIEWS, FinishSettings, HiddenSettings, ReconSettings, Sampling
 from ..runs.settings import StudySettings
 from . import terminal
-from .crews import add_crew, crew_of, whether
+from .crews import add_crew, add_workers, crew_of, whether
 from .summaries import add_summaries, check_summaries
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def add_methods(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--report", type=Path, metavar="FILE.json", help="errors, also by slice, mask, settings as JSON"
     )
+    add_workers(parser)
 
 
 def _add_input(parser: argparse.ArgumentParser) -> None:
@@ -104,6 +105,7 @@ def add_study(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--axes", metavar="AXES", help="names of the array axes, if the file does not say")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="also draw Dice and volume over acceleration")
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="everything as JSON")
+    add_workers(parser)
 
 
 def _numbered(text: str) -> tuple[str, int]:
@@ -286,7 +288,7 @@ def study(args: Namespace) -> int:
         table = terminal.table(Study.of(outcome.record).table()) if outcome.record else ""
         return f"{table}\nThe k-space was simulated from the image: real measurements give worse results."
 
-    return _run_one(task, line, "acceleration", args.report)
+    return _run_one(args, task, line, "acceleration")
 
 
 def compare_methods(args: Namespace) -> int:
@@ -321,14 +323,13 @@ def compare_methods(args: Namespace) -> int:
         head = f"{args.output}: {slices}, {words}{hint.acceleration:.2f}x"
         return "\n".join([head, terminal.table(rows), hint.verdict])
 
-    return _run_one(task, line, "reconstruction", args.report, paths=True)
+    return _run_one(args, task, line, "reconstruction", paths=True)
 
 
 def _run_one(
-    task: Task, line: Callable[[str, Outcome], str], unit: str, report: Path | None, *, paths: bool = False
+    args: Namespace, task: Task, line: Callable[[str, Outcome], str], unit: str, *, paths: bool = False
 ) -> int:
     """Run a study, whose report is that of its result; the exit code."""
-    from ..runs.crew import here
     from .report import run_content
     from .running import Run
 
@@ -340,7 +341,8 @@ def _run_one(
                 return names | outcome.record.report()
         return names | run_content(run, lambda _: {})
 
-    return Run([task], line, content, unit, report=report, strict=True).go(here())
+    run = Run([task], line, content, unit, report=args.report, strict=True)
+    return run.go(crew_of(args, [task], network=bool(task.models)))
 
 
 def _fitting(kspace: KSpace) -> list[str]:

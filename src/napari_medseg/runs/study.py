@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -62,8 +62,8 @@ class Study:
 
     @classmethod
     def of(cls, record: Record) -> Study:
-        """From the record of a study."""
-        rows = tuple(Row(**row) for row in record.figures["rows"])
+        """From the record of a study, which may have been JSON: that holds nothing for what is not finite."""
+        rows = tuple(Row(**_with_numbers(row)) for row in record.figures["rows"])
         return cls(rows, record)
 
     @property
@@ -81,6 +81,15 @@ class Study:
         for row in self.rows:
             lines.append([f"{value:.4g}" for value in _numbers(row)])
         return lines
+
+
+def _with_numbers(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a row; where JSON holds nothing, PSNR is infinite, and another figure does not exist."""
+    found = dict(row)
+    found["psnr"] = math.inf if row["psnr"] is None else row["psnr"]
+    for key in ("dice", "volume_ml", "drift_percent"):
+        found[key] = {name: math.nan if value is None else value for name, value in row[key].items()}
+    return found
 
 
 def _numbers(row: Row) -> list[float]:
