@@ -23,7 +23,13 @@ from . import commands, crews, measuring, reconstruction, replaying, segmenting,
 
 Parsers = argparse._SubParsersAction
 
-_TWO_WORDS = (("models", "import"), ("models", "verify"), ("study", "acceleration"), ("study", "methods"))
+_TWO_WORDS = (
+    ("models", "import"),
+    ("models", "verify"),
+    ("models", "fetch"),
+    ("study", "acceleration"),
+    ("study", "methods"),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -299,6 +305,7 @@ def _add_models(parsers: Parsers) -> None:
     listing.add_argument("--json", action="store_true", help="cards as JSON")
     _add(parsers, "models verify", commands.verify_models, "check the hash of every model and run it once")
     _add_import(parsers)
+    _add_fetch(parsers)
 
 
 def _add_import(parsers: Parsers) -> None:
@@ -313,6 +320,22 @@ def _add_import(parsers: Parsers) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help=".pth, .pt or .safetensors")
     parser.add_argument("--name", required=True, metavar="N", help="name of the new model")
     add_arguments(parser, ImportSettings)
+
+
+def _add_fetch(parsers: Parsers) -> None:
+    parser = _add(
+        parsers,
+        "models fetch",
+        commands.fetch_model,
+        "install a model that a table names",
+        description="Fetch a model from the address in a table, check both of its files against the hashes there, and "
+        "add it to your models. Nothing else is fetched.",
+    )
+    text = 'JSON: {"models": [{"name": ..., "url": ..., "sha256": ..., "card_sha256": ...}]}'
+    parser.add_argument("table", type=Path, metavar="TABLE.json", help=text)
+    parser.add_argument("name", metavar="NAME", help="model to fetch")
+    text = "take NAME.safetensors and NAME.json from this folder; no network is used"
+    parser.add_argument("--from", dest="source", type=Path, metavar="FOLDER", help=text)
 
 
 def _add_info(parsers: Parsers) -> None:

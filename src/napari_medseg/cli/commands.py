@@ -238,6 +238,17 @@ def import_model(args: Namespace) -> int:
     return 0
 
 
+def fetch_model(args: Namespace) -> int:
+    """``napari-medseg models fetch``."""
+    from .. import models
+    from ..models.fetching import fetch
+
+    with terminal.Meter(args.name, "MB") as meter:
+        target = fetch(args.table, args.name, args.source, meter)
+    terminal.say(f"{args.name} ({terminal.finds(models.load_card(target))}) is installed: {target}")
+    return 0
+
+
 def info(args: Namespace) -> int:
     """``napari-medseg info``."""
     from ..files import to_json
