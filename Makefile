@@ -8,7 +8,7 @@
 # make cards  write the pages about the bundled models from their cards
 # make pictures   take the pictures of the docs again, in real windows (minutes); with DICOM=FOLDER also that of its series
 # make judges  let readers of other programs say what they see in our files; installs dcmqi (3D Slicer's DICOM SEG reader),
-#              OHIF's reader where Node.js is installed, and the BIDS validator
+#              OHIF's reader where Node.js is installed, the BIDS validator, and ome-zarr in an environment of its own
 # make fuzz   read 3,000 damaged files of every kind; each must give a value or a sentence, in time (five minutes on two cores)
 #
 # The first call makes the environment in .venv; later calls need no network.
@@ -16,6 +16,8 @@
 PYTHON ?= python3
 VENV := .venv
 QT5 := .venv-qt5
+# ome-zarr-models wants an older pydantic than the rest
+OME_ZARR := tests/judges/ome_zarr
 XVFB := xvfb-run -a -s "-screen 0 1600x1000x24"
 # two processes, each with a virtual display of its own, take file after file in the order that tests/conftest.py gives
 PYTEST := $(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
@@ -72,6 +74,8 @@ judges: $(VENV)/installed
 	$(VENV)/bin/python -m pip install -c constraints.txt -e ".[judges]"
 	@if command -v npm >/dev/null; then cd tests/judges/ohif && npm ci --no-audit --no-fund; \
 	else echo "npm is missing: OHIF's reader is left out. Install Node.js 20 or newer to ask it too."; fi
+	test -x $(OME_ZARR)/.venv/bin/python || $(PYTHON) -m venv $(OME_ZARR)/.venv
+	$(OME_ZARR)/.venv/bin/python -m pip install -q -r $(OME_ZARR)/requirements.txt
 	$(VENV)/bin/python -m pytest tests/judges tests/runs/test_bids.py
 
 packages:
