@@ -543,8 +543,8 @@ def test_verdict_where_nothing_could_be_measured():
             {"a": 0.6},
             2,
             float("nan"),
-            "It changes by +0.100 (Dice) against all on 2 held-out slices, only one of which holds labels: one slice "
-            "cannot tell that from chance. So few say little: look at the labels of other slices too.",
+            "It changes by +0.100 (Dice) against all on 2 held-out slices: they give one figure, which cannot tell "
+            "that from chance. So few say little: look at the labels of other slices too.",
         ),
         (
             {},

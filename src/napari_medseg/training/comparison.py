@@ -128,14 +128,10 @@ def _alone(found: Comparison, base: str, where: str) -> str:
 
 def _against(found: Comparison, change: float, base: str, subject: str, where: str) -> str:
     if math.isnan(found.half_width):
-        alone = f" With {TWO_HELD_BACK} reviewed slices two are held back."
-        if found.slices > 1:
-            where = f"{where}, only one of which holds labels"
-            alone = ""
-        return (
-            f"{subject} changes by {change_text(change)} (Dice) against {base} {where}: one slice cannot tell that "
-            f"from chance.{alone}"
-        )
+        alone = f"one slice cannot tell that from chance. With {TWO_HELD_BACK} reviewed slices two are held back."
+        if found.slices > 1:  # of one image, which is scored as a whole, or only one of them holds labels
+            alone = "they give one figure, which cannot tell that from chance."
+        return f"{subject} changes by {change_text(change)} (Dice) against {base} {where}: {alone}"
     size = change_text(change, found.half_width)
     if not (found.better or found.worse):
         return f"No difference from {base} beyond chance: Dice changes by {size} {where}."
