@@ -64,6 +64,7 @@ cards: $(VENV)/installed
 pictures: packages $(VENV)/installed
 	$(XVFB) $(VENV)/bin/python tools/pictures.py docs
 	$(XVFB) $(VENV)/bin/python tools/walk_review.py docs
+	$(XVFB) $(VENV)/bin/python tools/walk_new_user.py docs --way dialog
 ifdef DICOM
 	$(XVFB) $(VENV)/bin/python tools/picture_series.py docs --dicom "$(DICOM)"
 else

@@ -28,6 +28,7 @@ class Maker(NamedTuple):
 HEART = Maker("tools/picture_heart.py", "heart")
 RECONSTRUCT = "tools/picture_recon.py"
 WALK = "tools/walk_review.py"
+CLICKS = Maker("tools/walk_new_user.py", "save")
 CARDS = Maker("tools/card_pictures.py", "draw")
 
 MAKERS = {
@@ -47,6 +48,9 @@ MAKERS = {
     "docs/reconstruct.png": Maker(RECONSTRUCT, "raw"),
     "docs/reconstruct_compare.png": Maker(RECONSTRUCT, "compare"),
     "docs/study.png": Maker("tools/picture_study.py", "study"),
+    "docs/clicks_nifti.png": CLICKS,
+    "docs/clicks_ct.png": CLICKS,
+    "docs/clicks_picture.png": CLICKS,
     "docs/opening_series.png": Maker("tools/picture_series.py", "series", "a folder with several DICOM series"),
     "docs/dicom_seg.png": Maker("tools/picture_seg.py", "draw", "the readers that `make judges` installs"),
     "docs/walk_run.png": Maker(WALK, "Walk.correct_all"),

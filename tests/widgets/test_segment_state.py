@@ -74,3 +74,11 @@ def test_several_models_have_a_disagreement_instead_of_an_uncertainty():
 
 def test_card_needs_a_model():
     assert state(Facts(models=0)).card.why_not == "No model is chosen." and not state(Facts(models=1)).card.why_not
+
+
+def test_labelling_by_hand_is_offered_where_no_model_fits_and_there_are_no_labels():
+    found = state(Facts(unsuited=True))
+    assert found.by_hand.visible and not found.by_hand.why_not and "by hand" in found.advice
+    for facts in (Facts(), Facts(unsuited=True, target="mine"), Facts(unsuited=True, has_image=False)):
+        found = state(facts)
+        assert not found.by_hand.visible and not found.advice

@@ -35,6 +35,8 @@ _WIDEST = 560  # pixels of an open list
 _SCROLL_BAR = 20
 ARROW = 22
 """Pixels of a button that shows nothing but the arrow of its menu."""
+GAP = 2
+"""Pixels between such a button and the one that it belongs to."""
 _KEY = "medseg_key"
 
 

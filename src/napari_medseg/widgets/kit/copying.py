@@ -7,10 +7,9 @@ from collections.abc import Callable
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QWidget
 
-from .controls import ARROW, button, described
+from .controls import ARROW, GAP, button, described
 
 PYTHON = "Copy as Python"
-_GAP = 2
 
 
 class CopyButton(QWidget):
@@ -34,7 +33,7 @@ class CopyButton(QWidget):
         self.more.setMenu(menu)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(_GAP)
+        row.setSpacing(GAP)
         row.addWidget(self.command)
         row.addWidget(self.more)
         self.setFocusProxy(self.command)

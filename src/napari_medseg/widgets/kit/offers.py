@@ -48,6 +48,7 @@ def offer_images(
         active = viewer.layers.selection.active
         newest = next(iter(reversed(images)), next((value for _, value in lead), None))
         current = active if active in images else newest
+    box.setPlaceholderText("open a scan, or drop one here")
     fill(box, [*lead, *((layer.name, layer) for layer in images)], current)
     return current is not before
 

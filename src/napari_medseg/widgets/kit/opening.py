@@ -18,7 +18,7 @@ from ...io.dicom_list import ListedSeries, Listing
 from ...progress import Job, Progress
 from ...replay.lines import SUFFIX
 from . import reader, recent
-from .controls import ARROW, Paragraph, button, described
+from .controls import ARROW, GAP, Paragraph, button, described
 from .jobs import Queue
 from .listing import add_layer
 from .opening_job import Opened, chosen_job, open_job
@@ -81,8 +81,13 @@ class Opener(QWidget):
 
     def _lay_out(self) -> None:
         row = QHBoxLayout()
-        for part in (self.button, self.more, self.folder, self.cancel):
-            row.addWidget(part)
+        both = QHBoxLayout()
+        both.setSpacing(GAP)
+        both.addWidget(self.button)
+        both.addWidget(self.more)
+        row.addLayout(both)
+        row.addWidget(self.folder)
+        row.addWidget(self.cancel)
         row.addStretch()
         column = QVBoxLayout(self)
         column.setContentsMargins(9, 6, 9, 0)

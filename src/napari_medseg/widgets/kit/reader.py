@@ -31,6 +31,8 @@ def is_scan(path: str) -> bool:
 
 def is_ours(path: Path) -> bool:
     """Whether a file or folder is a scan for which the person has chosen no other reader."""
+    if _wanted() == NEVER:
+        return False
     folder = is_folder(path)
     name = f"{path}/" if folder else str(path)
     chosen = get_settings().plugins.extension2reader

@@ -18,7 +18,7 @@ from .reopening import was_read_by_napari
 if TYPE_CHECKING:
     from napari import Viewer
 
-_QUESTION = "Use napari-medseg for File > Open?"
+_QUESTION = "napari-medseg for File > Open?"
 _WHY = "napari asks each time which reader to use for scans, or takes its own, which drops the voxel size."
 _LOST = "Voxel size lost."
 

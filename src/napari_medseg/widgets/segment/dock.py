@@ -22,6 +22,7 @@ from ..kit.recorder import recorder_of
 from ..kit.save_labels import KIND as SAVE
 from ..kit.save_labels import LabelSaver
 from ..kit.saving import image_of
+from .by_hand import label_by_hand
 from .form import SegmentForm, doubts_text, plan_text, result_text
 from .rows import ImageRows, Input, ModelRows
 from .slice_in_view import SliceInView
@@ -86,6 +87,7 @@ class SegmentWidget(Dock):
         form.preview.toggled.connect(self._slice.toggled)
         form.card.clicked.connect(self._show_card)
         form.routers.clicked.connect(self._slice.want_routers)
+        form.by_hand.clicked.connect(self._label_by_hand)
         form.run.clicked.connect(self.run)
         form.cancel.clicked.connect(self.cancel)
         form.save.clicked.connect(self._ask_where_to_save)
@@ -143,6 +145,7 @@ class SegmentWidget(Dock):
         if chosen:
             self.form.status.say(f"{chosen} was chosen, which was made for images like this one.")
             self._model_chosen()
+        self._update()
 
     def _model_picked(self) -> None:
         self._models.picked()
@@ -202,6 +205,7 @@ class SegmentWidget(Dock):
             models=len(cards),
             routed=bool(cards) and cards[0].name in self._shelf.routed,
             objects=bool(cards) and cards[0].objects,
+            unsuited=self._models.unsuited,
             job=self._queue.kind,
             has_result=self._result is not None,
             target=target.name if target else "",
@@ -211,6 +215,12 @@ class SegmentWidget(Dock):
         apply(self.form, state(self._facts()))
         for box in (self.form.model, self.form.others, self.form.device):
             box.setEnabled(self._ready)
+
+    def _label_by_hand(self) -> None:
+        image = self.form.image.currentData()
+        if image is not None:
+            with jobs.errors_shown():
+                label_by_hand(self._viewer, image, self.form.axes.currentData())
 
     # ---- plan ----
 

@@ -49,6 +49,8 @@ class SegmentForm(Page):
         )
         self.split = check("Split &touching objects", "Number objects one by one instead of by class, slice by slice.")
         self.plan = Paragraph()
+        self.advice = Paragraph()
+        self.by_hand = QPushButton("Label by hand")
         self.preview = check(
             "Preview slice", "Label the slice in view as Run would, and the next ones while you scroll."
         )
@@ -79,6 +81,8 @@ class SegmentForm(Page):
             self.uncertainty,
             self.split,
             self.plan,
+            self.advice,
+            self.by_hand,
             None,
             beside(self.preview, self.routers),
             beside(self.run, self.cancel),
@@ -120,7 +124,7 @@ def result_text(found: Segmentation, known: Sequence[str] = ()) -> str:
         return "\n".join([*doubts, f"{done} {count}"])
     lines = [*doubts, done]
     for row in report["classes"]:
-        size = f"{row['voxels']} voxels"
+        size = f"{row['voxels']} {'voxels' if 'z' in found.labels.axes else 'pixels'}"
         if "volume_mm3" in row and "t" not in found.labels.axes:
             size = volume(row["volume_mm3"], 1)
         elif "area_mm2" in row and "t" not in found.labels.axes:

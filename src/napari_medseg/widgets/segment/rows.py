@@ -125,6 +125,11 @@ class ModelRows:
         self._list(chosen or before)
         return chosen or ""
 
+    @property
+    def unsuited(self) -> bool:
+        """Whether every model was made for other images than the chosen one, as far as is known."""
+        return bool(self._suited) and all(found.doubt for found in self._suited.values())
+
     def _of(self, name: str | None) -> Suited:
         return self._suited.get(name or "", Suited())
 

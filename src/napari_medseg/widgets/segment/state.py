@@ -71,6 +71,8 @@ class Facts:
         Number of models that are chosen.
     routed, objects : bool
         Whether the first of them has routers; whether it finds touching objects.
+    unsuited : bool
+        Whether every model was made for other images.
     job : str
         Kind of the job under way; empty if there is none.
     has_result : bool
@@ -88,6 +90,7 @@ class Facts:
     models: int = 1
     routed: bool = False
     objects: bool = False
+    unsuited: bool = False
     job: str = ""
     has_result: bool = False
     target: str = ""
@@ -102,6 +105,8 @@ class State:
     card: Control
     uncertainty: Control
     split: bool
+    advice: str
+    by_hand: Control
     preview: Control
     routers: Control
     run: Control
@@ -113,6 +118,10 @@ class State:
 
 
 _BUSY = {"run": "a run is under way.", "save": "labels are being written."}
+_ADVICE = (
+    "None of your models was made for images like this one. Label it by hand: once five slices are right, Review "
+    "offers to teach a model of your own."
+)
 _NO_COMMON_UNCERTAINTY = "Several models have no uncertainty in common; the disagreement takes its place."
 
 
@@ -135,6 +144,7 @@ def state(facts: Facts) -> State:
     no_copy = first(nothing, unless(facts.has_file, "the image was not opened from a file."))
     no_card = unless(facts.models, "No model is chosen.")
     no_uncertainty = unless(facts.models < 2, _NO_COMMON_UNCERTAINTY)
+    unsuited = facts.unsuited and facts.has_image and not facts.target and not busy
     stopping = unless(facts.has_result, "Stopping.")
     return State(
         axes=facts.meanings > 1,
@@ -142,6 +152,8 @@ def state(facts: Facts) -> State:
         card=Control("What the model is for, from what data, and how good.", no_card),
         uncertainty=Control("Also make an image of where the model was undecided (0 to 255).", no_uncertainty),
         split=facts.objects,
+        advice=_ADVICE if unsuited else "",
+        by_hand=Control("Add empty labels on this image, take the brush, and open Review.", visible=unsuited),
         preview=Control("Label the slice in view as Run would, and the next ones while you scroll.", no_run),
         routers=Control(
             "Show where the model spends its heavy attention in the slice in view.", no_run, visible=facts.routed
