@@ -155,6 +155,9 @@ def test_cases_are_stepped_through_and_nothing_is_lost(batch, scans, tmp_path, m
     assert batch.states() == ["kept", "skipped", "skipped"] and batch.cell(0, 3) == "2 of 3"
     assert not io.read(tmp_path / "in_labels" / "case0.nii.gz").data[1, 2:4, 2:4].any()
     assert names(batch.viewer)[1:] == ["case2", "case2 labels"], "a new run leaves the open layers alone"
+    batch.form.previous.click()
+    batch.settle()
+    assert names(batch.viewer)[1:] == ["case1", "case1 labels"], "and they are still those of the open case"
 
 
 def test_what_was_written_meanwhile_is_not_replaced(batch, scans, tmp_path, notes):
@@ -185,6 +188,7 @@ def test_results_are_listed_without_a_run(batch, scans, tmp_path, monkeypatch, n
     batch.form.inputs.setText("")
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(out))
     batch.dock._list(WorkList())
+    batch.form.output.setText(str(tmp_path / "others"))
     batch.form.results.click()
     batch.settle()
     assert batch.states() == ["done"] * 3 and batch.cell(2, 3) == "0 of 3"
@@ -196,6 +200,14 @@ def test_results_are_listed_without_a_run(batch, scans, tmp_path, monkeypatch, n
     image(tmp_path / "moved" / "case2.nii.gz", 77)
     batch.open(2)
     assert "not the image that these labels were made of" in batch.form.status.text()
+    batch.run(tmp_path / "moved")
+    assert batch.dock.opened.number is None and "case2 labels" in names(batch.viewer), "not one of those listed now"
+    batch.form.next.click()
+    batch.settle()
+    assert names(batch.viewer) == ["case0", "case0 labels"], "the next one comes in its place all the same"
+    batch.dock.results.open(out)
+    batch.settle()
+    batch.open(2)
     (out / "case0.nii.gz").unlink()
     batch.open(0)
     assert "was moved or removed" in notes[-1].message and "case2 labels" in names(batch.viewer)

@@ -87,6 +87,13 @@ class WorkList:
         """How many cases are in a state."""
         return sum(self.state(number) == state for number in range(len(self)))
 
+    def number_of(self, target: Path) -> int | None:
+        """The case whose first output is `target`; None if there is none."""
+        for number, case in enumerate(self._cases):
+            if case.outcome.task.outputs and case.outcome.task.target == target:
+                return number
+        return None
+
     def case(self, number: int) -> Case:
         """A case with its figures."""
         return self._cases[number]

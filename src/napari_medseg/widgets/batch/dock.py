@@ -264,6 +264,7 @@ class BatchWidget(Dock):
     def cancel(self) -> None:
         """Stop the run at once, or the reading of results; cases that are finished stay."""
         running = self._queue.kind == "run"
+        self._queue.forget("run", "results")
         self._queue.stop()
         self._let_crew_go()
         if running:
@@ -277,9 +278,10 @@ class BatchWidget(Dock):
     # ---- the table ----
 
     def _list(self, work: WorkList) -> None:
-        """Show other cases; the open one stays, and is no longer one of them."""
-        self.opened.forget()
+        """Show other cases; the open one stays open."""
         self.work = work
+        self._show_work()
+        self.opened.list_in(work)
         self._show_work()
 
     def _show_results(self, work: WorkList) -> None:

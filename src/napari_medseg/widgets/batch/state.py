@@ -135,11 +135,7 @@ def state(facts: Facts) -> State:
         save_table=Control("Write a CSV table: a row for each case and class.", no_table),
         save_page=Control("Write one HTML page with a picture of every case, those to look at first on top.", no_table),
         open_page=Control("Show the page that was written last in the browser.", visible=facts.has_page),
-        hint=hint_text(
-            {"Run": no_run, "Next": no_next, "Previous": no_previous, "Not approved": no_other, "Save": no_save}
-            if facts.cases
-            else {"Run": no_run, "Copy": wrong}
-        ),
+        hint=hint_text({"Run": no_run, "Copy": wrong}),
     )
 
 

@@ -15,6 +15,7 @@ from ...errors import FileError
 from ...review.history import Mark
 from ...runs.cases import Case
 from ...runs.reviewed import Reviewed, of_states
+from ...runs.worklist import WorkList
 from ..kit import jobs, layer_volumes, records
 from ..kit.listing import add_layer, remove_layer
 from ..kit.protecting import why_not
@@ -57,7 +58,7 @@ class OpenCase:
     Attributes
     ----------
     number : int or None
-        Of the case that was opened last.
+        Of the open case, if it is one of those that are listed.
     labels : napari.layers.Labels or None
         While they are in the viewer.
     """
@@ -122,8 +123,13 @@ class OpenCase:
         if labels is not None and self.number is not None and self._in_file is not None:
             self._counted(self.number, self._in_file)
 
+    def list_in(self, work: WorkList) -> None:
+        """Other cases are listed now, perhaps with the open one among them; it stays until another one is opened."""
+        self.number = work.number_of(self._path) if self.labels is not None else None
+        self._counting.start(0)
+
     def forget(self) -> None:
-        """Other cases are listed now, or the dock is closed: the layers stay, and are the person's."""
+        """Let go of the open case: the layers stay, and are the person's."""
         self._let_go()
         self.number = None
         self._image = None
