@@ -8,6 +8,7 @@ from napari.layers import Layer
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from napari_medseg import io, samples
+from napari_medseg.errors import FileError, VolumeError
 from napari_medseg.io.contributions import layer_tuple
 from napari_medseg.io.formats import file_filters
 from napari_medseg.volume import LabelClass, Volume
@@ -105,7 +106,7 @@ def test_layers_that_say_nothing_of_a_patient_are_saved_as_ever(review, tmp_path
     assert (tmp_path / "points.csv").is_file() and not [note for note in notes if "without the place" in note.message]
 
 
-def test_labels_of_the_heart_become_a_dicom_segmentation(make_napari_viewer, qtbot, tmp_path, monkeypatch):
+def test_labels_of_the_heart_become_a_dicom_segmentation(make_napari_viewer, qtbot, tmp_path, monkeypatch, notes):
     viewer = make_napari_viewer()
     image = io.read(samples.path("sunnybrook_sax_ED"))
     data = np.zeros(image.data.shape, np.uint8)
@@ -125,6 +126,22 @@ def test_labels_of_the_heart_become_a_dicom_segmentation(make_napari_viewer, qtb
     assert found.classes == classes
     viewer.layers[-1].save(str(tmp_path / "b.seg.dcm"), plugin="napari-medseg")
     np.testing.assert_array_equal(io.read(tmp_path / "b.seg.dcm").data, data)
+    # labels drawn by hand, saved together with the image
+    viewer.add_image(np.zeros(data.shape), scale=viewer.layers[0].scale, translate=viewer.layers[0].translate)
+    drawn = viewer.add_labels(data, scale=viewer.layers[0].scale, translate=viewer.layers[0].translate)
+    viewer.layers.selection = {viewer.layers[0], drawn}
+    (path,) = viewer.layers.save(str(tmp_path / "c.seg.dcm"), selected=True)
+    found = io.read(path)
+    np.testing.assert_array_equal(found.data, data)
+    assert found.metadata["reference"].series_uid == image.metadata["series_uid"]
+    np.testing.assert_allclose(found.affine, image.affine, atol=1e-6)
+    assert not [note for note in notes if "saved by another plugin" in note.message]
+    viewer.layers.selection = {viewer.layers[2], drawn}
+    with pytest.raises(FileError, match="was not opened from DICOM files"):
+        viewer.layers.save(str(tmp_path / "d.seg.dcm"), selected=True)
+    with pytest.raises(VolumeError, match="2 images and 2 labels"):
+        viewer.layers.save(str(tmp_path / "d.seg.dcm"))
+    assert not (tmp_path / "d.seg.dcm").exists()
 
 
 def test_only_the_layers_that_another_writer_saved_are_named(review, tmp_path, monkeypatch, notes):

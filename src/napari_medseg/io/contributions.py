@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import VolumeError, readable
+from ..errors import FileError, VolumeError, readable
 from ..files import is_folder
+from ..reference import KEY as REFERENCE
+from ..reference import Reference
 from ..volume import LEVELS, Volume
 from . import formats, places, read_all, write
 from .kspace import is_kspace
@@ -60,8 +62,8 @@ def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | 
     return _read_layers if known else None
 
 
-def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Save a labels layer with its geometry and classes, for napari.
+def write_labels(path: str, data: Any, meta: dict[str, Any], reference: str | None = None) -> list[str]:
+    """Save a labels layer with its geometry and classes, for napari; `reference` as of `write`.
 
     Raises
     ------
@@ -69,7 +71,34 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
         If it cannot be saved; an earlier file is then unchanged.
     """
     volume = volume_from_layer_data(data, meta)
-    return [str(write(replace(volume, metadata={**volume.metadata, "labels": True}), path))]
+    return [str(write(replace(volume, metadata={**volume.metadata, "labels": True}), path, reference))]
+
+
+def labels_on_series(layers: Sequence[LayerData]) -> tuple[LayerData, LayerData, str]:
+    """Of layers that are saved together as a DICOM segmentation: the image, the labels, and the path of its series.
+
+    Raises
+    ------
+    VolumeError
+        If they are not one image and one labels layer.
+    FileError
+        If the image was not opened from DICOM files that say where it lies.
+    """
+    images = [layer for layer in layers if layer[2] == "image"]
+    labels = [layer for layer in layers if layer[2] == "labels"]
+    if len(images) != 1 or len(labels) != 1:
+        raise VolumeError(
+            f"The layers to save are {len(images)} images and {len(labels)} labels; a DICOM segmentation is made of "
+            "one image and one labels layer. Select one of each, or only the labels."
+        )
+    known = _notes(images[0][1]).get(REFERENCE)
+    if not isinstance(known, Reference):
+        name = images[0][1].get("name", "image")
+        raise FileError(
+            f"'{name}' was not opened from DICOM files with positions, which a DICOM segmentation refers to. "
+            "Select the image of the DICOM series, or save the labels as .nii.gz or .seg.nrrd."
+        )
+    return images[0], labels[0], known.path
 
 
 def write_image(path: str, data: Any, meta: dict[str, Any]) -> list[str]:

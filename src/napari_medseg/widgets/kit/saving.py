@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from napari.utils.notifications import show_warning
 from ... import io
 from ...errors import VolumeError
 from ...io import contributions, formats
+from ...io.contributions import LayerData
 from ...io.places import Place
 from . import layer_volumes
 from .recorder import recorder_of
@@ -90,16 +92,36 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     MedsegError
         If it cannot be saved; an earlier file is then unchanged.
     """
+    return _save_labels(path, data, meta)
+
+
+def write_on_image(path: str, layers: Sequence[LayerData]) -> list[str]:
+    """Save labels as a DICOM segmentation of the series that an image layer shows, for napari.
+
+    Raises
+    ------
+    MedsegError
+        If it cannot be saved, or the layers are not one image and one labels layer; an earlier file is then unchanged.
+    """
+    image, (data, meta, _), series = contributions.labels_on_series(layers)
+    found = _save_labels(path, data, meta, image[0], series)
+    _written.add(id(image[0]))
+    return found
+
+
+def _save_labels(path: str, data: Any, meta: dict[str, Any], image: Any = None, series: str | None = None) -> list[str]:
+    """Save labels; on the image layer of an array and the DICOM series at a path, if these are given."""
     viewer, layer = _layer_of(data)
     if viewer is None or not isinstance(layer, Labels):
-        found = contributions.write_labels(path, data, meta)
+        found = contributions.write_labels(path, data, meta, series)
         _written.add(id(data))
         return found
-    pair = image_of(viewer, layer)
+    _, shown = _layer_of(image)
+    pair = image_of(viewer, layer, _pair(shown))
     volume = layer_volumes.labels_volume(layer, *(pair or (None, None)))
     number = last_step(layer)
     recorder_of(viewer).saved(layer, volume, Path(path), pair[0] if pair else None)
-    written = io.write(volume, path, say=show_warning)
+    written = io.write(volume, path, series, say=show_warning)
     note_saved(layer, number, written)
     _written.add(id(data))
     if pair is not None and (text := moved_text(*pair)):
@@ -145,7 +167,7 @@ def image_of(viewer: ViewerModel, layer: Labels, chosen: Pair | None = None) -> 
     return pairs[0] if agreed else None
 
 
-def _pair(layer: Layer) -> Pair | None:
+def _pair(layer: Layer | None) -> Pair | None:
     """A layer and its axes, if it is an image that says something of the patient."""
     if not isinstance(layer, Image) or not noted(layer).get("axes"):
         return None
