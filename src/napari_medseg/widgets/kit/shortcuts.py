@@ -1,11 +1,14 @@
-"""Keys that all docks have alike: run, preview, cancel and save of the dock in front, none of them a key of napari."""
+"""Keys that all docks have alike: run, preview, cancel and save of the dock in front, none of them a key of napari.
+
+Escape leaves the dock: letters and arrows are keys of the viewer again.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
 
-from qtpy.QtCore import QPoint
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QAbstractButton, QApplication, QShortcut, QToolTip, QWidget
 
@@ -31,6 +34,16 @@ def bind(form: QWidget, buttons: Mapping[str, QAbstractButton]) -> None:
         shortcut.activated.connect(partial(_press, button))
         shortcut.activatedAmbiguously.connect(partial(_press_near, form, button))
         tell_key(button, keys.toString(QKeySequence.SequenceFormat.NativeText))
+    leave = QShortcut(QKeySequence(Qt.Key.Key_Escape), form)
+    leave.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+    leave.activated.connect(_leave)
+
+
+def _leave() -> None:
+    """Let the viewer have the keys."""
+    focus = QApplication.focusWidget()
+    if focus is not None:
+        focus.clearFocus()
 
 
 def _press(button: QAbstractButton) -> None:

@@ -23,6 +23,7 @@ def table(head: Sequence[str], tooltip: str, wide: int = 0) -> QTableWidget:
     found.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
     found.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
     found.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+    found.setTabKeyNavigation(False)  # arrows go from cell to cell, the tabulator to the next control
     found.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
     found.horizontalHeader().setSectionResizeMode(wide, QHeaderView.ResizeMode.Stretch)
     return found
