@@ -168,7 +168,7 @@ class OpenCase:
         leave = box.button(_ANSWERS.Discard)
         if leave is not None:
             leave.setText("Do not save")
-        return box.exec()
+        return _ANSWERS(box.exec())  # of some bindings a number
 
     def _want(self, number: int, case: Case, inputs: Sequence[str]) -> None:
         self._queue.want(OPEN, partial(self._start, number, case, inputs))

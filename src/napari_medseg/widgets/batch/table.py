@@ -25,6 +25,8 @@ _TIPS = (
     "Why the case failed, or how it differs from the others: an order for looking, not a measure of quality.",
 )
 _RIGHT = (2, 4)  # columns of numbers
+_ALIGNED = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+_NUMBER = getattr(_ALIGNED, "value", None) or int(_ALIGNED)  # bindings differ in what a flag is
 _TEXT = int(Qt.ItemDataRole.DisplayRole)
 _TIP = int(Qt.ItemDataRole.ToolTipRole)
 _FONT = int(Qt.ItemDataRole.FontRole)
@@ -62,7 +64,7 @@ class CaseModel(QAbstractTableModel):
         if role == _TIP:
             return escaped(self.work.text(number), lines=True)
         if role == _ALIGN and index.column() in _RIGHT:
-            return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+            return _NUMBER
         if role == _FONT and number == self.opened:
             font = QFont()
             font.setBold(True)
