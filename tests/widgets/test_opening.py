@@ -1,5 +1,6 @@
 """Open scan… in every dock: files, folders, drops, series to choose from, recent scans; the window never waits."""
 
+import shutil
 from pathlib import Path
 from threading import Event
 
@@ -246,6 +247,9 @@ def test_segmentations_are_opened_as_labels_of_their_series(tmp_path):
     (tmp_path / "other.dcm").unlink()
     both = run(opening_job.open_job([*files, path]))
     assert [kind for _, _, kind in both.layers] == ["image", "labels"]
+    plan = shutil.copy(pydicom.data.get_testdata_file("rtstruct.dcm"), tmp_path.parent / "plan.dcm")
+    with_plan = run(opening_job.open_job([*files, Path(plan)]))
+    assert len(with_plan.layers) == 1 and "holds contours (RTSTRUCT)" in with_plan.problems[0]
     # and as a folder that needs no choice
     assert [kind for _, _, kind in run(opening_job.open_job([tmp_path])).layers] == ["image", "labels"]
 

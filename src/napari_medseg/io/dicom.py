@@ -18,7 +18,7 @@ from ..volume import Volume
 from . import checks, formats
 from .clutter import is_clutter
 from .dicom_contrast import kind_words
-from .dicom_frames import Frame, decode, frames_of, scaled, without_image
+from .dicom_frames import Frame, decode, frames_of, holds_contours, scaled, without_image
 from .dicom_series import SAME_DIRECTION, described, fit, groups_of, listed
 from .dicom_stack import arrange
 from .pairing import listing, names
@@ -181,8 +181,12 @@ def check_other(path: Path) -> None:
 
 def _series_in(folder: Path) -> list[Frame]:
     """The only series of a folder."""
-    groups = groups_of(frame for path in _files(folder) for frame in frames_of(path))
+    files = _files(folder)
+    groups = groups_of(frame for path in files for frame in frames_of(path))
     if not groups:
+        contours = next((path for path in files if holds_contours(path)), None)
+        if contours is not None:
+            raise FileError(without_image(contours))
         inner = [path for path in listing(folder) if path.is_dir()]
         hint = f" Its folders are not searched: {names(inner)}." if inner else ""
         raise FileError(

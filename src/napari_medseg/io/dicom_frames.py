@@ -27,6 +27,7 @@ from .dicom_declared import check_compressed, check_count, check_deflated, check
 from .dicom_jpeg import plugins
 
 _NO_IMAGES = {"SEG", "RTDOSE"}  # modalities whose pixels are not grey values
+_CONTOURS = "RTSTRUCT"
 _TIMES = {0x00181063, 0x00181065}  # FrameTime, FrameTimeVector
 _AXIAL = np.eye(3)[:2]
 
@@ -165,9 +166,26 @@ def without_image(path: Path) -> str:
         header = opened(path, stop_before_pixels=True)
         kind = header.file_meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID")
         name = kind.name if kind else "unknown"
+    if header.get("Modality") == _CONTOURS:
+        return (
+            f"'{path.name}' holds contours (RTSTRUCT), which are not read. In 3D Slicer, load it with its images, and "
+            "save the segmentation as .seg.nrrd or DICOM SEG."
+        )
     return (
         f"'{path.name}' is a DICOM file of the kind '{name}', without an image that can be read. Choose an image file."
     )
+
+
+def holds_contours(path: Path) -> bool:
+    """Whether a DICOM file holds contours, as programs for radiotherapy write them.
+
+    Raises
+    ------
+    FileError
+        If it is damaged.
+    """
+    with checks.damaged(path):
+        return opened(path, stop_before_pixels=True).get("Modality") == _CONTOURS
 
 
 def same_pixels(a: Path, b: Path) -> bool:

@@ -15,6 +15,7 @@ from ...files import is_folder
 from ...io import contributions, formats
 from ...io.contributions import LayerData, layer_tuple, layers_of
 from ...io.dicom import one_per_series
+from ...io.dicom_frames import frames_of, without_image
 from ...io.dicom_list import ListedSeries, Listing, list_job, picture, read_with_labels
 from ...progress import Job, Progress
 from ...recon import contributions as raw_data
@@ -104,6 +105,8 @@ def _each_series_once(paths: Sequence[Path], problems: list[str]) -> list[Path]:
         return chosen
     try:
         kept = set(one_per_series(slices))
+        # the others are either of these series or hold no image
+        problems += [without_image(path) for path in slices if path not in kept and not frames_of(path)]
     except MedsegError as error:
         problems.append(str(error))
         kept = set()
