@@ -13,14 +13,18 @@ from napari_medseg import cli, io, models
 from napari_medseg.errors import FileError
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.progress import run
-from napari_medseg.record import UsedModel, voxel_hash
+from napari_medseg.recon.settings import ReconSettings
+from napari_medseg.record import Record, UsedModel, voxel_hash
 from napari_medseg.replay import lines
 from napari_medseg.replay.job import replay_job
 from napari_medseg.replay.recording import Recording
 from napari_medseg.review.opening import start_job
+from napari_medseg.review.planes import checksum
 from napari_medseg.review.sessions import Session
 from napari_medseg.review.tools.running import Scope, tool_job
 from napari_medseg.review.tools.table import TOOLS
+from napari_medseg.runs.settings import StudySettings
+from napari_medseg.runs.study import acceleration_job
 from napari_medseg.segmentation import inference
 from napari_medseg.segmentation.settings import InferenceSettings
 from napari_medseg.volume import LabelClass, Volume
@@ -258,3 +262,59 @@ def test_an_accepted_model_is_taken_by_its_hash(tmp_path, capsys):
     assert replay(tmp_path) == 1
     (said,) = complaints(capsys)
     assert "Step 1 (fine-tune): the model 'tiny' is not the one of the session" in said
+
+
+def test_approvals_are_given_again_to_the_labels_that_had_them(tmp_path, capsys):
+    volume = io.read(picture(tmp_path / "in" / "scan.nii.gz"))
+    labels = np.zeros((4, 40, 48), np.uint8)
+    labels[1:3, 5:20, 5:20] = 1
+    path = tmp_path / "drawn.nii.gz"
+    drawn = volume.like(labels, CLASSES)
+    io.write(drawn, path)
+    recording = Recording(tmp_path / "work.medseg.jsonl")
+    recording.opened("L1", io.read(path), "labels")
+    sums = {number: checksum(labels[number]) for number in range(4)}
+    recording.approved("L1", {1: sums[1], 2: sums[2], 3: sums[3]})
+    recording.approved("L1", {3: None})
+    saved = drawn.made_by(Record("draw").with_reviewed([1, 2]))
+    recording.saved("L1", saved, tmp_path / "saved.nii.gz")
+    recording.close()
+    assert replay(tmp_path) == 0
+    assert io.read(tmp_path / "out" / "saved.nii.gz").record.reviewed == (1, 2)
+    shutil.rmtree(tmp_path / "out")
+    whole = (tmp_path / "work.medseg.jsonl").read_text()
+    for number, fields, expected in (
+        (2, {"slices": [[1, sums[1]], [2, 7]]}, "Step 2 (approve): other labels were approved in slice 2"),
+        (2, {"slices": [[9, 7]]}, "Step 2 (approve): it approves a slice that the labels do not have"),
+        (4, {"reviewed": [1]}, "Step 4 (save): approved, but not reviewed in the file that was saved: slice 2."),
+    ):
+        (tmp_path / "work.medseg.jsonl").write_text(whole)
+        change(tmp_path, number, **fields)
+        capsys.readouterr()
+        assert replay(tmp_path) == 1
+        assert expected in complaints(capsys)[0]
+        shutil.rmtree(tmp_path / "out")
+
+
+def test_a_study_gives_its_figures_again(recorded, capsys):
+    recording = Recording(recorded / "study.medseg.jsonl")
+    noise = io.read(recorded / "in" / "scan.nii.gz")
+    io.write(noise.like(np.abs(noise.data)), recorded / "magnitude.nii.gz")
+    volume = io.read(recorded / "magnitude.nii.gz")
+    recording.opened("L1", volume, "image")
+    model = models.load(models.find("tiny"))
+    study = run(acceleration_job(volume, model, StudySettings(accelerations=(1.0, 3.0)), ReconSettings("zero-filled")))
+    recording.studied("L1", study.record)
+    recording.close()
+    (recorded / "study.medseg.jsonl").replace(recorded / "work.medseg.jsonl")
+    assert replay(recorded) == 0
+    shutil.rmtree(recorded / "out")
+    record = study.record.to_json()
+    record["figures"]["rows"][1]["psnr"] += 0.01
+    change(recorded, 2, record=record)
+    capsys.readouterr()
+    assert replay(recorded) == 1
+    assert "Step 2 (study): the figures differ by more than 1e-06: row 2.psnr." in complaints(capsys)[0]
+    shutil.rmtree(recorded / "out")
+    assert replay(recorded, "--tolerance", "1e-3") == 0
+    assert "row 2.psnr" in complaints(capsys)[0]

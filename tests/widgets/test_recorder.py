@@ -103,6 +103,11 @@ def test_a_session_in_a_window_is_repeated_to_the_same_voxels(person):
         form.tool.setCurrentIndex(form.tool.findData(tool))
         form.apply.click()
         person.settle(review)
+    review.approve_filled()
+    review.undo()
+    for act in (review.approve, review.take_back, review.approve):
+        person.viewer.dims.set_current_step(0, 1)
+        act()
     painted = np.array(labels.data)
     saved = person.save(review, "corrected.nii.gz")
     recorder_of(person.viewer).stop()
@@ -120,6 +125,12 @@ def test_a_session_in_a_window_is_repeated_to_the_same_voxels(person):
         "grow 2 mm 1 everything",
     ]
     assert any(content.get("moved") == "undo" for _, content in person.lines())
+    slices = [dict(content["slices"]) for do, content in person.lines() if do == "approve"]
+    assert slices[0].keys() == slices[1].keys() and all(slices[0].values()) and not any(slices[1].values())
+    assert [list(each) for each in slices[2:]] == [[1], [1], [1]]
+    assert [each[1] is None for each in slices[2:]] == [False, True, False]
+    last = [content["reviewed"] for do, content in person.lines() if do == "save"][-1]
+    assert 1 in last
     text = person.session.read_text()
     for private in (str(person.folder), str(Path.home()), image.name + " tiny"):
         assert private not in text

@@ -5,6 +5,11 @@ import pytest
 from qtpy.QtCore import QThreadPool
 from qtpy.QtWidgets import QApplication, QFileDialog
 
+from napari_medseg.progress import run
+from napari_medseg.replay import lines
+from napari_medseg.replay.job import replay_job
+from napari_medseg.widgets.kit.recorder import recorder_of
+
 
 @pytest.fixture
 def study(viewer, model, qtbot):
@@ -19,9 +24,10 @@ def study(viewer, model, qtbot):
 
 
 @pytest.mark.smoke
-def test_study_fills_plot_and_table_and_saves_them(study, qtbot, monkeypatch, tmp_path):
+def test_study_fills_plot_and_table_and_saves_them(study, viewer, qtbot, monkeypatch, tmp_path):
     form = study.form
     assert not form.save_table.isEnabled() and "Run" in form.hint.text()
+    recorder_of(viewer).start(tmp_path / "a.medseg.jsonl")
     form.accelerations.setText("1, 2, 4")
     form.run.click()
     qtbot.waitUntil(lambda: not study.busy, timeout=60000)
@@ -33,6 +39,9 @@ def test_study_fills_plot_and_table_and_saves_them(study, qtbot, monkeypatch, tm
         button.click()
     assert len(list(csv.reader((tmp_path / "a.csv").open()))) == 4
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    recorder_of(viewer).stop()
+    assert [line.do for line in lines.read(tmp_path / "a.medseg.jsonl").lines] == ["keep", "study"]
+    assert run(replay_job(tmp_path / "a.medseg.jsonl", tmp_path / "again")).equal
 
 
 def test_wrong_accelerations_are_told(study):

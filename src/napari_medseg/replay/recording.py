@@ -130,6 +130,20 @@ class Recording:
         """
         self.add("edit", on=layer, name=name, **lines.delta_fields(deltas, dtype), **more)
 
+    def approved(self, layer: str, slices: Mapping[int, int | None]) -> None:
+        """A person has approved slices of labels, or has taken that back.
+
+        Parameters
+        ----------
+        slices : mapping of int to int or None
+            Checksum of each slice as it was approved; None where the approval was taken back.
+        """
+        self.add("approve", on=layer, slices=[list(each) for each in slices.items()])
+
+    def studied(self, of: str, record: Record) -> None:
+        """A study of the image `of` was made."""
+        self.add(record.what, of=[of], record=without_folders(record.to_json()))
+
     def tuned(self, model: UsedModel, base: str) -> None:
         """A model was fine-tuned, from the model `base`, and accepted."""
         self.add("fine-tune", model=model, base=base)

@@ -21,7 +21,9 @@ from ..recon.masked import sampled
 from ..recon.reconstruct import reconstruct_job
 from ..recon.settings import FinishSettings, ReconSettings
 from ..recon.simulate import scan
-from ..record import Item, Record, UsedModel, software, voxel_hash
+from ..record import Item, Record, UsedModel, plain, software, voxel_hash
+from ..runs.settings import StudySettings
+from ..runs.study import acceleration_job
 from ..segmentation import consensus, inference
 from ..segmentation.settings import InferenceSettings
 from ..volume import Volume
@@ -121,6 +123,56 @@ def other_versions(then: Mapping[str, str]) -> str:
     there = ", ".join(f"{name} {then[name]}" for name in differing)
     now = ", ".join(f"{name} {here[name]}" for name in differing)
     return f" The session was recorded with {there}; here it is {now}."
+
+
+# ---- studies ----
+
+
+def study_again(line: Line, layer: Layer, tolerance: float, say: Callable[[str], object]) -> Job[None]:
+    """Make an acceleration study again, and compare its figures.
+
+    Parameters
+    ----------
+    line : Line
+    layer : Layer
+        The image.
+    tolerance : float
+        Above 0, other figures are said and the replay goes on: they follow from labels that may differ.
+    say : callable
+        Is given a sentence where they differ.
+
+    Raises
+    ------
+    DifferenceError
+        If image, models or figures are others than in the session.
+    """
+    record = line.record()
+    source = _first(record.inputs)
+    if not layer.doubt:
+        refuse_other(layer, source, "the image")
+    segmenter, *others = [trained(model) for model in record.models]
+    study = StudySettings.from_json(_known(StudySettings, record.settings))
+    recon = replace(_settings(ReconSettings, record.settings["reconstruction"]), device="auto")
+    inferred = replace(_settings(InferenceSettings, record.settings["segmentation"]), device="auto")
+    reconstructor = next(iter(others), None)
+    volume = placed(layer.volume, source)
+    found = yield from acceleration_job(
+        volume, segmenter, study, recon, reconstructor=reconstructor, inference=inferred
+    )
+    pairs = _both(_study_rows(record), _study_rows(found.record))
+    differing = [name for name, before, now in pairs if not _is_close(before, now)]
+    if not differing:
+        return
+    text = f"the figures differ by more than {_CLOSE:g}: {', '.join(differing)}.{other_versions(record.software)}"
+    if not tolerance:
+        raise DifferenceError(text)
+    say(f"{line.title}: {text}")
+
+
+def _study_rows(record: Record) -> dict[str, Any]:
+    """The rows of a study by the place that they have, counted from 1."""
+    rows = plain(record.figures.get("rows", []))
+    return {f"row {place}": row for place, row in enumerate(rows, 1)}
 
 
 # ---- reconstruction ----
@@ -239,8 +291,13 @@ def _is_close(then: float, here: float) -> bool:
 
 def _settings(kind: Any, said: Mapping[str, Any]) -> Any:
     """Settings of this kind as far as a record says them; what it does not know keeps its default."""
+    return kind(**_known(kind, said))
+
+
+def _known(kind: Any, said: Mapping[str, Any]) -> dict[str, Any]:
+    """Those values of a record that are fields of this kind of settings."""
     names = {field.name for field in fields(kind)}
-    return kind(**{name: value for name, value in said.items() if name in names})
+    return {name: value for name, value in said.items() if name in names}
 
 
 def _first(found: Sequence[Item]) -> Item:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -31,11 +31,14 @@ class Layer:
         Labels as they were in the session where these are others; None where they are the same.
     doubt : str
         Why an image is not known to be what it was; empty if it is.
+    approvals : dict of int to int
+        Checksums of the slices that were approved, as they were then.
     """
 
     volume: Volume
     then: np.ndarray | None = None
     doubt: str = ""
+    approvals: dict[int, int] = field(default_factory=dict)
 
     @property
     def data(self) -> np.ndarray:
@@ -50,6 +53,32 @@ class Layer:
     def differing(self) -> int:
         """Voxels that are not what they were."""
         return 0 if self.then is None else int(np.count_nonzero(self.then != self.data))
+
+    def approve(self, slices: Mapping[int, int | None]) -> None:
+        """Approve slices again, with their checksums; None takes an approval back.
+
+        Raises
+        ------
+        DifferenceError
+            If the labels of the session were others then.
+        """
+        planes = Planes(self.recorded)
+        given = {number: crc for number, crc in slices.items() if crc is not None}
+        if any(not 0 <= number < planes.count for number in slices):
+            raise FileError("it approves a slice that the labels do not have. Restore the session file.")
+        unfit = [number for number, crc in given.items() if checksum(planes.read(number)) != crc]
+        if unfit:
+            raise DifferenceError(
+                f"other labels were approved in {slices_text(unfit)}: a change before it is not in the session, or the "
+                "session was altered."
+            )
+        kept = {number: crc for number, crc in self.approvals.items() if number not in slices}
+        self.approvals = kept | given
+
+    def approved(self) -> list[int]:
+        """Slices that are as they were approved."""
+        planes = Planes(self.recorded)
+        return [number for number, crc in self.approvals.items() if checksum(planes.read(number)) == crc]
 
     def change(self, deltas: Sequence[Delta]) -> None:
         """Do a step again.

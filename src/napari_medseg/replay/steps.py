@@ -143,6 +143,21 @@ def _edit(replay: Replay, line: Line) -> Job[None]:
     layer.change(lines.deltas_in(line, layer.recorded.dtype))
 
 
+def _approve(replay: Replay, line: Line) -> Job[None]:
+    yield Progress(0, 1)
+    layer = replay.layer(line, line.content.get("on"))
+    layer.approve({int(number): crc for number, crc in line.get("slices", list)})
+
+
+def _study(replay: Replay, line: Line) -> Job[None]:
+    from .rerun import study_again
+
+    layer = replay.source(line)
+    if layer is None:
+        raise FileError("it does not say which image was studied. Restore the session file.")
+    yield from study_again(line, layer, replay.tolerance, replay.notes.append)
+
+
 def _fine_tune(replay: Replay, line: Line) -> Job[None]:
     """The model that came out is taken, not trained again."""
     from .rerun import trained
@@ -178,12 +193,24 @@ def _check_labels(layer: Layer, item: Item, line: Line) -> None:
             f"labels of the shape {item.shape} were saved, and these have {layer.recorded.shape}."
         ) from error
     if voxel_hash(then) == item.voxels:
+        _check_approvals(layer, item, line)
         return
     where = slices_text(slices_that_differ(then, line.get("sums", list)))
     raise DifferenceError(
         f"the labels are not those that were saved: they differ in {where or 'their type'}. A change of them is not "
         "in the session, or the session was altered."
     )
+
+
+def _check_approvals(layer: Layer, item: Item, line: Line) -> None:
+    """Make sure that what was approved is reviewed in the file that was saved, where slices have the same numbers."""
+    if tuple(item.shape) != layer.recorded.shape:
+        return
+    missing = sorted(set(layer.approved()) - set(_numbers(line.get("reviewed", list))))
+    if missing:
+        raise DifferenceError(
+            f"approved, but not reviewed in the file that was saved: {slices_text(missing)}. The session was altered."
+        )
 
 
 def _check_image(replay: Replay, layer: Layer, item: Item) -> None:
@@ -229,6 +256,8 @@ ACTIONS: dict[str, Callable[[Replay, Line], Job[None]]] = {
     "consensus": _segment,
     "reconstruct": _reconstruct,
     "edit": _edit,
+    "approve": _approve,
+    "study": _study,
     "fine-tune": _fine_tune,
     "save": _save,
 }

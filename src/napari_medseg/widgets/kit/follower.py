@@ -43,6 +43,8 @@ class Follower:
         What no change may break.
     stepped : callable
         Called with the layer, each step, and ``undo`` or ``redo`` where it was that.
+    approved : callable
+        Called with the layer and its new approvals, those that were taken back among them.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Follower:
         self.axes: str | None = None
         self.rules: list[Rule] = []
         self.stepped: Callable[[Labels, Step, str], object] = _ignore
+        self.approved: Callable[[Labels, Sequence[Approval]], object] = _ignore
         self._layer = weakref.ref(layer)
         self._changed = changed
         self._moved = moved
@@ -168,6 +171,8 @@ class Follower:
         ledger = records.ledger_of(layer)
         for approval in change.approvals:
             ledger.take(approval)
+        if change.approvals:
+            self.approved(layer, change.approvals)
         records.put_ledger(layer, ledger)
         self._note(layer, change.planes)
         layer.refresh(extent=False, highlight=False)
@@ -177,6 +182,8 @@ class Follower:
     def write_down(self, approvals: Sequence[Approval]) -> None:
         """Note approvals, or that they were taken back."""
         self.journal.approve(approvals)
+        if self.layer is not None:
+            self.approved(self.layer, approvals)
 
     def approve_as_step(self, name: str, numbers: Sequence[int]) -> None:
         """Approve slices as one step that can be undone."""
@@ -190,6 +197,7 @@ class Follower:
         after = [ledger.approve(number, self.journal.checksum(number), user) for number in numbers]
         records.put_ledger(layer, ledger)
         self.journal.approve_step(name, before, after)
+        self.approved(layer, after)
         self._changed(layer, set(numbers))
 
     @property

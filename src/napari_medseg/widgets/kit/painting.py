@@ -56,6 +56,8 @@ class Painting(QObject):
     """Labels of a layer have changed on a set of slices; the layer has noted them already."""
     stepped = Signal(object, object, str)
     """A step was made on a protected layer, or with ``undo`` or ``redo`` taken back or made again; before `painted`."""
+    approved = Signal(object, object)
+    """Slices of a protected layer were approved, or that was taken back."""
     replaced = Signal(object)
     """The whole array of a layer is another one."""
     redrawn = Signal(object)
@@ -331,6 +333,7 @@ class Painting(QObject):
     def _attach(self, layer: Labels, journal: Journal, notes: list[str], image: Any, axes: str | None) -> None:
         follower = Follower(layer, journal, self._changed, self._undone)
         follower.stepped = self.stepped.emit
+        follower.approved = self.approved.emit
         follower.notes = [*notes, *opened_elsewhere(journal.folder)]
         follower.image = image
         follower.axes = axes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet, ref
@@ -16,7 +17,7 @@ from ...models import find, load_card
 from ...record import Record, UsedModel, voxel_hash
 from ...replay.finding import is_same, layers_of
 from ...replay.recording import Recording
-from ...review.history import Step
+from ...review.history import Approval, Step
 from ...volume import Volume
 from . import layer_volumes, records
 from .painting import Painting, painting_of
@@ -50,6 +51,7 @@ class Recorder:
         self._content: WeakKeyDictionary[Layer, str] = WeakKeyDictionary()  # hashes of labels without a journal
         painting.protected.connect(self._protected)
         painting.stepped.connect(self._stepped)
+        painting.approved.connect(self._approved)
         painting.replaced.connect(self._replaced)
 
     @property
@@ -122,6 +124,16 @@ class Recorder:
         on = "" if image is None else self._name(image)
         if name:
             recording.saved(name, volume, path, on)
+        self._look()
+
+    def studied(self, record: Record, image: Layer) -> None:
+        """A study of an image has ended, which changes no layer."""
+        recording = self._recording
+        if recording is None:
+            return
+        source = self._name(image)
+        if source:
+            recording.studied(source, record)
         self._look()
 
     def tuned(self, name: str, base: str) -> None:
@@ -200,6 +212,13 @@ class Recorder:
             more = {"moved": moved} if moved else {}
             recording.edited(self._names[layer], step.name, deltas, np.dtype(layer.data.dtype), **more)
             self._look()
+
+    def _approved(self, layer: Labels, approvals: Sequence[Approval]) -> None:
+        recording = self._recording
+        if recording is None or layer not in self._names or layer in self._stale:
+            return
+        recording.approved(self._names[layer], {number: crc for number, crc, _, _ in approvals})
+        self._look()
 
     def _replaced(self, layer: Any) -> None:
         """A layer has another array."""

@@ -22,11 +22,13 @@ from ..kit.controls import apply, fill, fill_grouped
 from ..kit.dock import Dock
 from ..kit.offers import model_entries, offer_images
 from ..kit.preferences import preferences
+from ..kit.recorder import recorder_of
 from .form import StudyForm
 from .state import Facts, parse_accelerations, state, why_not
 
 if TYPE_CHECKING:
     from napari import Viewer
+    from napari.layers import Layer
 
     from ...models import ModelCard
     from ...runs.study import Row, Study, StudySettings
@@ -145,9 +147,10 @@ class StudyWidget(Dock):
                 cards.append(self._shelf.reconstructors[method])
             title = f"{self.form.image.currentText()}: {cards[0].name} after {method}"
             work = partial(_work, self._volume(), self._settings(), ReconSettings(method))
-            self._queue.want("run", partial(self._start, title, cards, work))
+            image = self.form.image.currentData()
+            self._queue.want("run", partial(self._start, title, cards, work, image))
 
-    def _start(self, title: str, cards: list[ModelCard], work: Callable[[list[Any]], Job[Study]]) -> None:
+    def _start(self, title: str, cards: list[ModelCard], work: Callable[[list[Any]], Job[Study]], image: Layer) -> None:
         with jobs.errors_shown():
             self._title = title
             self._found = []
@@ -160,7 +163,7 @@ class StudyWidget(Dock):
                 self._shelf.job(cards, work),
                 title="Acceleration study",
                 on_step=self._show_step,
-                on_done=self._show_study,
+                on_done=partial(self._show_study, image),
                 on_error=self._failed,
             )
 
@@ -172,8 +175,9 @@ class StudyWidget(Dock):
             self._found.append(step.partial)
             self.form.show_rows(self._found, self._title)
 
-    def _show_study(self, study: Study) -> None:
+    def _show_study(self, image: Layer, study: Study) -> None:
         self.study = study
+        recorder_of(self._viewer).studied(study.record, image)
         self.form.status.say("Done. The k-space was simulated from the image: real measurements give worse results.")
 
     # ---- save and copy ----
