@@ -1,8 +1,13 @@
 """OME-Zarr stores of others: what they say is read, what would do harm is refused, and no voxel is read in vain."""
 
+import gzip
 import json
 import os
+import tracemalloc
+from contextlib import contextmanager
 
+import google_crc32c
+import numcodecs
 import numpy as np
 import pytest
 import zarr
@@ -244,6 +249,26 @@ def test_links_inside_a_store_are_followed(tmp_path, image):
     assert np.array_equal(np.asarray(io.read(path, lazy=True).data[3, :16, :16]), image[2, :16, :16])
 
 
+@pytest.mark.parametrize("link", ["zarr.json", "0/zarr.json", "0/c/3/0/0", "0/c/3", "0"])
+def test_links_in_a_circle_are_told(tmp_path, image, link):
+    path = store(tmp_path / "a.zarr", image)
+    (path / link).rename(path / "moved")
+    (path / link).symlink_to((path / link).name)
+    with pytest.raises(FileError) as told:
+        np.asarray(io.read(path, lazy=True).data[3])
+    assert len(str(told.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["../../secret", "/etc", "heart/../../../secret", "..", "circle"])
+def test_labels_that_lie_elsewhere_are_left_out(tmp_path, image, name, caplog):
+    store(tmp_path / "secret", image)
+    path = store(tmp_path / "a.zarr", image, labels=np.ones((6, 40, 30), np.uint8))
+    (path / "labels" / "circle").symlink_to("circle")
+    edited(path / "labels", lambda said: said.update(labels=[name, "heart"]))
+    _, drawn = io.read_all(path)
+    assert drawn.metadata["name"] == "heart" and f"The labels '{name}' are left out" in caplog.text
+
+
 def test_a_pipe_in_a_store_is_not_waited_for(tmp_path, image):
     path = store(tmp_path / "a.zarr", image)
     (path / "0/c/3/0/0").unlink()
@@ -305,24 +330,44 @@ def test_images_larger_than_memory_are_opened(tmp_path, image):
     assert volume.data[499_999].shape == (2048, 2048)
 
 
-@pytest.mark.parametrize("codec", ["zstd", "blosc", "gzip"])
+BOMB = bytes(2**26)
+
+
+def packed(codec, data):
+    """Bytes as a codec packs them; by some of the codecs so that they do not say how many they are."""
+    if codec == "zstd of unknown size":
+        # frame header without sizes, then blocks of one repeated byte
+        blocks = [(number == 0) | 1 << 1 | 2**17 << 3 for number in range(len(data) >> 17)][::-1]
+        return b"\x28\xb5\x2f\xfd\x00\x58" + b"".join(block.to_bytes(3, "little") + b"\0" for block in blocks)
+    if codec == "gzip":
+        return gzip.compress(data)
+    return numcodecs.get_codec({"id": codec}).encode(data)
+
+
+@contextmanager
+def no_memory():
+    """Whoever takes 16 MB fails."""
+    tracemalloc.start()
+    try:
+        yield
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 2**24, "memory was taken"
+
+
+@pytest.mark.parametrize("codec", ["zstd", "zstd of unknown size", "blosc", "gzip", "zlib", "bz2", "lzma", "lz4"])
 def test_chunks_that_unpack_to_more_are_refused(tmp_path, codec):
     path = tmp_path / "a.zarr"
-    group = zarr.open_group(path, mode="w", zarr_format=3)
-    group.attrs["ome"] = described(["0"])
-    codecs = {"zstd": zarr.codecs.ZstdCodec(), "blosc": zarr.codecs.BloscCodec(), "gzip": zarr.codecs.GzipCodec()}
-    options = {"chunks": (1, 16, 16), "compressors": [codecs[codec]]}
-    group.create_array("0", data=np.ones((2, 16, 16), np.uint8), **options)
-    bomb = group.create_array(
-        "bomb", data=np.ones((1, 2**13, 2**13), np.uint8), **options | {"chunks": (1, 2**13, 2**13)}
-    )
-    file = path / "bomb" / "c" / "0" / "0" / "0"
-    content = file.read_bytes() + bytes(2**17 * (codec == "gzip"))
-    (path / "0" / "c" / "1" / "0" / "0").write_bytes(content)
-    assert bomb.nbytes == 2**26
+    group = zarr.open_group(path, mode="w", zarr_format=2)
+    group.attrs.update(described(["0"], version="0.4"))
+    name = codec.split()[0]
+    known = numcodecs.get_codec({"id": name})
+    group.create_array("0", data=np.ones((2, 512, 512), np.uint8), chunks=(1, 512, 512), compressors=known)
+    (path / "0" / "1.0.0").write_bytes(packed(codec, BOMB))
     volume = io.read(path, lazy=True)
     assert np.asarray(volume.data[0]).all()
-    with pytest.raises(FileError, match="made to fill the memory"):
+    with no_memory(), pytest.raises(FileError, match="made to fill the memory"):
         np.asarray(volume.data[1])
 
 
@@ -365,3 +410,69 @@ def test_labels_that_are_damaged_are_left_out(tmp_path, image, caplog):
     edited(path / "labels" / "heart", lambda said: said.pop("multiscales"))
     assert len(io.read_all(path)) == 1
     assert "The labels 'heart' are left out" in caplog.text
+
+
+# ---- several chunks in a file ----
+
+
+def sharded(path, shards=(1, 64, 64), where="end", **options):
+    """A store with shards, whose first slice is ones."""
+    group = zarr.open_group(path, mode="w", zarr_format=3)
+    group.attrs["ome"] = described(["0"])
+    codec = zarr.codecs.ShardingCodec(
+        chunk_shape=(1, 32, 32), codecs=[zarr.codecs.BytesCodec(), zarr.codecs.GzipCodec()], index_location=where
+    )
+    array = group.create_array(
+        "0", shape=(2, 64, 64), dtype=np.uint8, chunks=shards, serializer=codec, compressors=None, **options
+    )
+    array[:] = 1
+    return path / "0" / "c" / "1" / "0" / "0"
+
+
+def with_index(chunks, places, where):
+    """A shard: chunks and an index."""
+    index = np.array(places, "<u8").tobytes()
+    index += int(google_crc32c.value(index)).to_bytes(4, "little")
+    return index + chunks if where == "start" else chunks + index
+
+
+@pytest.mark.parametrize("where", ["start", "end"])
+@pytest.mark.parametrize("shards", [(1, 64, 64), (1, 32, 32)])
+def test_chunks_of_a_shard_that_unpack_to_more_are_refused(tmp_path, where, shards):
+    file = sharded(tmp_path / "a.zarr", shards, where)
+    bomb = gzip.compress(BOMB)
+    count = 4 if shards == (1, 64, 64) else 1
+    start = (16 * count + 4) * (where == "start")
+    file.write_bytes(with_index(bomb[: 2**20], [[start, len(bomb)]] * count, where))
+    volume = io.read(tmp_path / "a.zarr", lazy=True)
+    assert np.asarray(volume.data[0]).all()
+    with no_memory(), pytest.raises(FileError, match="made to fill the memory"):
+        np.asarray(volume.data[1])
+
+
+@pytest.mark.parametrize("shards", [(1, 64, 64), (1, 32, 32)])
+@pytest.mark.parametrize("place", [[0, 2**40], [2**40, 16], [2**63, 2**63]])
+def test_an_index_that_lies_is_refused(tmp_path, place, shards):
+    file = sharded(tmp_path / "a.zarr", shards)
+    count = 4 if shards == (1, 64, 64) else 1
+    file.write_bytes(with_index(gzip.compress(bytes(1024)), [place] * count, "end"))
+    volume = io.read(tmp_path / "a.zarr", lazy=True)
+    with no_memory(), pytest.raises(FileError, match="index that points behind its end"):
+        np.asarray(volume.data[1])
+
+
+def test_empty_files_are_told(tmp_path, image):
+    file = sharded(tmp_path / "a.zarr")
+    file.write_bytes(b"")
+    with pytest.raises(FileError, match="too short for its index"):
+        np.asarray(io.read(tmp_path / "a.zarr", lazy=True).data[1])
+
+
+def test_chunks_that_are_packed_twice_are_refused(tmp_path):
+    path = tmp_path / "a.zarr"
+    group = zarr.open_group(path, mode="w", zarr_format=3)
+    group.attrs["ome"] = described(["0"])
+    twice = [zarr.codecs.GzipCodec(), zarr.codecs.ZstdCodec()]
+    group.create_array("0", data=np.ones((2, 16, 16), np.uint8), compressors=twice)
+    with pytest.raises(FileError, match="packed more than once"):
+        io.read(path, lazy=True)

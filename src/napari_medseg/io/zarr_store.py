@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import zarr
+from zarr.abc.store import RangeByteRequest, SuffixByteRequest
 from zarr.storage import LocalStore
 
 from .. import files
-from ..errors import FileError
+from ..errors import FileError, reason
 from . import checks
 from .formats import OME_ZARR
 from .memory import free_bytes
+from .zarr_packing import SLACK, Packing
 
 if TYPE_CHECKING:
     from zarr.abc.store import ByteRequest
@@ -32,7 +34,6 @@ _MAX_CHUNKS_OF_SLICE = 2**16
 _SHARE_OF_MEMORY = 4  # a chunk may take the fourth part of what is free
 _NUMERIC = {"blosc", "bz2", "crc32", "delta", "gzip", "lz4", "lzma", "shuffle", "zlib", "zstd"}
 """Codecs of the second version of Zarr that make numbers of bytes; others make objects."""
-_ZSTD = b"\x28\xb5\x2f\xfd"
 _METADATA = {*OME_ZARR.markers, ".zmetadata"}
 
 
@@ -49,14 +50,17 @@ class GuardedStore(LocalStore):
     def __init__(self, root: Path, *, read_only: bool = True):
         super().__init__(root, read_only=True)
         self._top = os.path.realpath(root)
-        self._arrays: dict[str, tuple[int, str]] = {}
+        self._arrays: dict[str, Packing] = {}
 
     def know(self, array: zarr.Array) -> None:
-        """From now on, refuse files of `array` that unpack to more than one of its chunks."""
-        whole = array.shards or array.chunks
-        codecs = [type(each).__name__ for each in array.compressors]
-        alone = codecs[0] if len(codecs) == 1 and array.shards is None else ""
-        self._arrays[array.path] = (math.prod(whole) * array.dtype.itemsize, alone)
+        """From now on, refuse files of `array` that unpack to more than one of its chunks.
+
+        Raises
+        ------
+        FileError
+            If that cannot be said of them.
+        """
+        self._arrays[array.path] = Packing.of(self.root, array)
 
     async def get(
         self, key: str, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
@@ -64,7 +68,7 @@ class GuardedStore(LocalStore):
         """What a file of the store holds; None if it is not there."""
         self.refuse(key)
         found = await super().get(key, prototype, byte_range)
-        self._refuse_unpacked(key, found)
+        self._refuse_unpacked(key, found, byte_range)
         return found
 
     def get_sync(
@@ -73,7 +77,7 @@ class GuardedStore(LocalStore):
         """As `get`."""
         self.refuse(key)
         found = super().get_sync(key, prototype=prototype, byte_range=byte_range)
-        self._refuse_unpacked(key, found)
+        self._refuse_unpacked(key, found, byte_range)
         return found
 
     async def get_partial_values(
@@ -83,7 +87,10 @@ class GuardedStore(LocalStore):
         wanted = list(key_ranges)
         for key, _ in wanted:
             self.refuse(key)
-        return await super().get_partial_values(prototype, wanted)
+        found = await super().get_partial_values(prototype, wanted)
+        for (key, byte_range), part in zip(wanted, found, strict=True):
+            self._refuse_unpacked(key, part, byte_range)
+        return found
 
     def refuse(self, key: str) -> None:
         """Make sure that reading a file stays in the store, ends, and takes no more memory than it may."""
@@ -93,8 +100,13 @@ class GuardedStore(LocalStore):
         files.refuse_special(Path(path))
         try:
             size = os.stat(path).st_size
-        except OSError:  # a missing chunk is empty
+        except (FileNotFoundError, NotADirectoryError):  # a missing chunk is empty
             return
+        except OSError as error:
+            raise FileError(
+                f"'{self.root.name}' has a file '{key}' that cannot be read ({reason(error)}). Copy the store again "
+                "from its source."
+            ) from error
         most = self._most(key)
         if most is not None and size > most:
             raise FileError(
@@ -107,37 +119,35 @@ class GuardedStore(LocalStore):
         if key.rpartition("/")[2] in _METADATA:
             return _MAX_METADATA_BYTES
         known = self._known(key)
-        return known and known[0] + known[0] // 8 + 2**16
+        return None if known is None else known.file + known.file // 8 + known.index + SLACK
 
-    def _known(self, key: str) -> tuple[int, str] | None:
+    def _known(self, key: str) -> Packing | None:
         return next((known for path, known in self._arrays.items() if key.startswith(f"{path}/")), None)
 
-    def _refuse_unpacked(self, key: str, found: Buffer | None) -> None:
-        """Make sure that a chunk does not announce more than it may unpack to."""
+    def _refuse_unpacked(self, key: str, found: Buffer | None, part: ByteRequest | None) -> None:
+        """Make sure that what was read of a file does not unpack to more than it may."""
         known = self._known(key)
         if found is None or known is None or key.rpartition("/")[2] in _METADATA:
             return
-        most, codec = known
-        announced = _announced(found.as_numpy_array()[:18].tobytes(), codec)
-        if announced > most + 2**16:
+        content = found.as_numpy_array().data
+        try:
+            if part is not None and _is_index(part, known):
+                known.places(content, os.stat(os.path.join(self._top, key)).st_size)
+                return
+            for chunk in known.chunks(content) if part is None else (content,):
+                known.refuse(chunk)
+        except FileError as error:
             raise FileError(
-                f"'{self.root.name}' has a file '{key}' that unpacks to {announced} bytes; expected {most}. It is "
-                "damaged, or made to fill the memory. Copy the store again from its source."
-            )
+                f"'{self.root.name}' has a file '{key}' that {error}. It is damaged, or made to fill the memory. Copy "
+                "the store again from its source."
+            ) from error
 
 
-def _announced(head: bytes, codec: str) -> int:
-    """Bytes that a chunk says that it unpacks to; 0 if it does not say."""
-    if codec in ("Blosc", "BloscCodec"):
-        return int.from_bytes(head[4:8], "little")
-    if codec not in ("Zstd", "ZstdCodec") or not head.startswith(_ZSTD) or len(head) < 18:
-        return 0
-    # RFC 8878, frame header: the descriptor says how long the fields are
-    flag = head[4] >> 6
-    single = head[4] >> 5 & 1
-    start = 5 + (0 if single else 1) + (0, 1, 2, 4)[head[4] & 3]
-    length = (single, 2, 4, 8)[flag]
-    return int.from_bytes(head[start : start + length], "little") + (256 if flag == 1 else 0)
+def _is_index(part: ByteRequest, known: Packing) -> bool:
+    """Whether a part of a file is the index of the chunks in it."""
+    if known.index_first:
+        return part == RangeByteRequest(0, known.index)
+    return part == SuffixByteRequest(known.index)
 
 
 def outside(store: Path, place: str) -> FileError:
