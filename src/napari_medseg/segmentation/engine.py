@@ -30,6 +30,7 @@ _TILE_BUDGET = 2e9  # bytes that a piece of a slice may take
 _WHOLE_PIXELS = 1024 * 1024  # slices above this are cut into tiles
 _SMALLEST_SIDE = 160
 _MOST_WITH_CONTEXT = 4  # slices side by side
+_LONG_PASS = 5e7  # bytes: a tenth of a second to half a second on a CPU
 _TRIAL = 128  # height and width of the image that times a network
 
 Encoding = list[list[list[torch.Tensor]]]
@@ -109,7 +110,7 @@ class Engine:
                 answers.put(images, tile, piece)
 
         passes = [partial(work, images, tile) for images, tile in itertools.product(batches, self._tiles())]
-        yield from side_by_side(passes, min(self._workers, len(passes)), progress)
+        yield from side_by_side(passes, min(self._workers, len(passes)), progress, long=self._is_long)
         return answers
 
     def _blank_unknown(self, indices: list[int], found: Gathered) -> None:
@@ -183,6 +184,12 @@ class Engine:
     def _tiles(self) -> list[Tile]:
         return tiles(self._size, self._side, self._model.card.preprocess.multiple)
 
+    @property
+    def _is_long(self) -> bool:
+        """Whether a pass takes so long that a run that is cancelled should not wait for it."""
+        pixels = min(math.prod(self._size), self._side**2)
+        return _bytes_per_pixel(self._model) * pixels > _LONG_PASS
+
     def _move(self, device: str) -> None:
         self.device = device
         self.precision = choose_precision(self._wanted, device)
@@ -246,7 +253,7 @@ class ContextEngine(Engine):
                 found[missing[image]][piece] = _to(self._placed.encode(seen.to(self.device)), home)
 
         passes = [partial(work, *place) for place in itertools.product(range(len(missing)), range(len(pieces)))]
-        yield from side_by_side(passes, min(self._workers, len(passes)), progress)
+        yield from side_by_side(passes, min(self._workers, len(passes)), progress, long=self._is_long)
         self._encodings |= found
         yield progress
 
@@ -261,7 +268,7 @@ class ContextEngine(Engine):
 
         pieces = list(enumerate(self._tiles()))
         passes = [partial(work, place, *piece) for place, piece in itertools.product(trios, pieces)]
-        yield from side_by_side(passes, min(self._workers, len(passes)), progress)
+        yield from side_by_side(passes, min(self._workers, len(passes)), progress, long=self._is_long)
 
     def _give_way(self) -> None:
         self._encodings.clear()

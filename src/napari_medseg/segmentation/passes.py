@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from threading import Event
 from typing import Any
 
@@ -22,11 +23,14 @@ def threads() -> int:
     return _under_way[0] if _under_way else torch.get_num_threads()
 
 
-def side_by_side(passes: Sequence[Callable[[], None]], workers: int, progress: Progress) -> Job[None]:
+def side_by_side(
+    passes: Sequence[Callable[[], None]], workers: int, progress: Progress, *, long: bool = True
+) -> Job[None]:
     """Do `passes` side by side in that many workers; yields `progress` meanwhile, to be cancelled.
 
     The workers share the threads of PyTorch: as many workers as threads compute with one each. Once the job is closed,
-    their passes end before the next operation. One worker is this thread, which computes with all threads.
+    passes that are `long` end before their next operation; to watch short ones would cost up to a tenth of their time.
+    One worker is this thread, which computes with all threads.
     """
     if workers == 1:
         for number, work in enumerate(passes):
@@ -39,7 +43,7 @@ def side_by_side(passes: Sequence[Callable[[], None]], workers: int, progress: P
     stopped = Event()
 
     def unless_stopped(work: Callable[[], None]) -> None:
-        with _Stoppable(stopped):
+        with _Stoppable(stopped) if long else nullcontext():
             work()
 
     _under_way.append(before)
