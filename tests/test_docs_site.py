@@ -12,6 +12,7 @@ import napari_medseg
 
 ROOT = Path(__file__).parents[1]
 PUBLIC = sorted((ROOT / ".github").rglob("*.yml"))
+LARGEST = 150_000  # bytes of a picture of a window: the repository keeps every version of it for ever
 
 
 def tool(name):
@@ -79,6 +80,11 @@ def test_make_pictures_takes_all_pictures_of_windows(makers):
     for name, maker in makers.items():
         if name.startswith("docs/") and not maker.needs:
             assert maker.script.startswith("tools/picture_") or maker.script in called, name
+
+
+def test_pictures_of_windows_are_small(makers):
+    sizes = {name: (ROOT / name).stat().st_size for name, maker in makers.items() if maker.script.startswith("tools/")}
+    assert not [name for name, size in sizes.items() if size > LARGEST]
 
 
 def test_pages_about_models_are_those_of_their_cards(pages):

@@ -28,6 +28,7 @@ def organ(viewer: napari.Viewer, folder: Path) -> None:
     viewer.layers.selection = {labels}
     viewer.dims.set_current_step(0, first + BETWEEN)
     tools = review.form.tools
+    tools.palette_table.item(0, 0).setText("liver")
     choose(tools.tool, "interpolate")
     tools.preview.click()
     wait_for(review)

@@ -7,21 +7,24 @@ import numpy as np
 from napari.layers import Labels
 from picture_window import (
     MIDDLE_SLICE,
+    answer_yes,
     choose,
     drawn_by_experts,
     look_at,
     open_dock,
+    scroll_to,
     segmented,
     take,
     wait_for,
     wait_until,
 )
+from qtpy.QtCore import QTimer
 from qtpy.QtTest import QTest
 
 from napari_medseg.widgets.kit.tuning import training
 from napari_medseg.widgets.review.dock import ReviewWidget
 
-SECONDS = 60.0  # one of those that the form offers
+SECONDS = 180.0  # one of those that the form offers
 REVIEWED = range(1, 10)  # slices
 ZOOM = 2.2
 
@@ -45,7 +48,9 @@ def fine_tune(viewer: napari.Viewer, folder: Path) -> None:
     wait_for(dock)
     labels.contour = 1
     look_at(viewer, MIDDLE_SLICE, ZOOM)
+    scroll_to(dock.form.accept)
     take(viewer.window._qt_window, folder / "fine_tune.png")
+    QTimer.singleShot(1000, answer_yes)
     dock.form.discard.click()
     wait_until(lambda: training().run is None and not dock.busy)
 

@@ -8,8 +8,9 @@ from picture_window import MIDDLE_SLICE, look_at, open_dock, segmented, take
 
 def standing(viewer: napari.Viewer, folder: Path) -> None:
     """A CT on its feet."""
-    viewer.open_sample("napari-medseg", "ct")
-    viewer.layers.pop()  # its labels
+    image, given = viewer.open_sample("napari-medseg", "ct")
+    viewer.layers.remove(given)
+    viewer.layers.selection = {image}
     dock = open_dock(viewer, "View")
     dock.form.axial.click()
     dock.form.soft_tissue.click()

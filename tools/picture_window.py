@@ -1,5 +1,6 @@
 """What the scripts that take pictures share: a window of 1280 x 800 pixels, docks of the menu, files of few colours."""
 
+import logging
 import sys
 import time
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from PIL import Image as Picture
 from qtpy.QtCore import QPoint
 from qtpy.QtGui import QPainter
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QComboBox, QMenu, QScrollArea, QWidget
+from qtpy.QtWidgets import QApplication, QComboBox, QMenu, QMessageBox, QScrollArea, QWidget
 
 import napari_medseg
 from napari_medseg import samples
@@ -28,6 +29,7 @@ BASAL_SLICE = 9
 CAVITY = 1
 COLOURS = (224, 128, 64, 32)  # of a picture: the most with which it is small enough
 LARGEST = 150_000  # bytes: the repository keeps every version of a picture for ever
+LOG = logging.getLogger("pictures")
 PATIENCE_SECONDS = 900  # other programs may keep the computer busy
 
 
@@ -65,6 +67,14 @@ def choose(box: QComboBox, value: object) -> None:
     """Choose an entry of a list."""
     box.setCurrentIndex(box.findData(value))
     QTest.qWait(200)
+
+
+def answer_yes() -> None:
+    """Answer the question that is open, if there is one."""
+    question = QApplication.activeModalWidget()
+    if isinstance(question, QMessageBox):
+        LOG.info("%s", question.text())
+        question.button(QMessageBox.StandardButton.Yes).click()
 
 
 def segmented(viewer: napari.Viewer, model: str, *ticked: str) -> Dock:

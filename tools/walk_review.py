@@ -9,6 +9,7 @@ is a scripted one who knows what the experts of the sample drew, and works with 
 import argparse
 import logging
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -17,11 +18,22 @@ os.environ["NAPARI_CONFIG"] = ""  # docks where they are at first, whatever napa
 
 import numpy as np
 from napari.layers import Labels
-from picture_window import CAVITY, HEART, HEART_BY_EXPERTS, choose, new_window, open_dock, take, wait_until
+from picture_window import (
+    CAVITY,
+    HEART,
+    HEART_BY_EXPERTS,
+    LOG,
+    answer_yes,
+    choose,
+    new_window,
+    open_dock,
+    take,
+    wait_until,
+)
 from qtpy.QtCore import QEvent, QPointF, Qt, QTimer
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox, QWidget
+from qtpy.QtWidgets import QApplication, QFileDialog, QWidget
 from scipy.ndimage import binary_dilation, binary_erosion
 
 import napari_medseg
@@ -36,7 +48,6 @@ REDRAWN = (2, 4, 8, BASE)  # slices where the model and the experts differ most
 BRUSH, REACH = 5, 2  # pixels; a stroke corrects what is as far as that from it
 JUMP = 4  # pixels between points of one stroke
 LOOK_MS = 1500  # at a slice before it is approved
-LOG = logging.getLogger("walk")
 
 
 def main() -> None:
@@ -51,11 +62,13 @@ def main() -> None:
     LOG.setLevel(logging.INFO)
     with tempfile.TemporaryDirectory() as home:
         os.environ["NAPARI_MEDSEG_HOME"] = home
+        scan = Path(home) / "heart.nii.gz"
+        shutil.copyfile(samples.path(HEART), scan)
         saved = Path(home) / "heart_labels.nii.gz"
         today = Walk(given.folder, given.theme)
-        states = today.correct_all(saved)
+        states = today.correct_all(scan, saved)
         tomorrow = Walk(given.folder, given.theme)
-        tomorrow.go_on(saved, states, given.seconds)
+        tomorrow.go_on(scan, saved, states, given.seconds)
 
 
 class Walk:
@@ -76,13 +89,13 @@ class Walk:
         self.viewer.theme = theme
         self.window = self.viewer.window._qt_window
         self.canvas = self.viewer.window._qt_viewer.canvas.native
-        self.viewer.open(samples.path(HEART), plugin="napari-medseg")
 
     # ---- the first window ----
 
-    def correct_all(self, path: Path) -> list[str]:
-        """Segment, review every slice, save and close; the states of the slices."""
+    def correct_all(self, scan: Path, path: Path) -> list[str]:
+        """Open a scan, segment, review every slice, save and close; the states of the slices."""
         segment = self.open_dock("Segment")
+        self.open_with(segment, scan)
         choose(segment.form.model, "litenext-heart")
         wait_until(lambda: not segment.busy)
         segment.form.uncertainty.setChecked(True)
@@ -167,10 +180,12 @@ class Walk:
 
     # ---- the second window ----
 
-    def go_on(self, path: Path, states: list[str], seconds: float) -> None:
-        """Open the labels again, measure them, and let the model learn from them."""
-        (labels,) = self.viewer.open(path, plugin="napari-medseg")
-        self.open_dock("Review")
+    def go_on(self, scan: Path, path: Path, states: list[str], seconds: float) -> None:
+        """Open scan and labels again, measure them, and let the model learn from them."""
+        review = self.open_dock("Review")
+        self.open_with(review, scan)
+        self.open_with(review, path)
+        labels = next(layer for layer in self.viewer.layers if isinstance(layer, Labels))
         self.go_to(BASE)
         found = list(ledger_of(labels).states())
         if found != states:
@@ -216,6 +231,11 @@ class Walk:
     def open_dock(self, name: str) -> Dock:
         """A dock, opened as the menu does it."""
         return open_dock(self.viewer, name)
+
+    def open_with(self, dock: Dock, path: Path) -> None:
+        """Open a file as *Open scan…* of a dock does."""
+        dock.opener.open([path])
+        wait_until(lambda: not dock.busy)
 
     def go_to(self, number: int) -> None:
         """Show a slice."""
@@ -289,14 +309,6 @@ def strokes(room: np.ndarray) -> list[list[np.ndarray]]:
         found[-1].append(place)
         left = left[np.linalg.norm(left - place, axis=1) > REACH - 1]
     return found
-
-
-def answer_yes() -> None:
-    """Answer the question that is open, if there is one."""
-    question = QApplication.activeModalWidget()
-    if isinstance(question, QMessageBox):
-        LOG.info("%s", question.text())
-        question.button(QMessageBox.StandardButton.Yes).click()
 
 
 def send(widget: QWidget, kind: QEvent.Type, place: QPointF, button: Qt.MouseButton, held: Qt.MouseButton) -> None:
