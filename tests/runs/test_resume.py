@@ -14,6 +14,7 @@ from napari_medseg import cli, files, io, models
 from napari_medseg.io.notes import side_file
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.record import Record
+from napari_medseg.runs import work
 from napari_medseg.volume import LabelClass, Volume
 
 LINE = ["segment", "in", "-o", "out", "--model", "tiny", "--resume", "--report", "r.json"]
@@ -147,6 +148,24 @@ def test_work_of_a_person_is_never_replaced_without_a_word(capsys):
     assert cli.main([*plain, "--replace-edited"]) == 0
     assert np.array_equal(io.read("out/a.nii.gz").data, made)
     assert cli.main(plain) == 0, "what nobody touched is made again"
+
+
+def test_work_that_a_person_saves_while_labels_are_made_again_is_kept(capsys, monkeypatch):
+    before = Path("out/b.nii.gz").read_bytes()
+    find, edited = work.inference.segment_job, []
+
+    def slow_job(volume, *more):
+        result = yield from find(volume, *more)
+        if not edited:
+            edit_and_review()
+            edited.extend(path.read_bytes() for path in sorted(Path("out").glob("?.nii.gz")))
+        return result
+
+    monkeypatch.setattr(work.inference, "segment_job", slow_job)
+    install(1)
+    assert cli.main(LINE) == 1
+    assert "'a.nii.gz' was changed while it was being made again; what was changed stays" in capsys.readouterr().err
+    assert [path.read_bytes() for path in sorted(Path("out").glob("?.nii.gz"))] == edited and edited[1] != before
 
 
 def test_edited_labels_stay_although_a_map_that_is_asked_for_is_missing(capsys):

@@ -19,7 +19,7 @@ from napari_medseg.runs import looks, page, suspicion
 from napari_medseg.runs.cases import cases
 from napari_medseg.runs.summary import rows, write_csv
 from napari_medseg.runs.tasks import Failure, Outcome, Task
-from napari_medseg.segmentation.settings import OUTSIDE
+from napari_medseg.segmentation.settings import BEYOND, OUTSIDE
 from napari_medseg.volume import LabelClass, Volume
 
 ORGAN = (LabelClass(1, "organ", "#e64b35"),)
@@ -144,6 +144,17 @@ def test_uncertain_cases_and_warnings_of_few_are_reasons():
     common = [replace(each, record=replace(each.record, warnings=("All are small.",))) for each in good]
     assert not order(common), "what holds for most is not a reason"
     assert [name for name, _ in order([*good[1:], common[0]])] == ["c0"]
+
+
+def test_warnings_are_compared_without_their_numbers():
+    texts = [f"{BEYOND}slice {n} of 12." if n % 2 else f"{BEYOND}slices 1 to {n}, 9 of 12." for n in range(9)]
+    good = [outcome(f"c{n}", ball(), warnings=[text, f"{OUTSIDE}{n} mm."]) for n, text in enumerate(texts)]
+    found = order(good)
+    assert len(found) == 9 and not any(BEYOND in text for _, text in found), "outside is said even where all are"
+    shown = page.html(cases([*good, *healthy(3)]), "x", Path())
+    assert "(9 cases)" in shown and "slices 1 to 8, 9 of 12" in shown, "it is said once for all"
+    (first, text), *_ = order([*healthy(8), good[3]])
+    assert first == "c3" and "slice 3 of 12" in text
 
 
 def test_few_cases_are_not_compared():

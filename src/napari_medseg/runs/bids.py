@@ -62,7 +62,9 @@ def find(root: Path, suffix: str = "") -> list[Path]:
     wanted = suffix or next(iter(known), "")
     counts = ", ".join(f"{name} ({len(paths)})" for name, paths in sorted(known.items()))
     if not suffix and len(known) > 1:
-        raise SettingsError(f"'{root}' holds images of several kinds: {counts}. Choose one, such as --bids {wanted}.")
+        raise SettingsError(
+            f"'{root}' holds images of several kinds: {counts}. Name one as suffix, such as {wanted} (--bids {wanted})."
+        )
     if wanted not in known:
         there = f"there are {counts}" if counts else "there are no NIfTI images of subjects"
         raise FileError(f"'{root}' holds no image '*_{suffix or 'T1w'}.nii.gz'; {there}. Choose another suffix.")

@@ -62,6 +62,7 @@ _STATES = {
     "failed": "failed",
     "not reached": "not reached",
 }
+_NOTHING = ("failed", "not reached")
 _PATIENTS = (
     "This page contains pictures of patients and the names of their files. Share it as you would share the scans."
 )
@@ -95,7 +96,7 @@ def html(cases: Sequence[Case], title: str, folder: Path, interrupted: bool = Fa
     folder : pathlib.Path
         Where links start.
     """
-    failed = [case for case in cases if case.outcome.state in ("failed", "not reached")]
+    failed = [case for case in cases if case.outcome.state in _NOTHING]
     there = [case for case in cases if case not in failed]
     why = suspicion.reasons(there)
     order = sorted(range(len(there)), key=lambda number: -suspicion.weight(why[number]))
@@ -138,9 +139,8 @@ def _overview(cases: Sequence[Case], flagged: int, interrupted: bool) -> str:
     text = f"<p>{_PATIENTS}</p><table>{rows}</table>"
     if interrupted:
         text += '<p class="bad">The run ended early. The same command with --resume goes on.</p>'
-    warned = Counter(warning for case in cases for warning in set(case.warnings))
-    common = [(warning, count) for warning, count in warned.most_common() if 2 * count > len(cases)]
-    for warning, count in common:
+    there = [case for case in cases if case.outcome.state not in _NOTHING]
+    for warning, count in suspicion.common_warnings(there):
         text += f"<p>{escape(warning)} ({_count(count)})</p>"
     return text
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,6 +69,23 @@ def judge(task: Task) -> Known:
         work = "was reviewed by a person"
         work += f"; since then {changed}" if changed else ""
     return _protected(task, record, work)
+
+
+def refuse_edited(task: Task) -> None:
+    """Make sure that nobody has put work into the output since `judge` looked: a task may take long.
+
+    Raises
+    ------
+    FileError
+        If that is so, and the task does not say that such outputs are replaced.
+    """
+    try:
+        judge(replace(task, resume=False))
+    except FileError as error:
+        raise FileError(
+            f"'{task.target.name}' was changed while it was being made again; what was changed stays. Run again with "
+            "Resume (--resume) to keep it."
+        ) from error
 
 
 def _work_of_a_person(record: Record | None, voxels: str) -> str:

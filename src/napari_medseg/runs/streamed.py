@@ -16,7 +16,7 @@ from ..progress import Job
 from ..record import Record, plain
 from ..segmentation import inference, orientation
 from ..segmentation.slices import label_shape
-from . import outputs
+from . import outputs, resume
 
 if TYPE_CHECKING:
     from ..models import TrainedModel
@@ -90,6 +90,7 @@ def segment_job(
             said.append(KEPT_ALL)
         made = tuple(replace(item, voxels=voxels) for item in record.outputs)
         record = completed(replace(record, outputs=made, warnings=tuple(said)))
+        resume.refuse_edited(task)
         yield from stream.finish_job(result.labels.made_by(record))
     return record
 

@@ -6,6 +6,7 @@ Nothing here says that a case is good or bad: it orders them for a person.
 from __future__ import annotations
 
 import math
+import re
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ _UNUSUAL = 3.5  # median absolute deviations (as standard deviations), as Iglewi
 _TO_DEVIATION = 1.4826  # of a normal distribution
 _CERTAIN = 10.0  # deviations that a reason counts for which is not a matter of degree
 _MOST = 50.0
+_NUMBERS = re.compile(r"\d[\d.]*(?:(?:, | and | to |-)\d[\d.]*)*")
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,15 @@ def reasons(cases: Sequence[Case]) -> list[tuple[Reason, ...]]:
     """
     cohort = _Cohort.of(cases)
     return [_of_case(case, cohort) for case in cases]
+
+
+def common_warnings(cases: Sequence[Case]) -> list[tuple[str, int]]:
+    """What the runs of most cases warned of, which is not a reason: the text of one of them, and of how many it is."""
+    texts: dict[str, str] = {}
+    for case in cases:
+        texts.update({_kind(text): text for text in case.warnings})
+    warned = _Cohort.of(cases).warned
+    return [(texts[kind], count) for kind, count in warned.most_common() if 2 * count > len(cases)]
 
 
 def weight(found: Sequence[Reason]) -> float:
@@ -88,7 +99,7 @@ class _Cohort:
         for case in cases:
             there.update({row.name for row in case.rows if row.figures.get("voxels")})
             at_border.update({row.name for row in case.rows if row.figures.get("touches_border")})
-            warned.update(set(case.warnings))
+            warned.update({_kind(text) for text in case.warnings})
         labelled = sum(any("voxels" in row.figures for row in case.rows) for case in cases)
         return cls(len(cases), _usual(cases), labelled, there, at_border, warned)
 
@@ -157,10 +168,17 @@ def _missing(case: Case, cohort: _Cohort) -> list[Reason]:
 
 
 def _doubted(case: Case, cohort: _Cohort) -> list[Reason]:
-    """What the run itself warned of, but for what it says of most cases."""
+    """What the run itself warned of, but for what it says of most cases; that an image lies outside counts always."""
     found = []
     for text in case.warnings:
-        doubt = text.startswith((OUTSIDE, BEYOND))
-        if doubt or 2 * cohort.warned[text] <= cohort.size:
-            found.append(Reason(text, _CERTAIN if doubt else _UNUSUAL))
+        few = 2 * cohort.warned[_kind(text)] <= cohort.size
+        outside = text.startswith(OUTSIDE)
+        beyond = text.startswith(BEYOND)
+        if few or outside or (beyond and cohort.size < FEW):
+            found.append(Reason(text, _CERTAIN if few and (outside or beyond) else _UNUSUAL))
     return found
+
+
+def _kind(text: str) -> str:
+    """A warning without its numbers, which differ from case to case: ``slices 1 to 3, 9`` is ``slice #``."""
+    return _NUMBERS.sub("#", text).replace("slices #", "slice #")

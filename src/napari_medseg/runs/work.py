@@ -136,6 +136,7 @@ def segment_job(task: Task) -> Job[Record]:
     else:
         result = yield from consensus.consensus_job(volume, chosen, settings)
     record = completed(result.record)
+    resume.refuse_edited(task)
     if "sidecar" in task.outputs:
         outputs.make_folder(task.target.parent)
         files.dump(Path(task.outputs["sidecar"]), bids.content(record, task.settings["source"]))
@@ -164,6 +165,7 @@ def reconstruct_task_job(task: Task) -> Job[Record]:
     settings = ReconSettings(**task.settings["reconstruction"])
     result = yield from reconstruct_job(kspace, settings, model=model, also=also, finished=finish)
     record = _completed(result.record, reading(task))
+    resume.refuse_edited(task)
     # the image comes last: where it exists, everything does
     for name in also:
         _write(result.views[name].made_by(record), Path(task.outputs[name]))

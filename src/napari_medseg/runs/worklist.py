@@ -199,7 +199,9 @@ class WorkList:
         seconds = outcome.record.seconds if outcome.record else outcome.seconds
         took = f" in {duration(seconds)}" if seconds and state == "done" else ""
         lines = [f"{case.name}: {state}{took}. {outcome.error}".rstrip()]
-        lines += [f"Look here first: {text}" for text in self._why(number) if not outcome.error]
+        reasons = [] if outcome.error else self._why(number)
+        lines += [f"Look here first: {text}" for text in reasons]
+        lines += [f"Warning: {text}" for text in case.warnings if text not in reasons]
         lines += [_figures(row) for row in case.rows]
         if outcome.note:
             lines.append(f"{outcome.note[0].upper()}{outcome.note[1:].rstrip('.')}.")

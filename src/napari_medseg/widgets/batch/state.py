@@ -32,8 +32,6 @@ class Facts:
         Kind of the job under way; empty if there is none.
     cases : int
         Rows of the table.
-    failed : int
-        How many of them have failed.
     opening : str
         What the other queue does: ``open`` or ``save``; empty if nothing.
     beginning : bool
@@ -56,7 +54,6 @@ class Facts:
     planned: bool = True
     job: str = ""
     cases: int = 0
-    failed: int = 0
     opening: str = ""
     beginning: bool = False
     open: str = ""
