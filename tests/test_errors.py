@@ -29,6 +29,8 @@ def test_errors_are_one_line_of_bounded_length():
     assert text.isprintable() and len(text) < 10_000
     assert text.startswith("'a\\u001b[2J") and text.endswith("is damaged. Copy it again.")
     assert short(ValueError(HOSTILE)).isprintable()
+    assert short(KeyError("a")) == "a"
+    assert short(ValueError("'a' is not 'b'.")) == "'a' is not 'b'", "quotes stay in pairs"
 
 
 def test_terminals_get_lines_and_tabs_only(capsys):

@@ -48,7 +48,10 @@ def reason(error: BaseException) -> str:
 def short(error: BaseException) -> str:
     """The first line of an error text, cut to a readable length."""
     lines = str(error).strip().splitlines()
-    text = lines[0].strip(" .'\"") if lines else type(error).__name__
+    text = lines[0].strip(" .") if lines else type(error).__name__
+    quote = text[:1]
+    if quote in ("'", '"') and text.endswith(quote) and text.count(quote) == 2:
+        text = text.strip(quote)
     return escaped(text if len(text) <= 100 else text[:97] + "...")
 
 

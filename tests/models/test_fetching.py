@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from napari_medseg import cli, models
+from napari_medseg.models import fetching
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.volume import LabelClass
 
@@ -130,6 +131,14 @@ def test_names_lead_nowhere_else(table, capsys, made, server):
     assert "The card of 'other' is that of 'far'" in refused(capsys, name="other")
     Path("table.json").write_text("[]")
     assert "table.json" in refused(capsys)
+
+
+def test_a_download_has_an_end_and_a_name_one_meaning(table, capsys, monkeypatch, server):
+    monkeypatch.setattr(fetching, "_MOST_MB", 0)
+    assert "has more than 0 MB, which no model has. Nothing was installed" in refused(capsys)
+    rows = json.loads(Path("table.json").read_text())["models"]
+    Path("table.json").write_text(json.dumps({"models": 2 * rows}))
+    assert "'table.json' names 'far' several times" in refused(capsys)
 
 
 def test_without_pooch_a_sentence_says_how_to_get_it(table, capsys, monkeypatch):

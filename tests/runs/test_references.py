@@ -64,6 +64,10 @@ def test_figures_are_in_report_table_and_page_and_what_is_missing_is_a_sentence(
     io.write(replace(ours, data=data), "out/a.nii.gz")
     assert cli.main([*LINE, "--reference", "refs", "--resume"]) == 0
     rows = {Path(row["input"]).name[0]: row for row in json.loads(Path("r.json").read_text())["files"]}
+    said = capsys.readouterr().out
+    assert "kept, 'a.nii.gz' was changed after it was made. --replace-edited has it made again; against the" in said
+    assert "b.nii.gz is finished; no reference has the name of this image\n" in said
+    assert "c.nii.gz is finished; not compared with the reference: " in said and "..." not in said
     assert rows["a"]["kept"] and rows["a"]["scores"][0]["dice"] == 1 and rows["a"]["scores"][0]["hd95_mm"] == 0
 
 

@@ -107,6 +107,13 @@ def test_other_class_names_are_seen(capsys):
     Path("n.csv").write_text("id,name\n5,ventricle\n")
     assert cli.main([*LINE, "--names", "n.csv"]) == 1
     assert "names 5, and the classes are 1" in capsys.readouterr().err
+    Path("n.csv").write_text("id,name\n1,ventricle\n1,atrium\n")
+    assert cli.main([*LINE, "--names", "n.csv"]) == 1
+    assert "calls number 1 both 'ventricle' and 'atrium'" in capsys.readouterr().err
+    Path("n.csv").write_text("id,name\n1,\n")
+    assert cli.main([*LINE, "--names", "n.csv", "--summary", "n.csv"]) == 2, "the table would be replaced"
+    said, _ = resumed(capsys, "--names", "n.csv")
+    assert "cavity" in said, "a class without a name keeps the one that it has"
 
 
 def edit_and_review():

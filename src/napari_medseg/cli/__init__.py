@@ -12,6 +12,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from .. import __version__
@@ -20,6 +21,7 @@ from ..models.settings import ImportSettings
 from ..options import add_arguments
 from ..segmentation.settings import InferenceSettings
 from . import commands, crews, measuring, reconstruction, replaying, segmenting, slurm, summaries, terminal
+from .signals import stops
 
 Parsers = argparse._SubParsersAction
 
@@ -51,7 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if getattr(args, "print_slurm", False):
             terminal.say(slurm.script(words, args.workers))
             return 0
-        return args.run_command(args)
+        # a run of the dock or of torchrun is ended by whoever started it
+        with nullcontext() if getattr(args, "tied", False) else stops():
+            return args.run_command(args)
     except KeyboardInterrupt as stopped:
         terminal.complain(f"Interrupted. {args.after_interrupt}")
         return getattr(stopped, "exit_code", 130)

@@ -7,7 +7,6 @@ import textwrap
 import threading
 from argparse import Namespace
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,7 +98,6 @@ def train(args: Namespace) -> int:
     from ..progress import log_messages, run
     from ..training.loop import train_job
     from ..training.seeds import train_seeds_job
-    from .running import stops
 
     if args.tied:
         from ..runs.child import follow_input
@@ -112,9 +110,7 @@ def train(args: Namespace) -> int:
             meter.say(terminal.validation(step.partial))
 
     path = _recipe(args.settings)
-    # a run of the dock or of torchrun is ended by whoever started it
-    ends = nullcontext() if args.tied else stops()
-    with ends, terminal.Meter(path.stem, "step") as meter, log_messages("napari_medseg.training", meter.say):
+    with terminal.Meter(path.stem, "step") as meter, log_messages("napari_medseg.training", meter.say):
         settings, folder, root, is_tuned = _run(path, args)
         if args.seeds:
             folder = run(train_seeds_job(settings, folder, args.seeds, root=root), show)

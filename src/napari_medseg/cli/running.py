@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,20 +18,6 @@ from ..runs.tasks import Failure, Outcome, Task
 from . import terminal
 from .report import write_json
 from .summaries import write_summaries
-
-
-class Stopped(KeyboardInterrupt):
-    """The process was asked to end by a signal other than Ctrl+C.
-
-    Parameters
-    ----------
-    number : int
-        Of the signal.
-    """
-
-    def __init__(self, number: int):
-        super().__init__()
-        self.exit_code = 128 + number
 
 
 @dataclass
@@ -112,7 +96,7 @@ class Run:
         paths = [path for task in self.tasks for path in task.paths()]
         with closing(crew), claimed(output if self.tasks else None, paths):
             try:
-                with stops(), _Watch(self, crew) as watch, closing(cohort_job(self.tasks, crew)) as job:
+                with _Watch(self, crew) as watch, closing(cohort_job(self.tasks, crew)) as job:
                     run(job, watch)
                 self.interrupted = False
             finally:
@@ -202,9 +186,12 @@ class _Watch:
         if outcome.state == "failed":
             self._say(f"{title}: failed")
         elif outcome.state == "skipped":
-            self._say(f"{title}: skipped, {outcome.task.target} is finished")
+            note = f"; {outcome.note}" if outcome.note else ""
+            scores = terminal.agreement(outcome.scores)
+            self._say(f"{title}: skipped, {outcome.task.target} is finished{note}{scores}")
         elif outcome.state == "kept":
-            self._say(f"{title}: kept, {outcome.note}")
+            scores = terminal.agreement(outcome.scores)
+            self._say(f"{title}: kept, {outcome.note.rstrip('.') if scores else outcome.note}{scores}")
         else:
             if outcome.note:
                 self._say(f"{title}: {outcome.note}")
@@ -225,25 +212,6 @@ class _Watch:
         if self._meter is not None:
             self._meter.__exit__()
             self._meter = None
-
-
-@contextmanager
-def stops() -> Generator[None]:
-    """Have SIGTERM and SIGHUP end the work as Ctrl+C does: schedulers send the one, closing terminals the other."""
-
-    def stop(number: int, _: object) -> None:
-        raise Stopped(number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {number: signal.signal(number, stop) for number in known}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def name_failures(failures: Sequence[Failure], total: int) -> None:

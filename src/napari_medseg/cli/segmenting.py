@@ -38,8 +38,10 @@ def segment(args: Namespace) -> int:
     maps = {role: folder for role in plan.MAPS if (folder := getattr(args, role))}
     found = plan.plan(plan.Wanted(tuple(args.inputs), args.output, tuple(args.models), maps, args.bids))
     terminal.complain(*found.notes)
-    _refuse_report([*found.sources, *found.paths], args.report)
-    check_summaries(args, [*found.sources, *found.paths, *([args.report] if args.report else [])])
+    read_too = [path for path in (args.names, args.reference) if path]
+    taken = [*found.sources, *found.paths, *read_too]
+    _refuse_report(taken, args.report)
+    check_summaries(args, [*taken, *([args.report] if args.report else [])])
     used = tuple(work.use(name) for name in args.models)
     names = _names(args)
     tasks = plan.tasks(found, used, settings, args.axes, names, **whether(args))

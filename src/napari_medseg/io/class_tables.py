@@ -110,7 +110,7 @@ def save(path: Path, classes: Sequence[LabelClass], kind: str) -> None:
 
 
 def renamed(classes: Sequence[LabelClass], names: Sequence[LabelClass]) -> tuple[LabelClass, ...]:
-    """Classes with the names that a table gives to their numbers, and its colours where it has some.
+    """Classes with the names and colours that a table gives to their numbers; where it has none, those they have.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def renamed(classes: Sequence[LabelClass], names: Sequence[LabelClass]) -> tuple
     found = []
     for row in classes:
         new = known.get(row.id, row)
-        found.append(replace(row, name=new.name, colour=row.colour if new.colour == _GREY else new.colour))
+        found.append(replace(row, name=new.name or row.name, colour=row.colour if new.colour == _GREY else new.colour))
     return tuple(found)
 
 
@@ -145,7 +145,7 @@ def read(path: Path) -> tuple[LabelClass, ...]:
     Raises
     ------
     FileError
-        If the file cannot be read or does not hold a class table.
+        If the file cannot be read, does not hold a class table, or gives a number two names.
     """
     files.refuse_special(path)
     try:
@@ -158,7 +158,15 @@ def read(path: Path) -> tuple[LabelClass, ...]:
     rows = read_text(text)
     if rows is None:
         raise FileError(f"'{path.name}' does not hold a class table; expected {expected}. Choose another file.")
-    return _unique(rows)
+    found = _unique(rows)
+    known = {row.id: row.name for row in found}
+    other = next((row for row in rows if row.name != known.get(row.id, row.name)), None)
+    if other is not None:
+        raise FileError(
+            f"'{path.name}' calls number {other.id} both '{known[other.id]}' and '{other.name}'. Keep one line for "
+            "each number."
+        )
+    return found
 
 
 def next_to(path: Path) -> tuple[LabelClass, ...]:

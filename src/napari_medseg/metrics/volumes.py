@@ -21,8 +21,8 @@ _SEVERAL = 3  # numbers against a single one are worth a sentence
 _NAMED = 5  # numbers that a sentence lists
 _NOTHING = "no label on either side"
 _WAYS = (
-    "If they number objects, match them by their overlap (--objects). If all of them mean one class, compare them as "
-    "such (--foreground). If they are classes, renumber one side, or insist on the numbers (--no-foreground)."
+    "If they number objects, match them by their overlap (evaluate --objects). If all of them mean one class, compare "
+    "them as such (--foreground). If they are classes, renumber one side, or insist on the numbers (--no-foreground)."
 )
 
 

@@ -20,6 +20,7 @@ from .importing import check
 from .library import check_new_name, models_folder
 
 _SECONDS = 30  # without an answer
+_MOST_MB = 4000  # of a file: far more than the largest network takes
 _ENDINGS = (".safetensors", ".json")
 _HASH = re.compile(r"[0-9a-f]{64}")
 
@@ -85,8 +86,14 @@ class _Bar:
 
     def update(self, size: int) -> None:
         self._done += size
-        megabytes = max(1, round(self.total / 1e6))
-        self._show(Progress(min(megabytes, int(self._done / 1e6)), megabytes))
+        done = int(self._done / 1e6)
+        total = max(1, round(self.total / 1e6), done)  # not every server says how much it sends
+        if total > _MOST_MB:
+            raise ModelError(
+                f"The file at this address has more than {_MOST_MB} MB, which no model has. Nothing was installed. "
+                "Correct the table."
+            )
+        self._show(Progress(min(total, done), total))
 
     def reset(self) -> None:
         self._done = 0
@@ -144,7 +151,10 @@ def fetch(
 
 
 def _source(table: Path, name: str) -> Source:
-    known = {source.name: source for source in files.load(table, Table).models}
+    sources = files.load(table, Table).models
+    known = {source.name: source for source in sources}
+    if sum(source.name == name for source in sources) > 1:
+        raise SettingsError(f"'{table.name}' names '{name}' several times. Keep one of them.")
     if name not in known:
         listed = ", ".join(known) or "no model"
         raise SettingsError(f"'{table.name}' does not name '{name}'; it names {listed}. Choose one of these.")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import files, io, models
-from ..errors import ModelError, SettingsError, short
+from ..errors import MedsegError, ModelError, SettingsError, short
 from ..io import class_tables, items
 from ..progress import Job, Progress, run
 from ..recon.settings import FinishSettings, HiddenSettings, ReconSettings
@@ -60,7 +60,7 @@ def _seen(outcome: Outcome) -> Outcome:
             outcome = replace(outcome, look=looks.of_task(outcome.task))
         except Exception as error:  # the outputs are there all the same
             notes.append(f"no picture could be made ({short(error)})")
-    return replace(outcome, note="; ".join(notes))
+    return replace(outcome, note="; ".join([*(note.rstrip(".") for note in notes[:-1]), *notes[-1:]]))
 
 
 def _scored(outcome: Outcome) -> tuple[Outcome, str]:
@@ -72,7 +72,8 @@ def _scored(outcome: Outcome) -> tuple[Outcome, str]:
     try:
         return replace(outcome, scores=references.scores_of(outcome.task)), ""
     except Exception as error:  # the labels are there all the same
-        return outcome, f"not compared with the reference: {short(error)}"
+        why = str(error) if isinstance(error, MedsegError) else short(error)
+        return outcome, f"not compared with the reference: {why}"
 
 
 def answer(question: Mapping[str, Any]) -> dict[str, Any]:
