@@ -86,7 +86,7 @@ def walk(name: str, way: str, files: Files, camera: "Camera") -> tuple[str, ...]
         person.ask(dock)
         labels = person.draw(dock)
     else:
-        labels = person.run(dock)
+        labels = dock.labels or person.run(dock)  # a series was opened to be run
     said = describe(labels)
     person.take("labels")
     clicks = person.clicks[opening:]
@@ -255,7 +255,7 @@ class Person:
     # ---- the walk ----
 
     def open(self, dock: Dock, path: Path, way: str) -> None:
-        """Open a file or folder, and choose the first series where there are several."""
+        """Open a file or folder; where there are several series, the chosen one is also run."""
         opener = dock.opener
         if way == "drop on the dock":
             self.drop(dock, path)
@@ -271,7 +271,7 @@ class Person:
         if opener.series_list is not None:
             QTest.qWait(1000)
             self.take("series")
-            self.click(opener.series_list.accept_button, "Open")
+            self.click(opener.series_list.run_button, "Open and run")
             self.settle(dock)
 
     def open_by_dialog(self, dock: Dock, path: Path) -> None:

@@ -164,8 +164,8 @@ def reading_slowly(monkeypatch):
 def test_the_window_is_free_while_a_scan_is_read_and_cancel_leaves_no_layer(opened, viewer, scan, qtbot, monkeypatch):
     widget, go_on = opened(), reading_slowly(monkeypatch)
     widget.opener.open([scan])
-    qtbot.waitUntil(go_on.begun.is_set)
-    assert not widget.opener.cancel.isHidden() and "scan.nii.gz" in widget.opener.status.text()
+    qtbot.waitUntil(lambda: go_on.begun.is_set() and "scan.nii.gz" in widget.opener.status.text())
+    assert not widget.opener.cancel.isHidden()
     widget.opener.cancel.click()
     go_on.set()
     settle(widget, qtbot)
@@ -190,6 +190,7 @@ def test_several_series_of_a_folder_are_listed_with_pictures_and_several_are_ope
     settle(widget, qtbot)
     assert not viewer.layers, "nothing is opened before it is chosen"
     dialog = widget.opener.series_list
+    assert dialog.run_button.isHidden() == (widget.opener.run is None)
     table = dialog.table
     texts = [table.item(2, column).text() for column in range(1, 6)]
     assert texts == ["FAST LOCALIZER", "MR", "1 slice of 16 x 16", "1.37 x 1.37 mm", "2003-05-05 04:54"]

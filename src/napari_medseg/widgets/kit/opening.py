@@ -44,12 +44,18 @@ class Opener(QWidget):
     viewer : napari.Viewer
     take : callable
         Called with the layers that were opened.
+
+    Attributes
+    ----------
+    run : callable or None
+        What the dock does with an image that a person opens to be segmented at once.
     """
 
     def __init__(self, viewer: Viewer, take: Callable[[Sequence[Layer]], None]):
         super().__init__()
         self._viewer = viewer
         self._take = take
+        self.run: Callable[[Image], None] | None = None
         self._waiting: list[Path] = []
         self.series_list: SeriesList | None = None
         self._queue = Queue(self, ("open", "chosen", "again", "look"), self._changed, self.say)
@@ -185,21 +191,24 @@ class Opener(QWidget):
     def _start(self) -> None:
         paths, self._waiting = self._waiting, []
         if paths:
-            self._read("open", open_job(paths))
+            self._read("open", open_job(paths), self._show)
 
-    def _start_chosen(self, folder: Path, chosen: Sequence[ListedSeries]) -> None:
-        self._read("chosen", chosen_job(folder, chosen))
+    def _start_chosen(self, folder: Path, chosen: Sequence[ListedSeries], run: bool) -> None:
+        self._read("chosen", chosen_job(folder, chosen), self._show_and_run if run else self._show)
 
-    def _read(self, kind: str, job: Job[Opened]) -> None:
+    def _read(self, kind: str, job: Job[Opened], show: Callable[[Opened], object]) -> None:
         self.say("Opening…")
-        self._queue.start(
-            kind, job, title="Open", quiet=True, on_step=self._show_step, on_done=self._show, on_error=self.say
-        )
+        self._queue.start(kind, job, title="Open", quiet=True, on_step=self._show_step, on_done=show, on_error=self.say)
 
     def _show_step(self, step: Progress) -> None:
         self.say(step.partial or "Opening…")
 
-    def _show(self, opened: Opened) -> None:
+    def _show_and_run(self, opened: Opened) -> None:
+        image = next((layer for layer in self._show(opened) if isinstance(layer, Image)), None)
+        if image is not None and self.run is not None:
+            self.run(image)
+
+    def _show(self, opened: Opened) -> list[Layer]:
         self.say("\n".join(opened.problems))
         layers = [add_layer(self._viewer, Layer.create(*entry)) for entry in opened.layers]
         if opened.paths:
@@ -208,14 +217,15 @@ class Opener(QWidget):
             self._take(layers)
         for listing in opened.choices:
             self._offer(listing)
+        return layers
 
     def _offer(self, listing: Listing) -> None:
         """Show the series of a folder, so that one can be chosen."""
 
-        def choose(chosen: Sequence[ListedSeries]) -> None:
-            self._queue.want("chosen", partial(self._start_chosen, listing.folder, chosen))
+        def choose(chosen: Sequence[ListedSeries], run: bool) -> None:
+            self._queue.want("chosen", partial(self._start_chosen, listing.folder, chosen, run))
 
-        self.series_list = SeriesList(listing, choose, self)
+        self.series_list = SeriesList(listing, choose, self, runs=self.run is not None)
         self.series_list.destroyed.connect(self._forget_list)
         self.series_list.show()
 

@@ -28,6 +28,7 @@ from .opening_job import pictures_job
 _HEAD = ("", "Series", "Kind", "Images", "Voxel (z, y, x)", "Date")
 _PICTURE = 56  # pixels of the screen
 _WIDTH, _HEIGHT = 760, 480
+_RUN = "Open it, and segment it with the model that was made for such images."
 _REASON = 600  # width of a line that says why something cannot be opened
 
 
@@ -38,11 +39,20 @@ class SeriesList(QDialog):
     ----------
     listing : Listing
     choose : callable
-        Called with the series that are to be opened.
+        Called with the series that are to be opened, and whether the model is to be run then.
     parent : qtpy.QtWidgets.QWidget
+    runs : bool
+        Whether there is something to run.
     """
 
-    def __init__(self, listing: Listing, choose: Callable[[Sequence[ListedSeries]], None], parent: QWidget):
+    def __init__(
+        self,
+        listing: Listing,
+        choose: Callable[[Sequence[ListedSeries], bool], None],
+        parent: QWidget,
+        *,
+        runs: bool = False,
+    ):
         super().__init__(parent)
         self._listing = listing
         self._choose = choose
@@ -54,6 +64,10 @@ class SeriesList(QDialog):
         self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
         self.accept_button = button("Open")
         self.buttons.addButton(self.accept_button, QDialogButtonBox.ButtonRole.AcceptRole)
+        self.run_button = button("Open and run")
+        self.run_button.setVisible(runs)
+        if runs:
+            self.buttons.addButton(self.run_button, QDialogButtonBox.ButtonRole.ActionRole)
         words = Paragraph()
         words.say("Choose one series, or several with Ctrl or Shift.")
         column = QVBoxLayout(self)
@@ -61,6 +75,7 @@ class SeriesList(QDialog):
             column.addWidget(part)
         self._fill()
         self.buttons.accepted.connect(self._accept)
+        self.run_button.clicked.connect(lambda: self._accept(run=True))
         self.buttons.rejected.connect(self.reject)
         self.table.itemSelectionChanged.connect(self._selected)
         self.table.itemDoubleClicked.connect(lambda _: self._accept())
@@ -134,12 +149,14 @@ class SeriesList(QDialog):
         self.accept_button.setEnabled(count > 0)
         self.accept_button.setText(f"Open {count} series" if count > 1 else "Open")
         self.accept_button.setToolTip("" if count else "Choose a series first.")
+        self.run_button.setEnabled(count == 1)
+        self.run_button.setToolTip(_RUN if count == 1 else "Choose one series: a run is of one image.")
 
-    def _accept(self) -> None:
+    def _accept(self, *, run: bool = False) -> None:
         chosen = self.chosen()
         if chosen:
             self.accept()
-            self._choose(chosen)
+            self._choose(chosen, run)
 
     def _show_picture(self, step: Progress) -> None:
         number, image = step.partial

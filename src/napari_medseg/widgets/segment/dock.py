@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,10 +22,11 @@ from ..kit.save_labels import KIND as SAVE
 from ..kit.save_labels import LabelSaver
 from ..kit.saving import image_of
 from .by_hand import label_by_hand
+from .comparing import Comparison
 from .form import SegmentForm, doubts_text, plan_text, result_text
 from .rows import ImageRows, Input, ModelRows
 from .slice_in_view import SliceInView
-from .state import Facts, Suited, state
+from .state import Facts, state
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -63,12 +63,22 @@ class SegmentWidget(Dock):
         self._slice = SliceInView(
             self.form, self._viewer, self._shelf, self._queue, ask=self._input, cannot=self._cannot, failed=self._failed
         )
+        self._comparison = Comparison(
+            self.form,
+            self._models,
+            self._shelf,
+            self._queue,
+            chose=self._suited_chosen,
+            update=self._update,
+            run=self.run,
+        )
         self._saver = LabelSaver(
             self, self._viewer, self._queue, say=self.form.status.say, failed=self._failed, sure=self._sure
         )
         self._connect()
         keys = {"run": self.form.run, "preview": self.form.preview, "cancel": self.form.cancel, "save": self.form.save}
         self._open_form(self.form, self.form.status, self.form.image, **keys)
+        self.opener.run = self._comparison.then_run
 
     def choose(self, image: Image) -> None:
         """Choose an image layer."""
@@ -105,6 +115,7 @@ class SegmentWidget(Dock):
         self._update()
 
     def _image_chosen(self) -> None:
+        self._comparison.forget()
         if not self._queue.busy:
             self.form.status.say("")  # what was found in another image
         self._models.forget_image()
@@ -123,29 +134,12 @@ class SegmentWidget(Dock):
         self._want_suited()
 
     def _want_suited(self) -> None:
-        if self._ready and self.form.image.currentData() is not None:
-            self._queue.want("suited", self._start_suited)
+        if self._ready:
+            self._comparison.want()
 
-    def _start_suited(self) -> None:
-        """Compare the image with all models: those made for others are listed last, all say how long they take."""
-        from .work import suited_job
-
-        image = self.form.image.currentData()
-        if image is None:  # it was removed meanwhile
-            return
-        with suppress(MedsegError):  # the plan says so
-            volume = layer_volumes.to_volume(image, self.form.axes.currentData())
-            job = suited_job(volume, dict(self._shelf.cards), self._models.settings([]))
-            self._queue.start("suited", job, title="Compare", quiet=True, on_done=partial(self._show_suited, image))
-
-    def _show_suited(self, image: Image, found: dict[str, Suited]) -> None:
-        if image is not self.form.image.currentData():
-            return  # another one was chosen meanwhile, and is compared next
-        chosen = self._models.show_suited(found, preferences())
-        if chosen:
-            self.form.status.say(f"{chosen} was chosen, which was made for images like this one.")
-            self._model_chosen()
-        self._update()
+    def _suited_chosen(self, name: str) -> None:
+        self.form.status.say(f"{name} was chosen, which was made for images like this one.")
+        self._model_chosen()
 
     def _model_picked(self) -> None:
         self._models.picked()
