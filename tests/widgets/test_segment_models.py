@@ -264,7 +264,7 @@ def test_what_was_found_of_an_image_that_is_not_chosen_any_more_changes_nothing(
     d.choose(d.form.model, "litenext-heart")
     d.widget._models.forget_image()
     before = entries(d)
-    d.widget._show_suited(Image(noise(40, 48)), {"litenext-heart": Suited("It is another kind.")})
+    d.widget._comparison._show(Image(noise(40, 48)), {"litenext-heart": Suited("It is another kind.")})
     assert entries(d) == before and d.form.model.currentData() == "litenext-heart"
 
 
