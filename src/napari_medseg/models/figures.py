@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
 
 from ..quantities import rounded
@@ -98,7 +99,13 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 def _cell(value: Any, decimals: int) -> str:
     if not _is_figure(value):
         return ""
-    return rounded(value, decimals) if decimals else str(int(value))
+    return _half_up(value, decimals) if decimals else str(int(value))
+
+
+def _half_up(value: float, decimals: int) -> str:
+    """A figure with so many decimals. Cards hold four: 0.8785 reads 0.879, as it was rounded for the README."""
+    near = Decimal(str(value)).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP)
+    return rounded(float(near) or value, decimals)
 
 
 def _share(value: Any) -> str:

@@ -59,7 +59,7 @@ class FineTuneForm(Page):
             "image and has reviewed slices.",
         )
         self.reviewed = line()
-        self.reviewed.setPlaceholderText("none yet: paint, or add slices")
+        self.reviewed.setPlaceholderText("none yet: paint, or add")
         self.add = button("Add slice")
 
     def _options(self) -> None:
