@@ -44,11 +44,28 @@ def test_a_csv_table_is_read(tmp_path, text):
     assert class_tables.read(tmp_path / "a.csv") == CLASSES
 
 
-@pytest.mark.parametrize("text", ["", "1,left ventricle\n", "label\n1\n", "id,name\none,left\n"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "1,left ventricle\n", "label\n1\n", "id,name\none,left\n", 'id,name\n1,"left\n7,right\n']
+    + [f"id,name\n{'1' * 5000},left\n"],
+)
 def test_another_csv_is_refused(tmp_path, text):
     (tmp_path / "a.csv").write_text(text)
     with pytest.raises(FileError, match="does not hold a class table; expected a column index"):
         class_tables.read(tmp_path / "a.csv")
+
+
+def test_names_are_whole_or_refused(tmp_path):
+    table = tmp_path / "a.csv"
+    text = "id,name\n1,left ventricle\n7,Größe\n"
+    table.write_text(text, "utf-16")
+    assert [row.name for row in class_tables.read(table)] == ["left ventricle", "Größe"]
+    table.write_text(text, "latin-1")
+    with pytest.raises(FileError, match=r"not UTF-8 \(byte 30\).*Save it again as UTF-8"):
+        class_tables.read(table)
+    table.write_text("id,name\n1,a\n5000000000,b\n")
+    with pytest.raises(FileError, match="names class 5000000000; labels end at 4294967295"):
+        class_tables.read(table)
 
 
 def test_names_are_given_by_number():
@@ -82,6 +99,9 @@ def test_a_bids_table_may_lack_colours_and_have_other_columns(tmp_path):
         ("a.txt", '1 2 3 "x"'),
         ("a.tsv", "index\tcolor\n1\t#fff\n"),
         ("a.tsv", "index\tname\nx\ty\n"),
+        ("a.tsv", f"index\tname\n{'1' * 5000}\ty\n"),
+        ("a.tsv", f"index\tname\n1\t{'y' * 200_000}\n"),
+        ("a.txt", f'{"1" * 5000} 255 0 0 1 1 1 "x"\n'),
         ("a.tsv", "x" * (2**24 + 1)),
     ],
 )

@@ -168,8 +168,25 @@ def test_slices_without_labels_count_as_done(tmp_path):
     with streamed(tmp_path / "a.zarr", *GRID) as stream:
         assert stream.done() == [1]
         stream.write(2, labels()[2])
-        (tmp_path / "a.zarr.part" / "0" / "c" / "1" / "0" / "0").unlink()
+        piece = tmp_path / "a.zarr.part" / "0" / "c" / "1" / "0" / "0"
+        piece.write_bytes(b"")
+        assert stream.done() == [2], "as a computer leaves it that has lost power"
+        piece.unlink()
         assert stream.done() == [2]
+
+
+def test_what_a_run_left_damaged_is_told(tmp_path):
+    part = tmp_path / "a.zarr.part"
+    with streamed(tmp_path / "a.zarr", *GRID) as stream:
+        stream.write(1, labels()[1])
+        piece = part / "0" / "c" / "1" / "0" / "0"
+        piece.write_bytes(piece.read_bytes()[:20])
+        with pytest.raises(FileError, match=r"Remove it, and run the same again"):
+            stream.read(1)
+    for description in ("0/zarr.json", "zarr.json"):
+        (part / description).write_text("{bad")
+        with pytest.raises(FileError, match=r"'a\.zarr\.part' was left"), streamed(tmp_path / "a.zarr", *GRID):
+            pass
 
 
 def test_another_run_does_not_go_on(tmp_path):

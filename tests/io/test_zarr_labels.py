@@ -75,6 +75,47 @@ def test_what_does_not_fit_the_image_is_refused_and_nothing_is_left(tmp_path, im
     assert tree(tmp_path) == before and not (image / "labels").exists()
 
 
+@pytest.mark.parametrize("write", [lambda target: io.write(labels(), target), write_streamed])
+@pytest.mark.parametrize(
+    ("link", "name"), [("labels", "heart"), ("labels/heart", "heart"), ("labels/zarr.json", "heart"), ("", "zarr.json")]
+)
+def test_labels_stay_in_the_store_and_replace_nothing_that_describes_it(tmp_path, image, write, link, name):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "mine.txt").write_text("mine")
+    if link:
+        (image / link).parent.mkdir(exist_ok=True)
+        (image / link).symlink_to(elsewhere / "mine.txt" if link.endswith(".json") else elsewhere)
+    before = tree(tmp_path)
+    with pytest.raises(FileError, match=r"has a link at|has this name|is a file|no OME-Zarr image"):
+        write(image / "labels" / name)
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", '{"attributes": [1]}', '{"node_type": "array"}', '{"attributes": {"ome": {"labels": "heart"}}}']
+    + ['{"attributes": {"ome": {"labels": {"heart": 1}}}}'],
+)
+def test_a_list_of_labels_that_is_damaged_is_refused_before_anything_is_written(image, content):
+    (image / "labels").mkdir()
+    (image / "labels" / "zarr.json").write_text(content)
+    before = tree(image)
+    with pytest.raises(FileError, match=r"not a list of labels|cannot be read as JSON"):
+        io.write(labels(), image / "labels" / "heart")
+    assert tree(image) == before
+
+
+def test_an_image_that_holds_labels_is_not_replaced(tmp_path, image):
+    io.write(labels(), image / "labels" / "heart")
+    before = tree(tmp_path)
+    with pytest.raises(FileError, match="holds labels in its folder 'labels', which would be lost"):
+        io.write(labels(), image)
+    with pytest.raises(FileError, match="holds labels"):
+        io.check_target(labels(), image)
+    assert tree(tmp_path) == before
+
+
 def test_stores_of_the_earlier_version_are_not_mixed(tmp_path):
     path = tmp_path / "old.zarr"
     group = zarr.open_group(path, mode="w", zarr_format=2)

@@ -6,7 +6,7 @@ from napari.layers import Layer
 from napari.utils.key_bindings import KeymapHandler
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_medseg import io
 from napari_medseg.io import class_tables
@@ -345,6 +345,9 @@ def test_class_names_come_from_a_file_and_go_into_one(review, tmp_path, monkeypa
     for name in ("out.tsv", "out.txt"):
         classes.write_names(tmp_path / name)
         assert [row.name for row in class_tables.read(tmp_path / name)] == listed_names(listed)
+    typed = iter([(str(tmp_path / "out"), "BIDS table (*.tsv)"), ("", "")])
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: next(typed))
+    assert review.form.names.ask_where_to_write("x") is None, "out.tsv is there, and the dialog asks again"
     (tmp_path / "other.txt").write_text("nothing")
     errors = []
     monkeypatch.setattr(jobs, "show_error", errors.append)

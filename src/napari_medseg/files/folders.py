@@ -31,7 +31,7 @@ def put(temporary: Path, target: Path) -> None:
     except OSError:
         os.replace(old, target)
         raise
-    shutil.rmtree(old, ignore_errors=True)
+    remove(old)
 
 
 def put_back(target: Path) -> None:

@@ -125,6 +125,8 @@ def check_target(volume: Volume, path: str | Path, reference: str | Path | None 
     path = Path(path)
     format_ = formats.writable(path)
     zarr_labels.check(path, volume.axes, tuple(volume.data.shape))
+    if format_.markers:
+        checks.refuse_folder(path)
     if format_.reference:
         formats.function(format_.reference)(volume, path, reference)
 

@@ -5,6 +5,7 @@ Rows for the background (0) are written where a program expects one, and left ou
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import logging
@@ -26,7 +27,8 @@ _MAX_BYTES = 2**24
 _NAMED = 6  # numbers that a sentence lists
 _GREY = "#9a9a9a"  # of classes to which a file gives no colour
 _COLOUR = re.compile(r"#?([0-9a-fA-F]{6})")
-_ITK_SNAP = re.compile(r"\s*(\d+)\s+(\d+)\s+(\d+)\s+(\d+)\s+\S+\s+\S+\s+\S+\s+\"(.*)\"\s*")
+_NUMBER = re.compile(r"\d{1,20}")  # Python refuses to make numbers of thousands of digits
+_ITK_SNAP = re.compile(r"\s*(\d{1,20})\s+(\d{1,20})\s+(\d{1,20})\s+(\d{1,20})\s+\S+\s+\S+\s+\S+\s+\"(.*)\"\s*")
 _HEAD = """\
 ################################################
 # ITK-SnAP Label Description File
@@ -151,13 +153,17 @@ def read(path: Path) -> tuple[LabelClass, ...]:
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise FileError(f"'{path.name}' has more than 16 MiB; a class table is a small text. Choose another file.")
-        text = path.read_text("utf-8-sig", errors="replace")
+        content = path.read_bytes()
     except OSError as error:
         raise FileError(f"'{path.name}' cannot be read ({reason(error)}). Check the path.") from error
+    text = _decoded(path, content)
     read_text, expected = _READERS.get(path.suffix.lower(), (_from_itk_snap, _LINES))
     rows = read_text(text)
     if rows is None:
         raise FileError(f"'{path.name}' does not hold a class table; expected {expected}. Choose another file.")
+    beyond = next((row.id for row in rows if row.id > LARGEST_ID), None)
+    if beyond is not None:
+        raise FileError(f"'{path.name}' names class {beyond}; labels end at {LARGEST_ID}. Remove that line.")
     found = _unique(rows)
     known = {row.id: row.name for row in found}
     other = next((row for row in rows if row.name != known.get(row.id, row.name)), None)
@@ -167,6 +173,18 @@ def read(path: Path) -> tuple[LabelClass, ...]:
             "each number."
         )
     return found
+
+
+def _decoded(path: Path, content: bytes) -> str:
+    """The text in a file: UTF-8, or UTF-16 where the file begins by saying so, as spreadsheets write it."""
+    is_utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return content.decode("utf-16" if is_utf_16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FileError(
+            f"'{path.name}' has letters that are not UTF-8 (byte {error.start + 1}), so names would be damaged. Save "
+            "it again as UTF-8."
+        ) from error
 
 
 def next_to(path: Path) -> tuple[LabelClass, ...]:
@@ -233,11 +251,15 @@ def _from_itk_snap(text: str) -> list[LabelClass] | None:
 def _from_bids(text: str) -> list[LabelClass] | None:
     rows = []
     reader = csv.DictReader(io.StringIO(text), delimiter="\t", quoting=csv.QUOTE_NONE)
+    try:
+        lines = list(reader)
+    except csv.Error:
+        return None
     if not {"index", "name"} <= set(reader.fieldnames or ()):
         return None
-    for row in reader:
+    for row in lines:
         index, name = row["index"] or "", row["name"] or ""
-        if not index.strip().isdecimal():
+        if not _NUMBER.fullmatch(index.strip()):
             return None
         colour = _COLOUR.fullmatch((row.get("color") or "").strip())
         rows.append(LabelClass(int(index), name.strip(), f"#{colour.group(1).lower()}" if colour else _GREY))
@@ -246,7 +268,8 @@ def _from_bids(text: str) -> list[LabelClass] | None:
 
 def _from_csv(text: str) -> list[LabelClass] | None:
     head = text.splitlines()[0] if text else ""
-    reader = csv.reader(io.StringIO(text), delimiter=";" if ";" in head else ",")
+    # strict: a quote that nobody closes would make the lines after it part of a name
+    reader = csv.reader(io.StringIO(text), delimiter=";" if ";" in head else ",", strict=True)
     try:
         heading, *lines = [line for line in reader if any(cell.strip() for cell in line)]
     except (ValueError, csv.Error):
@@ -258,7 +281,7 @@ def _from_csv(text: str) -> list[LabelClass] | None:
     rows = []
     for line in lines:
         cells = [cell.strip() for cell in line] + [""] * len(titles)
-        if not cells[number].isdecimal():
+        if not _NUMBER.fullmatch(cells[number]):
             return None
         given = _COLOUR.fullmatch(cells[colour]) if colour is not None else None
         rows.append(LabelClass(int(cells[number]), cells[name], f"#{given.group(1).lower()}" if given else _GREY))

@@ -15,11 +15,11 @@ import numpy as np
 import zarr
 
 from .. import files
-from ..errors import FileError, reason
+from ..errors import FileError, reason, short
 from ..progress import Job, Progress
 from ..record import voxel_digest
 from ..volume import Volume
-from . import checks, zarr_labels, zarr_levels
+from . import checks, formats, zarr_labels, zarr_levels
 from .ome_zarr_write import describe, levels_of_volume
 from .zarr_levels import Level
 
@@ -62,15 +62,23 @@ class Stream:
         self._lead = shape[:-2]
         self.is_complete = False
         self._mark = mark = {"axes": axes, "shape": list(shape), "dtype": np.dtype(dtype).str, "run": dict(run)}
-        if (part / "zarr.json").exists():
+        try:
+            self._join(mark)
+            opened = zarr_levels.opened(part, Level("0", shape, (1,) * len(shape)), axes, dtype)
+        except (ValueError, TypeError, KeyError) as error:
+            raise self._damaged(error) from error
+        self._axes = axes
+        self.array = opened
+        """The labels, shape (..., y, x); nothing is read before it is asked for."""
+
+    def _join(self, mark: Mapping[str, Any]) -> None:
+        """Begin a store, or go on with what an interrupted run of the same kind has left."""
+        if (self._part / "zarr.json").exists():
             self._refuse_other(mark)
-            for path in part.rglob("*.partial"):
+            for path in self._part.rglob("*.partial"):
                 files.remove(path)
         else:
-            zarr.create_group(part, zarr_format=3, attributes={_MARK: mark})
-        self._axes = axes
-        self.array = zarr_levels.opened(part, Level("0", shape, (1,) * len(shape)), axes, dtype)
-        """The labels, shape (..., y, x); nothing is read before it is asked for."""
+            zarr.create_group(self._part, zarr_format=3, attributes={_MARK: mark})
 
     def _refuse_other(self, mark: Mapping[str, Any]) -> None:
         known = zarr.open_group(self._part, mode="r").attrs.get(_MARK)
@@ -115,7 +123,16 @@ class Stream:
 
     def read(self, number: int) -> np.ndarray:
         """A slice (y, x)."""
-        return np.asarray(self.array[self._place(number)])
+        try:
+            return np.asarray(self.array[self._place(number)])
+        except (ValueError, RuntimeError) as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: Exception) -> FileError:
+        return FileError(
+            f"'{self._part.name}' was left by an interrupted run and cannot be read ({short(error)}). Remove it, and "
+            "run the same again."
+        )
 
     def hash_job(self) -> Job[str]:
         """Read all labels once more; as `record.voxel_hash`."""
@@ -161,6 +178,7 @@ def streamed(
     JobError
         If another process writes it.
     """
+    formats.writable(target)
     files.put_back(target)
     checks.refuse_folder(target)
     part = target.with_name(f"{target.name}.part")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from .. import files
 from ..errors import FileError
@@ -35,7 +37,8 @@ def check(target: Path, axes: str, shape: tuple[int, ...]) -> None:
     Raises
     ------
     FileError
-        If there is no image, it is of a version whose stores hold no others, or of another size.
+        If there is no image, it is of a version whose stores hold no others, or of another size; or if a link or a
+        damaged list of labels is in the way.
     """
     image = image_of(target)
     if image is None:
@@ -52,6 +55,8 @@ def check(target: Path, axes: str, shape: tuple[int, ...]) -> None:
             f"'{image.name}' follows OME-NGFF 0.4, and labels are written as 0.5, which one store cannot mix. Save the "
             "labels as a store of their own, or convert the image first."
         )
+    _refuse_links(image, target)
+    _listing(target.parent / _DESCRIPTION)
     theirs = {name: length for name, length in zip(found.axes, found.data.shape, strict=True) if name in "tzyx"}
     ours = {name: length for name, length in zip(axes, shape, strict=True) if name in "tzyx"}
     if ours != theirs:
@@ -93,9 +98,56 @@ def listed(target: Path, axes: str, shape: tuple[int, ...]) -> Generator[None]:
             target.parent.rmdir()
 
 
+def _refuse_links(image: Path, target: Path) -> None:
+    """Refuse names under which labels would lie elsewhere than in the store, or replace what describes it."""
+    if sentence := files.misfit(target.name):
+        raise FileError(f"{sentence} Choose another name.")
+    if target.name == _DESCRIPTION:
+        raise FileError(f"Labels cannot be called '{target.name}': the list of labels has this name. Choose another.")
+    for place in (target.parent, target, target.parent / _DESCRIPTION):
+        inside = place.relative_to(image)
+        if files.real(place) != files.real(image) / inside:
+            raise FileError(
+                f"'{image.name}' has a link at '{inside}', and labels are only written into the store itself. Replace "
+                "the link by what it leads to, or save the labels as a store of their own."
+            )
+
+
+def _listing(description: Path) -> dict[str, Any]:
+    """What a store says about its labels; empty if it says nothing.
+
+    Raises
+    ------
+    FileError
+        If that is not a list of labels.
+    """
+    if description.with_name(".zgroup").exists():
+        raise FileError(
+            f"'{description.parent}' follows OME-NGFF 0.4, and labels are written as 0.5, which one store cannot mix. "
+            "Save the labels as a store of their own."
+        )
+    if not os.path.lexists(description):
+        return {}
+    content = files.read_json(description)
+    if not _is_listing(content):
+        raise FileError(
+            f"'{description}' is not a list of labels; expected a group that names them. Restore it, or remove it."
+        )
+    return content
+
+
+def _is_listing(content: Any) -> bool:
+    """Whether a description is that of a group, with names of labels if it says anything about images."""
+    if not isinstance(content, dict) or content.get("node_type", "group") != "group":
+        return False
+    attributes = content.get("attributes") or {}
+    said = (attributes.get("ome") or {}) if isinstance(attributes, dict) else None
+    return isinstance(said, dict) and isinstance(said.get("labels") or [], list)
+
+
 def _add(description: Path, name: str) -> None:
     """Add a name to the list of the labels of a store; what else is said there stays."""
-    content = files.read_json(description) if description.exists() else {}
+    content = _listing(description)
     attributes = content.get("attributes") or {}
     said = attributes.get("ome") or {"version": "0.5"}
     known = said.get("labels") or []

@@ -102,7 +102,8 @@ def is_done(path: Path, array: zarr.Array, place: Iterable[int]) -> bool:
     folder = path.joinpath(array.name.strip("/"), "c", *map(str, place))
     counts = [-(-n // size) for n, size in zip(array.shape[-2:], array.chunks[-2:], strict=True)]
     found = (folder / str(row) / str(column) for row, column in np.ndindex(*counts))
-    return all(each.is_file() for each in found)
+    # a file that is empty was not brought to the disk when the computer stopped
+    return all(each.is_file() and each.stat().st_size for each in found)
 
 
 def fill_job(path: Path, levels: Sequence[Level], axes: str, *, labels: bool) -> Job[None]:

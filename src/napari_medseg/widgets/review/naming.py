@@ -21,6 +21,7 @@ from .palette import class_rows, give_table
 
 _READ = "Class tables (*.txt *.label *.tsv *.csv)"
 _WRITTEN = {"ITK-SNAP label descriptions (*.txt)": "itksnap", "BIDS table (*.tsv)": "bids"}
+_ENDINGS = (".txt", ".label", ".tsv")  # others get one, so that the file can be loaded again
 _LOAD = (
     "Take names and colours of classes from label descriptions of ITK-SNAP, a BIDS .tsv or a CSV table with id and "
     "name. Voxels stay as they are."
@@ -50,12 +51,17 @@ class NamesButton(QPushButton):
 
     def ask_where_to_write(self, suggested: str) -> Path | None:
         """The file that a person names; its ending says of which kind it is."""
-        name, chosen = QFileDialog.getSaveFileName(self, "Write class names", suggested, ";;".join(_WRITTEN))
-        if not name:
-            return None
-        path = Path(name)
-        kind = _WRITTEN.get(chosen, "itksnap")
-        return path if path.suffix else path.with_name(path.name + class_tables.KINDS[kind].ending)
+        while True:
+            name, chosen = QFileDialog.getSaveFileName(self, "Write class names", suggested, ";;".join(_WRITTEN))
+            if not name:
+                return None
+            path = Path(name)
+            if path.suffix.lower() in _ENDINGS:
+                return path
+            whole = path.with_name(path.name + class_tables.KINDS[_WRITTEN.get(chosen, "itksnap")].ending)
+            if not whole.exists():
+                return whole
+            suggested = str(whole)  # the dialog has asked only about the name as it was typed
 
 
 def load(layer: Labels, numbers: Iterable[int], path: Path) -> str:
