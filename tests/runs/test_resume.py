@@ -148,7 +148,7 @@ def test_work_of_a_person_is_never_replaced_without_a_word(capsys):
     plain = [word for word in LINE if word != "--resume"]
     assert cli.main(plain) == 1, "what was asked for was not done"
     said = capsys.readouterr().err
-    ways = "Add --resume to keep it, or --replace-edited to have it made again."
+    ways = "Keep it with Resume (--resume), or have it made again with --replace-edited."
     assert f"'a.nii.gz' was changed after it was made. {ways}" in said
     assert f"'b.nii.gz' was reviewed by a person. {ways}" in said
     assert [path.read_bytes() for path in sorted(Path("out").iterdir())] == before

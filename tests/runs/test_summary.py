@@ -224,6 +224,15 @@ def test_commands_write_table_and_page_and_summary_does_so_without_computing(wor
         ours, theirs = (list(csv.DictReader(each)) for each in (file, other))
     assert [row["uncertainty"] for row in ours] == [row["uncertainty"] for row in theirs if row["class"]]
     assert Path("t.html").read_text().count("<img") == 2
+    Path("other").mkdir()
+    io.write(ball(), "other/a.nii.gz")
+    twins = ["--images", "in/[ab]*", "--images", "other"]
+    assert cli.main(["summary", "out", *twins, "--summary", "t.csv"]) == 0
+    with open("t.csv", newline="") as file:
+        inputs = [row["input"] for row in csv.DictReader(file)]
+    assert inputs == ["in/a.nii.gz", "in/b.nii.gz"], "of several images of one name the right one"
+    assert cli.main(["summary", "out", *twins[2:], "--summary", "t.csv"]) == 0
+    assert "'a.nii.gz' is not the image that it was made of" in Path("t.csv").read_text()
     assert cli.main(["evaluate", "out/a.nii.gz", "out/b.nii.gz", "--summary", "e.csv", "--html", "e.html"]) == 0
     with open("e.csv", newline="") as file:
         (row,) = csv.DictReader(file)

@@ -10,7 +10,7 @@ import pytest
 from qtpy.QtCore import QThreadPool
 from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox
 
-from napari_medseg import io
+from napari_medseg import files, io
 from napari_medseg.runs import crew
 from napari_medseg.runs.reviewed import in_file
 from napari_medseg.runs.worklist import WorkList
@@ -248,9 +248,14 @@ def test_without_resume_it_asks_first(batch, scans, monkeypatch):
     asked = []
     monkeypatch.setattr(batch.dock, "_sure", lambda *words: asked.append(words) or len(asked) > 1)
     batch.run()
-    assert "3 results exist already" in asked[0][1] and "Not started" in batch.form.status.text()
+    assert "3 results exist already" in asked[0][1] and "changed, which stay" in asked[0][1]
+    assert "Not started" in batch.form.status.text()
     batch.run()
     assert batch.states() == ["done"] * 3
+    with files.lock(scans.parent / "in_labels"):
+        batch.run()
+    assert "Another run" in batch.form.status.text()
+    assert batch.states() == ["done"] * 3, "a run that is refused leaves the list as it is"
 
 
 def gone(pid):

@@ -93,7 +93,7 @@ def summary(args: Namespace) -> int:
         raise SettingsError("Nothing is to be written. Add --summary FILE.csv, --html FILE.html, or both.")
     sources, failures = find_inputs(args.images)
     check_summaries(args, sources)
-    found = of_folder(args.folder, {path.name: path for path in sources})
+    found = of_folder(args.folder, sources)
     write_summaries(found, failures, args.summary, args.html)
     for path in (args.summary, args.html):
         if path is not None:

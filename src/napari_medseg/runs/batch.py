@@ -82,8 +82,9 @@ def batch_job(wanted: Wanted, settings: InferenceSettings, crew: Crew, *, resume
         _refuse_sharing(settings.device, crew.slots())
         found = plan.plan(wanted)
         tasks = _tasks(found, wanted, settings, resume)
-        yield Progress(0, len(tasks), Begun(tuple(tasks), found.failures))
         with claimed(wanted.output if tasks else None, found.paths), closing(cohort_job(tasks, crew)) as job:
+            # not before the folder is ours: a run that is refused leaves the list as it is
+            yield Progress(0, len(tasks), Begun(tuple(tasks), found.failures))
             outcomes = yield from _with_reviews(job)
     return outcomes
 
@@ -156,7 +157,7 @@ def results_job(folder: Path, inputs: Sequence[str]) -> Job[list[Outcome]]:
 
     yield Progress(0, 0)
     sources, _ = find_inputs(inputs)
-    job = results_job(folder, {path.name: path for path in sources})
+    job = results_job(folder, sources)
     while True:
         try:
             step = next(job)

@@ -94,7 +94,7 @@ def _work_of_a_person(record: Record | None, voxels: str) -> str:
         return "does not say how it was made"
     if voxels in {item.voxels for item in record.outputs}:
         return ""
-    return f"was {'corrected and reviewed by a person' if record.reviewed else 'changed'} after it was made"
+    return f"was {'corrected by a person' if record.reviewed else 'changed'} after it was made"
 
 
 def _changes(task: Task, record: Record) -> list[str]:
@@ -110,7 +110,7 @@ def _protected(task: Task, record: Record | None, work: str) -> Known:
     text = f"'{task.target.name}' {work}."
     if task.resume:
         return Known("kept", record, f"{text} --replace-edited has it made again.")
-    raise FileError(f"{text} Add --resume to keep it, or --replace-edited to have it made again.")
+    raise FileError(f"{text} Keep it with Resume (--resume), or have it made again with --replace-edited.")
 
 
 def _segmented(task: Task, record: Record) -> Record:

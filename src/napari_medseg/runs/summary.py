@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io as streams
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from .. import files, io
 from ..errors import FileError, MedsegError, reason
-from ..io import formats
+from ..io import formats, items
 from ..progress import Job, Progress, run
 from ..record import Record, voxel_hash
 from ..volume import Volume
@@ -102,19 +102,19 @@ def _cell(value: Any) -> Any:
     return value
 
 
-def of_folder(folder: Path, images: Mapping[str, Path]) -> list[Outcome]:
+def of_folder(folder: Path, images: Iterable[Path]) -> list[Outcome]:
     """What the results in a folder say of the runs that made them, see `results_job`."""
     return run(results_job(folder, images))
 
 
-def results_job(folder: Path, images: Mapping[str, Path]) -> Job[list[Outcome]]:
+def results_job(folder: Path, images: Iterable[Path]) -> Job[list[Outcome]]:
     """What the results in a folder say of the runs that made them; folders in it are searched too.
 
     Parameters
     ----------
     folder : pathlib.Path
-    images : mapping of str to pathlib.Path
-        Inputs that are at hand, by their file names: they are the background of the pictures.
+    images : iterable of pathlib.Path
+        Inputs that are at hand, found by their names and contents: they are the background of the pictures.
 
     Yields
     ------
@@ -139,10 +139,13 @@ def results_job(folder: Path, images: Mapping[str, Path]) -> Job[list[Outcome]]:
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
         if not hidden and _may_be_result(path):
             paths.append(path)
+    named: dict[str, list[Path]] = {}
+    for image in images:
+        named.setdefault(image.name, []).append(image)
     found = []
     for number, path in enumerate(paths):
         yield Progress(number, len(paths))
-        outcome = _of_file(path, images)
+        outcome = _of_file(path, named)
         if outcome is not None:
             found.append(outcome)
             yield Progress(number + 1, len(paths), outcome)
@@ -162,7 +165,7 @@ def _may_be_result(path: Path) -> bool:
     return kind.folder if path.is_dir() else path.is_file()
 
 
-def _of_file(path: Path, images: Mapping[str, Path]) -> Outcome | None:
+def _of_file(path: Path, images: Mapping[str, Sequence[Path]]) -> Outcome | None:
     try:
         volume = io.read(path)
     except (MedsegError, OSError) as error:
@@ -173,7 +176,7 @@ def _of_file(path: Path, images: Mapping[str, Path]) -> Outcome | None:
     what = "reconstruct" if record.what == "reconstruct" else "segment"
     role = "image" if what == "reconstruct" else "labels"
     named = next((item.name for item in record.inputs if item.name), "")
-    source = images.get(named)
+    source = _image_of(record, images.get(named, ()))
     task = Task(what, (str(source or named or path),), {role: str(path)}, record.models)
     try:
         look = looks.of_image(volume) if what == "reconstruct" else _look(volume, source, record)
@@ -181,8 +184,16 @@ def _of_file(path: Path, images: Mapping[str, Path]) -> Outcome | None:
         return Outcome.failed(task, error)
     known = {item.voxels for item in record.outputs}
     state = "done" if voxel_hash(volume.data) in known else "kept"
-    note = "" if state == "done" else "changed by a person after it was made"
-    return Outcome(task, state, record, note=note, seconds=record.seconds, look=look)
+    notes = [] if state == "done" else ["changed by a person after it was made"]
+    if source is None and named in images:
+        notes.append(f"'{named}' is not the image that it was made of, or has changed since")
+    return Outcome(task, state, record, note="; ".join(notes), seconds=record.seconds, look=look)
+
+
+def _image_of(record: Record, named: Iterable[Path]) -> Path | None:
+    """The image that a result was made of, among those of its name: in several folders there may be others."""
+    known = next((item.sha256 for item in record.inputs if item.name), "")
+    return next((path for path in named if not known or items.of_file(path).sha256 in ("", known)), None)
 
 
 def _look(labels: Volume, source: Path | None, record: Record) -> Look:

@@ -26,7 +26,7 @@ from ..kit.preferences import preferences
 from .choosing import Chosen
 from .form import BatchForm
 from .results import Results
-from .state import Facts, ended_text, found_text, is_dataset, state, why_not
+from .state import Facts, already_text, ended_text, found_text, is_dataset, state, why_not
 from .stepping import KINDS, OpenCase
 from .summaries import Summaries
 
@@ -206,7 +206,7 @@ class BatchWidget(Dock):
                 raise SettingsError(reason)
             there = existing(self._plan) if self._plan is not None else 0
             resume = self.form.resume.isChecked()
-            text = f"{there} results exist already and will be made again. With Resume, finished ones would stay."
+            text = already_text(there)
             if there and not resume and not self._sure("Batch", text, "Make again"):
                 self.form.status.say("Not started; nothing was changed.")
                 return

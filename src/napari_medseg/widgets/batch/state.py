@@ -183,6 +183,15 @@ def found_text(images: int, there: int, notes: Sequence[str]) -> str:
     return "\n".join([f"{count}{known}.", *notes])
 
 
+def already_text(there: int) -> str:
+    """The question before results are made again."""
+    what = "1 result exists" if there == 1 else f"{there} results exist"
+    return (
+        f"{what} already and will be made again, but for those that a person has changed, which stay. With Resume, "
+        "finished ones would stay too."
+    )
+
+
 def ended_text(done: int, total: int, failed: int, *, cancelled: bool = False) -> str:
     """What came of a run."""
     wrong = f" {failed} failed: the table says why." if failed else ""
