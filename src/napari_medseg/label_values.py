@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from .errors import VolumeError
@@ -49,6 +51,13 @@ def whole_labels(data: np.ndarray, name: str = "This") -> np.ndarray:
     if data.dtype.kind == "f":
         return data.astype(np.int64)
     return data
+
+
+def renumbered(labels: np.ndarray, table: Mapping[int, int]) -> np.ndarray:
+    """Labels with other numbers, 8 bit; what is missing in the `table` from old to new ones becomes 0."""
+    present, places = np.unique(labels, return_inverse=True)
+    after = [table.get(before, 0) for before in present.tolist()]
+    return np.array(after, np.uint8)[places].reshape(labels.shape)
 
 
 def count_regions(plane: np.ndarray) -> int:

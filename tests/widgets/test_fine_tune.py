@@ -14,12 +14,13 @@ from qtpy.QtCore import QThreadPool, QTimer
 from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox
 from scipy.ndimage import binary_dilation
 
-from napari_medseg import io, models, samples
+from napari_medseg import cli, io, models, samples
 from napari_medseg.errors import SettingsError, VolumeError
 from napari_medseg.io.contributions import layer_tuple
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.progress import Progress, run
 from napari_medseg.record import Record, UsedModel
+from napari_medseg.replay import lines
 from napari_medseg.training import fine_tune, gain, trial
 from napari_medseg.training.data.folders import LabelledImage, write_dataset
 from napari_medseg.training.forecast import Pace
@@ -28,6 +29,7 @@ from napari_medseg.widgets.fine_tune import work
 from napari_medseg.widgets.fine_tune.form import NOTHING, first_name, new_name
 from napari_medseg.widgets.fine_tune.view import dice_limits, doubtful, figure_rows, verdict_text
 from napari_medseg.widgets.kit import tuning
+from napari_medseg.widgets.kit.recorder import recorder_of
 from napari_medseg.widgets.kit.records import approve, put_record, record_of
 from napari_medseg.widgets.kit.tuning import Run, runs_folder, training
 from napari_medseg.widgets.segment.dock import SegmentWidget
@@ -723,10 +725,23 @@ def test_program_that_ends_takes_a_tied_child_with_it(dock, tied):
 # ---- decide ----
 
 
+def check_session(session, run):
+    """A session of a training holds what is needed to build its data again without a window, and to train again."""
+    *_, train, tuned = found = lines.read(session).lines
+    assert [line.do for line in found] == ["keep", "keep", "train", "fine-tune"]
+    assert train.content["base"]["sha256"] == models.load_card(models.find("all")).sha256
+    assert train.content["pairs"][0]["reviewed"] == [3] and train.content["settings"]["name"] == run.name
+    assert tuned.content["done"] == run.step and tuned.content["plan"]["steps"] == 40
+    assert tuned.content["figures"]["after"] == {"everything": 0.9}
+    assert cli.main(["replay", str(session), "-o", str(session.parent / "again")]) == 0
+
+
 @pytest.mark.smoke
-def test_accepted_model_joins_the_list_and_can_be_taken_back(dock, answer):
+def test_accepted_model_joins_the_list_and_can_be_taken_back(dock, answer, tmp_path):
     d = dock()
     d.labels(z3=1)
+    session = tmp_path / "a.medseg.jsonl"
+    recorder_of(d.viewer).start(session)
     run = d.start()
     segment = SegmentWidget(d.viewer)
     d.wait(lambda: not segment.busy)
@@ -734,6 +749,8 @@ def test_accepted_model_joins_the_list_and_can_be_taken_back(dock, answer):
     d.form.accept.click()
     d.settle()
     assert not answer.asked and "all-tuned" in models.available()
+    recorder_of(d.viewer).stop()
+    check_session(session, run)
     assert d.form.model.currentData() == "all-tuned" and not d.form.start.isHidden()
     assert d.form.name.text() == "all-tuned-2" and training().run is None
     d.wait(lambda: segment.form.model.currentData() == "all-tuned")

@@ -36,6 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="F",
         help="share of the voxels, 0 to 1, that a segmentation may label otherwise than in the session (default: 0)",
     )
+    parser.add_argument(
+        "--retrain",
+        action="store_true",
+        help="train the models that were fine-tuned in the session again, on the CPU, and compare their Dice within "
+        "0.01 (default: take them from your models, by their SHA-256)",
+    )
 
 
 def _share(text: str) -> float:
@@ -53,8 +59,9 @@ def replay(args: Namespace) -> int:
     from ..progress import run
     from ..replay.job import replay_job
 
+    job = replay_job(args.session, args.output, args.inputs, args.tolerance, retrain=args.retrain)
     with terminal.Meter(args.session.name, "step") as meter:
-        found = run(replay_job(args.session, args.output, args.inputs, args.tolerance), meter)
+        found = run(job, meter)
     terminal.complain(*found.notes)
     for output in found.outputs:
         terminal.say(f"{args.output / output.name}: {_compared(output)}")

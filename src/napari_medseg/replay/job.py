@@ -44,7 +44,9 @@ class Replayed:
         return not self.difference
 
 
-def replay_job(session: Path, folder: Path, inputs: Sequence[Path] = (), tolerance: float = 0.0) -> Job[Replayed]:
+def replay_job(
+    session: Path, folder: Path, inputs: Sequence[Path] = (), tolerance: float = 0.0, *, retrain: bool = False
+) -> Job[Replayed]:
     """Repeat a session without a window, and compare everything with what it says.
 
     Parameters
@@ -57,6 +59,8 @@ def replay_job(session: Path, folder: Path, inputs: Sequence[Path] = (), toleran
         Folders in which, and below which, opened files are looked for; by default the folder of the session.
     tolerance : float
         Share of the voxels that a segmentation may label otherwise than in the session.
+    retrain : bool
+        Train models again that were fine-tuned in the session, in place of taking them from those of the user.
 
     Yields
     ------
@@ -75,8 +79,10 @@ def replay_job(session: Path, folder: Path, inputs: Sequence[Path] = (), toleran
     found = lines.read(session)
     _refuse_full(folder)
     make_folder(folder)
-    replay = Replay(session, folder, tuple(inputs) or (session.absolute().parent,), tolerance)
+    replay = Replay(session, folder, tuple(inputs) or (session.absolute().parent,), tolerance, retrain)
     replay.notes += [found.note] if found.note else []
+    if retrain and all(line.do != "fine-tune" for line in found.lines):
+        replay.notes.append("No model was fine-tuned in this session: --retrain has nothing to do.")
     done = 0
     difference = ""
     for line in found.lines:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,12 @@ from ..review.planes import Planes, checksum
 from ..slice_states import KEY as SLICES
 from ..volume import Volume
 from . import lines
+
+if TYPE_CHECKING:
+    from ..training.fine_tune import FineTuneSettings
+
+PLANNED = ("steps", "phases", "warmup_steps", "validate_every", "seed", "threads")
+"""Options of a training that are decided when it begins, or by the machine."""
 
 
 class Recording:
@@ -144,9 +150,34 @@ class Recording:
         """A study of the image `of` was made."""
         self.add(record.what, of=[of], record=without_folders(record.to_json()))
 
-    def tuned(self, model: UsedModel, base: str) -> None:
-        """A model was fine-tuned, from the model `base`, and accepted."""
-        self.add("fine-tune", model=model, base=base)
+    def taught(self, settings: FineTuneSettings, base: UsedModel | None, pairs: Sequence[Mapping[str, Any]]) -> None:
+        """A fine-tuning takes what it learns from.
+
+        Parameters
+        ----------
+        settings : FineTuneSettings
+        base : UsedModel or None
+            The model that it begins with; None if it begins with nothing.
+        pairs : sequence of mapping
+            See `lessons.describe`, each with the layers of image and labels as ``of``; none for the folder of a data
+            set.
+        """
+        found = without_folders(plain(settings))
+        self.add("train", name=settings.name, base=base, settings=found, pairs=list(pairs))
+
+    def tuned(self, model: UsedModel, base: str, **more: Any) -> None:
+        """A model was fine-tuned, from the model `base`, and accepted.
+
+        Parameters
+        ----------
+        model : UsedModel
+        base : str
+            Empty if it began with nothing.
+        **more
+            What training it again needs: the ``plan`` with the options `PLANNED` of its run, the number of steps
+            ``done``, the ``figures`` of its `Comparison`.
+        """
+        self.add("fine-tune", model=model, base=base, software=software(), **more)
 
     def saved(self, layer: str, volume: Volume, path: Path, on: str = "") -> None:
         """A layer is saved as `volume` says it; `on` is the layer that says where in the patient it lies."""

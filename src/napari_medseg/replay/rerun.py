@@ -35,8 +35,14 @@ _CLOSE = 1e-6  # relative, of the figures of a reconstruction
 _DECIDING = ("napari-medseg", "torch", "cpu", "numpy")
 
 
-def trained(used: UsedModel) -> TrainedModel:
+def trained(used: UsedModel, retrained: Mapping[str, TrainedModel] | None = None) -> TrainedModel:
     """The model that a run of the session used.
+
+    Parameters
+    ----------
+    used : UsedModel
+    retrained : mapping of str to TrainedModel, optional
+        Models that were trained again, by the SHA-256 of those that they replace.
 
     Raises
     ------
@@ -45,6 +51,8 @@ def trained(used: UsedModel) -> TrainedModel:
     DifferenceError
         If it is another one.
     """
+    if retrained and used.sha256 in retrained:
+        return retrained[used.sha256]
     path = models.find(used.name)
     found = models.load_card(path).sha256
     if found != used.sha256:
@@ -55,7 +63,13 @@ def trained(used: UsedModel) -> TrainedModel:
     return models.load(path)
 
 
-def segment_job(line: Line, layer: Layer, tolerance: float, say: Callable[[str], object]) -> Job[Layer]:
+def segment_job(
+    line: Line,
+    layer: Layer,
+    tolerance: float,
+    say: Callable[[str], object],
+    retrained: Mapping[str, TrainedModel] | None = None,
+) -> Job[Layer]:
     """Segment a layer as the session did, with one model or several.
 
     Parameters
@@ -67,6 +81,8 @@ def segment_job(line: Line, layer: Layer, tolerance: float, say: Callable[[str],
         Share of the voxels that may differ.
     say : callable
         Is given a sentence where they do.
+    retrained : mapping of str to TrainedModel, optional
+        See `trained`.
 
     Raises
     ------
@@ -78,16 +94,25 @@ def segment_job(line: Line, layer: Layer, tolerance: float, say: Callable[[str],
     if not layer.doubt:
         refuse_other(layer, source, "the image")
     volume = placed(layer.volume, source)
-    used = [trained(model) for model in record.models]
+    used = [trained(model, retrained) for model in record.models]
     settings = replace(_settings(InferenceSettings, record.settings), device="auto")
     if len(used) == 1:
         found = yield from inference.segment_job(volume, used[0], settings)
     else:
         found = yield from consensus.consensus_job(volume, used, settings)
-    return _labels_as_then(line, record, found.labels, tolerance, say)
+    return _labels_as_then(line, record, found.labels, tolerance, say, _again_text(record, retrained))
 
 
-def _labels_as_then(line: Line, record: Record, found: Volume, tolerance: float, say: Callable[[str], object]) -> Layer:
+def _again_text(record: Record, retrained: Mapping[str, TrainedModel] | None) -> str:
+    """Whether a run used a model that was trained again, as a further sentence."""
+    again = any(model.sha256 in (retrained or {}) for model in record.models)
+    return " Its model was trained again." if again else ""
+
+
+def _labels_as_then(
+    line: Line, record: Record, found: Volume, tolerance: float, say: Callable[[str], object], again: str
+) -> Layer:
+    """The labels with those of the session; `again` is a further sentence for where they differ."""
     now_there = np.array(found.data)
     expected = next((item.voxels for item in record.outputs if item.role == "labels"), "")
     layer = Layer(replace(found, data=now_there))
@@ -97,7 +122,7 @@ def _labels_as_then(line: Line, record: Record, found: Volume, tolerance: float,
     if voxel_hash(then) != expected:
         raise FileError("the labels in its line are not those of its record. Restore the session file.")
     layer.then = then.copy()
-    text = differing_text(layer.differing(), then.size) + other_versions(record.software)
+    text = differing_text(layer.differing(), then.size) + other_versions(record.software) + again
     if layer.differing() > tolerance * then.size:
         raise DifferenceError(f"{text} --tolerance {_enough(layer.differing(), then.size)} goes on.")
     say(f"{line.title}: {text}")
@@ -128,7 +153,13 @@ def other_versions(then: Mapping[str, str]) -> str:
 # ---- studies ----
 
 
-def study_again(line: Line, layer: Layer, tolerance: float, say: Callable[[str], object]) -> Job[None]:
+def study_again(
+    line: Line,
+    layer: Layer,
+    tolerance: float,
+    say: Callable[[str], object],
+    retrained: Mapping[str, TrainedModel] | None = None,
+) -> Job[None]:
     """Make an acceleration study again, and compare its figures.
 
     Parameters
@@ -140,6 +171,8 @@ def study_again(line: Line, layer: Layer, tolerance: float, say: Callable[[str],
         Above 0, other figures are said and the replay goes on: they follow from labels that may differ.
     say : callable
         Is given a sentence where they differ.
+    retrained : mapping of str to TrainedModel, optional
+        See `trained`.
 
     Raises
     ------
@@ -150,7 +183,7 @@ def study_again(line: Line, layer: Layer, tolerance: float, say: Callable[[str],
     source = _first(record.inputs)
     if not layer.doubt:
         refuse_other(layer, source, "the image")
-    segmenter, *others = [trained(model) for model in record.models]
+    segmenter, *others = [trained(model, retrained) for model in record.models]
     study = StudySettings.from_json(_known(StudySettings, record.settings))
     recon = replace(_settings(ReconSettings, record.settings["reconstruction"]), device="auto")
     inferred = replace(_settings(InferenceSettings, record.settings["segmentation"]), device="auto")
@@ -164,6 +197,7 @@ def study_again(line: Line, layer: Layer, tolerance: float, say: Callable[[str],
     if not differing:
         return
     text = f"the figures differ by more than {_CLOSE:g}: {', '.join(differing)}.{other_versions(record.software)}"
+    text += _again_text(record, retrained)
     if not tolerance:
         raise DifferenceError(text)
     say(f"{line.title}: {text}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import files, io
 from ..errors import FileError
@@ -13,10 +13,14 @@ from ..progress import Job, Progress
 from ..record import Item, Record, UsedModel, voxel_hash
 from ..review.planes import slices_text
 from ..volume import LabelClass, Volume
-from . import finding, lines
+from . import finding, lessons, lines
+from .lessons import Lesson
 from .lines import Line
 from .recording import as_saved
 from .stage import DifferenceError, Layer, owned, placed, slices_that_differ
+
+if TYPE_CHECKING:
+    from ..models import TrainedModel
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,13 @@ class Replay:
         Where files are looked for.
     tolerance : float
         Share of the voxels of labels that may differ.
+    retrain : bool
+        Train models again that were fine-tuned, in place of taking them from those of the user.
     layers : dict of str to Layer
+    lessons : dict of str to Lesson
+        What each training has taken to learn from, by the name of its model.
+    retrained : dict of str to TrainedModel
+        By the SHA-256 of the models that they replace.
     outputs : list of Output
     notes : list of str
         What the person should know, in sentences.
@@ -60,7 +70,10 @@ class Replay:
     folder: Path
     inputs: tuple[Path, ...]
     tolerance: float = 0.0
+    retrain: bool = False
     layers: dict[str, Layer] = field(default_factory=dict)
+    lessons: dict[str, Lesson] = field(default_factory=dict)
+    retrained: dict[str, TrainedModel] = field(default_factory=dict)
     outputs: list[Output] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -126,7 +139,8 @@ def _segment(replay: Replay, line: Line) -> Job[None]:
     layer = replay.source(line)
     if layer is None:
         raise FileError("it does not say which layer was segmented. Restore the session file.")
-    found = yield from segment_job(line, layer, replay.tolerance, replay.notes.append)
+    job = segment_job(line, layer, replay.tolerance, replay.notes.append, replay.retrained)
+    found = yield from job
     replay.layers[line.get("makes", str)] = found
 
 
@@ -155,16 +169,43 @@ def _study(replay: Replay, line: Line) -> Job[None]:
     layer = replay.source(line)
     if layer is None:
         raise FileError("it does not say which image was studied. Restore the session file.")
-    yield from study_again(line, layer, replay.tolerance, replay.notes.append)
+    yield from study_again(line, layer, replay.tolerance, replay.notes.append, replay.retrained)
+
+
+def _train(replay: Replay, line: Line) -> Job[None]:
+    """What a training takes from the layers is built again and compared; they may change before it ends."""
+    yield Progress(0, 1)
+    pairs = []
+    for content in line.get("pairs", list):
+        part = Line(line.number, line.do, content if isinstance(content, dict) else {})
+        names = part.get("of", list)
+        if len(names) != 2:
+            raise FileError("it does not say which layers it learns from. Restore the session file.")
+        image, labels = [replay.layer(line, name) for name in names]
+        pairs.append(lessons.pair_again(part, image, labels))
+    base = _used(line, "base") if line.content.get("base") else None
+    replay.lessons[line.get("name", str)] = Lesson(base, line.get("settings", dict), tuple(pairs))
 
 
 def _fine_tune(replay: Replay, line: Line) -> Job[None]:
-    """The model that came out is taken, not trained again."""
+    """The model that came out is taken, or trained again if the person wants that."""
     from .rerun import trained
 
-    yield Progress(0, 1)
-    content = line.get("model", dict)
-    trained(UsedModel(str(content.get("name", "")), str(content.get("sha256", ""))))
+    used = _used(line, "model")
+    if not replay.retrain:
+        yield Progress(0, 1)
+        trained(used)
+        return
+    from .retraining import retrain_job
+
+    lesson = replay.lessons.get(used.name)
+    replay.retrained[used.sha256] = yield from retrain_job(line, used, lesson, replay.notes.append)
+
+
+def _used(line: Line, name: str) -> UsedModel:
+    """A model that the session names."""
+    content = line.get(name, dict)
+    return UsedModel(str(content.get("name", "")), str(content.get("sha256", "")))
 
 
 def _save(replay: Replay, line: Line) -> Job[None]:
@@ -258,6 +299,7 @@ ACTIONS: dict[str, Callable[[Replay, Line], Job[None]]] = {
     "edit": _edit,
     "approve": _approve,
     "study": _study,
+    "train": _train,
     "fine-tune": _fine_tune,
     "save": _save,
 }

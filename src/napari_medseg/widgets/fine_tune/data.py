@@ -13,7 +13,7 @@ from napari.layers import Image, Labels
 
 from ...errors import MedsegError, VolumeError
 from ...image_values import remark
-from ...label_values import count_regions
+from ...label_values import count_regions, renumbered
 from ...progress import Job, Progress
 from ...volume import Volume
 from ..kit import layer_volumes
@@ -322,8 +322,7 @@ class Marked:
         planes = found.reshape(-1, *found.shape[-2:])
         old = self.labels.reshape(planes.shape)
         for number in self.reviewed:
-            present, places = np.unique(old[number], return_inverse=True)
-            unknown = set(present.tolist()) - self.table.keys() - {0}
+            unknown = set(np.unique(old[number]).tolist()) - self.table.keys() - {0}
             if unknown:
                 numbers = ", ".join(map(str, sorted(unknown)))
                 labels = f"Labels {numbers} were" if len(unknown) > 1 else f"Label {numbers} was"
@@ -331,8 +330,7 @@ class Marked:
                     f"{labels} painted on slice {number} of '{self.name}' after you pressed Start. "
                     "Check the class table and press Start again."
                 )
-            after = [self.table.get(before, 0) for before in present.tolist()]
-            planes[number] = np.array(after, np.uint8)[places].reshape(planes[number].shape)
+            planes[number] = renumbered(old[number], self.table)
         return found
 
 

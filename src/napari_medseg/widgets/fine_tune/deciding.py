@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ...io.contributions import layer_tuple
 from ...models.library import remove
 from ...progress import Progress
+from ...replay.recording import PLANNED
 from ..kit import jobs, layer_volumes
 from ..kit.recorder import recorder_of
 from ..kit.tuning import Run, training
@@ -167,11 +168,14 @@ class Deciding:
     def _finish_with(self, what: str, run: Run, words: str) -> None:
         from . import work
 
+        figures = self.comparison
+
         def done(_: None) -> None:
             self._training.forget()
             if what == "accept":
                 self._training.accepted = run.name
-                recorder_of(self._viewer).tuned(run.name, run.base)
+                plan = {name: run.settings.get(name) for name in PLANNED}
+                recorder_of(self._viewer).tuned(run.name, run.base, plan=plan, done=run.step, figures=figures)
             self._training.models_changed.emit()
             self._form.status.say(words)
 

@@ -13,12 +13,14 @@ from ... import options
 from ...errors import SettingsError
 from ...models.library import check_new_name
 from ...progress import Job
+from ...replay.lessons import Pair, describe
 from ..kit import jobs
 from ..kit.card import CardDialog
 from ..kit.controls import apply, fill_grouped, switch_off
 from ..kit.dock import Dock
 from ..kit.offers import model_entries, offer_devices
 from ..kit.preferences import preferences
+from ..kit.recorder import recorder_of
 from ..kit.tuning import RECIPE, Run, runs_folder, training, was_tuned
 from .deciding import Deciding
 from .forecasting import KIND as FORECAST
@@ -272,6 +274,7 @@ class FineTuneWidget(Dock):
             settings = self._settings()
             folder = runs_folder() / settings.name
             marked, source = self._sources.take(self._card())
+            self._write_down(settings, marked)
             job = work.prepare_job(marked, source, settings, folder)
             begin = partial(self._begin, Run(folder), tied=not self.form.go_on.isChecked())
             prepare = partial(self._start_prepare, job, begin)
@@ -280,6 +283,16 @@ class FineTuneWidget(Dock):
                 self._queue.want("prepare", prepare)
             else:
                 self._queue.want("check", partial(self._start_check, marked, source, ask))
+
+    def _write_down(self, settings: FineTuneSettings, marked: list[Marked]) -> None:
+        """Tell a session that is being recorded what is learnt from."""
+        recorder = recorder_of(self._viewer)
+        if recorder.path is None:
+            return
+        parts = zip(self._sources.pairs(), marked, strict=False)  # nothing is marked in the folder of a data set
+        taken = [(pair, part) for pair, part in parts if part.reviewed]
+        pairs = [describe(Pair(part.image, part.translated(), part.reviewed), part.table) for _, part in taken]
+        recorder.taught(settings, [(pair.image, pair.labels) for pair, _ in taken], pairs)
 
     def _start_check(self, marked: list[Marked], source: Path | None, on_done: Callable[[Any], None]) -> None:
         """Compare the images with the card of the model, as Segment does before a run."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet, ref
@@ -24,6 +24,8 @@ from .painting import Painting, painting_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+
+    from ...training.fine_tune import FineTuneSettings
 
 _LOOKED_AT = 2**26  # bytes of an image that is compared with its file; larger ones are taken to be as they were read
 
@@ -136,11 +138,42 @@ class Recorder:
             recording.studied(source, record)
         self._look()
 
-    def tuned(self, name: str, base: str) -> None:
-        """The model `name`, fine-tuned from `base`, was accepted: it is one of the user's now."""
+    def taught(
+        self, settings: FineTuneSettings, layers: Sequence[tuple[Layer, Layer]], pairs: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """A training takes what it learns from.
+
+        Parameters
+        ----------
+        settings : FineTuneSettings
+        layers : sequence of (napari.layers.Layer, napari.layers.Layer)
+            Image and labels of each pair.
+        pairs : sequence of mapping
+            See `replay.lessons.describe`.
+        """
+        recording = self._recording
+        if recording is None:
+            return
+        named = []
+        for (image, labels), pair in zip(layers, pairs, strict=True):
+            names = [self._name(image), self._name(labels)]
+            if not all(names):
+                return
+            named.append({"of": names, **pair})
+        recording.taught(settings, _used(settings.base) if settings.base else None, named)
+        self._look()
+
+    def tuned(self, name: str, base: str, **more: Any) -> None:
+        """The model `name`, fine-tuned from `base`, was accepted: it is one of the user's now.
+
+        Parameters
+        ----------
+        name, base : str
+        **more
+            See `Recording.tuned`.
+        """
         if self._recording is not None:
-            card = load_card(find(name))
-            self._recording.tuned(UsedModel(card.name, card.sha256, card.architecture), base)
+            self._recording.tuned(_used(name), base, **more)
             self._look()
 
     # ---- layers ----
@@ -224,6 +257,12 @@ class Recorder:
         """A layer has another array."""
         if layer in self._names:
             self._stale.add(layer)
+
+
+def _used(name: str) -> UsedModel:
+    """An installed model as a session names it."""
+    card = load_card(find(name))
+    return UsedModel(card.name, card.sha256, card.architecture)
 
 
 def _volume_of(layer: Layer) -> Volume:
