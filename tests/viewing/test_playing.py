@@ -38,5 +38,5 @@ def test_echoes_and_b_values_are_not_played():
 def test_line_names_the_slider_and_the_speed_and_says_what_is_not_known():
     known = play_text("a", 10, "t", 0.04, 10)
     assert "slider t plays its 10 time points" in known and "It was 25 a second; napari plays 10." in known
-    assert "not in the file" in play_text("a", 10, "t", math.nan, 10)
+    assert "the file does not say" in play_text("a", 10, "t", math.nan, 10)
     assert "As stored" in play_text("a", 10, "", 0.04, 10)

@@ -101,6 +101,14 @@ def test_a_poor_second_model_is_not_followed_by_itself_but_can_be_chosen(review,
     assert viewer.dims.current_step[0] == 2
 
 
+def test_no_second_model_is_advised_where_there_is_no_first_one(review, viewer):
+    labels = add_labels(viewer, (100, 50, 30, 0), "drawn", record=None)
+    dock = review()
+    dock.choose(labels)
+    review.settle(dock)
+    assert dock.form.rest.text() == "4 slices to review."
+
+
 def test_what_is_not_followed_by_itself_says_why():
     drawn = Record("draw")
     own = Record("segment", models=(UsedModel("mine"),))

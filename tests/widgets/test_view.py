@@ -256,7 +256,7 @@ def test_a_cine_says_how_it_is_played_and_at_which_speed_it_was(view, viewer):
     dock = view()
     assert dock.form.cine.isHidden()
     (layer,) = viewer.open_sample("napari-medseg", "heart_cine")
-    assert "slider t plays its 10 time points" in dock.form.cine.text() and "not in the file" in dock.form.cine.text()
+    assert "slider t plays its 10 time points" in dock.form.cine.text() and "does not say" in dock.form.cine.text()
     assert dock.form.true_speed.isHidden()
     viewer.dims.order = (1, 2, 0, 3)
     assert "As stored" in dock.form.cine.text()

@@ -117,7 +117,7 @@ class Stream:
             ) from error
         if not np.array_equal(back, plane):
             raise FileError(
-                f"Slice {number + 1} of '{self._target.name}' reads back with other labels than were written. Save to "
+                f"Slice {number} of '{self._target.name}' reads back with other labels than were written. Save to "
                 "another disk."
             )
 

@@ -58,12 +58,12 @@ def remark(volume: Volume, turn: Turn, card: ModelCard, unseen: Collection[int],
     places = {index % stack for index in outer_slices(unseen, labelled, stack, count)}
     if not places:
         return ""
-    numbers = sorted(stack - place if backwards else place + 1 for place in places)
+    numbers = sorted(stack - 1 - place if backwards else place for place in places)  # as sliders count
     what = "slice" if len(numbers) == 1 else "slices"
     along = "" if axis == "z" else f" along {axis}"
     return (
-        f"{BEYOND}{what} {_ranges(numbers)} of {stack}{along}, where {card.locator.model} finds nothing, nor farther "
-        "out. Check the labels there, and erase them if the organ has ended."
+        f"{BEYOND}{what} {_ranges(numbers)}{along} (of 0 to {stack - 1}), where {card.locator.model} finds nothing, "
+        "nor farther out. Check the labels there, and erase them if the organ has ended."
     )
 
 

@@ -50,5 +50,5 @@ def play_text(name: str, frames: int, slider: str, seconds: float, fps: int) -> 
         return f"'{name}' has {frames} time points. To play them, press As stored: time lies on the canvas now."
     how = f"'{name}': ▶ at slider {slider} plays its {frames} time points, a right click on it sets the speed."
     if math.isnan(seconds):
-        return f"{how} napari plays {fps} a second; how many it was is not in the file."
+        return f"{how} napari plays {fps} a second; the file does not say how fast it was."
     return f"{how} It was {true_fps(seconds)} a second; napari plays {fps}."

@@ -14,7 +14,7 @@ from napari.layers import Image, Labels, Layer
 from ...quantities import duration
 from ...review.order import Aim, Region, doubtful, next_slice, regions, score_slices
 from ...review.pace import Pace, rest
-from ...slice_states import APPROVED
+from ...slice_states import APPROVED, AUTO
 from ..kit import jobs, layer_volumes, records
 from ..kit.controls import fill
 from ..kit.slices import go_to_slice, shown_plane
@@ -204,7 +204,8 @@ class Ordering:
         ledger = records.ledger_of(self._layer)
         counts = ledger.counts()
         left = sum(counts.values()) - counts[APPROVED]
-        comparable = self._form.order.count() > 1
+        no_model = not counts[AUTO]  # there is nothing to call a second one then
+        comparable = self._form.order.count() > 1 or no_model
         text = rest_text(left, rest(ledger.paces(), left), comparable)
         box = self._form.order
         if left and not isinstance(box.currentData(), Labels):
@@ -223,7 +224,7 @@ def rest_text(left: int, seconds: float, comparable: bool) -> str:
     seconds : float
         That they will take; NaN if not known.
     comparable : bool
-        Whether there is anything that says where to look first.
+        Whether there is anything that says where to look first, or no model that could differ from another.
     """
     text = "Every slice is approved." if not left else f"{left} {'slice' if left == 1 else 'slices'} to review"
     if left:
