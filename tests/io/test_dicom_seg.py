@@ -389,6 +389,17 @@ def test_labels_without_a_place_take_that_of_the_images(series, tmp_path):
 # ---- refused ----
 
 
+def test_no_image_is_replaced(series, tmp_path):
+    folder = series()
+    labels = labels_on(io.read(folder))
+    image = sorted(folder.iterdir())[0]
+    before = image.read_bytes()
+    for ask in (io.check_target, io.write):
+        with pytest.raises(FileError, match="is a DICOM file and not a segmentation; it would be lost"):
+            ask(labels, image, folder)
+    assert image.read_bytes() == before
+
+
 def test_images_and_time_series_are_refused(series, tmp_path):
     image = io.read(series())
     with pytest.raises(VolumeError, match="hold labels; this is an image"):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from napari.layers import Layer
+from napari.layers import Labels, Layer
 from napari.utils.key_bindings import KeymapHandler
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
@@ -16,6 +16,7 @@ from napari_medseg.volume import LabelClass, Volume
 from napari_medseg.widgets.kit import jobs, records
 from napari_medseg.widgets.kit.layer_volumes import SIGHT, labels_volume
 from napari_medseg.widgets.kit.painting import painting_of
+from napari_medseg.widgets.review.palette import class_rows
 
 SHAPE = (6, 40, 36)
 AFFINE = np.diag([1.0, 1.0, 4.0, 1.0])
@@ -354,6 +355,13 @@ def test_class_names_come_from_a_file_and_go_into_one(review, tmp_path, monkeypa
     classes.load_names(tmp_path / "other.txt")
     assert "does not hold a class table" in errors[0]
     assert review.form.names.isEnabled() and review.form.names.accessibleName()
+
+
+def test_classes_that_napari_hides_keep_their_colours():
+    layer = Labels(np.arange(4, dtype=np.uint8).reshape(2, 2))
+    rows = class_rows(layer, [1, 2, 3])
+    layer.show_selected_label = True
+    assert class_rows(layer, [1, 2, 3]) == rows
 
 
 def listed_names(listed):

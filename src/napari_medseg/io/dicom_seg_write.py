@@ -12,14 +12,14 @@ from highdicom.uid import UID
 from pydicom.config import disable_value_validation
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
-from .. import __version__
+from .. import __version__, files
 from ..errors import FileError, VolumeError
 from ..reference import KEY as REFERENCE
 from ..reference import Reference
 from ..slice_states import EDITED, expand
 from ..slice_states import KEY as SLICES
 from ..volume import Volume
-from . import regrid
+from . import formats, regrid
 from .dicom_segments import CREATOR, ELEMENT, GROUP, Maker, described, numbers_of
 from .dicom_stand_ins import Images, images_of, refer, series_number
 from .notes import is_labels, shaped_text
@@ -170,8 +170,10 @@ def reference_of(volume: Volume, path: Path, given: str | Path | None = None) ->
     Raises
     ------
     FileError
-        If there are none.
+        If there are none, or `path` is one of such images.
     """
+    if files.is_file(path) and formats.is_dicom(path) and formats.recognise(path) is not formats.DICOM_SEG:
+        raise FileError(f"'{path.name}' is a DICOM file and not a segmentation; it would be lost. Choose another name.")
     known = volume.metadata.get(REFERENCE)
     phase = known.phase if isinstance(known, Reference) else None
     if given is not None:

@@ -196,6 +196,9 @@ def give_colour(layer: Labels, number: int) -> None:
 
 def _colour(layer: Labels, number: int) -> str:
     rgba = layer.get_color(number)
+    if layer.show_selected_label and number != layer.colormap.background_value:
+        # hidden now, and no other colour for that
+        rgba = layer.colormap.model_copy(update={"use_selection": False}).map(number)
     if rgba is None:
         return "#00000000"
     return QColor.fromRgbF(*(float(part) for part in rgba[:3])).name()
