@@ -312,6 +312,9 @@ def test_folders_without_images_are_told(tmp_path):
         (tmp_path / name).mkdir()
     with pytest.raises(FileError, match=r"Its folders are not searched: IMAGES, VIEWER\."):
         io.read(tmp_path)
+    (tmp_path / "heart.nii.gz").write_bytes(b"")
+    with pytest.raises(FileError, match=r"no DICOM images, but heart\.nii\.gz: open these, not the folder\."):
+        io.read(tmp_path)
 
 
 def test_other_objects_in_a_folder_are_passed_over(slice_file):

@@ -179,6 +179,17 @@ def check_other(path: Path) -> None:
         )
 
 
+def _nothing_in(folder: Path) -> str:
+    """That a folder holds no DICOM image, and what to open instead."""
+    inside = listing(folder)
+    others = [path for path in inside if path.is_file() and formats.named(path) not in (None, formats.DICOM)]
+    if others:
+        return f"The folder '{folder.name}' holds no DICOM images, but {names(others)}: open these, not the folder."
+    inner = [path for path in inside if path.is_dir()]
+    hint = f" Its folders are not searched: {names(inner)}." if inner else ""
+    return f"The folder '{folder.name}' holds no DICOM images.{hint} Choose the folder that holds the files."
+
+
 def _series_in(folder: Path) -> list[Frame]:
     """The only series of a folder."""
     files = _files(folder)
@@ -187,11 +198,7 @@ def _series_in(folder: Path) -> list[Frame]:
         contours = next((path for path in files if holds_contours(path)), None)
         if contours is not None:
             raise FileError(without_image(contours))
-        inner = [path for path in listing(folder) if path.is_dir()]
-        hint = f" Its folders are not searched: {names(inner)}." if inner else ""
-        raise FileError(
-            f"The folder '{folder.name}' holds no DICOM images.{hint} Choose the folder that holds the files."
-        )
+        raise FileError(_nothing_in(folder))
     if len(groups) > 1:
         raise FileError(
             f"The folder '{folder.name}' holds {listed(groups)}. "

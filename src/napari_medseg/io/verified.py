@@ -28,8 +28,9 @@ def same(volume: Volume, back: Volume, *, notes: bool) -> None:
     if back.data.shape != volume.data.shape:
         raise FileError(f"the copy read back has the shape {back.data.shape} in place of {volume.data.shape}")
     nan = volume.data.dtype.kind == "f"
-    # slice by slice: comparing needs temporary arrays
-    if not all(np.array_equal(a, b, equal_nan=nan) for a, b in zip(volume.data, back.data, strict=True)):
+    # slice by slice: comparing needs temporary arrays, and those of a store are read for it
+    pairs = ((np.asarray(a), np.asarray(b)) for a, b in zip(volume.data, back.data, strict=True))
+    if not all(np.array_equal(a, b, equal_nan=nan) for a, b in pairs):
         raise FileError("the copy read back has other voxels")
     if notes and not np.allclose(volume.affine, back.affine, rtol=0, atol=AFFINE_TOLERANCE):
         raise FileError("the copy read back has another position or voxel size")

@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 
 _KSPACE = (".h5", ".hdf5", ".mrd", ".cfl", ".hdr", ".ra")
 _OPEN = "Open files of images or labels with their voxel size. They can also be dropped here, and scans on the canvas."
-_FOLDER = "Open a folder with DICOM files; if it holds several series, choose one. It can also be dropped here."
+_FOLDER = (
+    "Open a folder: DICOM files, of which you choose a series if there are several, or an OME-Zarr store. It can also "
+    "be dropped here."
+)
 _MORE = "Recent scans; recording of a session; the reader of File > Open."
 
 
@@ -182,7 +185,7 @@ class Opener(QWidget):
             self.open([Path(name) for name in names])
 
     def _ask_for_folder(self) -> None:
-        name = QFileDialog.getExistingDirectory(self, "Open a folder with DICOM files", _last_folder())
+        name = QFileDialog.getExistingDirectory(self, "Open a DICOM folder or an OME-Zarr store", _last_folder())
         if name:
             self.open([Path(name)])
 
