@@ -75,9 +75,10 @@ def volume(mm3: float, decimals: int = 2) -> str:
 
 def extent(row: Mapping[str, Any]) -> str:
     """Volume or area of a class, as a record has them; its voxels where their size is not known."""
+    times = f" (mean of {row['time_points']} time points)" if "time_points" in row else ""
     if "volume_mm3" in row:
-        return volume(row["volume_mm3"])
+        return f"{volume(row['volume_mm3'])}{times}"
     if "area_mm2" in row:
-        return area(row["area_mm2"])
+        return f"{area(row['area_mm2'])}{times}"
     voxels = row["voxels"]
     return f"{voxels} voxel" if voxels == 1 else f"{voxels} voxels"

@@ -157,6 +157,13 @@ def test_warnings_are_compared_without_their_numbers():
     assert first == "c3" and "slice 3 of 12" in text
 
 
+def test_a_cine_has_the_mean_volume_of_its_time_points():
+    one = ball()
+    cine = replace(one, data=np.stack([one.data, one.data, 0 * one.data]), axes="tzyx")
+    (still,), (moving,) = looks.of_labels(one).classes, looks.of_labels(cine).classes
+    assert moving.voxels == 2 * still.voxels and moving.volume_ml == pytest.approx(2 / 3 * still.volume_ml)
+
+
 def test_few_cases_are_not_compared():
     assert not order([*healthy(5), outcome("big", ball(17))])
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from napari_medseg.errors import VolumeError
+from napari_medseg.quantities import extent
 from napari_medseg.segmentation.slices import Canvas, Slices
 from napari_medseg.volume import LabelClass, Volume
 
@@ -41,6 +42,11 @@ def test_canvas_counts_what_is_put_on_it():
     canvas.put([2, 0], np.array([[[1, 1, 0, 2], [0, 0, 0, 2]], [[1, 0, 0, 0], [0, 0, 0, 0]]], np.uint8))
     assert canvas.volume().data.sum(axis=(1, 2)).tolist() == [1, 0, 6]
     assert [(row["voxels"], row["volume_mm3"]) for row in canvas.classes()] == [(3, 1.5), (2, 1.0)]
+    canvas = Canvas(Volume(np.zeros((4, 3, 2, 4)), "tzyx", volume.affine), (LabelClass(1, "left", "#ff0000"),), False)
+    canvas.put([2, 9], np.ones((2, 2, 4), np.uint8))
+    (row,) = canvas.classes()
+    assert (row["voxels"], row["volume_mm3"]) == (16, 2.0), "a volume is that of one time point, in the mean"
+    assert extent(row) == "2.00 mm3 (mean of 4 time points)"
 
 
 @pytest.mark.parametrize(("axes", "key", "size"), [("yx", "area_mm2", 1e-8), ("zyx", "volume_mm3", 1e-12)])

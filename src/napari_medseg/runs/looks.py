@@ -92,9 +92,9 @@ def _of_class(row: LabelClass, labels: Volume, array: np.ndarray, doubt: np.ndar
     voxels = int(np.count_nonzero(mask))
     volume_ml = area_mm2 = None
     if labels.has_spacing and labels.spatial_axes == "zyx":
-        volume_ml = voxels * labels.voxel_size / 1000
+        volume_ml = voxels * labels.voxel_size / 1000 / len(array)
     elif labels.has_spacing:
-        area_mm2 = voxels * labels.voxel_size
+        area_mm2 = voxels * labels.voxel_size / len(array)
     boxes = ndimage.find_objects(mask.astype(np.uint8))
     if not boxes:
         return LookOfClass(row.id, row.name, row.colour, voxels, volume_ml, area_mm2)

@@ -119,7 +119,7 @@ class LookOfClass:
     name, colour : str
     voxels : int
     volume_ml, area_mm2 : float or None
-        One of them, where the voxel size is known.
+        One of them, where the voxel size is known; of several time points the mean.
     area_jump : float or None
         Largest change of the area between neighbouring slices, by the largest area.
     parts : int

@@ -220,14 +220,18 @@ class Canvas:
         return {"objects": self._objects}
 
     def classes(self) -> tuple[dict[str, Any], ...]:
-        """Voxels per class, with the voxel size known also volume (mm3) or area (mm2)."""
+        """Voxels per class, with the voxel size known also volume (mm3) or area (mm2): of several times their mean."""
+        lengths = dict(zip(self._volume.axes, self._volume.data.shape, strict=True))
+        times = lengths.get("t", 1)
         unit = {3: "volume_mm3", 2: "area_mm2"}[len(self._volume.spatial_axes)]
         rows = []
         for row in self._classes:
             voxels = int(self._voxels[row.id])
             found = {"id": row.id, "name": row.name, "voxels": voxels}
             if self._volume.has_spacing:
-                found[unit] = voxels * self._volume.voxel_size
+                found[unit] = voxels * self._volume.voxel_size / times
+                if times > 1:
+                    found["time_points"] = times
             rows.append(found)
         return tuple(rows)
 
