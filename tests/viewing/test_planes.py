@@ -9,7 +9,7 @@ from nibabel.orientations import aff2axcodes, apply_orientation, inv_ornt_aff
 
 from napari_medseg.errors import VolumeError
 from napari_medseg.viewing.anatomy import anatomy_of, edges, flat_directions, letters, plane_text, turned_directions
-from napari_medseg.viewing.planes import PLANES, arrange, why_not
+from napari_medseg.viewing.planes import PLANES, arrange, upright, why_not
 from napari_medseg.volume import Volume
 
 STORED = [
@@ -170,3 +170,15 @@ def test_time_has_no_letters():
     found = edges(*flat_directions(anatomy, (0, 3), 4, ("down", "right")))
     assert (found.top, found.bottom) == ("", "") and found.left + found.right == "LR"
     assert turned_directions(anatomy, (0, 2, 3), 4, (-1, 0, 0), (0, -1, 0), False) is None
+
+
+@pytest.mark.parametrize("change", STORED, ids=str)
+def test_the_slices_of_a_layer_stand_upright_if_no_axes_change_places(change):
+    anatomy = anatomy_of(stored(change))
+    orientation = upright(anatomy)
+    if orientation is None:
+        assert all(arrange(anatomy, 3, name).order != (0, 1, 2) for name in PLANES)
+        return
+    right, down = flat_directions(anatomy, (1, 2), 3, orientation[1:])
+    found = edges(right, down)
+    assert (found.left, found.top) in {("R", "A"), ("R", "S"), ("A", "S")}

@@ -25,7 +25,7 @@ from napari_medseg.models.registry import ARCHITECTURES, Architecture
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.segmentation import consensus, inference
 from napari_medseg.volume import LabelClass
-from napari_medseg.widgets.kit import jobs, legend, letters, painting, recorder, shelf, tuning
+from napari_medseg.widgets.kit import jobs, legend, letters, painting, recorder, shelf, tuning, upright
 
 BINDINGS = ("PyQt5", "PyQt6", "PySide6")
 CLASSES = (LabelClass(1, "everything", "#e64b35"),)
@@ -89,7 +89,14 @@ class Window:
         viewer.dims.order = tuple(range(viewer.dims.ndim))
         viewer.scene.camera.reset()
         viewer.canvas.grid.reset()
-        for known in (shelf._SHELVES, painting._LISTENERS, letters._LETTERS, legend._LEGENDS, recorder._RECORDERS):
+        for known in (
+            shelf._SHELVES,
+            painting._LISTENERS,
+            letters._LETTERS,
+            legend._LEGENDS,
+            recorder._RECORDERS,
+            upright._UPRIGHT,
+        ):
             known.pop(viewer, None)
         get_settings().reset()
         for page in get_plugin_settings().values():

@@ -52,7 +52,9 @@ def test_letters_follow_axes_camera_and_layers(view, viewer):
     dock = view()
     assert shown(viewer) == "- - - -" and dock.form.place.text() == "No image is open."
     layer = add(viewer, scan())
-    assert shown(viewer) == "L R P A" and list(viewer.layers) == [layer]
+    assert shown(viewer) == "R L A P" and list(viewer.layers) == [layer]
+    dock.form.stored.click()
+    assert shown(viewer) == "L R P A"
     assert dock.form.place.text() == "'scan': axial."
     viewer.dims.roll()
     assert shown(viewer) == "P A I S" and "sagittal" in dock.form.place.text()
@@ -70,6 +72,25 @@ def test_letters_follow_axes_camera_and_layers(view, viewer):
     assert shown(viewer) == "- - - -"
     add(viewer, scan(LPS), "other")
     assert shown(viewer) == "R L A P"
+
+
+def test_the_first_scan_stands_upright_and_an_empty_viewer_is_as_before(view, viewer):
+    view()
+    first = add(viewer, scan())
+    assert shown(viewer) == "R L A P"
+    viewer.add_image(np.ones((4, 5, 5)), name="plain")
+    assert shown(viewer) == "R L A P", "what comes later turns nothing"
+    viewer.layers.remove(first)
+    viewer.layers.clear()
+    assert tuple(map(str, viewer.scene.camera.orientation2d)) == ("down", "right")
+    viewer.scene.camera.orientation2d = ("up", "right")  # by a person
+    add(viewer, scan())
+    assert shown(viewer) == "L R A P"
+    viewer.layers.clear()
+    assert tuple(map(str, viewer.scene.camera.orientation2d)) == ("up", "right")
+    viewer.scene.camera.orientation2d = ("down", "right")
+    viewer.add_image(np.ones((4, 5, 5)), name="plain")
+    assert tuple(map(str, viewer.scene.camera.orientation2d)) == ("down", "right"), "it says nothing of a patient"
 
 
 def test_letters_are_of_the_selected_layer_or_the_lowest_image(view, viewer):
@@ -100,15 +121,15 @@ def test_letters_can_be_put_away_and_outlive_the_dock(view, viewer):
     dock.form.letters.click()
     assert shown(viewer) == "- - - -" and dock.form.place.text() == "'scan': axial."
     dock.form.letters.click()
-    assert shown(viewer) == "L R P A"
+    assert shown(viewer) == "R L A P"
     viewer.window.remove_dock_widget(dock)
     viewer.dims.roll()
-    assert shown(viewer) == "P A I S"
+    assert shown(viewer) == "A P S I"
     letters.letters_of(viewer).wanted = False
     again = view()
     assert not again.form.letters.isChecked()
     again.form.letters.click()
-    assert shown(viewer) == "P A I S"
+    assert shown(viewer) == "A P S I"
 
 
 @pytest.mark.parametrize(("name", "expected"), [("axial", "R L A P"), ("coronal", "R L S I"), ("sagittal", "A P S I")])
@@ -135,6 +156,7 @@ def test_one_click_shows_a_plane_as_it_is_viewed(view, viewer, name, expected, a
 def test_a_mirrored_rendering_is_said(view, viewer):
     dock = view()
     add(viewer, scan())
+    dock.form.stored.click()
     viewer.dims.ndisplay = 3
     assert "mirror image" in dock.form.place.text()
     dock.form.coronal.click()
@@ -144,6 +166,7 @@ def test_a_mirrored_rendering_is_said(view, viewer):
 def test_a_slice_and_a_thin_stack_have_one_plane(view, viewer):
     dock = view()
     add(viewer, scan().select("z", 2), "slice")
+    dock.form.stored.click()
     assert shown(viewer) == "L R P A" and dock.form.axial.isEnabled() and not dock.form.coronal.isEnabled()
     assert "single slice of another plane" in dock.form.coronal.toolTip()
     dock.form.axial.click()
@@ -212,7 +235,9 @@ def test_two_viewers_and_their_end(make_napari_viewer):
         viewer.window.add_plugin_dock_widget("napari-medseg", "View")
     add(first, scan())
     add(second, scan(LPS))
-    assert shown(first) == "L R P A" and shown(second) == "R L A P"
+    assert shown(first) == "R L A P" and shown(second) == "R L A P"
+    assert tuple(map(str, first.scene.camera.orientation2d)) == ("up", "left")
+    assert tuple(map(str, second.scene.camera.orientation2d)) == ("down", "right")
     followed = weakref.ref(first.layers[0])
     first.layers.clear()
     gc.collect()

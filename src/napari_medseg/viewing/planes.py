@@ -110,6 +110,24 @@ def arrange(anatomy: Anatomy, ndim: int, name: str) -> Arrangement:
     )
 
 
+def upright(anatomy: Anatomy) -> tuple[str, str, str] | None:
+    """Where slices, rows and columns of a layer grow when its own slices are shown as they are looked at.
+
+    Returns
+    -------
+    (str, str, str) or None
+        As `Arrangement.orientation`; None if the layer has no slices, or rows and columns had to change places.
+    """
+    count = len(anatomy.axes)
+    for name in PLANES:
+        if why_not(anatomy, name):
+            continue
+        found = arrange(anatomy, count, name)
+        if found.order == tuple(range(count)):
+            return found.orientation
+    return None
+
+
 def _axes_along(anatomy: Anatomy) -> tuple[str, ...]:
     """The axes of the viewer that run along the patient's axes best, each along one of them."""
     from nibabel.orientations import io_orientation

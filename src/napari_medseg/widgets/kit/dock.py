@@ -26,6 +26,7 @@ from .saving import watch_saves
 from .shelf import shelf_of
 from .shortcuts import bind
 from .tuning import training
+from .upright import keep_upright
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -80,6 +81,7 @@ class Dock(QWidget):
         self._letters = letters_of(self._viewer)
         self._legend = legend_of(self._viewer)
         watch_saves(self._viewer)
+        keep_upright(self._viewer)
         self._queue = Queue(self, ("models", *kinds), self._job_changed, self._failed)
         self._lasting = lasting
         self.opener = Opener(self._viewer, self._take)

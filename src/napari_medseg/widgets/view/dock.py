@@ -22,6 +22,7 @@ from ..kit.layer_volumes import SIGHT
 from ..kit.legend import meaning_of
 from ..kit.records import noted
 from ..kit.slices import place_in_view
+from ..kit.upright import stored_orientation
 from .form import ViewForm
 from .state import Facts, state
 
@@ -84,13 +85,7 @@ class ViewWidget(Dock):
 
     def show_as_stored(self) -> None:
         """Show the axes as napari does when nobody has turned them."""
-        wanted = get_settings().application
-        orientation = (
-            str(wanted.depth_axis_orientation),
-            str(wanted.vertical_axis_orientation),
-            str(wanted.horizontal_axis_orientation),
-        )
-        self._arrange(Arrangement(tuple(range(self._viewer.dims.ndim)), orientation))
+        self._arrange(Arrangement(tuple(range(self._viewer.dims.ndim)), stored_orientation()))
 
     def _arrange(self, arrangement: Arrangement) -> None:
         viewer = self._viewer
