@@ -74,7 +74,7 @@ def _orientation(viewer: ViewerModel) -> Orientation:
 
 
 def _turn(viewer: ViewerModel, orientation: Orientation) -> None:
-    viewer.scene.camera.orientation = orientation
+    viewer.scene.camera.update({"orientation": orientation})
     viewer.reset_view()
 
 
