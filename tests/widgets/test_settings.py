@@ -71,6 +71,8 @@ def test_a_cache_folder_that_cannot_be_used_gives_one_sentence_in_the_dock(page,
     _, dock = viewer.window.add_plugin_dock_widget("napari-medseg", "View")
     offers = dock.opener.offers
     usual = speed_folder()
+    page.files.cache = "~no_such_person"  # napari says every letter that is typed
+    assert "'~no_such_person' is not a folder" in use_cache_folder()
     page.files.cache = str(tmp_path)
     assert offers.problem.isHidden() and speed_folder() == tmp_path / "speed"
     page.files.cache = "here" if bad == "not absolute" else str(tmp_path / bad)

@@ -90,7 +90,7 @@ def use_cache_folder() -> str:
         Why that is not possible, in a sentence; the usual place is used then. Empty if it is.
     """
     wanted = preferences().cache
-    folder = Path(wanted).expanduser()
+    folder = Path(os.path.expanduser(wanted))  # that of Path raises an error while the name of a user is typed
     why_not = _why_not(folder) if wanted else ""
     chosen = str(folder) if wanted and not why_not else _CACHE_AT_START
     if os.environ.get(CACHE, "") != chosen:
