@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels, Layer
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QMessageBox, QWidget
 
 from ...errors import FileError
@@ -163,6 +163,7 @@ class OpenCase:
         kept = follower is not None and follower.journal.folder is not None
         text = unsaved_text(self._path.name, kept=kept)
         box = QMessageBox(QMessageBox.Icon.Question, "Next case", text, parent=self._owner)
+        box.setTextFormat(Qt.TextFormat.PlainText)  # a name may hold what looks like HTML
         box.setStandardButtons(_ANSWERS.Save | _ANSWERS.Discard | _ANSWERS.Cancel)
         box.setDefaultButton(_ANSWERS.Save)
         leave = box.button(_ANSWERS.Discard)
