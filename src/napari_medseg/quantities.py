@@ -75,10 +75,14 @@ def volume(mm3: float, decimals: int = 2) -> str:
 
 def extent(row: Mapping[str, Any]) -> str:
     """Volume or area of a class, as a record has them; its voxels where their size is not known."""
-    times = f" (mean of {row['time_points']} time points)" if "time_points" in row else ""
     if "volume_mm3" in row:
-        return f"{volume(row['volume_mm3'])}{times}"
+        return f"{volume(row['volume_mm3'])}{over_time(row)}"
     if "area_mm2" in row:
-        return f"{area(row['area_mm2'])}{times}"
+        return f"{area(row['area_mm2'])}{over_time(row)}"
     voxels = row["voxels"]
     return f"{voxels} voxel" if voxels == 1 else f"{voxels} voxels"
+
+
+def over_time(row: Mapping[str, Any]) -> str:
+    """That the size of a class is a mean of time points, in brackets; empty where there is a single one."""
+    return f" (mean of {row['time_points']} time points)" if "time_points" in row else ""

@@ -18,10 +18,10 @@ from napari_medseg.widgets.segment.rows import card_tip
 ROWS = [{"id": 1, "name": "cavity", "voxels": 1200, "volume_mm3": 4321.0}]
 
 
-def found(axes, **report):
+def found(axes, rows=ROWS, **report):
     shape = (2,) * len(axes)
     labels = Volume(np.zeros(shape, np.uint8), axes, classes=(LabelClass(1, "cavity", "#ff0000"),))
-    record = Record("segment", outputs=(Item("labels", classes=tuple(ROWS)),), seconds=2.4, figures=report)
+    record = Record("segment", outputs=(Item("labels", classes=tuple(rows)),), seconds=2.4, figures=report)
     return Segmentation(labels.made_by(record), None)
 
 
@@ -38,8 +38,10 @@ def test_result_says_volumes():
     assert result_text(found("zyx")) == "Done in 2 s.\ncavity: 4.3 ml"
 
 
-def test_result_of_a_time_series_has_no_single_volume():
-    assert result_text(found("tzyx")) == "Done in 2 s.\ncavity: 1200 voxels"
+def test_result_of_a_time_series_is_the_mean_of_its_time_points():
+    times = [ROWS[0] | {"time_points": 5}]
+    text = result_text(found("tzyx", times))
+    assert text == "Done in 2 s.\ncavity: 4.3 ml (mean of 5 time points)"
 
 
 def test_result_counts_objects():

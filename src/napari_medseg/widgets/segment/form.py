@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QPushButton
 
-from ...quantities import area, rounded, volume
+from ...quantities import area, over_time, rounded, volume
 from ...segmentation.settings import OUTSIDE, compared
 from ..kit.controls import Page, Paragraph, ShortBox, beside, check, choice, fill, progress_bar
 from ..kit.copying import CopyButton
@@ -125,10 +125,10 @@ def result_text(found: Segmentation, known: Sequence[str] = ()) -> str:
     lines = [*doubts, done]
     for row in report["classes"]:
         size = f"{row['voxels']} {'voxels' if 'z' in found.labels.axes else 'pixels'}"
-        if "volume_mm3" in row and "t" not in found.labels.axes:
-            size = volume(row["volume_mm3"], 1)
-        elif "area_mm2" in row and "t" not in found.labels.axes:
-            size = area(row["area_mm2"])
+        if "volume_mm3" in row:
+            size = f"{volume(row['volume_mm3'], 1)}{over_time(row)}"
+        elif "area_mm2" in row:
+            size = f"{area(row['area_mm2'])}{over_time(row)}"
         dice = report.get("agreement", {}).get(row["name"])
         agreement = "" if dice is None else f", agreement {rounded(dice, 2)} (Dice)"
         lines.append(f"{row['name']}: {size}{agreement}")
