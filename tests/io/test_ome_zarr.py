@@ -461,6 +461,15 @@ def test_an_index_that_lies_is_refused(tmp_path, place, shards):
         np.asarray(volume.data[1])
 
 
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_folder_in_place_of_a_file_of_chunks_is_told(tmp_path, lazy):
+    file = sharded(tmp_path / "a.zarr")
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(FileError, match=r"cannot be read \(Is a directory\)"):
+        np.asarray(io.read(tmp_path / "a.zarr", lazy=lazy).data[1])
+
+
 def test_empty_files_are_told(tmp_path, image):
     file = sharded(tmp_path / "a.zarr")
     file.write_bytes(b"")

@@ -5,6 +5,7 @@ zarr itself follows links, reads files of any size and unpacks whatever they hol
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 from collections.abc import Iterable, Mapping
@@ -100,6 +101,8 @@ class GuardedStore(LocalStore):
         files.refuse_special(Path(path))
         try:
             size = os.stat(path).st_size
+            if os.path.isdir(path):  # which zarr takes for a chunk that is missing
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         except (FileNotFoundError, NotADirectoryError):  # a missing chunk is empty
             return
         except OSError as error:
