@@ -63,6 +63,19 @@ def test_review_saves_with_geometry_and_completes_the_name(review, tmp_path, mon
     assert "mine.nii.gz" in review.form.status.text()
 
 
+@pytest.mark.parametrize("dock", ["Review", "Segment"])
+def test_labels_whose_dock_is_closed_at_once_are_saved_all_the_same(dock, viewer, tmp_path, monkeypatch, qtbot):
+    viewer.add_layer(Layer.create(*layer_tuple(labels(), "drawn")))
+    _, widget = viewer.window.add_plugin_dock_widget("napari-medseg", dock)
+    qtbot.waitUntil(lambda: not widget.busy, timeout=60000)
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "mine.nii.gz"), NIFTI))
+    monkeypatch.setattr(widget._queue._timer, "start", lambda *_: None)  # the moment in which clicks are gathered
+    widget.form.save.click()
+    viewer.window.remove_dock_widget(widget)
+    qtbot.waitUntil((tmp_path / "mine.nii.gz").exists, timeout=60000)
+    np.testing.assert_array_equal(io.read(tmp_path / "mine.nii.gz").data, labels().data)
+
+
 def test_a_completed_name_that_exists_is_asked_about(review, tmp_path, monkeypatch, qtbot):
     path = tmp_path / "mine.nii.gz"
     path.write_bytes(b"someone's work")

@@ -248,11 +248,16 @@ class Queue:
             self._worker.quit()
 
     def close(self, lasting: tuple[str, ...] = ()) -> None:
-        """Drop what is wanted and cancel what is under way, but for the `lasting` kinds; changes are not heard of."""
+        """Drop what is wanted and cancel what is under way, but for the `lasting` kinds; changes are not heard of.
+
+        Wishes of these begin now, whatever is under way: the program may end before their turn comes.
+        """
         self.forget(*(set(self._wanted) - set(lasting)))
         if self.kind not in lasting:
             self.stop()
         self._on_change = _nothing
+        for kind in [kind for kind in lasting if kind in self._wanted]:
+            self._begin(kind, self._wanted.pop(kind))
 
     def _go(self) -> None:
         kind = next((kind for kind in self._kinds if kind in self._wanted), None)

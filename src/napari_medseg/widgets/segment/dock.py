@@ -50,7 +50,7 @@ class SegmentWidget(Dock):
     """
 
     def __init__(self, napari_viewer: Viewer):
-        super().__init__(napari_viewer, ("run", "check", SAVE, "routers", "preview", "suited", "plan"))
+        super().__init__(napari_viewer, ("run", "check", SAVE, "routers", "preview", "suited", "plan"), (SAVE,))
         self.labels: Labels | None = None
         self._ready = False
         self._problem = ""
