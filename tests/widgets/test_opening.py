@@ -136,6 +136,24 @@ def test_two_drops_in_a_row_are_both_opened(opened, viewer, scan, drawn, qtbot):
     assert {layer.name for layer in viewer.layers} == {"scan", "drawn"}
 
 
+def test_a_scan_of_another_place_comes_into_view_and_labels_move_nothing(opened, viewer, scan, drawn, tmp_path, qtbot):
+    far = AFFINE.copy()
+    far[2, 3] = 500  # mm towards the head
+    io.write(Volume(np.ones((5, 20, 24), np.float32), "zyx", far), tmp_path / "far.nii.gz")
+    widget = opened()
+    drop(widget, scan)
+    settle(widget, qtbot)
+    at_first = viewer.dims.point[0] - SPACING[0]
+    viewer.dims.set_point(0, at_first)
+    drop(widget, drawn)
+    settle(widget, qtbot)
+    assert viewer.dims.point[0] == at_first
+    drop(widget, tmp_path / "far.nii.gz")
+    settle(widget, qtbot)
+    low, high = viewer.layers["far"].extent.world[:, 0]
+    assert low < viewer.dims.point[0] < high
+
+
 def test_one_file_that_cannot_be_read_is_a_sentence_and_stops_no_other(opened, viewer, scan, tmp_path, qtbot):
     (tmp_path / "bad.nii").write_bytes(b"nothing")
     widget = opened()

@@ -31,6 +31,23 @@ def add_layer(viewer: Viewer, layer: L) -> L:
     return layer
 
 
+def go_to(viewer: Viewer, layer: Layer) -> None:
+    """Move the sliders to the middle of a layer that the slice in view misses; the whole of it is shown then."""
+    lowest, highest = layer.extent.world
+    first = viewer.dims.ndim - layer.ndim  # axis of the viewer that is the first one of the layer
+    missed = False
+    for axis in viewer.dims.not_displayed:
+        if axis < first:
+            continue
+        low = lowest[axis - first]
+        high = highest[axis - first]
+        if not low <= viewer.dims.point[axis] <= high:
+            viewer.dims.set_point(axis, (low + high) / 2)
+            missed = True
+    if missed:
+        viewer.reset_view()
+
+
 def remove_layer(viewer: Viewer, layer: Layer | None) -> None:
     """Remove a layer if it is there; errors are raised only if it is still in the viewer."""
     try:

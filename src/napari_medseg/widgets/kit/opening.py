@@ -20,7 +20,7 @@ from ...replay.lines import SUFFIX
 from . import reader, recent
 from .controls import ARROW, GAP, Paragraph, button, described
 from .jobs import Queue
-from .listing import add_layer
+from .listing import add_layer, go_to
 from .opening_job import Opened, chosen_job, open_job
 from .reader_offers import ReaderOffers
 from .recorder import recorder_of
@@ -218,6 +218,7 @@ class Opener(QWidget):
             recent.remember(opened.paths)
         if layers:
             self._take(layers)
+            go_to(self._viewer, layers[-1])  # another patient lies elsewhere
         for listing in opened.choices:
             self._offer(listing)
         return layers
