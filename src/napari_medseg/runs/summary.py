@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io as streams
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from .. import files, io
 from ..errors import FileError, MedsegError, reason
 from ..io import formats, items
 from ..progress import Job, Progress, run
+from ..recon.export import csv_text
 from ..record import Record, voxel_hash
 from ..volume import Volume
 from . import looks
@@ -20,7 +19,6 @@ from .tasks import Look, Outcome, Task
 
 _FIRST = ("case", "class", "id")
 _LAST = ("warnings", "seconds", "peak_mb", "state", "note", "error", "input", "output")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how cells begin that spreadsheets compute
 _MAPS = ("uncertainty", "disagreement")
 
 
@@ -53,11 +51,8 @@ def write_csv(path: Path, cases: Sequence[Case]) -> None:
     found = rows(cases)
     known = dict.fromkeys(key for row in found for key in row)
     figures = [key for key in known if key not in _FIRST and key not in _LAST]
-    text = streams.StringIO(newline="")
-    writer = csv.DictWriter(text, [*_FIRST, *figures, *_LAST], restval="")
-    writer.writeheader()
-    writer.writerows({key: _cell(value) for key, value in row.items()} for row in found)
-    write_text(path, text.getvalue())
+    head = [*_FIRST, *figures, *_LAST]
+    write_text(path, csv_text([head, *([_cell(row.get(key)) for key in head] for row in found)]))
 
 
 def write_text(path: Path, text: str) -> None:
@@ -92,14 +87,10 @@ def _shared(case: Case) -> dict[str, Any]:
 
 
 def _cell(value: Any) -> Any:
-    """A value as a cell: names of files come from others and may look like formulas."""
+    """A value as a cell: six digits are enough."""
     if value is None:
         return ""
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
-    return value
+    return f"{value:.6g}" if isinstance(value, float) else value
 
 
 def of_folder(folder: Path, images: Iterable[Path]) -> list[Outcome]:
