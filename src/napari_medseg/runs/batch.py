@@ -85,7 +85,7 @@ def batch_job(wanted: Wanted, settings: InferenceSettings, crew: Crew, *, resume
         with claimed(wanted.output if tasks else None, found.paths), closing(cohort_job(tasks, crew)) as job:
             # not before the folder is ours: a run that is refused leaves the list as it is
             yield Progress(0, len(tasks), Begun(tuple(tasks), found.failures))
-            outcomes = yield from _with_reviews(job)
+            outcomes = yield from _with_reviews(job, fresh_ones=True)
     return outcomes
 
 
@@ -97,7 +97,8 @@ def _tasks(found: Plan, wanted: Wanted, settings: InferenceSettings, resume: boo
     return plan.tasks(found, used, settings, resume=resume, look=True)
 
 
-def _with_reviews(job: Job[list[Outcome]]) -> Job[list[Outcome]]:
+def _with_reviews(job: Job[list[Outcome]], *, fresh_ones: bool) -> Job[list[Outcome]]:
+    """The steps of a job with what is approved of each case; nothing is of those that it has just made."""
     while True:
         try:
             step = next(job)
@@ -105,13 +106,13 @@ def _with_reviews(job: Job[list[Outcome]]) -> Job[list[Outcome]]:
             return end.value
         found = step.partial
         if isinstance(found, Outcome):
-            reviews = _reviewed(found, just_made=found.state == "done")
+            reviews = _reviewed(found, just_made=fresh_ones and found.state == "done")
             yield Progress(step.done, step.total, Finished(found, reviews))
         else:
             yield Progress(step.done, step.total)
 
 
-def _reviewed(outcome: Outcome, *, just_made: bool = False) -> Reviewed | None:
+def _reviewed(outcome: Outcome, *, just_made: bool) -> Reviewed | None:
     """What a person has approved of the labels of a case; None if there are none, or they cannot be read."""
     labels = outcome.task.outputs.get("labels")
     if labels is None or outcome.record is None or outcome.state == "failed":
@@ -157,14 +158,4 @@ def results_job(folder: Path, inputs: Sequence[str]) -> Job[list[Outcome]]:
 
     yield Progress(0, 0)
     sources, _ = find_inputs(inputs)
-    job = results_job(folder, sources)
-    while True:
-        try:
-            step = next(job)
-        except StopIteration as end:
-            return end.value
-        found = step.partial
-        if isinstance(found, Outcome):
-            yield Progress(step.done, step.total, Finished(found, _reviewed(found)))
-        else:
-            yield Progress(step.done, step.total)
+    return (yield from _with_reviews(results_job(folder, sources), fresh_ones=False))
