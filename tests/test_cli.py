@@ -492,14 +492,14 @@ def test_train_resumes_and_its_model_can_be_imported(workplace, capsys):
 
 def test_models(workplace, capsys):
     assert run("models") == 0
-    assert ["tiny", "cavity", "0.876", "cine", "MR", "-"] in [
+    assert ["tiny", "cavity", "0.877", "cine", "MR", "-"] in [
         line.split() for line in capsys.readouterr().out.splitlines()
     ]
     assert run("models --json") == 0
     assert "tiny" in [card["name"] for card in json.loads(capsys.readouterr().out)]
     assert run("models tiny") == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["test,", "tiny", "0.876"] in lines and ["test,", "tiny,", "unet", "0.500"] in lines
+    assert ["test,", "tiny", "0.877"] in lines and ["test,", "tiny,", "unet", "0.500"] in lines
     assert run("models tiny --json") == 0
     assert json.loads(capsys.readouterr().out)["spacing_mm"] == [0.5, 1.0]
 

@@ -5,8 +5,9 @@ import csv
 import pytest
 from matplotlib.figure import Figure
 
+from napari_medseg import files
 from napari_medseg.errors import FileError
-from napari_medseg.recon.export import csv_text, save_plot, save_table
+from napari_medseg.recon.export import save_plot, save_table
 
 
 def test_table_keeps_its_cells(tmp_path):
@@ -39,5 +40,5 @@ def test_plot_is_of_the_kind_that_its_name_says(tmp_path):
 
 
 def test_names_that_look_like_formulas_are_text():
-    lines = csv_text([["=cmd|calc", "@x", "-a", -1.5, "-1.5", "+2e3", "liver"]]).splitlines()
+    lines = files.csv_text([["=cmd|calc", "@x", "-a", -1.5, "-1.5", "+2e3", "liver"]]).splitlines()
     assert lines == ["'=cmd|calc,'@x,'-a,-1.5,-1.5,+2e3,liver"]

@@ -108,7 +108,7 @@ def test_files_that_are_dropped_on_a_dock_are_opened(opened, viewer, scan, qtbot
 
 def test_scans_that_are_dropped_on_the_canvas_are_opened_with_this_reader(opened, viewer, scan, qtbot, monkeypatch):
     widget = opened()
-    qtbot.wait(10)  # the dock settles in the window
+    widget._settle()  # as the event loop does once the dock is in the window
     canvas = viewer.window._qt_viewer
     left = []
     monkeypatch.setattr(type(canvas), "dropEvent", lambda _, event: left.append(event.mimeData().urls()))

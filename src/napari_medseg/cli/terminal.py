@@ -137,10 +137,10 @@ def outcome(row: Mapping[str, Any]) -> str:
 
 def agreement(scores: Iterable[Mapping[str, Any]]) -> str:
     """Figures against a reference, as the end of a line; empty without any."""
-    from ..runs.cases import heading
-
     found = []
     for score in scores:
+        from ..runs.cases import heading  # a run without a reference is spared its imports
+
         words = []
         for key, value in score.items():
             if isinstance(value, float):

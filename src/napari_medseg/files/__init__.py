@@ -11,6 +11,7 @@ from .names import misfit, refuse_name
 from .replacing import Change, abandon, move, replace, replace_all, replace_by, replace_bytes, sweep
 from .scratch import scratch
 from .special import is_file, is_folder, real, refuse_special
+from .tables import csv_text
 from .typed import MAX_JSON_BYTES, dump, is_deep, load, read_json, to_json, typed
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Change",
     "Holder",
     "abandon",
+    "csv_text",
     "dump",
     "holder",
     "is_deep",

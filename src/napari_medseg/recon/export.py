@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +12,6 @@ from ..errors import FileError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how cells begin that spreadsheets compute
 
 
 def save_table(path: Path, rows: Sequence[Sequence[Any]]) -> None:
@@ -25,24 +22,7 @@ def save_table(path: Path, rows: Sequence[Sequence[Any]]) -> None:
     FileError
         If it cannot be written; an earlier file is then unchanged.
     """
-    _replace(path, csv_text(rows).encode("utf-8", "backslashreplace"))
-
-
-def csv_text(rows: Iterable[Sequence[Any]]) -> str:
-    """Rows as CSV; names come from others, so text that a spreadsheet would compute begins with an apostrophe."""
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows([_cell(value) for value in row] for row in rows)
-    return text.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    if not isinstance(value, str) or not value.startswith(_FORMULA):
-        return value
-    try:
-        float(value)
-    except ValueError:
-        return f"'{value}"
-    return value
+    _replace(path, files.csv_text(rows).encode("utf-8", "backslashreplace"))
 
 
 def save_plot(path: Path, figure: Figure) -> None:

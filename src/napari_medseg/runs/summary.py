@@ -10,7 +10,6 @@ from .. import files, io
 from ..errors import FileError, MedsegError, reason
 from ..io import formats, items
 from ..progress import Job, Progress, run
-from ..recon.export import csv_text
 from ..record import Record, voxel_hash
 from ..volume import Volume
 from . import looks
@@ -52,7 +51,7 @@ def write_csv(path: Path, cases: Sequence[Case]) -> None:
     known = dict.fromkeys(key for row in found for key in row)
     figures = [key for key in known if key not in _FIRST and key not in _LAST]
     head = [*_FIRST, *figures, *_LAST]
-    write_text(path, csv_text([head, *([_cell(row.get(key)) for key in head] for row in found)]))
+    write_text(path, files.csv_text([head, *([_cell(row.get(key)) for key in head] for row in found)]))
 
 
 def write_text(path: Path, text: str) -> None:
