@@ -234,7 +234,7 @@ def scattered(centre):
 
 @pytest.mark.parametrize(("form", "mask", "method", "most"), [
     ("mrd", elliptic(), "sense-tv", 0.02),
-    ("mrd", scattered(8), "sense-tv", 0.03),
+    pytest.param("mrd", scattered(8), "sense-tv", 0.03, marks=pytest.mark.slow),
     ("mrd", scattered(4), "tv", 0.06),
     ("cfl", scattered(8), "sense-tv", 0.03),
 ])  # fmt: skip

@@ -54,7 +54,15 @@ def quality(kspace, reference, method, strength):
 
 
 # wavelets: hidden lines leave gaps that need more strength than the scan itself
-@pytest.mark.parametrize(("method", "kind"), [*(("sense-tv", kind) for kind in MASKS), ("sense-wavelet", "points")])
+CASES = [
+    pytest.param("sense-tv", "lines", marks=pytest.mark.slow),
+    pytest.param("sense-tv", "equal steps", marks=pytest.mark.slow),
+    ("sense-tv", "points"),
+    ("sense-wavelet", "points"),
+]
+
+
+@pytest.mark.parametrize(("method", "kind"), CASES)
 def test_the_strength_is_close_to_the_best_by_the_truth(method, kind):
     kspace, reference = kspace_of(kind)
     chosen = run(tuned_job(kspace, ReconSettings(method), [0])).strength
@@ -134,6 +142,7 @@ def folded(coils=6):
     return full[..., ::2].astype(np.complex64)
 
 
+@pytest.mark.slow
 def test_a_field_of_view_that_is_too_small_has_two_sets_of_maps(monkeypatch):
     full = folded()
     mask = Sampling("equispaced", 2, 0.25, seed=2, offset=0).mask(full.shape[1:])

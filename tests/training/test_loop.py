@@ -62,7 +62,7 @@ def interrupt(job, steps):
     [
         pytest.param({}, marks=pytest.mark.slow),
         {"serp": 0.1},
-        {"optimizer": "adamw", "loss": "dice-mwl", "ema": 0.0, "balance": 0.5},
+        pytest.param({"optimizer": "adamw", "loss": "dice-mwl", "ema": 0.0, "balance": 0.5}, marks=pytest.mark.slow),
         pytest.param({"schedule": Schedule("plateau", gamma=0.5)}, marks=pytest.mark.slow),
     ],
 )
