@@ -31,7 +31,7 @@ if "napari_medseg.runs.child" in sys.orig_argv:
         if name in ("slow", "greedy"):
             time.sleep(600)
         if name == "full":
-            replacing._to_disk = _no_space
+            replacing.to_disk = _no_space
         time.sleep(float(os.environ.get("MEDSEG_TEST_PAUSE", "0")))
         return (yield from _segment(task))
 
