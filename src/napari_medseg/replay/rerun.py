@@ -90,10 +90,7 @@ def segment_job(
         If image, model or labels are others than in the session.
     """
     record = line.record()
-    source = _first(record.inputs)
-    if not layer.doubt:
-        refuse_other(layer, source, "the image")
-    volume = placed(layer.volume, source)
+    volume = _image_then(record, layer)
     used = [trained(model, retrained) for model in record.models]
     settings = replace(_settings(InferenceSettings, record.settings), device="auto")
     if len(used) == 1:
@@ -101,6 +98,14 @@ def segment_job(
     else:
         found = yield from consensus.consensus_job(volume, used, settings)
     return _labels_as_then(line, record, found.labels, tolerance, say, _again_text(record, retrained))
+
+
+def _image_then(record: Record, layer: Layer) -> Volume:
+    """The image of a run, with the place that it had then; another image is refused."""
+    source = _first(record.inputs)
+    if not layer.doubt:
+        refuse_other(layer, source, "the image")
+    return placed(layer.volume, source)
 
 
 def _again_text(record: Record, retrained: Mapping[str, TrainedModel] | None) -> str:
@@ -180,15 +185,12 @@ def study_again(
         If image, models or figures are others than in the session.
     """
     record = line.record()
-    source = _first(record.inputs)
-    if not layer.doubt:
-        refuse_other(layer, source, "the image")
+    volume = _image_then(record, layer)
     segmenter, *others = [trained(model, retrained) for model in record.models]
     study = StudySettings.from_json(_known(StudySettings, record.settings))
     recon = replace(_settings(ReconSettings, record.settings["reconstruction"]), device="auto")
     inferred = replace(_settings(InferenceSettings, record.settings["segmentation"]), device="auto")
     reconstructor = next(iter(others), None)
-    volume = placed(layer.volume, source)
     found = yield from acceleration_job(
         volume, segmenter, study, recon, reconstructor=reconstructor, inference=inferred
     )

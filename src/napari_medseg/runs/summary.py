@@ -72,10 +72,9 @@ def write_text(path: Path, text: str) -> None:
 def _shared(case: Case) -> dict[str, Any]:
     """What holds for all classes of a case."""
     outcome = case.outcome
-    record = outcome.record
     return {
         "warnings": " | ".join(case.warnings),
-        "seconds": record.seconds if record else outcome.seconds,
+        "seconds": outcome.took,
         "peak_mb": outcome.peak_mb or None,
         "state": outcome.state,
         "note": outcome.note,

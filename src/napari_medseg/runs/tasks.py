@@ -198,6 +198,11 @@ class Outcome:
     look: Look | None = None
     scores: tuple[Mapping[str, Any], ...] = ()
 
+    @property
+    def took(self) -> float:
+        """Seconds of the run that made the outputs, now or earlier; of one that failed, until then."""
+        return self.record.seconds if self.record else self.seconds
+
     @classmethod
     def failed(cls, task: Task, error: Exception, seconds: float = 0.0) -> Outcome:
         """Of a task that ended with `error`."""

@@ -175,7 +175,7 @@ class WorkList:
         """The texts of a row, under `HEAD`."""
         case = self._cases[number]
         reviewed = self._reviewed.get(number)
-        seconds = case.outcome.record.seconds if case.outcome.record else case.outcome.seconds
+        seconds = case.outcome.took
         return (
             case.name,
             f"{_LOOK if self.reasons(number) else ''}{self.state(number)}",
@@ -196,8 +196,7 @@ class WorkList:
         case = self._cases[number]
         outcome = case.outcome
         state = self.state(number)
-        seconds = outcome.record.seconds if outcome.record else outcome.seconds
-        took = f" in {duration(seconds)}" if seconds and state == "done" else ""
+        took = f" in {duration(outcome.took)}" if outcome.took and state == "done" else ""
         lines = [f"{case.name}: {state}{took}. {outcome.error}".rstrip()]
         reasons = [] if outcome.error else self._why(number)
         lines += [f"Look here first: {text}" for text in reasons]

@@ -74,8 +74,8 @@ def case_job(task: Task, name: str, record: Record | None, inputs: Sequence[str]
     yield Progress(0, 2)
     if "labels" not in task.outputs:
         return Contents(image=layer_tuple(io.read(task.target), name))
-    labels = _labels(task.target)
-    stamp = stamp_of(task.target)
+    stamp = stamp_of(task.target)  # before it is read: whoever writes meanwhile is noticed when it is saved
+    labels = layer_volumes.as_labels(io.read(task.target))
     yield Progress(1, 2)
     image, notes = _image(task, name, record, inputs)
     sums = _sums(labels)
@@ -104,11 +104,6 @@ def stamp_of(path: Path) -> Stamp:
     except OSError as error:
         raise FileError(f"'{path}' was moved or removed. Run again, or open the results where they are now.") from error
     return status.st_mtime_ns, status.st_size
-
-
-def _labels(path: Path) -> Volume:
-    stamp_of(path)  # says where it has gone
-    return layer_volumes.as_labels(io.read(path))
 
 
 def _image(
