@@ -11,9 +11,14 @@ import torch
 
 from napari_medseg import cli, io, models
 from napari_medseg.errors import FileError
+from napari_medseg.io import items
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.progress import run
-from napari_medseg.recon.settings import ReconSettings
+from napari_medseg.recon.masked import sampled
+from napari_medseg.recon.sampling import Sampling
+from napari_medseg.recon.settings import HiddenSettings, ReconSettings
+from napari_medseg.recon.simulate import scan
+from napari_medseg.recon.suggest import hint_job
 from napari_medseg.record import Record, UsedModel, voxel_hash
 from napari_medseg.replay import lines
 from napari_medseg.replay.job import replay_job
@@ -318,3 +323,40 @@ def test_a_study_gives_its_figures_again(recorded, capsys):
     shutil.rmtree(recorded / "out")
     assert replay(recorded, "--tolerance", "1e-3") == 0
     assert "row 2.psnr" in complaints(capsys)[0]
+
+
+def test_a_suggested_method_is_suggested_again(recorded, capsys):
+    (recorded / "work.medseg.jsonl").unlink()
+    recording = Recording(recorded / "work.medseg.jsonl")
+    noise = io.read(recorded / "in" / "scan.nii.gz")
+    io.write(noise.like(np.abs(noise.data)), recorded / "magnitude.nii.gz")
+    volume = io.read(recorded / "magnitude.nii.gz")
+    recording.opened("L1", volume, "image")
+    kspace = sampled(scan(volume), Sampling("random", 3, 0.12, seed=1), None)
+    candidates = [(ReconSettings(name, iterations=3), None) for name in ("tv", "wavelet")]
+    hint = run(hint_job(kspace, candidates, HiddenSettings(repeats=1), indices=[2]))
+    reading = {"axes": "", "conjugate": False, "first": None}
+    more = {"reading": reading, "item": items.of_result(volume), "mask": lines.pack(kspace.mask)}
+    recording.studied("L1", hint.record, **more)
+    recording.close()
+    assert replay(recorded) == 0
+    record = hint.record.to_json()
+    best = record["figures"]["methods"][0]
+    for error, expected in (
+        (best["error"] + 1e-4, f"the errors of the methods differ by more than 1e-06: {best['settings']['method']}."),
+        (0.1, "another method is suggested: "),
+    ):
+        shutil.rmtree(recorded / "out")
+        best["error"] = error
+        change(recorded, 2, record=record)
+        capsys.readouterr()
+        assert replay(recorded) == 1
+        assert f"Step 2 (compare): {expected}" in complaints(capsys)[0]
+    shutil.rmtree(recorded / "out")
+    assert replay(recorded, "--tolerance", "1e-3") == 0
+    shutil.rmtree(recorded / "out")
+    del record["settings"]["candidates"]
+    change(recorded, 2, record=record)
+    capsys.readouterr()
+    assert replay(recorded) == 1
+    assert "Step 2 (compare): its line does not hold what this step needs" in complaints(capsys)[0]

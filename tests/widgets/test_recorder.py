@@ -200,8 +200,14 @@ def test_reconstructions_of_images_and_of_raw_data_are_repeated(person):
     person.settle(dock)
     dock.run()
     person.settle(dock)
+    form.method.setCurrentIndex(form.method.findData("wavelet"))
+    form.strength.setValue(0.01)
+    form.iterations.setValue(2)
+    person.patch.setattr(form, "methods", lambda: ["zero-filled", "wavelet"])
+    form.suggest.click()
+    person.settle(dock)
     recorder_of(person.viewer).stop()
-    assert [do for do, _ in person.lines()] == ["open", "reconstruct", "segment", "reconstruct"]
+    assert [do for do, _ in person.lines()] == ["open", "reconstruct", "segment", "reconstruct", "compare"]
     assert labels.data.shape == (4, 32, 48)
     code, _ = person.replay()
     assert code == 0

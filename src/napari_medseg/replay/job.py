@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import FileError, MedsegError
+from ..errors import FileError, MedsegError, reason
 from ..progress import Job, Progress, within
 from ..runs.outputs import make_folder
 from . import lines
@@ -92,8 +92,11 @@ def replay_job(
         except DifferenceError as error:
             difference = f"{line.title}: {error}"
             break
-        except (MedsegError, TypeError, ValueError) as error:
+        except MedsegError as error:
             raise FileError(f"{line.title}: {error}") from error
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            why = f"its line does not hold what this step needs ({reason(error)}). Restore the session file."
+            raise FileError(f"{line.title}: {why}") from error
         done += 1
     return Replayed(done, len(found.lines), tuple(replay.outputs), difference, tuple(replay.notes))
 

@@ -146,9 +146,18 @@ class Recording:
         """
         self.add("approve", on=layer, slices=[list(each) for each in slices.items()])
 
-    def studied(self, of: str, record: Record) -> None:
-        """A study of the image `of` was made."""
-        self.add(record.what, of=[of], record=without_folders(record.to_json()))
+    def studied(self, of: str, record: Record, **more: Any) -> None:
+        """A study was made, which has made no layer.
+
+        Parameters
+        ----------
+        of : str
+            Of this image; empty where the record's first input is a file.
+        record : Record
+        **more
+            What else it needs: ``reading``, ``mask``.
+        """
+        self.add(record.what, of=[of] if of else [], record=without_folders(record.to_json()), **more)
 
     def taught(self, settings: FineTuneSettings, base: UsedModel | None, pairs: Sequence[Mapping[str, Any]]) -> None:
         """A fine-tuning takes what it learns from.

@@ -31,7 +31,7 @@ from .finding import candidates
 from .lines import Line, unpack
 from .stage import DifferenceError, Layer, placed, refuse_other
 
-_CLOSE = 1e-6  # relative, of the figures of a reconstruction
+CLOSE = 1e-6  # relative, of the figures of a reconstruction
 _DECIDING = ("napari-medseg", "torch", "cpu", "numpy")
 
 
@@ -92,7 +92,7 @@ def segment_job(
     record = line.record()
     volume = _image_then(record, layer)
     used = [trained(model, retrained) for model in record.models]
-    settings = replace(_settings(InferenceSettings, record.settings), device="auto")
+    settings = replace(settings_of(InferenceSettings, record.settings), device="auto")
     if len(used) == 1:
         found = yield from inference.segment_job(volume, used[0], settings)
     else:
@@ -188,17 +188,17 @@ def study_again(
     volume = _image_then(record, layer)
     segmenter, *others = [trained(model, retrained) for model in record.models]
     study = StudySettings.from_json(_known(StudySettings, record.settings))
-    recon = replace(_settings(ReconSettings, record.settings["reconstruction"]), device="auto")
-    inferred = replace(_settings(InferenceSettings, record.settings["segmentation"]), device="auto")
+    recon = replace(settings_of(ReconSettings, record.settings["reconstruction"]), device="auto")
+    inferred = replace(settings_of(InferenceSettings, record.settings["segmentation"]), device="auto")
     reconstructor = next(iter(others), None)
     found = yield from acceleration_job(
         volume, segmenter, study, recon, reconstructor=reconstructor, inference=inferred
     )
-    pairs = _both(_study_rows(record), _study_rows(found.record))
-    differing = [name for name, before, now in pairs if not _is_close(before, now)]
+    pairs = both(_study_rows(record), _study_rows(found.record))
+    differing = [name for name, before, now in pairs if not is_close(before, now)]
     if not differing:
         return
-    text = f"the figures differ by more than {_CLOSE:g}: {', '.join(differing)}.{other_versions(record.software)}"
+    text = f"the figures differ by more than {CLOSE:g}: {', '.join(differing)}.{other_versions(record.software)}"
     text += _again_text(record, retrained)
     if not tolerance:
         raise DifferenceError(text)
@@ -235,14 +235,26 @@ def reconstruct_job_again(
         If raw data, model or figures are others than in the session.
     """
     record = line.record()
-    kspace = _simulated(line, layer) if layer is not None else _raw_data(line, record, folders)
-    _refuse_other_samples(kspace, _first(record.inputs))
-    kspace = _under_mask(line, kspace)
+    kspace = kspace_again(line, layer, folders)
     model = trained(record.models[0]) if record.models else None
-    settings = replace(_settings(ReconSettings, record.settings), device="auto")
-    finish = _settings(FinishSettings, record.settings)
+    settings = replace(settings_of(ReconSettings, record.settings), device="auto")
+    finish = settings_of(FinishSettings, record.settings)
     found = yield from reconstruct_job(kspace, settings, model=model, finished=finish)
     return _image_as_then(line, record, found.image, found.record, say)
+
+
+def kspace_again(line: Line, layer: Layer | None, folders: Sequence[Path]) -> KSpace:
+    """What a run has measured, simulated or read again, under its mask.
+
+    Raises
+    ------
+    DifferenceError
+        If image or raw data are others than in the session.
+    """
+    record = line.record()
+    kspace = _simulated(line, layer) if layer is not None else _raw_data(line, record, folders)
+    _refuse_other_samples(kspace, _first(record.inputs))
+    return _under_mask(line, kspace)
 
 
 def _simulated(line: Line, layer: Layer) -> KSpace:
@@ -304,28 +316,28 @@ def _image_as_then(line: Line, record: Record, image: Volume, found: Record, say
     if voxel_hash(np.asarray(image.data)) == _first(record.outputs).voxels:
         return Layer(image)
     text = f"the image is not the same bit by bit as in the session.{other_versions(record.software)}"
-    differing = [name for name, then, here in _both(record.figures, found.figures) if not _is_close(then, here)]
+    differing = [name for name, then, here in both(record.figures, found.figures) if not is_close(then, here)]
     if differing:
-        raise DifferenceError(f"{text} Its figures differ by more than {_CLOSE:g}: {', '.join(differing)}.")
-    say(f"{line.title}: {text} Its figures agree within {_CLOSE:g}.")
+        raise DifferenceError(f"{text} Its figures differ by more than {CLOSE:g}: {', '.join(differing)}.")
+    say(f"{line.title}: {text} Its figures agree within {CLOSE:g}.")
     return Layer(image, doubt=text)
 
 
-def _both(then: Mapping[str, Any], here: Mapping[str, Any], lead: str = "") -> Iterator[tuple[str, float, float]]:
+def both(then: Mapping[str, Any], here: Mapping[str, Any], lead: str = "") -> Iterator[tuple[str, float, float]]:
     """The numbers that both have, with their names."""
     for name, value in then.items():
         other = here.get(name)
         if isinstance(value, Mapping) and isinstance(other, Mapping):
-            yield from _both(value, other, f"{lead}{name}.")
+            yield from both(value, other, f"{lead}{name}.")
         elif isinstance(value, float) and isinstance(other, int | float):
             yield f"{lead}{name}", value, other
 
 
-def _is_close(then: float, here: float) -> bool:
-    return math.isclose(then, here, rel_tol=_CLOSE, abs_tol=_CLOSE)
+def is_close(then: float, here: float) -> bool:
+    return math.isclose(then, here, rel_tol=CLOSE, abs_tol=CLOSE)
 
 
-def _settings(kind: Any, said: Mapping[str, Any]) -> Any:
+def settings_of(kind: Any, said: Mapping[str, Any]) -> Any:
     """Settings of this kind as far as a record says them; what it does not know keeps its default."""
     return kind(**_known(kind, said))
 

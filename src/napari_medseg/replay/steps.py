@@ -172,6 +172,12 @@ def _study(replay: Replay, line: Line) -> Job[None]:
     yield from study_again(line, layer, replay.tolerance, replay.notes.append, replay.retrained)
 
 
+def _compare(replay: Replay, line: Line) -> Job[None]:
+    from .suggesting import hint_again
+
+    yield from hint_again(line, replay.source(line), replay.inputs, replay.tolerance, replay.notes.append)
+
+
 def _train(replay: Replay, line: Line) -> Job[None]:
     """What a training takes from the layers is built again and compared; they may change before it ends."""
     yield Progress(0, 1)
@@ -299,6 +305,7 @@ ACTIONS: dict[str, Callable[[Replay, Line], Job[None]]] = {
     "edit": _edit,
     "approve": _approve,
     "study": _study,
+    "compare": _compare,
     "train": _train,
     "fine-tune": _fine_tune,
     "save": _save,

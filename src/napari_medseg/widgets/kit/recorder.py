@@ -128,14 +128,22 @@ class Recorder:
             recording.saved(name, volume, path, on)
         self._look()
 
-    def studied(self, record: Record, image: Layer) -> None:
-        """A study of an image has ended, which changes no layer."""
+    def studied(self, record: Record, image: Layer | None, **more: Any) -> None:
+        """A study of an image or, with None, of a file has ended, which changes no layer.
+
+        Parameters
+        ----------
+        record : Record
+        image : napari.layers.Layer or None
+        **more
+            See `Recording.studied`.
+        """
         recording = self._recording
         if recording is None:
             return
-        source = self._name(image)
-        if source:
-            recording.studied(source, record)
+        source = "" if image is None else self._name(image)
+        if image is None or source:
+            recording.studied(source, record, **more)
         self._look()
 
     def taught(

@@ -174,7 +174,8 @@ class ReconstructWidget(Dock):
         if self._data.scan is None or self._mask.kspace is None:
             raise SettingsError(why_not(self._facts()) or "The data are still being read.")
         finish = FinishSettings(self.form.gibbs.value(), self.form.interpolate.isChecked())
-        return Input(self._data.scan, self._mask.kspace, self._settings(), self._card(), self._shelf, finish)
+        source = {"origin": self._data.image(), "reading": self._data.reading()}
+        return Input(self._data.scan, self._mask.kspace, self._settings(), self._card(), self._shelf, finish, **source)
 
     def _settings(self) -> ReconSettings:
         form = self.form
@@ -303,7 +304,7 @@ class ReconstructWidget(Dock):
                 given.job(start=self._view.number(given.scan)),
                 title=f"Reconstruct {given.scan.name}",
                 on_step=self._show_step,
-                on_done=partial(self._show_result, given, self._data.image(), self._data.reading()),
+                on_done=partial(self._show_result, given),
                 on_error=self._failed,
             )
 
@@ -314,11 +315,11 @@ class ReconstructWidget(Dock):
         if step.partial is not None:
             self._running.show(step.partial)
 
-    def _show_result(self, given: Input, origin: Image | None, reading: dict[str, Any], found: Reconstruction) -> None:
+    def _show_result(self, given: Input, found: Reconstruction) -> None:
         running, self._running = self._running, None
         running.finish(found)
         self.result = running.layer
-        recorder_of(self._viewer).ran(found.record, running.layer, origin, **given.recorded(reading))
+        recorder_of(self._viewer).ran(found.record, running.layer, given.origin, **given.recorded())
         report = found.report
         acceleration = report["mask"]["effective_acceleration"]
         text = f"Done in {jobs.duration(report['seconds'])}: {acceleration:.2f}x, {used_text(report['used'])}. "

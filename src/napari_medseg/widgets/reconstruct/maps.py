@@ -19,6 +19,7 @@ from ..kit import jobs
 from ..kit.layer_volumes import SIGHT, Grid, add_router_map
 from ..kit.legend import MEANING
 from ..kit.listing import add_layer
+from ..kit.recorder import recorder_of
 from .state import MAPS
 from .view import Input, Shown
 
@@ -164,7 +165,7 @@ class SliceMaps:
                 given.hint_job(number, names),
                 "Hiding lines…",
                 title=f"Methods for {given.scan.name}",
-                on_done=lambda found: self._show_hint(given.scan.words(number), found),
+                on_done=lambda found: self._show_hint(given, number, found),
             )
 
     def _start_counted(self, kind: str, job: Job[Any], words: str, **options: Any) -> None:
@@ -193,7 +194,9 @@ class SliceMaps:
         self._add(layer)
         self._form.status.say(_probe_text(given.scan.words(number), shows, found.report))
 
-    def _show_hint(self, place: str, found: Hint) -> None:
+    def _show_hint(self, given: Input, number: int, found: Hint) -> None:
+        recorder_of(self._viewer).studied(found.record, given.origin, **given.recorded())
+        place = given.scan.words(number)
         self._form.status.say(f"{place[0].upper()}{place[1:]}: {found.verdict}\n⚠ {found.caution}\n{found.figures}")
 
     def _failed(self, why: str) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from napari.layers import Labels, Layer
+from napari.layers import Image, Labels, Layer
 from napari.utils.notifications import show_error
 
 from ...io import items
@@ -53,6 +53,8 @@ class Input:
     card: ModelCard | None
     shelf: Shelf
     finish: FinishSettings
+    origin: Image | None  # whose measurement is simulated
+    reading: Mapping[str, Any]  # of the file of raw data
 
     def job(self, **where: Any) -> Job[Reconstruction]:
         """Reconstruct, after the network was loaded; `where` are options of `reconstruct_job`."""
@@ -62,9 +64,9 @@ class Input:
             lambda models: reconstruct_job(self.kspace, self.settings, model=next(iter(models), None), **options),
         )
 
-    def recorded(self, reading: dict[str, Any]) -> dict[str, Any]:
+    def recorded(self) -> dict[str, Any]:
         """What a session says of a run, next to its record: how the file was read, or the image, and a chosen mask."""
-        fields: dict[str, Any] = {"reading": reading}
+        fields: dict[str, Any] = {"reading": self.reading}
         if self.scan.kspace.simulated:
             fields["item"] = items.of_result(self.scan.image)
         if self.kspace.mask is not None and self.kspace.mask is not self.scan.kspace.mask:
