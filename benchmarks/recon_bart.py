@@ -54,6 +54,39 @@ class Found:
     seconds: float
 
 
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A scan under a mask.
+
+    Parameters
+    ----------
+    name, title : str
+        Of the scan, and of the mask.
+    measured : numpy.ndarray, shape (coil, y, x), complex64
+        k-space under the mask.
+    mask : numpy.ndarray, bool
+    reference : numpy.ndarray, shape (y, x)
+        Root of the sum of squares of the full k-space.
+    """
+
+    name: str
+    title: str
+    measured: np.ndarray
+    mask: np.ndarray
+    reference: np.ndarray
+
+
+def cases(data: Path, only: str = "") -> Iterator[Case]:
+    """Every scan whose name contains `only`, under every mask."""
+    for name, kspace in scans(data):
+        if only not in name:
+            continue
+        reference = rss(ifft2c(kspace), 0)
+        for title, sampling in MASKS.items():
+            mask = sampling.mask(kspace.shape[1:])
+            yield Case(name, title, np.where(mask, kspace, 0), mask, reference)
+
+
 def scans(data: Path) -> Iterator[tuple[str, np.ndarray]]:
     """Fully sampled k-space (coil, y, x) by name: one that was measured, the others simulated from magnitudes."""
     with np.load(data / "kspace_16coil" / "raw_16coil_96.npz", allow_pickle=False) as file:
@@ -121,11 +154,12 @@ def timed(folder: Path, *words: str) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def ours(measured: np.ndarray, mask: np.ndarray, reference: np.ndarray, method: str, strength: float | None) -> Found:
+def ours(case: Case, method: str, strength: float | None) -> Found:
     """A method of this package; without a strength, with its own choice of it."""
     began = time.process_time()
-    result = reconstruct(KSpace(measured[None], mask=mask, mask_origin="file"), method, strength=strength)
-    return judged(np.asarray(result.image.data[0]), reference, time.process_time() - began)
+    kspace = KSpace(case.measured[None], mask=case.mask, mask_origin="file")
+    result = reconstruct(kspace, method, strength=strength)
+    return judged(np.asarray(result.image.data[0]), case.reference, time.process_time() - began)
 
 
 def kept(place: Path, measured: np.ndarray, reference: np.ndarray) -> dict[str, Found]:
@@ -148,18 +182,12 @@ def main() -> None:
     args.kept.mkdir(parents=True, exist_ok=True)
     columns = ("BART W", "BART T", *args.methods)
     print("| scan | mask |", " | ".join(columns), "|\n|---|---|" + "---:|" * len(columns))
-    for name, kspace in scans(args.data):
-        if args.only not in name:
-            continue
-        reference = rss(ifft2c(kspace), 0)
-        for title, sampling in MASKS.items():
-            mask = sampling.mask(kspace.shape[1:])
-            measured = np.where(mask, kspace, 0)
-            rows = kept(args.kept / f"{name} {title}.json", measured, reference)
-            cells = [rows["W"], rows["T"]]
-            cells += [ours(measured, mask, reference, method, args.strength) for method in args.methods]
-            shown = " | ".join(f"{cell.psnr:.2f} / {cell.ssim:.3f} / {cell.seconds:.1f}" for cell in cells)
-            print(f"| {name} | {title} | {shown} |", flush=True)
+    for case in cases(args.data, args.only):
+        rows = kept(args.kept / f"{case.name} {case.title}.json", case.measured, case.reference)
+        cells = [rows["W"], rows["T"]]
+        cells += [ours(case, method, args.strength) for method in args.methods]
+        shown = " | ".join(f"{cell.psnr:.2f} / {cell.ssim:.3f} / {cell.seconds:.1f}" for cell in cells)
+        print(f"| {case.name} | {case.title} | {shown} |", flush=True)
 
 
 if __name__ == "__main__":

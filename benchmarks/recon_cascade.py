@@ -14,21 +14,20 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from recon_bart import MASKS, judged, ours, scans
+from recon_bart import Case, cases, judged, ours
 
 from napari_medseg.kspace import KSpace
 from napari_medseg.models import TrainedModel
 from napari_medseg.progress import run
-from napari_medseg.recon import coil_cascade, ifft2c, learned, methods, rss
+from napari_medseg.recon import coil_cascade, learned, methods, rss
 from napari_medseg.recon.coil_maps import HeldMaps
 from napari_medseg.recon.partial_choice import settled_job
 from napari_medseg.recon.settings import ReconSettings
 
 
-def with_model(
-    measured: np.ndarray, mask: np.ndarray, reference: np.ndarray, model: TrainedModel, steps: int
-) -> list[float]:
+def with_model(case: Case, model: TrainedModel, steps: int) -> list[float]:
     """PSNR of the start, of the model as it is offered, and of all of its change."""
+    measured, mask = case.measured, case.mask
     kspace = KSpace(measured[None], mask=mask, mask_origin="file")
     held = HeldMaps()
     settings = run(settled_job(kspace, ReconSettings(model.card.name, iterations=steps), [0], model, held))
@@ -38,13 +37,13 @@ def with_model(
     start, end = run(cascade.ends_job(measured, mask))
     images = start, run(cascade.job(measured, mask)), end
     found = (methods.agreed(coils, image, measured, mask, settings).magnitude for image in images)
-    return [judged(image, reference, 0.0).psnr for image in found]
+    return [judged(image, case.reference, 0.0).psnr for image in found]
 
 
-def coil_by_coil(measured: np.ndarray, mask: np.ndarray, reference: np.ndarray, model: TrainedModel) -> float:
+def coil_by_coil(case: Case, model: TrainedModel) -> float:
     """PSNR of the root of the sum of squares of the images of all coils."""
-    images = [run(learned.cascade_job(model, coil, mask, learned.STEPS)) for coil in measured]
-    return judged(rss(np.stack(images), 0), reference, 0.0).psnr
+    images = [run(learned.cascade_job(model, coil, case.mask, learned.STEPS)) for coil in case.measured]
+    return judged(rss(np.stack(images), 0), case.reference, 0.0).psnr
 
 
 def main() -> None:
@@ -60,18 +59,12 @@ def main() -> None:
     assert model is not None
     columns = ["sense-tv", "model", "all of its change", "auto"] + ["coil by coil"] * args.coil_by_coil
     print("| scan | mask |", " | ".join(columns), "|\n|---|---|" + "---:|" * len(columns))
-    for name, kspace in scans(args.data):
-        if args.only not in name:
-            continue
-        reference = rss(ifft2c(kspace), 0)
-        for title, sampling in MASKS.items():
-            mask = sampling.mask(kspace.shape[1:])
-            measured = np.where(mask, kspace, 0)
-            cells = with_model(measured, mask, reference, model, args.steps)
-            cells.append(ours(measured, mask, reference, "auto", None).psnr)
-            if args.coil_by_coil:
-                cells.append(coil_by_coil(measured, mask, reference, model))
-            print(f"| {name} | {title} |", " | ".join(f"{cell:.2f}" for cell in cells), "|", flush=True)
+    for case in cases(args.data, args.only):
+        cells = with_model(case, model, args.steps)
+        cells.append(ours(case, "auto", None).psnr)
+        if args.coil_by_coil:
+            cells.append(coil_by_coil(case, model))
+        print(f"| {case.name} | {case.title} |", " | ".join(f"{cell:.2f}" for cell in cells), "|", flush=True)
 
 
 if __name__ == "__main__":

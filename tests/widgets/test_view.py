@@ -115,6 +115,25 @@ def test_letters_are_of_the_selected_layer_or_the_lowest_image(view, viewer):
     assert shown(viewer) == "R L A P"
 
 
+def test_the_place_of_a_layer_is_worked_out_once_for_a_change(view, viewer, monkeypatch):
+    view()
+    first = add(viewer, scan(), "first")
+    add(viewer, scan(LPS), "second")
+    asked = []
+
+    def counted(layer):
+        asked.append(layer.name)
+        return place_of(layer)
+
+    place_of = letters.place_of
+    monkeypatch.setattr(letters, "place_of", counted)
+    first.visible = False
+    assert asked == ["second"]
+    asked.clear()
+    first.visible = True
+    assert sorted(asked) == ["first", "second"]
+
+
 def test_letters_can_be_put_away_and_outlive_the_dock(view, viewer):
     dock = view()
     add(viewer, scan())

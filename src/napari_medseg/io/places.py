@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import combinations
 from typing import Any
 
@@ -269,6 +270,7 @@ def _is_time(unit: Any) -> bool:
     return hasattr(unit, "is_compatible_with") and bool(unit.is_compatible_with("s"))
 
 
+@lru_cache(32)  # units are parsed slowly, and every change of the layer list asks for those of every layer
 def _millimetres(unit: Any) -> float | None:
     """How many mm a length unit of napari is; None for pixels and other units that are not lengths."""
     is_length = hasattr(unit, "is_compatible_with") and unit.is_compatible_with("mm")

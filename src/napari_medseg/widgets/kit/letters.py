@@ -6,6 +6,7 @@ They are overlays of the canvas, not layers: nothing is listed, saved or hit by 
 from __future__ import annotations
 
 import weakref
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -141,11 +142,12 @@ class Letters(QObject):
             return
         for layer in viewer.layers:
             layer.events.visible.connect(self._layers_changed)  # once, however often it is asked for
-        active = viewer.layers.selection.active
-        found, self._why_not = _followed(viewer, active)
-        self.anatomy = None if found is None else place_of(found)
+        asked = {layer: _place_or_why(layer) for layer in viewer.layers if layer.visible}
+        places = {layer: place for layer, place in asked.items() if isinstance(place, Anatomy)}
+        found, self._why_not = _followed(asked, viewer.layers.selection.active)
+        self.anatomy = None if found is None else places[found]
         self._layer = None if found is None else weakref.ref(found)
-        self._places = _places(viewer)
+        self._places = {layer.name: place for layer, place in places.items()}
         self._look()
 
     def _look(self, event: Any = None) -> None:
@@ -189,31 +191,25 @@ class Letters(QObject):
                 overlays[name].visible = bool(text)
 
 
-def _followed(viewer: ViewerModel, active: Layer | None) -> tuple[Layer | None, str]:
-    """The layer whose letters are shown, or why there is none."""
-    images = [layer for layer in viewer.layers if isinstance(layer, Image)]
-    why_not = ""
-    for layer in (active, *images):
-        if layer is None or not layer.visible:
-            continue
-        try:
-            place_of(layer)
-        except VolumeError as error:
-            why_not = why_not or str(error)
-        else:
+def _place_or_why(layer: Layer) -> Anatomy | str:
+    """The place of a layer, or why it has none."""
+    try:
+        return place_of(layer)
+    except VolumeError as error:
+        return str(error)
+
+
+def _followed(asked: Mapping[Layer, Anatomy | str], active: Layer | None) -> tuple[Layer | None, str]:
+    """The visible layer whose letters are shown, or why there is none."""
+    chosen = [layer for layer in asked if layer is active]
+    images = [layer for layer in asked if isinstance(layer, Image)]
+    reasons = []
+    for layer in (*chosen, *images):
+        place = asked[layer]
+        if isinstance(place, Anatomy):
             return layer, ""
-    return None, why_not or "No image is open."
-
-
-def _places(viewer: ViewerModel) -> dict[str, Anatomy]:
-    found = {}
-    for layer in viewer.layers:
-        try:
-            if layer.visible:
-                found[layer.name] = place_of(layer)
-        except VolumeError:
-            continue  # it has no letters
-    return found
+        reasons.append(place)
+    return None, reasons[0] if reasons else "No image is open."
 
 
 def _directions(viewer: ViewerModel, anatomy: Anatomy) -> tuple[np.ndarray | None, np.ndarray | None]:
