@@ -24,8 +24,9 @@ import numpy as np
 from napari_medseg import models
 from napari_medseg.training.data.dataset import Sample, load
 from napari_medseg.training.data.sources import Source
-from napari_medseg.training.evaluate import mean_dice, score_images
+from napari_medseg.training.evaluate import score_images
 from napari_medseg.training.fine_tune import RECIPE, Annotation, FineTuneSettings, prepare
+from napari_medseg.training.image_scores import mean_dice
 from napari_medseg.volume import Volume
 
 BASE = "litenext-heart"
@@ -53,7 +54,7 @@ def tuned(data: Path, split: str, patient: str, args: argparse.Namespace, folder
     )
     began = time.perf_counter()
     prepare([Annotation(patient, image, labels, tuple(reviewed))], settings, folder)
-    command = [sys.executable, "-m", "napari_medseg.training", folder / RECIPE, "--run", folder, "--root", folder]
+    command = [sys.executable, "-m", "napari_medseg.cli", "train", folder / RECIPE, "--run", folder, "--root", folder]
     env = os.environ | {"OMP_NUM_THREADS": str(args.threads)}
     subprocess.run([str(word) for word in command], check=True, env=env, capture_output=True)
     return reviewed, time.perf_counter() - began

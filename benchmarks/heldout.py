@@ -22,7 +22,8 @@ from napari_medseg import models
 from napari_medseg.labels import split_objects
 from napari_medseg.training.data.dataset import Sample, load
 from napari_medseg.training.data.sources import Source
-from napari_medseg.training.evaluate import ImageScore, images_of, score_image, score_sources, summarise, whole
+from napari_medseg.training.evaluate import images_of, score_sources, whole
+from napari_medseg.training.image_scores import ImageScore, score_image, summarise
 from napari_medseg.training.settings import TrainSettings, read_settings
 
 

@@ -59,7 +59,7 @@ def make(folder: Path) -> Path:
 
 def start(settings: Path, run: Path) -> subprocess.Popen:
     """A child that trains in the folder `run`."""
-    command = [sys.executable, "-m", "napari_medseg.training", settings, "--run", run, "--root", settings.parent]
+    command = [sys.executable, "-m", "napari_medseg.cli", "train", settings, "--run", run, "--root", settings.parent]
     return subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 

@@ -164,8 +164,8 @@ def check(line):
         assert extra in setup["options.extras_require"], line
     elif program == "torchrun":
         split = arguments.index("-m") + 2
-        assert arguments[split - 1] == "napari_medseg.training", line
-        assert cli.main(["train", *arguments[split:]]) == 0, line
+        assert arguments[split - 1] == "napari_medseg.cli", line
+        assert cli.main(arguments[split:]) == 0, line
     elif program == "napari":
         assert not arguments, line
     else:

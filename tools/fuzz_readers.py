@@ -79,10 +79,10 @@ def read_record(path: Path) -> object:
 
 
 def read_settings(path: Path) -> object:
-    from napari_medseg.training import settings
+    from napari_medseg.training import continuing, settings
 
     found = settings.read_settings(path)
-    found.trains_like(found)
+    continuing.differences(found, found)
     files.to_json(found)
     return found
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .version import __version__
+
 if TYPE_CHECKING:
     from . import metrics, models, recon
     from .io import read, write
@@ -30,7 +32,6 @@ __all__ = [
     "segment",
     "write",
 ]
-__version__ = "0.1.0"
 
 _HOME = {
     "KSpace": "kspace",

@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from . import __version__
+from .version import __version__
 
 KEY = "record"
 """Name under which ``Volume.metadata`` holds a `Record`."""

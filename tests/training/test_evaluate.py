@@ -12,6 +12,7 @@ import napari_medseg
 from napari_medseg import models
 from napari_medseg.errors import ModelError
 from napari_medseg.labels import split_objects
+from napari_medseg.metrics import count_objects
 from napari_medseg.models import Locator, ModelCard, TrainedModel
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.progress import run
@@ -19,18 +20,8 @@ from napari_medseg.segmentation.inference import InferenceSettings, segment_job
 from napari_medseg.training import located
 from napari_medseg.training.data.dataset import Sample
 from napari_medseg.training.data.sources import Source
-from napari_medseg.training.evaluate import (
-    count_objects,
-    evaluate,
-    images_of,
-    mean_dice,
-    mean_volume_dice,
-    score_image,
-    score_images,
-    summarise,
-    volume_dice,
-    whole,
-)
+from napari_medseg.training.evaluate import evaluate, images_of, score_images, whole
+from napari_medseg.training.image_scores import mean_dice, mean_volume_dice, score_image, summarise, volume_dice
 from napari_medseg.training.scored_runs import score_runs
 from napari_medseg.volume import LabelClass, Volume
 

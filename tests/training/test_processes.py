@@ -24,7 +24,7 @@ def lines(folder):
 def on_two_processes(recipe, folder, data):
     """``torchrun`` on this computer, without looking for names and addresses of others."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += ["-m", "napari_medseg.training", recipe, "--into", folder, "--root", data]
+    command += ["-m", "napari_medseg.cli", "train", recipe, "--into", folder, "--root", data]
     env = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=env, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -34,8 +34,8 @@ def test_phase_of_a_step(settings):
 
 
 def test_texts_and_test_data_may_change_within_a_run(settings):
-    assert settings().trains_like(settings(card={"task": "other words"}, test=settings().val))
-    assert not settings().trains_like(settings(seed=1))
+    assert not differences(settings(), settings(card={"task": "other words"}, test=settings().val))
+    assert differences(settings(), settings(seed=1))
 
 
 def write(path, settings, changes):
@@ -105,7 +105,7 @@ def test_lists_are_tuples_and_whole_numbers_are_numbers_once_read(settings, tmp_
     assert found.loss_weights == (1.0, 2.0) and isinstance(found.loss_weights, tuple)
     assert isinstance(found.phases, tuple) and isinstance(found.preprocess.percentiles, tuple)
     assert type(found.learning_rate) is float
-    assert settings(loss_weights=(1, 2), learning_rate=1).trains_like(found)
+    assert not differences(settings(loss_weights=(1, 2), learning_rate=1), found)
 
 
 def test_a_recipe_is_like_another_but_for_what_it_gives(settings, tmp_path):
@@ -158,7 +158,7 @@ def test_a_run_does_not_go_on_when_the_card_labels_otherwise(settings, tmp_path,
     first = {"locator": LOCATOR} if field == "locator" else {}
     before = settings(card=first, about_objects=bool(first))
     now = settings(card={field: value, "limits": "other words"}, about_objects=bool(first))
-    assert not now.trains_like(before)
+    assert differences(before, now)
     with pytest.raises(SettingsError, match=re.escape(f": {sentence}. Change them back to continue it")):
         refuse_other_settings(tmp_path, before, now)
 

@@ -15,11 +15,11 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-from .. import __version__
 from ..errors import MedsegError, SettingsError
 from ..models.settings import ImportSettings
 from ..options import add_arguments
 from ..segmentation.settings import InferenceSettings
+from ..version import __version__
 from . import commands, crews, measuring, reconstruction, replaying, segmenting, slurm, summaries, terminal
 from .signals import stops
 

@@ -11,10 +11,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import __version__
 from ..errors import MedsegError, SettingsError, escaped
 from ..models.settings import ImportSettings
 from ..options import read
+from ..version import __version__
 from . import terminal
 from .segmenting import find_model
 from .summaries import check_summaries, wanted
@@ -176,7 +176,6 @@ def show_models(args: Namespace) -> int:
     from ..files import to_json
     from ..models import library
     from ..runs.tasks import Failure
-    from .running import name_failures
 
     if args.name:
         card = models.load_card(find_model(args.name))
@@ -194,7 +193,7 @@ def show_models(args: Namespace) -> int:
         terminal.say(terminal.models(cards))
         terminal.say(terminal.groups(library.bundled_groups()))
         terminal.say(f"\n'napari-medseg models NAME' shows a card. Your own models are in {models.models_folder()}.")
-    name_failures(failures, len(cards) + len(failures))
+    terminal.name_failures(failures, len(cards) + len(failures))
     return 1 if failures else 0
 
 
@@ -202,7 +201,6 @@ def verify_models(args: Namespace) -> int:
     """``napari-medseg models verify``."""
     from .. import models
     from ..runs.tasks import Failure
-    from .running import name_failures
 
     failures, paths = [], models.available()
     for name, path in paths.items():
@@ -213,7 +211,7 @@ def verify_models(args: Namespace) -> int:
             failures.append(Failure.of(name, error))
             continue
         terminal.say(f"{name}: hash {model.card.sha256[:12]}... and forward pass are as expected")
-    name_failures(failures, len(paths))
+    terminal.name_failures(failures, len(paths))
     return 1 if failures else 0
 
 

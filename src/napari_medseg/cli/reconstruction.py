@@ -128,7 +128,7 @@ def reconstruct(args: Namespace) -> int:
     from ..runs.inputs import find_inputs, image_kind, kspace_kind, left_out, taken_once
     from ..runs.outputs import HDF5, beside, place, refuse_conflicts, suffix_of_images, suffix_of_labels
     from ..runs.tasks import Task
-    from .report import models_of_report, run_content
+    from .report import models_of_report
     from .running import Run
 
     settings = read(args, ReconSettings)
@@ -157,7 +157,7 @@ def reconstruct(args: Namespace) -> int:
             # the report of one file is that of its result
             return _image_row(run.outcomes[0], whole=True)
         asked = {**models_of_report(used), "settings": options}
-        return asked | run_content(run, _image_row)
+        return asked | run.report_content(_image_row)
 
     line = _one_image if single else _one_of_many
     run = Run(tasks, line, content, "slice", failures, args.report, args.summary, args.html, strict=True)
@@ -330,7 +330,6 @@ def _run_one(
     args: Namespace, task: Task, line: Callable[[str, Outcome], str], unit: str, *, paths: bool = False
 ) -> int:
     """Run a study, whose report is that of its result; the exit code."""
-    from .report import run_content
     from .running import Run
 
     names = {"input": task.inputs[0], "output": str(task.target)} if paths else {}
@@ -339,7 +338,7 @@ def _run_one(
         for outcome in run.outcomes:
             if outcome.record is not None:
                 return names | outcome.record.report()
-        return names | run_content(run, lambda _: {})
+        return names | run.report_content(lambda _: {})
 
     run = Run([task], line, content, unit, report=args.report, strict=True)
     return run.go(crew_of(args, [task], network=bool(task.models)))

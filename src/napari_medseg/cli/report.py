@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import __version__, files
+from .. import files
 from ..errors import FileError, reason
 from ..io.notes import KEY
 from ..runs.tasks import Outcome
 
 if TYPE_CHECKING:
     from ..record import UsedModel
-    from .running import Run
 
 _COMMON = ("version", "model", "models", "settings")  # said once for all files
 
@@ -32,17 +31,6 @@ def row(outcome: Outcome) -> dict[str, Any]:
         report = outcome.record.report()
         found |= {name: value for name, value in report.items() if name not in _COMMON}
     return found
-
-
-def run_content(run: Run, row: Callable[[Outcome], dict[str, Any]]) -> dict[str, Any]:
-    """The part of a report that says what came of the files of `run`, a `row` for each."""
-    return {
-        "files": [row(outcome) for outcome in run.outcomes],
-        "failures": [failure.to_json() for failure in run.failures],
-        "not_reached": run.not_reached,
-        "interrupted": run.interrupted,
-        "version": __version__,
-    }
 
 
 def models_of_report(used: Sequence[UsedModel]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from ..runs.cohort import Step, Waiting, cohort_job
 from ..runs.crew import Crew
 from ..runs.outputs import claimed
 from ..runs.tasks import Failure, Outcome, Task
+from ..version import __version__
 from . import terminal
 from .report import write_json
 from .summaries import write_summaries
@@ -119,7 +120,7 @@ class Run:
         failed.sort(key=lambda outcome: self._numbers[outcome.task.inputs])
         meaningless = list(self.failures)
         self.failures += [outcome.failure for outcome in failed]
-        name_failures(self.failures, self.total)
+        terminal.name_failures(self.failures, self.total)
         try:
             if self.report is not None:
                 write_json(self.report, self.content(self))
@@ -128,6 +129,16 @@ class Run:
             terminal.complain(str(error))
             return False
         return True
+
+    def report_content(self, row: Callable[[Outcome], dict[str, Any]]) -> dict[str, Any]:
+        """The part of a report that says what came of the files, a `row` for each."""
+        return {
+            "files": [row(outcome) for outcome in self.outcomes],
+            "failures": [failure.to_json() for failure in self.failures],
+            "not_reached": self.not_reached,
+            "interrupted": self.interrupted,
+            "version": __version__,
+        }
 
     @property
     def not_reached(self) -> list[str]:
@@ -212,12 +223,3 @@ class _Watch:
         if self._meter is not None:
             self._meter.__exit__()
             self._meter = None
-
-
-def name_failures(failures: Sequence[Failure], total: int) -> None:
-    """Name what failed, of `total` inputs."""
-    if len(failures) == total == 1:
-        terminal.complain(failures[0].error)
-    elif failures:
-        lines = [f"  {escaped(failure.file)}: {failure.error}" for failure in failures]
-        terminal.complain("\n".join([f"{len(failures)} of {total} failed:", *lines]))

@@ -29,7 +29,7 @@ def segment(args: Namespace) -> int:
     """``napari-medseg segment``."""
     from ..runs import cohort, plan, work
     from ..runs.references import with_references
-    from .report import models_of_report, run_content
+    from .report import models_of_report
     from .running import Run
 
     settings = inference_settings(args)
@@ -60,7 +60,7 @@ def segment(args: Namespace) -> int:
         **models_of_report(used),
         "settings": asdict(settings) | {"axes": args.axes},
     }
-    content = lambda run: asked | run_content(run, _segment_row)  # noqa: E731
+    content = lambda run: asked | run.report_content(_segment_row)  # noqa: E731
     run = Run(tasks, _segment_line, content, "slice", list(found.failures), args.report, args.summary, args.html)
     code = run.go(crew_of(args, tasks, network=True), args.output)
     for text in terminal.warnings(_segment_row(outcome) for outcome in run.outcomes):

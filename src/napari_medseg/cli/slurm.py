@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .. import __version__, options
+from .. import options
+from ..version import __version__
 
 _SLOTS = 4
 _LEFT_OUT = ("--workers", "--scheduler")  # with their values

@@ -87,7 +87,6 @@ def summary(args: Namespace) -> int:
     """``napari-medseg summary``: the table and the page from what the results say of themselves."""
     from ..runs.inputs import find_inputs
     from ..runs.summary import of_folder
-    from .running import name_failures
 
     if not wanted(args):
         raise SettingsError("Nothing is to be written. Add --summary FILE.csv, --html FILE.html, or both.")
@@ -99,5 +98,5 @@ def summary(args: Namespace) -> int:
         if path is not None:
             terminal.say(str(path))
     failed = [*failures, *(outcome.failure for outcome in found if outcome.state == "failed")]
-    name_failures(failed, len(found) + len(failures))
+    terminal.name_failures(failed, len(found) + len(failures))
     return 1 if failed else 0

@@ -21,6 +21,7 @@ from ..segmentation.settings import compared
 if TYPE_CHECKING:
     from ..models import ModelCard
     from ..progress import Progress
+    from ..runs.tasks import Failure
 
 _SECONDS_BETWEEN_LINES = 10
 _BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {unit} [{elapsed}{postfix}]"
@@ -36,6 +37,15 @@ def complain(*texts: str) -> None:
     """Write lines on what went wrong to the standard error."""
     for text in texts:
         sys.stderr.write(f"napari-medseg: {escaped(text, lines=True)}\n")
+
+
+def name_failures(failures: Sequence[Failure], total: int) -> None:
+    """Name what failed, of `total` inputs."""
+    if len(failures) == total == 1:
+        complain(failures[0].error)
+    elif failures:
+        lines = [f"  {escaped(failure.file)}: {failure.error}" for failure in failures]
+        complain("\n".join([f"{len(failures)} of {total} failed:", *lines]))
 
 
 class Meter:

@@ -12,12 +12,13 @@ from highdicom.uid import UID
 from pydicom.config import disable_value_validation
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
-from .. import __version__, files
+from .. import files
 from ..errors import FileError, VolumeError
 from ..reference import KEY as REFERENCE
 from ..reference import Reference
 from ..slice_states import EDITED, expand
 from ..slice_states import KEY as SLICES
+from ..version import __version__
 from ..volume import Volume
 from . import formats, regrid
 from .dicom_segments import CREATOR, ELEMENT, GROUP, Maker, described, numbers_of

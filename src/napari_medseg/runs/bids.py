@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import __version__, files
+from .. import files
 from ..errors import FileError, SettingsError
 from ..io import class_tables, formats
 from ..record import Record, UsedModel
+from ..version import __version__
 from ..volume import LabelClass
 
 DESCRIPTION = "dataset_description.json"

@@ -10,8 +10,9 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
-from .. import __version__, options
+from .. import options
 from ..quantities import rounded
+from ..version import __version__
 from . import drawing, suspicion
 from .cases import MEASURES, Case, heading, values
 from .summary import write_text

@@ -15,9 +15,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from .. import __version__, models
+from .. import models
 from ..errors import MedsegError, reason
 from ..record import UsedModel
+from ..version import __version__
 from .child import Children
 
 _IDLE_S = 60.0  # after which a child without work ends: its run may have been killed

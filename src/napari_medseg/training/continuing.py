@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .. import models
 from ..errors import ModelError, SettingsError
@@ -14,9 +14,7 @@ from ..models import ModelCard
 from ..models.card import from_fields
 from ..preprocess import Preprocess
 from ..record import plain
-
-if TYPE_CHECKING:
-    from .settings import RunSettings
+from .settings import RunSettings
 
 LABELLING = ("orientation", "turns", "certainty", "locator", "keep", "temperature", "members")
 """Fields of a card by which slices are read, or weights are judged on `val`; the others are texts."""

@@ -19,8 +19,9 @@ from .comparison import Comparison
 from .data.dataset import Sample, load
 from .data.folders import read_dataset_file
 from .data.sources import Source
-from .evaluate import ImageScore, dice_by_class, score_images
+from .evaluate import score_images
 from .fine_tune import DATA, HELD_BACK, RECIPE
+from .image_scores import ImageScore, dice_by_class
 from .scored_runs import score_runs
 from .settings import TrainSettings, read_settings
 

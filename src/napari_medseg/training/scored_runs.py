@@ -18,7 +18,7 @@ from ..volume import Volume
 from .data.dataset import Sample, class_numbers
 from .data.reading import entries
 from .data.sources import Entry, Source
-from .evaluate import ImageScore, score_image
+from .image_scores import ImageScore, score_image
 from .located import refuse_missing
 
 _DIRECTIONS = {"R": (0, 1), "A": (1, 1), "S": (2, 1), "L": (0, -1), "P": (1, -1), "I": (2, -1)}

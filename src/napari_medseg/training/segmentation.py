@@ -16,7 +16,8 @@ from . import located, processes, start
 from .augment import NOTHING, AugmentSettings
 from .data.dataset import IGNORE, Sample, load
 from .data.findings import findings
-from .evaluate import ImageScore, evaluate, mean_dice, mean_volume_dice, score_images
+from .evaluate import evaluate, score_images
+from .image_scores import ImageScore, mean_dice, mean_volume_dice
 from .losses import SegmentationLoss
 from .scored_runs import score_runs
 from .serp import SelfEmbedding

@@ -18,7 +18,6 @@ from ..preprocess import Preprocess
 from ..record import plain
 from ..volume import LabelClass
 from .augment import AugmentSettings
-from .continuing import differences
 from .course import Phase, Schedule
 from .data.dataset import IGNORE
 from .data.sources import Source
@@ -137,10 +136,6 @@ class RunSettings:
         if step < self.warmup_steps:
             return self.learning_rate * (step + 1) / self.warmup_steps
         return self.learning_rate * self.schedule.factor(step - self.warmup_steps, self.steps - self.warmup_steps)
-
-    def trains_like(self, other: RunSettings) -> bool:
-        """Whether both lead to the same weights: all but the texts of the card and the data for the last evaluation."""
-        return not differences(other, self)
 
     def to_json(self) -> str:
         """The settings as indented JSON."""

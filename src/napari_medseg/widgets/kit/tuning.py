@@ -176,7 +176,7 @@ class Run:
 def command(folder: Path, tied: bool) -> list[str]:
     """The words that start the child of a run; `tied` ends it when its standard input closes."""
     # -P: what lies in the folder that napari was started from is not imported
-    words = [sys.executable, "-P", "-m", "napari_medseg.training", str(folder / RECIPE)]
+    words = [sys.executable, "-P", "-m", "napari_medseg.cli", "train", str(folder / RECIPE)]
     return [*words, "--run", str(folder), "--root", str(folder), *(["--tied"] if tied else [])]
 
 
