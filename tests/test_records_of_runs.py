@@ -18,7 +18,7 @@ from napari_medseg.progress import run
 from napari_medseg.recon.masked import sampled
 from napari_medseg.recon.probe import probe_job
 from napari_medseg.recon.reconstruct import ReconSettings, reconstruct_job
-from napari_medseg.recon.sampling import Sampling
+from napari_medseg.recon.settings import Sampling
 from napari_medseg.recon.simulate import scan
 from napari_medseg.recon.suggest import hint_job
 from napari_medseg.record import Record, file_hash, voxel_hash

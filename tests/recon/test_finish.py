@@ -8,8 +8,7 @@ from napari_medseg import KSpace, reconstruct
 from napari_medseg.errors import SettingsError
 from napari_medseg.recon import fft2c, ifft2c
 from napari_medseg.recon.finish import fading, finished
-from napari_medseg.recon.sampling import Sampling
-from napari_medseg.recon.settings import FinishSettings
+from napari_medseg.recon.settings import FinishSettings, Sampling
 
 FINER = FinishSettings(interpolate=True)
 OBLIQUE = np.array([[1.2, -0.3, 0.5, -40], [0.4, 1.1, -0.2, 12], [-0.5, 0.3, 7.9, 33], [0, 0, 0, 1]])

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from napari_medseg.recon.hidden_lines import cannot_thin, thinned
-from napari_medseg.recon.sampling import Sampling, centre_lines
+from napari_medseg.recon.sampling import centre_lines
+from napari_medseg.recon.settings import Sampling
 
 
 @pytest.mark.parametrize(("kind", "direction"), [("random", "x"), ("random", "y"), ("poisson", "x")])

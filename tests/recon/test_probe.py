@@ -12,7 +12,7 @@ from napari_medseg.recon.methods import Slice
 from napari_medseg.recon.noise import noise_level
 from napari_medseg.recon.probe import ProbeSettings, probe_job
 from napari_medseg.recon.reconstruct import ReconSettings, reconstruct_job
-from napari_medseg.recon.sampling import Sampling
+from napari_medseg.recon.settings import Sampling
 from napari_medseg.recon.simulate import simulate
 from napari_medseg.recon.transforms import fft2c
 

@@ -10,7 +10,7 @@ from napari_medseg.recon import ifft2c, rss
 from napari_medseg.recon.cautions import warnings
 from napari_medseg.recon.masked import sampled
 from napari_medseg.recon.reconstruct import ReconSettings, reconstruct_job
-from napari_medseg.recon.sampling import Sampling
+from napari_medseg.recon.settings import Sampling
 
 RANDOM = Sampling("random", 3, 0.1, seed=1)
 

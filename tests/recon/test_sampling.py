@@ -10,6 +10,7 @@ from scipy.spatial import KDTree
 
 from napari_medseg.errors import SettingsError
 from napari_medseg.recon import sampling
+from napari_medseg.recon.settings import Sampling
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "mri"
 CASES = json.loads((REFERENCE / "masks.json").read_text())["cases"]
@@ -57,7 +58,7 @@ def test_masks_of_fastmri(kind, drawn):
 def test_where_fastmri_fails_there_is_a_sentence(case):
     if len(case["shape"]) < 2:
         with pytest.raises(SettingsError, match="expected rows and columns"):
-            sampling.Sampling(case["kind"]).mask(tuple(case["shape"]))
+            Sampling(case["kind"]).mask(tuple(case["shape"]))
     else:
         with pytest.raises(SettingsError, match="use fewer centre lines"):
             draw(case, np.random.RandomState(case["call_seed"]))
@@ -72,7 +73,7 @@ def test_one_pair_of_a_seed_is_the_plain_mask(drawn):
     np.testing.assert_array_equal(
         sampling.sampling_mask(case["kind"], rows_columns[1], acceleration, fraction, seed), mask
     )
-    options = sampling.Sampling(case["kind"], acceleration, fraction)
+    options = Sampling(case["kind"], acceleration, fraction)
     np.testing.assert_array_equal(options.mask(rows_columns, name), mask)
 
 
@@ -86,7 +87,7 @@ def test_centre_heavy_masks():
 
 @pytest.mark.parametrize("kind", ["gaussian", "poisson"])
 def test_exact_acceleration_and_a_full_centre(kind):
-    mask = sampling.Sampling(kind, 5, 0.1, seed=3).mask((60, 81))
+    mask = Sampling(kind, 5, 0.1, seed=3).mask((60, 81))
     assert np.count_nonzero(mask) == round(mask.size / 5)
     centre = mask if kind == "gaussian" else mask[27:33].all(0)
     start, stop = sampling.centre_lines(centre)
@@ -96,7 +97,7 @@ def test_exact_acceleration_and_a_full_centre(kind):
 @pytest.mark.parametrize("kind", sampling.KINDS)
 def test_seeds(kind):
     def mask(seed, name=""):
-        return sampling.Sampling(kind, 4, 0.04, seed).mask((24, 100), name)
+        return Sampling(kind, 4, 0.04, seed).mask((24, 100), name)
 
     np.testing.assert_array_equal(mask(5, "a.h5"), mask(5, "b.h5"))
     np.testing.assert_array_equal(mask(None, "a.h5"), mask(None, "x/a.h5"))
@@ -148,7 +149,7 @@ def test_poisson_disc_that_cannot_be():
 )
 def test_impossible_options(options, text):
     with pytest.raises(SettingsError, match=text):
-        sampling.Sampling(**options)
+        Sampling(**options)
     if options.get("kind") is None:
         plain = {"kind": "random", "width": 64, "acceleration": 4, "center_fraction": 0.08, **options}
         with pytest.raises(SettingsError, match=text):

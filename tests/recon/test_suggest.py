@@ -11,7 +11,7 @@ from napari_medseg.progress import run
 from napari_medseg.recon import ifft2c, rss, suggest
 from napari_medseg.recon.methods import Slice
 from napari_medseg.recon.reconstruct import ReconSettings
-from napari_medseg.recon.sampling import Sampling
+from napari_medseg.recon.settings import Sampling
 from napari_medseg.recon.suggest import HiddenSettings, Hint, hint_job
 from napari_medseg.record import Record
 

@@ -15,8 +15,7 @@ from napari_medseg.io import items
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.progress import run
 from napari_medseg.recon.masked import sampled
-from napari_medseg.recon.sampling import Sampling
-from napari_medseg.recon.settings import HiddenSettings, ReconSettings
+from napari_medseg.recon.settings import HiddenSettings, ReconSettings, Sampling
 from napari_medseg.recon.simulate import scan
 from napari_medseg.recon.suggest import hint_job
 from napari_medseg.record import Record, UsedModel, voxel_hash

@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pydicom
 from pydicom.multival import MultiValue
 from pydicom.tag import Tag
 
-from ..errors import FileError
 from ..volume import LOW_IS_BRIGHT
-
-if TYPE_CHECKING:
-    from .dicom_frames import Frame
 
 Value = tuple[float | str, ...]
 """What an image has in one row of the table; empty if it has nothing there."""
 
-_ALIKE = 0.01  # numbers closer than this part of their size are one setting of the scanner
-_SHOWN = 6
 _DIFFUSION_NAME = re.compile(r"b(\d+)(#\d+|t)?$")  # Siemens ends names of sequences so: '*ep_b1000#12'
 _IN_SPACE = {
     Tag(keyword)
@@ -189,10 +180,10 @@ def _plain(value: Any) -> Value:
     if value is None or value == "" or isinstance(value, bytes):
         return ()
     parts = value if isinstance(value, (MultiValue, list, tuple)) else [value]
-    return tuple(_number_or_text(part) for part in parts)
+    return tuple(_number_orvalue_text(part) for part in parts)
 
 
-def _number_or_text(part: Any) -> float | str:
+def _number_orvalue_text(part: Any) -> float | str:
     try:
         return float(part)
     except (TypeError, ValueError):
@@ -224,90 +215,10 @@ def low_is_bright(kind: tuple[Value, ...]) -> bool:
 def kind_words(kind: tuple[Value, ...], other: tuple[Value, ...]) -> str:
     """In what a kind of image differs from another: ``image type ORIGINAL\\PRIMARY\\P``."""
     rows = zip(KINDS, kind, other, strict=True)
-    return ", ".join(f"{row.name} {_text(mine)}" for row, mine, theirs in rows if mine != theirs)
+    return ", ".join(f"{row.name} {value_text(mine)}" for row, mine, theirs in rows if mine != theirs)
 
 
-def separate(path: Path, slices: list[list[Frame]]) -> tuple[list[list[Frame]], tuple[str, ...]]:
-    """Sort the images of each position so that the images of one number agree in all rows of the table.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        For the message.
-    slices : list of list of Frame
-        The images of each position, as many at each.
-
-    Returns
-    -------
-    slices : list of list of Frame
-    names : tuple of str
-        The rows in which the images of a position differ.
-
-    Raises
-    ------
-    FileError
-        If not every position has an image of every setting.
-    """
-    frames = [frame for slice_ in slices for frame in slice_]
-    varying = []
-    keys: dict[int, list[Value]] = {id(frame): [] for frame in frames}
-    for k, row in enumerate(AXES):
-        settings = _settings((frame.contrast[k] for frame in frames), row.measured)
-        within = any(len({settings[frame.contrast[k]] for frame in slice_}) > 1 for slice_ in slices)
-        if len(set(settings.values())) == 1 or not (within or row.steady):
-            continue
-        _check_complete(path, row, [[settings[frame.contrast[k]] for frame in slice_] for slice_ in slices])
-        varying.append(row.name)
-        for frame in frames:
-            keys[id(frame)].append(settings[frame.contrast[k]])
-    for k in range(1, len(varying)):
-        together = [[tuple(map(str, keys[id(frame)][: k + 1])) for frame in slice_] for slice_ in slices]
-        names = " and ".join(varying[: k + 1])
-        _check_complete(path, Contrast(names), together)
-
-    def order(frame: Frame) -> tuple[Any, ...]:
-        return [_sortable(value) for value in keys[id(frame)]], frame.order
-
-    ordered = [sorted(slice_, key=order) for slice_ in slices]
-    names = dict.fromkeys(varying)
-    if len(names) > 1:
-        names.pop("dimension index", None)  # the others say what it counts
-    return ordered, tuple(names)
-
-
-def _settings(values: Iterable[Value], measured: bool) -> dict[Value, Value]:
-    """The setting of the scanner that each value stands for: measured numbers that are almost equal are one."""
-    ordered = sorted(set(values), key=_sortable)
-    settings = {ordered[0]: ordered[0]}
-    for before, value in pairwise(ordered):
-        settings[value] = settings[before] if measured and _alike(before, value) else value
-    return settings
-
-
-def _sortable(value: Value) -> tuple[tuple[bool, float, str], ...]:
-    """Numbers before texts, and neither compared with the other."""
-    return tuple((isinstance(v, str), 0.0, v) if isinstance(v, str) else (False, v, "") for v in value)
-
-
-def _alike(a: Value, b: Value) -> bool:
-    if len(a) != 1 or len(b) != 1 or isinstance(a[0], str) or isinstance(b[0], str):
-        return a == b
-    return abs(a[0] - b[0]) <= _ALIKE * abs(a[0])
-
-
-def _check_complete(path: Path, row: Contrast, found: Sequence[Sequence[Value]]) -> None:
-    """Refuse positions of which one has settings that another has not."""
-    first = Counter(found[0])
-    if all(Counter(values) == first for values in found):
-        return
-    settings = sorted({value for values in found for value in values}, key=_sortable)
-    shown = ", ".join(map(_text, settings[:_SHOWN])) + (" and more" if len(settings) > _SHOWN else "")
-    raise FileError(
-        f"The slices of '{path.name}' differ in {row.name} ({shown}), and not every position has one image of each. "
-        "Move the images of each value to a folder of their own, or add the missing ones."
-    )
-
-
-def _text(value: Value) -> str:
+def value_text(value: Value) -> str:
+    """What an image has in one row, for people."""
     parts = [f"{part:g}" if isinstance(part, float) else str(part) for part in value]
     return "\\".join(parts) or "none"

@@ -1,14 +1,17 @@
-"""Where the images of a DICOM series lie: sorted along their normal, evenly spaced, as one affine."""
+"""How the images of a DICOM series lie: sorted along their normal, evenly spaced; those of one place by contrast."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..errors import FileError
-from .dicom_contrast import separate
+from .dicom_contrast import AXES, Contrast, Value, value_text
 from .dicom_frames import Frame
 from .dicom_series import SAME_DIRECTION
 
@@ -19,6 +22,8 @@ _SAME_POSITION = 0.01  # of a pixel
 _ROUNDED_TO = (0.1, 0.01, 0.001)  # mm
 _ROUNDING = 0.1  # of a gap, at most, may be hidden by rounding
 _EVEN = 0.02  # of a gap between slices
+_ALIKE = 0.01  # numbers closer than this part of their size are one setting of the scanner
+_SHOWN = 6  # settings that are named one by one
 
 
 def arrange(path: Path, frames: list[Frame]) -> tuple[list[list[Frame]], np.ndarray, tuple[str, ...]]:
@@ -38,7 +43,7 @@ def arrange(path: Path, frames: list[Frame]) -> tuple[list[list[Frame]], np.ndar
     else:
         slices = _by_position(path, frames, normal, _SAME_POSITION * min(dy, dx))
         origin, step = _line(path, slices, normal)
-    slices, differ = separate(path, slices)
+    slices, differ = _separate(path, slices)
     affine = np.eye(4)
     affine[:3, :3] = np.column_stack([row * dx, column * dy, step])
     affine[:3, 3] = origin
@@ -107,4 +112,85 @@ def _unevenness(path: Path, slices: list[list[Frame]], normal: np.ndarray) -> st
     return (
         f"'{path.name}' has uneven gaps between its slices: {usual:.4g} mm as a rule, but {', '.join(named)}{more}. "
         "Add the missing slices, or move the outlying ones to another folder."
+    )
+
+
+def _separate(path: Path, slices: list[list[Frame]]) -> tuple[list[list[Frame]], tuple[str, ...]]:
+    """Sort the images of each position so that the images of one number agree in all rows of the table.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        For the message.
+    slices : list of list of Frame
+        The images of each position, as many at each.
+
+    Returns
+    -------
+    slices : list of list of Frame
+    names : tuple of str
+        The rows in which the images of a position differ.
+
+    Raises
+    ------
+    FileError
+        If not every position has an image of every setting.
+    """
+    frames = [frame for slice_ in slices for frame in slice_]
+    varying = []
+    keys: dict[int, list[Value]] = {id(frame): [] for frame in frames}
+    for k, row in enumerate(AXES):
+        settings = _settings((frame.contrast[k] for frame in frames), row.measured)
+        within = any(len({settings[frame.contrast[k]] for frame in slice_}) > 1 for slice_ in slices)
+        if len(set(settings.values())) == 1 or not (within or row.steady):
+            continue
+        _check_complete(path, row, [[settings[frame.contrast[k]] for frame in slice_] for slice_ in slices])
+        varying.append(row.name)
+        for frame in frames:
+            keys[id(frame)].append(settings[frame.contrast[k]])
+    for k in range(1, len(varying)):
+        together = [[tuple(map(str, keys[id(frame)][: k + 1])) for frame in slice_] for slice_ in slices]
+        names = " and ".join(varying[: k + 1])
+        _check_complete(path, Contrast(names), together)
+
+    def order(frame: Frame) -> tuple[Any, ...]:
+        return [_sortable(value) for value in keys[id(frame)]], frame.order
+
+    ordered = [sorted(slice_, key=order) for slice_ in slices]
+    names = dict.fromkeys(varying)
+    if len(names) > 1:
+        names.pop("dimension index", None)  # the others say what it counts
+    return ordered, tuple(names)
+
+
+def _settings(values: Iterable[Value], measured: bool) -> dict[Value, Value]:
+    """The setting of the scanner that each value stands for: measured numbers that are almost equal are one."""
+    ordered = sorted(set(values), key=_sortable)
+    settings = {ordered[0]: ordered[0]}
+    for before, value in pairwise(ordered):
+        settings[value] = settings[before] if measured and _alike(before, value) else value
+    return settings
+
+
+def _sortable(value: Value) -> tuple[tuple[bool, float, str], ...]:
+    """Numbers before texts, and neither compared with the other."""
+    return tuple((isinstance(v, str), 0.0, v) if isinstance(v, str) else (False, v, "") for v in value)
+
+
+def _alike(a: Value, b: Value) -> bool:
+    if len(a) != 1 or len(b) != 1 or isinstance(a[0], str) or isinstance(b[0], str):
+        return a == b
+    return abs(a[0] - b[0]) <= _ALIKE * abs(a[0])
+
+
+def _check_complete(path: Path, row: Contrast, found: Sequence[Sequence[Value]]) -> None:
+    """Refuse positions of which one has settings that another has not."""
+    first = Counter(found[0])
+    if all(Counter(values) == first for values in found):
+        return
+    settings = sorted({value for values in found for value in values}, key=_sortable)
+    shown = ", ".join(map(value_text, settings[:_SHOWN])) + (" and more" if len(settings) > _SHOWN else "")
+    raise FileError(
+        f"The slices of '{path.name}' differ in {row.name} ({shown}), and not every position has one image of each. "
+        "Move the images of each value to a folder of their own, or add the missing ones."
     )

@@ -10,7 +10,8 @@ import numpy as np
 
 from ..errors import SettingsError
 from ..kspace import KSpace
-from .sampling import Sampling, direction
+from .sampling import direction
+from .settings import Sampling
 
 REFERENCED = ("generated", "given")
 """Origins of masks over full scans, whose image is a reference."""

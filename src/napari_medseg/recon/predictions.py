@@ -1,8 +1,7 @@
-"""How well methods predict measured samples that were hidden from them."""
+"""Trials of a method: some measured samples of a slice are hidden from it, and what it predicts there is judged."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,72 +9,12 @@ from scipy import ndimage
 
 from ..errors import VolumeError
 from ..kspace import KSpace
-from ..progress import Job, Progress, within
-from .coil_maps import HeldMaps
 from .hidden_lines import thinned
-from .methods import Method
 from .settings import HiddenSettings
 from .transforms import fft2c
 
 _AROUND = 15
 """Rows and columns over which the density of samples is counted; 7 is worse for equal steps."""
-
-
-def prediction_job(
-    kspace: KSpace,
-    methods: Sequence[Method],
-    hidden: HiddenSettings,
-    indices: Sequence[int],
-    held: HeldMaps,
-    *,
-    for_missing: bool = False,
-) -> Job[np.ndarray]:
-    """Hide some of the measured lines, reconstruct from the others, and compare what methods predict with the measured.
-
-    Parameters
-    ----------
-    kspace : KSpace
-        With a mask that can be thinned, see `hidden_lines.cannot_thin`.
-    methods : sequence of Method
-        See `methods.prepare`.
-    hidden : HiddenSettings
-    indices : sequence of int
-        Slices to look at.
-    held : HeldMaps
-        Where the methods have their coil maps from: none of the hidden lines lies in the centre that these come from.
-    for_missing : bool
-        Whether hidden samples count as much as the missing ones they stand for: those far from the centre, where few
-        were measured, more than those close to it.
-
-    Yields
-    ------
-    Progress
-        Over the reconstructions, also between the iterations of one.
-
-    Returns
-    -------
-    numpy.ndarray, shape (method + 1, slice)
-        Squared errors of every method on the hidden samples, over all coils and repeats; in the last row the energy of
-        these samples.
-
-    Raises
-    ------
-    VolumeError
-        If the hidden samples of a slice are all 0.
-    """
-    total = len(indices) * hidden.repeats * len(methods)
-    done = 0
-    found = np.zeros((len(methods) + 1, len(indices)))
-    for column, index in enumerate(indices):
-        held.hold(kspace, index)
-        for trial in trials(kspace, index, hidden, for_missing=for_missing):
-            found[-1, column] += trial.energy
-            for row, method in enumerate(methods):
-                predicted = yield from within(method(trial.left, trial.mask), done, total)
-                found[row, column] += trial.error(predicted.coils)
-                done += 1
-                yield Progress(done, total)
-    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,10 +56,14 @@ def trials(kspace: KSpace, index: int, hidden: HiddenSettings, *, for_missing: b
 
     Parameters
     ----------
-    kspace, hidden, for_missing
-        See `prediction_job`.
+    kspace : KSpace
+        With a mask that can be thinned, see `hidden_lines.cannot_thin`.
     index : int
         Of the slice.
+    hidden : HiddenSettings
+    for_missing : bool
+        Whether hidden samples count as much as the missing ones they stand for: those far from the centre, where few
+        were measured, more than those close to it.
 
     Raises
     ------

@@ -15,7 +15,6 @@ import numpy as np
 from .. import files
 from ..errors import FileError, SettingsError
 from .columns import COLUMN_KINDS, centre, too_many_centre_lines
-from .settings import Sampling
 
 KINDS = (*COLUMN_KINDS, "poisson")
 
@@ -36,19 +35,6 @@ def check(kind: str, acceleration: float, center_fraction: float, seed: Seed, of
         raise SettingsError(f"There is no sampling of the kind {kind!r}; choose one of {', '.join(KINDS)}.")
     _check(acceleration, center_fraction, offset)
     _stream(seed)
-
-
-def draw(rules: Sampling, shape: tuple[int, int], name: str = "") -> np.ndarray:
-    """The mask of `Sampling.mask`."""
-    if len(shape) != 2:
-        raise SettingsError(f"The shape of the mask is {tuple(shape)}; expected rows and columns.")
-    seed = (file_seed(name) or 0) if rules.seed is None else rules.seed
-    if rules.kind == "poisson":
-        rows, columns = (round(n * rules.center_fraction) for n in shape)
-        return poisson_mask(shape, rules.acceleration, (rows, columns), seed)
-    lines = shape[1 if rules.direction == "x" else 0]
-    mask = sampling_mask(rules.kind, lines, rules.acceleration, rules.center_fraction, seed, rules.offset)
-    return mask if rules.direction == "x" else np.repeat(mask[:, None], shape[1], 1)
 
 
 def file_seed(name: str) -> tuple[int, ...]:

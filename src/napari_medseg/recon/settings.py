@@ -161,11 +161,11 @@ class Sampling:
     direction: str = option("x", "axis of the phase encoding", choices=DIRECTIONS)
 
     def __post_init__(self) -> None:
-        from . import sampling  # needs NumPy, which help does not wait for
+        from .sampling import check  # needs NumPy, which help does not wait for
 
         if self.direction not in DIRECTIONS:
             raise SettingsError(f"The direction of the phase encoding is {self.direction!r}; choose x or y.")
-        sampling.check(self.kind, self.acceleration, self.center_fraction, self.seed, self.offset)
+        check(self.kind, self.acceleration, self.center_fraction, self.seed, self.offset)
 
     def mask(self, shape: tuple[int, int], name: str = "") -> np.ndarray:
         """Draw the mask for k-space of `shape` (rows, columns) from the file `name`.
@@ -181,9 +181,17 @@ class Sampling:
         SettingsError
             If `shape` does not have two axes or the options cannot be met on it.
         """
-        from . import sampling
+        from .sampling import file_seed, poisson_mask, sampling_mask
 
-        return sampling.draw(self, shape, name)
+        if len(shape) != 2:
+            raise SettingsError(f"The shape of the mask is {tuple(shape)}; expected rows and columns.")
+        seed = (file_seed(name) or 0) if self.seed is None else self.seed
+        if self.kind == "poisson":
+            rows, columns = (round(n * self.center_fraction) for n in shape)
+            return poisson_mask(shape, self.acceleration, (rows, columns), seed)
+        lines = shape[1 if self.direction == "x" else 0]
+        mask = sampling_mask(self.kind, lines, self.acceleration, self.center_fraction, seed, self.offset)
+        return mask if self.direction == "x" else mask[:, None].repeat(shape[1], 1)
 
 
 @dataclass(frozen=True)

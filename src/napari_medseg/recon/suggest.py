@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import SettingsError
 from ..io import items
 from ..kspace import KSpace
-from ..progress import Job, within
+from ..progress import Job, Progress, within
 from ..record import Record, now, software
 from . import methods
 from .coil_maps import HeldMaps
@@ -19,7 +19,7 @@ from .hidden_lines import FAR, cannot_thin
 from .masked import describe
 from .noise import whitened
 from .partial_choice import settled_job
-from .predictions import prediction_job
+from .predictions import trials
 from .reconstruct import ReconSettings, chosen_slices, models_used
 from .settings import HiddenSettings
 
@@ -150,13 +150,53 @@ def hint_job(
         used = yield from within(settled_job(mixed, settings, chosen, model, held), 0, total)
         settled.append((used, model))
     prepared = [methods.prepare(kspace, settings, model, held) for settings, model in settled]
-    *wrong, energy = yield from prediction_job(mixed, prepared, hidden, chosen, held)
+    *wrong, energy = yield from _errors_job(mixed, prepared, hidden, chosen, held)
     errors = np.sqrt(np.sum(wrong, 1) / energy.sum())
     by_slice = np.sqrt(wrong / energy)
     record = _record(kspace, candidates, hidden)
     figures = {"methods": _rows(settled, errors, by_slice), "slices": list(chosen)}
     about = {"mask": describe(kspace), "simulated": kspace.simulated}
     return Hint.of(replace(record, figures=figures | about).sealed())
+
+
+def _errors_job(
+    kspace: KSpace,
+    prepared: Sequence[methods.Method],
+    hidden: HiddenSettings,
+    indices: Sequence[int],
+    held: HeldMaps,
+) -> Job[np.ndarray]:
+    """Squared errors of every method on the hidden samples, over all coils and repeats; last the energy of these.
+
+    The methods have their coil maps from `held`: none of the hidden lines lies in the centre that these come from.
+
+    Yields
+    ------
+    Progress
+        Over the reconstructions, also between the iterations of one.
+
+    Returns
+    -------
+    numpy.ndarray, shape (method + 1, slice)
+
+    Raises
+    ------
+    VolumeError
+        If the hidden samples of a slice are all 0.
+    """
+    total = len(indices) * hidden.repeats * len(prepared)
+    done = 0
+    found = np.zeros((len(prepared) + 1, len(indices)))
+    for column, index in enumerate(indices):
+        held.hold(kspace, index)
+        for trial in trials(kspace, index, hidden):
+            found[-1, column] += trial.energy
+            for row, method in enumerate(prepared):
+                predicted = yield from within(method(trial.left, trial.mask), done, total)
+                found[row, column] += trial.error(predicted.coils)
+                done += 1
+                yield Progress(done, total)
+    return found
 
 
 def _rows(candidates: Sequence[Candidate], errors: np.ndarray, by_slice: np.ndarray) -> list[dict[str, Any]]:

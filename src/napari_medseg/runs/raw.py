@@ -11,7 +11,8 @@ from ..io import formats
 from ..io.kspace import is_kspace, read_kspace
 from ..kspace import KSpace
 from ..recon.masked import sampled
-from ..recon.sampling import Sampling, load_mask
+from ..recon.sampling import load_mask
+from ..recon.settings import Sampling
 from ..recon.simulate import scan
 from .tasks import Task
 

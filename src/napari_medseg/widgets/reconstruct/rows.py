@@ -16,7 +16,8 @@ from ...errors import MedsegError
 from ...io.contributions import KEY
 from ...kspace import KSpace
 from ...recon.contributions import FILE as KSPACE_FILE
-from ...recon.sampling import KINDS, Sampling, load_mask, save_mask
+from ...recon.sampling import KINDS, load_mask, save_mask
+from ...recon.settings import Sampling
 from ..kit import layer_volumes
 from ..kit.controls import fill
 from ..kit.offers import offer_images

@@ -19,7 +19,8 @@ from ...recon.contributions import magnitude
 from ...recon.espirit import calibration_region
 from ...recon.grid import offset, plane_volume, refined
 from ...recon.masked import acceleration_text, sampled
-from ...recon.sampling import Sampling, centre_lines, direction
+from ...recon.sampling import centre_lines, direction
+from ...recon.settings import Sampling
 from ...recon.simulate import outer_share, scan
 from ...recon.transforms import fft2c, rss
 from ...volume import Volume
