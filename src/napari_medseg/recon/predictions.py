@@ -1,4 +1,4 @@
-"""Trials of a method: some measured samples of a slice are hidden from it, and what it predicts there is judged."""
+"""What methods predict of measured samples that are hidden from them: a slice, some of its samples hidden in turn."""
 
 from __future__ import annotations
 
