@@ -58,6 +58,16 @@ def moved(job: Job[T], before: int, total: int | None = None) -> Job[T]:
         yield Progress(step.done + before, whole, step.partial)
 
 
+def counted(job: Job[T], total: int) -> Job[T]:
+    """Drive `job` as one of `total` steps, whatever its own steps are."""
+    while True:
+        try:
+            step = next(job)
+        except StopIteration as end:
+            return end.value
+        yield Progress(step.done * total // max(1, step.total), total, step.partial)
+
+
 def run(job: Job[T], on_progress: Callable[[Progress], None] | None = None) -> T:
     """Drive `job` to its end in this thread and return its result."""
     while True:

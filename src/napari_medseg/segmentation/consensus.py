@@ -102,8 +102,8 @@ def consensus_job(
     Yields
     ------
     Progress
-        Over the slices of all models together. When all models have seen a slice, `partial` is a `Part` of the
-        consensus.
+        Over the slices of the image, each of which the models share. When all models have seen a slice, `partial` is a
+        `Part` of the consensus.
 
     Returns
     -------
@@ -131,13 +131,12 @@ def consensus_job(
         for model in models:
             job = segment_job(image, model, _single(settings), order=order, near=near, turn=AS_IT_LIES)
             open_jobs.enter_context(contextlib.closing(job))
-            members.append(_Member(job, what.slices, settings.vote == "probability"))
+            members.append(_Member(job, settings.vote == "probability"))
         while running := [member for member in members if member.result is None]:
             if min(running, key=attrgetter("finished")).advance():
-                done = sum(member.done for member in members)
-                total = sum(member.total for member in members)
-                yield Progress(done, total, ballot.count(members))
-        yield from ballot.close(sum(member.total for member in members))
+                done = sum(member.done for member in members) // len(members)
+                yield Progress(done, what.slices, ballot.count(members))
+        yield from ballot.close(what.slices)
     records = [member.result.record for member in members if member.result]
     source = Slices(image, settings.channel)
     for model, member, each in zip(models, members, records, strict=True):
@@ -269,12 +268,11 @@ class _Opinion:
 class _Member:
     """A model at work, and what it found in slices that others have yet to see: never more than a batch."""
 
-    def __init__(self, job: Job[Segmentation], slices: int, with_logits: bool):
+    def __init__(self, job: Job[Segmentation], with_logits: bool):
         self._job = job
         self._with_logits = with_logits
-        self.done = 0
-        self.total = slices
-        self.finished = 0  # slices; to find where to look takes steps of its own
+        self.done = 0  # slices, as far as the networks that share them have come
+        self.finished = 0  # slices
         self.seconds = 0.0
         self.opinions: deque[_Opinion] = deque()
         self.result: Segmentation | None = None
@@ -290,7 +288,6 @@ class _Member:
         finally:
             self.seconds += time.monotonic() - began
         self.done = step.done
-        self.total = step.total
         if step.partial is not None:
             self._keep(step.partial)
         return True

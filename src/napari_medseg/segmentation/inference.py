@@ -18,7 +18,7 @@ from ..io import items
 from ..models import TrainedModel
 from ..models.devices import choose_device, choose_precision, computes_bfloat16
 from ..models.memory import kept
-from ..progress import Job, Progress, moved
+from ..progress import Job, Progress, counted, moved
 from ..record import Record, UsedModel, now, software
 from ..volume import Volume
 from . import beyond, costs, engine, guard, locating, members, orientation
@@ -202,7 +202,8 @@ def segment_job(
     Yields
     ------
     Progress
-        After each pass through a network; `partial` is a `Part` when slices were finished.
+        Over the slices of the image, after each pass through a network: where a slice goes through several, they share
+        it. `partial` is a `Part` when slices were finished.
 
     Returns
     -------
@@ -227,11 +228,8 @@ def segment_job(
         wanted = [index for index in wanted if index not in canvas.finished]
     search = locating.Search(what.device, settings.precision, settings.batch, wanted[0], near and turn.keeps_slices)
     with kept():
-        others = yield from members.prepare(model, image, search, partial(_ready, settings))
-        ready = yield from moved(_ready(settings, model, image, search), others.steps)
-        runner = others.joined(ready.runner)
-        steps = _filled(canvas, doubt, wanted, runner, model, ready.places)
-        yield from moved(steps, others.steps)
+        fill = partial(_filled, canvas, doubt, wanted)
+        runner, ready = yield from counted(_work_through(image, model, settings, search, fill), canvas.count)
     seconds = time.monotonic() - began
     found = bool(ready.places.centres) or model.locator is None
     whole = order is None and not canvas.finished
@@ -250,6 +248,21 @@ def segment_job(
     )
     uncertainty = None if doubt is None else volume.like(doubt).made_by(record)
     return Segmentation(canvas.volume().made_by(record), uncertainty)
+
+
+def _work_through(
+    image: Volume,
+    model: TrainedModel,
+    settings: InferenceSettings,
+    search: locating.Search,
+    fill: Callable[[engine.Engine | members.Together, TrainedModel, Places], Job[None]],
+) -> Job[tuple[engine.Engine | members.Together, Ready]]:
+    """Send the slices of an image, which is turned for its model, through all networks; its steps are those of each."""
+    others = yield from members.prepare(model, image, search, partial(_ready, settings))
+    ready = yield from moved(_ready(settings, model, image, search), others.steps)
+    runner = others.joined(ready.runner)
+    yield from moved(fill(runner, model, ready.places), others.steps)
+    return runner, ready
 
 
 def _ready(settings: InferenceSettings, model: TrainedModel, image: Volume, search: locating.Search) -> Job[Ready]:

@@ -296,20 +296,19 @@ class SegmentWidget(Dock):
             known = self._plan.warnings if self._plan else ()
             self.form.bar.setRange(0, 0)
             self.form.status.say(f"Starting with {given.image.name}…")
-            unit = "slices" if len(given.cards) == 1 else f"slices ({len(given.cards)} models)"
             self._queue.start(
                 "run",
                 self._shelf.job(given.cards, lambda models: run_job(given.volume, models, given.settings, start)),
                 title=f"Segment {given.image.name}",
-                on_step=partial(self._show_step, unit),
+                on_step=self._show_step,
                 on_done=partial(self._show_result, known, given.image),
                 on_error=self._failed,
             )
 
-    def _show_step(self, unit: str, step: Progress) -> None:
+    def _show_step(self, step: Progress) -> None:
         self.form.bar.setRange(0, step.total)
         self.form.bar.setValue(step.done)
-        self.form.status.say(self._clock.text(step, unit))
+        self.form.status.say(self._clock.text(step, "slices"))
         if step.partial is not None:
             self._result.show(step.partial)
 
