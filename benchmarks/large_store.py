@@ -6,6 +6,7 @@ the others no file exists) and prints seconds, slices and the most memory that e
 ``--cancels 8`` cancels runs at random moments instead, and prints the time from Ctrl+C to the end of the process,
 also that of the processor: on a busy machine the process waits for others.
 ``--whole --side 128`` segments all slices of a store of smaller ones, and prints the memory over the run.
+``--whole --slices 24`` does so for a store of few slices, each of which holds an image.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ import numpy as np
 import psutil
 import zarr
 
-COUNT = 5000
+SLICES = 5000
 SIDE = 2048
-EVERY = 50  # slices
+STORED = 100  # slices that hold an image, at most
 CHUNK = 1024
 
 OPEN = """
@@ -37,19 +38,19 @@ print(f"{time.perf_counter() - began:.1f} s, contrast {options['contrast_limits'
 """
 
 
-def make(path: Path, side: int) -> None:
-    """A store of which every fiftieth slice is there."""
+def make(path: Path, slices: int, side: int) -> None:
+    """A store of which a hundred slices are there, evenly spaced."""
     group = zarr.create_group(path, zarr_format=3)
     axes = [{"name": name, "type": "space", "unit": "micrometer"} for name in "zyx"]
     steps = [{"type": "scale", "scale": [1.0, 0.3, 0.3]}]
     image = {"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": steps}]}
     group.attrs["ome"] = {"version": "0.5", "multiscales": [image]}
     chunk = min(CHUNK, side)
-    array = group.create_array("0", shape=(COUNT, side, side), chunks=(1, chunk, chunk), dtype=np.uint16)
+    array = group.create_array("0", shape=(slices, side, side), chunks=(1, chunk, chunk), dtype=np.uint16)
     rows, columns = np.mgrid[:side, :side]
     discs = ((rows % 64 - 32) ** 2 + (columns % 64 - 32) ** 2 < 150) * 3000
     random = np.random.default_rng(0)
-    for number in range(0, COUNT, EVERY):
+    for number in range(0, slices, -(-slices // STORED)):
         array[number] = (discs + random.integers(0, 400, (side, side))).astype(np.uint16)
 
 
@@ -98,7 +99,7 @@ def cancelled(command: list[str], part: Path, random: np.random.Generator) -> tu
         return time.monotonic() - pressed, usage.ru_utime + usage.ru_stime - taken
 
 
-def whole(command: list[str], part: Path) -> dict[str, float]:
+def whole(command: list[str], part: Path, slices: int) -> dict[str, float]:
     """Memory in MB when a tenth, half and all of the slices of a run are finished, and at most; its seconds."""
     began = time.monotonic()
     shares = [0.1, 0.5, 1.0]
@@ -109,7 +110,7 @@ def whole(command: list[str], part: Path) -> dict[str, float]:
         while process.poll() is None:
             latest = known.memory_info().rss or latest  # none once it has ended
             most = max(most, latest)
-            done = finished(part) / COUNT
+            done = finished(part) / slices
             while shares and done >= shares[0]:
                 found[f"mb_at_{shares.pop(0):.0%}"] = latest // 10**6
             time.sleep(0.2)
@@ -123,20 +124,22 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--model", default="litenext-nuclei")
     parser.add_argument("--side", type=int, default=SIDE)
+    parser.add_argument("--slices", type=int, default=SLICES)
     parser.add_argument("--cancels", type=int, default=0)
     parser.add_argument("--whole", action="store_true")
     args = parser.parse_args()
-    source, target = args.folder / f"in-{args.side}.ome.zarr", args.folder / f"out-{args.side}.ome.zarr"
+    size = f"{args.slices}-{args.side}"
+    source, target = args.folder / f"in-{size}.ome.zarr", args.folder / f"out-{size}.ome.zarr"
     part = target.with_name(f"{target.name}.part")
     if not source.exists():
-        make(source, args.side)
+        make(source, args.slices, args.side)
     stored = sum(file.stat().st_size for file in source.rglob("*") if file.is_file())
-    declared = COUNT * args.side**2 * 2
+    declared = args.slices * args.side**2 * 2
     print(f"declared {declared / 1e9:.1f} GB, on the disk {stored / 1e6:.0f} MB")
     command = [sys.executable, "-m", "napari_medseg.cli", "segment", str(source), "-o", str(target)]
     command += ["--model", args.model]
     if args.whole:
-        print(json.dumps(whole(command, part)))
+        print(json.dumps(whole(command, part, args.slices)))
         return
     if args.cancels:
         random = np.random.default_rng(0)

@@ -20,10 +20,43 @@ def labels(shape=(4, 20, 16)):
     return Volume(np.random.default_rng(0).choice(np.array([0, 1, 7], np.uint8), shape), "zyx", AFFINE, CLASSES)
 
 
-@pytest.fixture
-def image(tmp_path):
+def old_image(path, shape=(4, 20, 16), levels=1):
+    """A store as programs write it that follow OME-NGFF 0.4."""
+    group = zarr.open_group(path, mode="w", zarr_format=2)
+    axes = [{"name": name, "type": "space", "unit": "millimeter"} for name in "zyx"]
+    rows = []
+    for number in range(levels):
+        step = 2**number
+        scale = [AFFINE[2, 2], AFFINE[1, 1] * step, AFFINE[0, 0] * step]
+        rows.append({"path": str(number), "coordinateTransformations": [{"type": "scale", "scale": scale}]})
+        data = np.random.default_rng(1).integers(0, 900, shape).astype(np.uint16)[:, ::step, ::step]
+        group.create_array(str(number), data=data, chunks=(1, 8, 8))
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": rows}]
+    return path
+
+
+@pytest.fixture(params=[2, 3], ids=["0.4", "0.5"])
+def image(tmp_path, request):
+    path = tmp_path / "image.ome.zarr"
+    if request.param == 2:
+        return old_image(path)
     data = np.random.default_rng(1).integers(0, 900, (4, 20, 16)).astype(np.uint16)
-    return io.write(Volume(data, "zyx", AFFINE), tmp_path / "image.ome.zarr")
+    return io.write(Volume(data, "zyx", AFFINE), path)
+
+
+def is_old(image):
+    return (image / ".zattrs").exists()
+
+
+def description(image, place):
+    """The file that holds the attributes of a group."""
+    return image / place / (".zattrs" if is_old(image) else "zarr.json")
+
+
+def said(image, place):
+    """What a group says about images."""
+    content = json.loads(description(image, place).read_text())
+    return content if is_old(image) else content["attributes"]["ome"]
 
 
 def tree(folder):
@@ -46,22 +79,30 @@ def test_labels_are_found_with_their_image(image, write):
     after = tree(image)
     assert {name: content for name, content in after.items() if name in before} == before
     assert {name.rpartition("heart/")[0] for name in set(after) - set(before)} == {"", "labels/"}
-    assert [name for name in after if "heart/" not in name and name not in before] == ["labels/zarr.json"]
+    new = {name for name in after if "heart/" not in name and name not in before}
+    assert new == ({"labels/.zgroup", "labels/.zattrs"} if is_old(image) else {"labels/zarr.json"})
     found, drawn = io.read_all(image)
     assert drawn.classes == CLASSES and np.array_equal(drawn.data, labels().data)
     assert np.array_equal(drawn.affine, found.affine)
-    said = json.loads((image / "labels" / "heart" / "zarr.json").read_text())["attributes"]["ome"]
-    assert said["image-label"]["source"] == {"image": "../../"}
+    look = said(image, "labels/heart")["image-label"]
+    assert look["source"] == {"image": "../../"} and look["colors"][0]["rgba"] == [255, 0, 16, 255]
+    assert look.get("version") == ("0.4" if is_old(image) else None)
+    assert said(image, "labels")["labels"] == ["heart"]
+    back = zarr.open_group(image, mode="r", zarr_format=2 if is_old(image) else 3)["labels/heart/0"]
+    assert np.array_equal(back[:], labels().data) and back.metadata.zarr_format == (2 if is_old(image) else 3)
     assert np.array_equal(io.read(image / "labels" / "heart").data, labels().data)
 
 
 def test_labels_of_others_stay_listed(image):
-    group = zarr.open_group(image / "labels", mode="w", zarr_format=3)
-    group.attrs.update({"ome": {"version": "0.5", "labels": ["cells"]}, "note": "of another program"})
+    group = zarr.open_group(image / "labels", mode="w", zarr_format=2 if is_old(image) else 3)
+    listing = {"labels": ["cells"]}
+    before = listing if is_old(image) else {"ome": {"version": "0.5", **listing}}
+    group.attrs.update({**before, "note": "of another program"})
     for _ in range(2):
         io.write(labels(), image / "labels" / "heart")
-    known = dict(zarr.open_group(image / "labels", mode="r").attrs)
-    assert known == {"ome": {"version": "0.5", "labels": ["cells", "heart"]}, "note": "of another program"}
+    listing["labels"].append("heart")
+    after = listing if is_old(image) else {"ome": {"version": "0.5", **listing}}
+    assert dict(zarr.open_group(image / "labels", mode="r").attrs) == {**after, "note": "of another program"}
 
 
 def test_what_does_not_fit_the_image_is_refused_and_nothing_is_left(tmp_path, image):
@@ -77,29 +118,32 @@ def test_what_does_not_fit_the_image_is_refused_and_nothing_is_left(tmp_path, im
 
 @pytest.mark.parametrize("write", [lambda target: io.write(labels(), target), write_streamed])
 @pytest.mark.parametrize(
-    ("link", "name"), [("labels", "heart"), ("labels/heart", "heart"), ("labels/zarr.json", "heart"), ("", "zarr.json")]
+    ("link", "name"), [("labels", "heart"), ("labels/heart", "heart"), ("labels/LIST", "heart"), ("", "LIST")]
 )
 def test_labels_stay_in_the_store_and_replace_nothing_that_describes_it(tmp_path, image, write, link, name):
+    listing = description(image, "labels").name
+    link, name = link.replace("LIST", listing), name.replace("LIST", listing)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "mine.txt").write_text("mine")
     if link:
         (image / link).parent.mkdir(exist_ok=True)
-        (image / link).symlink_to(elsewhere / "mine.txt" if link.endswith(".json") else elsewhere)
+        (image / link).symlink_to(elsewhere / "mine.txt" if link.endswith(listing) else elsewhere)
     before = tree(tmp_path)
     with pytest.raises(FileError, match=r"has a link at|has this name|is a file|no OME-Zarr image"):
         write(image / "labels" / name)
     assert tree(tmp_path) == before
 
 
-@pytest.mark.parametrize(
-    "content",
-    ["", "[]", '{"attributes": [1]}', '{"node_type": "array"}', '{"attributes": {"ome": {"labels": "heart"}}}']
-    + ['{"attributes": {"ome": {"labels": {"heart": 1}}}}'],
-)
+@pytest.mark.parametrize("content", ["", "[]", '{"labels": "heart"}', '{"labels": {"heart": 1}}', "an array"])
 def test_a_list_of_labels_that_is_damaged_is_refused_before_anything_is_written(image, content):
     (image / "labels").mkdir()
-    (image / "labels" / "zarr.json").write_text(content)
+    if content == "an array":
+        zarr.create_array(image / "labels", shape=(3,), dtype="u1", zarr_format=2 if is_old(image) else 3)
+    else:
+        in_group = content.startswith("{") and not is_old(image)
+        written = f'{{"attributes": {{"ome": {content}}}}}' if in_group else content
+        description(image, "labels").write_text(written)
     before = tree(image)
     with pytest.raises(FileError, match=r"not a list of labels|cannot be read as JSON"):
         io.write(labels(), image / "labels" / "heart")
@@ -116,17 +160,96 @@ def test_an_image_that_holds_labels_is_not_replaced(tmp_path, image):
     assert tree(tmp_path) == before
 
 
-def test_stores_of_the_earlier_version_are_not_mixed(tmp_path):
-    path = tmp_path / "old.zarr"
-    group = zarr.open_group(path, mode="w", zarr_format=2)
-    axes = [{"name": name, "type": "space", "unit": "millimeter"} for name in "zyx"]
-    levels = [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [1, 1, 1]}]}]
-    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": levels}]
-    group.create_array("0", data=labels().data)
-    before = tree(path)
-    with pytest.raises(FileError, match=r"follows OME-NGFF 0\.4.*store of their own"):
-        io.check_target(labels(), path / "labels" / "heart")
-    assert tree(path) == before
+def test_versions_are_not_mixed_in_one_store(image):
+    zarr.open_group(image / "labels", mode="w", zarr_format=3 if is_old(image) else 2)
+    before = tree(image)
+    with pytest.raises(FileError, match=r"labels' follows OME-NGFF 0\.[45], and its image 0\.[45].*store of their own"):
+        io.check_target(labels(), image / "labels" / "heart")
+    assert tree(image) == before
+
+
+@pytest.mark.parametrize("write", [lambda target: io.write(labels(), target), write_streamed])
+def test_labels_have_as_many_levels_as_their_image(tmp_path, write):
+    path = old_image(tmp_path / "a.zarr", levels=3)
+    write(path / "labels" / "heart")
+    found = zarr.open_group(path / "labels" / "heart", mode="r")
+    (image,) = found.attrs["multiscales"]
+    assert [found[level["path"]].shape for level in image["datasets"]] == [(4, 20, 16), (4, 10, 8), (4, 5, 4)]
+    scales = [level["coordinateTransformations"][0]["scale"] for level in image["datasets"]]
+    assert scales == [[2, 0.7, 0.5], [2, 1.4, 1], [2, 2.8, 2]]
+
+
+def test_an_interrupted_run_goes_on(image):
+    target = image / "labels" / "heart"
+    data = labels().data
+    with streamed(target, "zyx", data.shape, data.dtype, {"model": "a"}) as stream:
+        stream.write(0, data[0])
+        stream.write(2, np.zeros_like(data[2]))
+    assert target.with_name("heart.part").exists() and not target.exists()
+    with streamed(target, "zyx", data.shape, data.dtype, {"model": "a"}) as stream:
+        assert stream.done() == [0, 2]
+    with (
+        pytest.raises(FileError, match="another model"),
+        streamed(target, "zyx", data.shape, data.dtype, {"model": "b"}),
+    ):
+        pass
+    write_streamed(target)
+    assert np.array_equal(io.read(target).data, data) and not target.with_name("heart.part").exists()
+
+
+# ---- consolidated metadata ----
+
+
+@pytest.mark.filterwarnings("ignore:Consolidated metadata")
+@pytest.mark.parametrize("write", [lambda target: io.write(labels(), target), write_streamed])
+@pytest.mark.parametrize("place", ["", "labels"])
+def test_readers_of_consolidated_metadata_see_the_labels(image, write, place):
+    write(image / "labels" / "liver")
+    zarr.consolidate_metadata(image / place)
+    write(image / "labels" / "heart")
+    group = zarr.open_consolidated(image / place)
+    inner = group if place else group["labels"]
+    assert sorted(inner.group_keys()) == ["heart", "liver"]
+    assert np.array_equal(inner["heart/0"][:], labels().data)
+    plain = zarr.open_group(image / place, mode="r", use_consolidated=False)
+    assert sorted(key for key, _ in group.members(max_depth=None)) == sorted(
+        key for key, _ in plain.members(max_depth=None)
+    )
+    inner_plain = plain if place else plain["labels"]
+    assert dict(inner.attrs) == dict(inner_plain.attrs)
+    assert dict(inner["heart"].attrs) == dict(inner_plain["heart"].attrs)
+
+
+@pytest.mark.filterwarnings("ignore:Consolidated metadata")
+def test_labels_that_are_replaced_are_consolidated_anew(image):
+    io.write(labels(), image / "labels" / "heart")
+    zarr.consolidate_metadata(image)
+    many = labels()
+    many = many.like(many.data.astype(np.uint32) * 90_000, ())
+    io.write(Volume(many.data, "zyx", AFFINE, metadata={"labels": True}), image / "labels" / "heart")
+    found = zarr.open_consolidated(image)["labels/heart/0"]
+    assert found.dtype == np.uint32 and np.array_equal(found[:], many.data)
+
+
+def test_nothing_is_consolidated_where_nothing_was(image):
+    io.write(labels(), image / "labels" / "heart")
+    assert not list(image.rglob(".zmetadata"))
+    assert not any("consolidated" in path.read_text() for path in image.rglob("zarr.json"))
+
+
+@pytest.mark.filterwarnings("ignore:Consolidated metadata")
+@pytest.mark.parametrize("content", ["", "[]", '{"metadata": 1}'])
+def test_consolidated_metadata_that_are_damaged_are_refused_before_anything_is_written(image, content):
+    if is_old(image):
+        (image / ".zmetadata").write_text(content)
+    else:
+        described = json.loads((image / "zarr.json").read_text())
+        described["consolidated_metadata"] = json.loads(content or "7")
+        (image / "zarr.json").write_text(json.dumps(described))
+    before = tree(image)
+    with pytest.raises(FileError, match=r"consolidated metadata|cannot be read as JSON"):
+        io.write(labels(), image / "labels" / "heart")
+    assert tree(image) == before
 
 
 def test_a_second_writer_gets_a_sentence(image):

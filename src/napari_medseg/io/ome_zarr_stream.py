@@ -19,7 +19,7 @@ from ..errors import FileError, reason, short
 from ..progress import Job, Progress
 from ..record import voxel_digest
 from ..volume import Volume
-from . import checks, formats, zarr_labels, zarr_levels
+from . import checks, formats, zarr_groups, zarr_labels, zarr_levels
 from .ome_zarr_write import describe, levels_of_volume
 from .zarr_levels import Level
 
@@ -73,12 +73,13 @@ class Stream:
 
     def _join(self, mark: Mapping[str, Any]) -> None:
         """Begin a store, or go on with what an interrupted run of the same kind has left."""
-        if (self._part / "zarr.json").exists():
+        version = zarr_labels.zarr_version(self._part)
+        if zarr_groups.description(self._part, version).exists():
             self._refuse_other(mark)
             for path in self._part.rglob("*.partial"):
                 files.remove(path)
         else:
-            zarr.create_group(self._part, zarr_format=3, attributes={_MARK: mark})
+            zarr_groups.describe(self._part, {_MARK: mark}, version)
 
     def _refuse_other(self, mark: Mapping[str, Any]) -> None:
         known = zarr.open_group(self._part, mode="r").attrs.get(_MARK)
@@ -151,7 +152,7 @@ class Stream:
         labels : Volume
             Of which all but the voxels is written.
         """
-        yield from zarr_levels.fill_job(self._part, levels_of_volume(labels), self._axes, labels=True)
+        yield from zarr_levels.fill_job(self._part, levels_of_volume(labels, self._part), self._axes, labels=True)
         # with the mark: a process that is killed before the store has its name can still be followed by another
         describe(self._part, labels, {_MARK: self._mark})
         self.is_complete = True

@@ -1,8 +1,11 @@
-"""OME-Zarr 0.5, written slice by slice: images and labels of any size, with place, names and colours."""
+"""OME-Zarr, written slice by slice: images and labels of any size, with place, names and colours.
+
+Stores are of version 0.5; labels in the store of their image are of the version of that.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +13,14 @@ import numpy as np
 import zarr
 
 from ..errors import FileError
-from ..files import dump
 from ..progress import run
 from ..volume import Volume
-from . import zarr_levels
+from . import zarr_groups, zarr_labels, zarr_levels
 from .notes import KEY, Notes, is_labels
 from .places import Place
 from .zarr_labels import image_of
 from .zarr_levels import Level
 
-_VERSION = "0.5"
 _KINDS = {"t": "time", "c": "channel"}
 
 
@@ -31,8 +32,8 @@ def save(volume: Volume, path: Path) -> None:
     data: Any = volume.data
     if axes != volume.axes:
         data = data.transpose([volume.axes.index(name) for name in axes])
-    zarr.create_group(path, zarr_format=3)
-    levels = levels_of_volume(volume)
+    zarr.create_group(path, zarr_format=zarr_labels.zarr_version(path))
+    levels = levels_of_volume(volume, path)
     array = zarr_levels.create(path, levels[0], axes, data.dtype)
     for place in np.ndindex(data.shape[:-2]):
         array[place] = np.asarray(data[place])
@@ -40,10 +41,13 @@ def save(volume: Volume, path: Path) -> None:
     describe(path, volume)
 
 
-def levels_of_volume(volume: Volume) -> list[Level]:
-    """The levels of the store that a volume becomes."""
+def levels_of_volume(volume: Volume, path: Path) -> list[Level]:
+    """The levels of the store at `path` that a volume becomes."""
     axes = stored_axes(volume.axes)
     shape = [volume.data.shape[volume.axes.index(name)] for name in axes]
+    image = image_of(path)
+    if image:
+        return zarr_levels.levels_like(axes, shape, zarr_labels.levels_of_image(image))
     return zarr_levels.levels_of(axes, shape, _sizes(volume))
 
 
@@ -54,17 +58,23 @@ def stored_axes(axes: str) -> str:
 
 def describe(path: Path, volume: Volume, more: Mapping[str, Any] | None = None) -> None:
     """Write what a store is, and further attributes: with it, an array becomes an image or labels."""
-    said: dict[str, Any] = {"version": _VERSION, "multiscales": [_image(volume)]}
+    version = zarr_labels.zarr_version(path)
+    number = zarr_groups.VERSIONS[version]
+    old = version == 2
+    # since 0.5 the version is said once
+    own = {"version": number} if old else {}
+    said: dict[str, Any] = {"multiscales": [{**own, **_image(volume, levels_of_volume(volume, path))}]}
     if is_labels(volume):
         source = {"source": {"image": "../../"}} if image_of(path) else {}
-        said["image-label"] = {**_look(volume), **source}
+        said["image-label"] = {**own, **_look(volume), **source}
     if volume.metadata.get("channels"):
         said["omero"] = {"channels": [{"label": str(name)} for name in volume.metadata["channels"]]}
-    attributes = {**(more or {}), "ome": said, KEY: Notes.of(volume).to_json()}
-    dump(path / "zarr.json", {"zarr_format": 3, "node_type": "group", "attributes": attributes})
+    if not old:
+        said = {"ome": {"version": number, **said}}
+    zarr_groups.describe(path, {**(more or {}), **said, KEY: Notes.of(volume).to_json()}, version)
 
 
-def _image(volume: Volume) -> dict[str, Any]:
+def _image(volume: Volume, levels: Sequence[Level]) -> dict[str, Any]:
     """Axes, voxel size and position, as measured along the axes of the voxels; of every level."""
     shown = Place.noted(volume.axes, volume.affine, {}).shown
     axes = []
@@ -77,7 +87,7 @@ def _image(volume: Volume) -> dict[str, Any]:
         offset.append(float(shown["xyz".index(name), 3]) if name in "zyx" else 0.0)
     sizes = _sizes(volume)
     datasets = []
-    for level in levels_of_volume(volume):
+    for level in levels:
         scale = [size * step for size, step in zip(sizes, level.steps, strict=True)]
         # the middle of a coarse voxel is that of the voxels that it covers
         moved = zip(offset, sizes, level.steps, strict=True)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import files
 from ..errors import FileError
+from . import zarr_groups
+
+if TYPE_CHECKING:
+    from ..volume import Volume
 
 FOLDER = "labels"
 """Folder of a store that holds the labels of its image."""
 
-_DESCRIPTION = "zarr.json"
+_RESERVED = (zarr_groups.NODE, zarr_groups.GROUP, zarr_groups.ATTRIBUTES, zarr_groups.ARRAY)
 
 
 def image_of(path: Path) -> Path | None:
@@ -22,6 +25,21 @@ def image_of(path: Path) -> Path | None:
     store = path.parent.parent
     inside = path.parent.name == FOLDER and store.name.lower().endswith(".zarr")
     return store if inside else None
+
+
+def zarr_version(path: Path) -> int:
+    """The version of Zarr in which a store at `path` is written: of labels in the store of their image, that of it."""
+    image = image_of(path)
+    return 3 if image is None else zarr_groups.version_of(image)
+
+
+def levels_of_image(image: Path) -> list[dict[str, int]]:
+    """Voxels along each axis of every level of the image of a store, the finest first."""
+    from ..volume import LEVELS
+
+    found = _read(image)
+    levels = [found.data, *found.metadata.get(LEVELS, ())]
+    return [dict(zip(found.axes, map(int, level.shape), strict=True)) for level in levels]
 
 
 def check(target: Path, axes: str, shape: tuple[int, ...]) -> None:
@@ -37,26 +55,21 @@ def check(target: Path, axes: str, shape: tuple[int, ...]) -> None:
     Raises
     ------
     FileError
-        If there is no image, it is of a version whose stores hold no others, or of another size; or if a link or a
-        damaged list of labels is in the way.
+        If there is no image, or one of another size; or if a link, a damaged list of labels or damaged consolidated
+        metadata are in the way.
     """
     image = image_of(target)
     if image is None:
         return
     if not files.is_folder(image):
         raise FileError(f"'{image}' does not exist, so no labels can lie in it. Name the store of an image.")
-    from .checks import damaged
-    from .ome_zarr import read
-
-    with damaged(image):
-        found = read(image)
-    if not (image / _DESCRIPTION).exists():
-        raise FileError(
-            f"'{image.name}' follows OME-NGFF 0.4, and labels are written as 0.5, which one store cannot mix. Save the "
-            "labels as a store of their own, or convert the image first."
-        )
-    _refuse_links(image, target)
-    _listing(target.parent / _DESCRIPTION)
+    found = _read(image)
+    version = zarr_groups.version_of(image)
+    _refuse_links(image, target, version)
+    _names(target.parent, version)
+    for known in _consolidated(image):
+        _refuse_link(image, known.path)
+        known.refuse_protected()
     theirs = {name: length for name, length in zip(found.axes, found.data.shape, strict=True) if name in "tzyx"}
     ours = {name: length for name, length in zip(axes, shape, strict=True) if name in "tzyx"}
     if ours != theirs:
@@ -66,11 +79,20 @@ def check(target: Path, axes: str, shape: tuple[int, ...]) -> None:
         )
 
 
+def _read(image: Path) -> Volume:
+    from .checks import damaged
+    from .ome_zarr import read
+
+    with damaged(image):
+        return read(image)
+
+
 @contextmanager
 def listed(target: Path, axes: str, shape: tuple[int, ...]) -> Generator[None]:
     """Keep others from the labels of a store while some are written, and name these at the end.
 
-    Does nothing for a `target` elsewhere. Of what lies in the store, only the list of labels changes.
+    Does nothing for a `target` elsewhere. Of what lies in the store, only the list of labels changes, and consolidated
+    metadata where there are any.
 
     Parameters
     ----------
@@ -84,78 +106,100 @@ def listed(target: Path, axes: str, shape: tuple[int, ...]) -> Generator[None]:
     JobError
         If another process writes labels into the store.
     """
-    if image_of(target) is None:
+    image = image_of(target)
+    if image is None:
         yield
         return
     check(target, axes, shape)
     try:
         with files.lock(target.parent):
+            files.sweep(image)
             yield
             if files.is_folder(target):
-                _add(target.parent / _DESCRIPTION, target.name)
+                _add(target.parent, target.name, zarr_groups.version_of(image))
+                _renew(image, target.name)
     finally:
         with suppress(OSError):  # it holds something
             target.parent.rmdir()
 
 
-def _refuse_links(image: Path, target: Path) -> None:
+def _refuse_links(image: Path, target: Path, version: int) -> None:
     """Refuse names under which labels would lie elsewhere than in the store, or replace what describes it."""
     if sentence := files.misfit(target.name):
         raise FileError(f"{sentence} Choose another name.")
-    if target.name == _DESCRIPTION:
+    if target.name in _RESERVED:
         raise FileError(f"Labels cannot be called '{target.name}': the list of labels has this name. Choose another.")
-    for place in (target.parent, target, target.parent / _DESCRIPTION):
-        inside = place.relative_to(image)
-        if files.real(place) != files.real(image) / inside:
-            raise FileError(
-                f"'{image.name}' has a link at '{inside}', and labels are only written into the store itself. Replace "
-                "the link by what it leads to, or save the labels as a store of their own."
-            )
+    for place in (target.parent, target, zarr_groups.description(target.parent, version)):
+        _refuse_link(image, place)
 
 
-def _listing(description: Path) -> dict[str, Any]:
-    """What a store says about its labels; empty if it says nothing.
+def _refuse_link(image: Path, place: Path) -> None:
+    inside = place.relative_to(image)
+    if files.real(place) != files.real(image) / inside:
+        raise FileError(
+            f"'{image.name}' has a link at '{inside}', and labels are only written into the store itself. Replace "
+            "the link by what it leads to, or save the labels as a store of their own."
+        )
+
+
+def _names(folder: Path, version: int) -> list[Any]:
+    """The labels that a store lists; none if it lists nothing.
 
     Raises
     ------
     FileError
-        If that is not a list of labels.
+        If what should be a list of labels is not one, or is one of the other version.
     """
-    if description.with_name(".zgroup").exists():
+    others = (zarr_groups.GROUP, zarr_groups.ATTRIBUTES) if version == 3 else (zarr_groups.NODE,)
+    if any((folder / name).exists() for name in others):
+        mine, other = zarr_groups.VERSIONS[version], zarr_groups.VERSIONS[5 - version]
         raise FileError(
-            f"'{description.parent}' follows OME-NGFF 0.4, and labels are written as 0.5, which one store cannot mix. "
-            "Save the labels as a store of their own."
+            f"'{folder}' follows OME-NGFF {other}, and its image {mine}, which one store cannot mix. Save the labels "
+            "as a store of their own."
         )
-    if not os.path.lexists(description):
-        return {}
-    content = files.read_json(description)
-    if not _is_listing(content):
+    if (folder / zarr_groups.ARRAY).exists():
+        raise FileError(f"'{folder}' is an array and not a list of labels. Save the labels as a store of their own.")
+    said = _said(zarr_groups.attributes(folder, version), version)
+    names = said.get("labels") or [] if isinstance(said, dict) else None
+    if not isinstance(names, list):
         raise FileError(
-            f"'{description}' is not a list of labels; expected a group that names them. Restore it, or remove it."
+            f"'{zarr_groups.description(folder, version)}' is not a list of labels; expected a group that names them. "
+            "Restore it, or remove it."
         )
-    return content
+    return names
 
 
-def _is_listing(content: Any) -> bool:
-    """Whether a description is that of a group, with names of labels if it says anything about images."""
-    if not isinstance(content, dict) or content.get("node_type", "group") != "group":
-        return False
-    attributes = content.get("attributes") or {}
-    said = (attributes.get("ome") or {}) if isinstance(attributes, dict) else None
-    return isinstance(said, dict) and isinstance(said.get("labels") or [], list)
+def _said(attributes: dict[str, Any] | None, version: int) -> Any:
+    """The part of the attributes of a group that is about images."""
+    return attributes.get("ome") or {} if attributes is not None and version == 3 else attributes
 
 
-def _add(description: Path, name: str) -> None:
+def _add(folder: Path, name: str, version: int) -> None:
     """Add a name to the list of the labels of a store; what else is said there stays."""
-    content = _listing(description)
-    attributes = content.get("attributes") or {}
-    said = attributes.get("ome") or {"version": "0.5"}
-    known = said.get("labels") or []
-    if name in known:
+    names = _names(folder, version)
+    if name in names:
         return
-    said = {**said, "labels": [*known, name]}
-    group = {"zarr_format": 3, "node_type": "group"}
-    files.dump(description, {**group, **content, "attributes": {**attributes, "ome": said}})
+    attributes = zarr_groups.attributes(folder, version)
+    said = {**_said(attributes, version), "labels": [*names, name]}
+    if version == 3:
+        said = {**(attributes or {}), "ome": {"version": zarr_groups.VERSIONS[version], **said}}
+    zarr_groups.describe(folder, said, version)
+
+
+def _consolidated(image: Path) -> list[zarr_groups.Consolidated]:
+    """Consolidated metadata that say which labels there are: of the store, and of its group of labels."""
+    found = map(zarr_groups.Consolidated.of, (image, image / FOLDER))
+    return [known for known in found if known is not None]
+
+
+def _renew(image: Path, name: str) -> None:
+    """Let consolidated metadata say what the labels `name` are; a store that has none gets none."""
+    for known in _consolidated(image):
+        if known.folder == image:
+            known.renew(f"{FOLDER}/{name}", inside=True)
+            known.renew(FOLDER, inside=False)
+        else:
+            known.renew(name, inside=True)
 
 
 def _by(lengths: dict[str, int]) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import zarr
@@ -14,6 +15,7 @@ from zarr.codecs import ZstdCodec
 
 from ..errors import FileError
 from ..progress import Job, Progress
+from . import zarr_groups
 
 _SIDE = 1024  # rows and columns of a chunk, which is a file
 _WHOLE = 512  # rows and columns of an image that needs no coarser level
@@ -65,29 +67,51 @@ def levels_of(axes: str, shape: Sequence[int], sizes: Sequence[float]) -> list[L
     return found
 
 
+def levels_like(axes: str, shape: Sequence[int], image: Sequence[Mapping[str, int]]) -> list[Level]:
+    """As many levels as an image has, which OME-NGFF asks of its labels, each as much coarser as those are.
+
+    Parameters
+    ----------
+    axes : str
+        In the order of the store.
+    shape : sequence of int
+    image : sequence of mapping
+        Voxels along each axis of the levels of the image, the finest first.
+    """
+    found = [Level("0", tuple(map(int, shape)), (1,) * len(axes))]
+    for finer, coarser in itertools.pairwise(image):
+        factors = [round(finer[name] / coarser[name]) if name in "zyx" else 1 for name in axes]
+        steps = tuple(step * max(1, factor) for step, factor in zip(found[-1].steps, factors, strict=True))
+        smaller = tuple(-(-length // step) for length, step in zip(found[0].shape, steps, strict=True))
+        found.append(Level(str(len(found)), smaller, steps))
+    return found
+
+
 def create(path: Path, level: Level, axes: str, dtype: np.dtype) -> zarr.Array:
-    """An array of zeros in a store, with a file for each piece of a slice.
+    """An array of zeros in a group, of its version, with a file for each piece of a slice.
 
     Files of pieces that hold nothing but zeros are written too: where they exist, the piece is finished.
     """
     sides = [min(_SIDE, length) for length in level.shape[-2:]]
+    options: dict[str, Any] = {"zarr_format": 3, "compressors": [ZstdCodec()], "dimension_names": list(axes)}
+    if zarr_groups.version_of(path) == 2:
+        # folders as OME-NGFF 0.4 asks; Zstandard is the default of zarr
+        options = {"zarr_format": 2, "chunk_key_encoding": {"name": "v2", "separator": "/"}}
     array = zarr.create_array(
         path,
         name=level.name,
         shape=level.shape,
         chunks=(*(1,) * len(level.shape[:-2]), *sides),
         dtype=np.dtype(dtype).newbyteorder("="),
-        compressors=[ZstdCodec()],
-        dimension_names=list(axes),
-        zarr_format=3,
         overwrite=True,
+        **options,
     )
     return writable(array)
 
 
 def opened(path: Path, level: Level, axes: str, dtype: np.dtype) -> zarr.Array:
     """The array of a level, as an interrupted run left it, or a new one."""
-    if (path / level.name / "zarr.json").exists():
+    if any((path / level.name / name).exists() for name in (zarr_groups.NODE, zarr_groups.ARRAY)):
         return writable(zarr.open_array(path, path=level.name, mode="r+"))
     return create(path, level, axes, dtype)
 
@@ -99,9 +123,10 @@ def writable(array: zarr.Array) -> zarr.Array:
 
 def is_done(path: Path, array: zarr.Array, place: Iterable[int]) -> bool:
     """Whether a slice of an array of the store `path` is written: all its files are there."""
-    folder = path.joinpath(array.name.strip("/"), "c", *map(str, place))
+    folder = path / array.name.strip("/")
     counts = [-(-n // size) for n, size in zip(array.shape[-2:], array.chunks[-2:], strict=True)]
-    found = (folder / str(row) / str(column) for row, column in np.ndindex(*counts))
+    keys = (array.metadata.encode_chunk_key((*place, *piece)) for piece in np.ndindex(*counts))
+    found = (folder / key for key in keys)
     # a file that is empty was not brought to the disk when the computer stopped
     return all(each.is_file() and each.stat().st_size for each in found)
 

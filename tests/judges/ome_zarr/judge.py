@@ -19,7 +19,8 @@ from ome_zarr.writer import write_multiscale
 
 def read(path):
     """The kind of group that the models take a store for, and what the reader finds in each of its images."""
-    kind = type(ome_zarr_models.open_ome_zarr(path, version="0.5")).__name__
+    version = "0.5" if (Path(path) / "zarr.json").exists() else "0.4"
+    kind = type(ome_zarr_models.open_ome_zarr(path, version=version)).__name__
     images = []
     for node in Reader(parse_url(path))():
         if not node.data:  # the group of the labels
