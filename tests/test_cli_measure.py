@@ -60,6 +60,20 @@ def test_class_names_of_a_table(workplace, capsys):
     assert [row["class"] for row in rows()] == ["cavity", "myocardium"]
 
 
+def test_a_table_of_other_classes_is_one_sentence(workplace, capsys):
+    labels = io.read("labels.nii.gz")
+    io.write(Volume(labels.data, "zyx", AFFINE, metadata={"labels": True}), "nameless.nii.gz")
+    (workplace / "names.tsv").write_text("index\tname\n7\tliver\n")
+    for file in ("labels.nii.gz", "nameless.nii.gz"):
+        assert run(file, "--names", "names.tsv") == 1
+        assert "table names 7, and the classes are 1, 2. Give a table with these" in capsys.readouterr().err
+    (workplace / "names.tsv").write_text("index\tname\n2\tmuscle\n7\tliver\n")
+    assert run("nameless.nii.gz", "--names", "names.tsv", "-o", "table.csv") == 0
+    assert "muscle" in [row["class"] for row in rows()]
+    io.write(Volume(np.zeros_like(labels.data), "zyx", AFFINE, metadata={"labels": True}), "empty.nii.gz")
+    assert run("empty.nii.gz", "--names", "names.tsv") == 0
+
+
 def test_objects_of_a_class_by_name_or_number(capsys):
     for wanted in ("cavity", "1"):
         assert run("labels.nii.gz", "--objects", wanted, "-o", "table.csv") == 0

@@ -1,5 +1,6 @@
 """The list of series in a folder: against SimpleITK, and with files that are damaged, missing or of another kind."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pydicom
 import pytest
 from pydicom.uid import generate_uid
 
-from napari_medseg import io
+from napari_medseg import cli, io
 from napari_medseg.errors import FileError
 from napari_medseg.io import dicom_frames, dicom_list
 from napari_medseg.io.contributions import layers_of
@@ -171,6 +172,24 @@ def test_segmentations_are_labels_of_their_series(three):
         assert np.abs(labels.affine - image.affine).max() < 1e-6
         assert labels.metadata["reference"].series_uid == entry.series.uid
     assert len(read_with_labels(found.series[0])) == 1
+
+
+def test_info_lists_segmentations_with_their_series(three, capsys):
+    segmented(three / "a.seg.dcm", "T2", 3)
+    segmented(three / "b.seg.dcm", "T1", 5)
+    assert cli.main(["info", str(three)]) == 0
+    told = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "segmentation 1 a.seg.dcm; made on series 2" in told and "segmentation 2 b.seg.dcm; made on series 3" in told
+    assert cli.main(["info", str(three), "--json"]) == 0
+    series = json.loads(capsys.readouterr().out)["series"]
+    assert [entry["segmentations"] for entry in series] == [[], [str(three / "a.seg.dcm")], [str(three / "b.seg.dcm")]]
+    for file in (*three.glob("*_1.dcm"), *three.glob("*_3.dcm"), three / "b.seg.dcm"):
+        file.unlink()
+    assert cli.main(["info", str(three)]) == 0
+    told = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "segmentations a.seg.dcm" in told
+    assert cli.main(["info", str(three), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["segmentations"] == [str(three / "a.seg.dcm")]
 
 
 def test_segmentations_in_a_folder_of_their_own(three, tmp_path):

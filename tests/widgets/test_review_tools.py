@@ -349,6 +349,9 @@ def test_class_names_come_from_a_file_and_go_into_one(review, tmp_path, monkeypa
     typed = iter([(str(tmp_path / "out"), "BIDS table (*.tsv)"), ("", "")])
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: next(typed))
     assert review.form.names.ask_where_to_write("x") is None, "out.tsv is there, and the dialog asks again"
+    (tmp_path / "liver.tsv").write_text("index\tname\n9\tliver\n")
+    classes.load_names(tmp_path / "liver.tsv")
+    assert "None of them is in these labels, which hold 1, 2, 3:" in review.viewer.status
     (tmp_path / "other.txt").write_text("nothing")
     errors = []
     monkeypatch.setattr(jobs, "show_error", errors.append)

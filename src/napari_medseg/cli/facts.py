@@ -62,7 +62,17 @@ def of(path: Path, axes: str | None) -> Facts:
         alone = listing.only is not None and listing.only.files[0].parent == path
         if not alone and (listing.series or listing.unreadable):
             return _of_listing(listing)
+        return _with_segmentations(_of_volume(path, _image(path, axes)), listing)
     return _of_volume(path, _image(path, axes))
+
+
+def _with_segmentations(facts: Facts, listing: Listing) -> Facts:
+    """What is known of the one series of a folder, and the segmentations that were made on it."""
+    found = [file for entry in listing.series for file in entry.segmentations]
+    if not found:
+        return facts
+    names = ", ".join(_under(listing.folder, file) for file in found)
+    return Facts({**facts.content, "segmentations": list(map(str, found))}, {**facts.words, "segmentations": names})
 
 
 def _image(path: Path, axes: str | None) -> Volume:
@@ -88,9 +98,15 @@ def _of_listing(listing: Listing) -> Facts:
         several += f", {terminal.count(len(listing.unreadable), 'unreadable file')}"
     words = {"read as": f"DICOM: {several}. A series is read by the name of one of its files."}
     for number, entry in enumerate(listing.series, 1):
-        first = str(entry.files[0].relative_to(listing.folder))
+        first = _under(listing.folder, entry.files[0])
         facts = [entry.title, entry.series.modality, entry.size, entry.voxel, entry.series.time, first, entry.problem]
         words[f"series {number}"] = "; ".join(filter(None, facts))
+    made_on: dict[Path, list[str]] = {}
+    for number, entry in enumerate(listing.series, 1):
+        for file in entry.segmentations:
+            made_on.setdefault(file, []).append(str(number))
+    for number, (file, series) in enumerate(made_on.items(), 1):
+        words[f"segmentation {number}"] = f"{_under(listing.folder, file)}; made on series {' and '.join(series)}"
     for number, file in enumerate(listing.unreadable, 1):
         words[f"unreadable {number}"] = file.reason
     return Facts(content, words)
@@ -109,6 +125,7 @@ def _series(entry: ListedSeries) -> dict[str, Any]:
         "columns": columns,
         "spacing_mm": list(entry.spacing) or None,
         "problem": entry.problem or None,
+        "segmentations": list(map(str, entry.segmentations)),
     }
 
 

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..errors import SettingsError
 from . import terminal
 
@@ -39,13 +41,24 @@ def measure(args: Namespace) -> int:
 
 
 def _named(labels: Volume, names: Path | None) -> Volume:
-    """Labels with the class names of a table; labels without a class table get all of its rows."""
+    """Labels with the class names of a table; labels without a class table get all of its rows.
+
+    Raises
+    ------
+    FileError
+        If it names none of their classes.
+    """
     from ..io import class_tables
 
     if names is None:
         return labels
     table = class_tables.read(names)
-    return replace(labels, classes=class_tables.renamed(labels.classes, table) if labels.classes else table)
+    if labels.classes:
+        return replace(labels, classes=class_tables.renamed(labels.classes, table))
+    numbers = [int(number) for number in np.unique(labels.data) if number]
+    if numbers:  # else there is nothing to name
+        class_tables.refuse_others(table, numbers)
+    return replace(labels, classes=table)
 
 
 def _check_output(args: Namespace) -> None:

@@ -12,7 +12,7 @@ from .replacing import Change, abandon, move, replace, replace_all, replace_by, 
 from .scratch import scratch
 from .special import is_file, is_folder, real, refuse_special
 from .tables import csv_text
-from .typed import MAX_JSON_BYTES, dump, is_deep, load, read_json, to_json, typed
+from .typed import MAX_JSON_BYTES, dump, is_deep, load, read_json, rewrite, to_json, typed
 
 __all__ = [
     "HOLDER",
@@ -43,6 +43,7 @@ __all__ = [
     "replace_all",
     "replace_by",
     "replace_bytes",
+    "rewrite",
     "scratch",
     "sweep",
     "to_json",

@@ -42,6 +42,14 @@ def dump(path: Path, value: Any) -> None:
     replace_bytes(path, to_json(value).encode())
 
 
+def rewrite(path: Path, content: Any) -> None:
+    """Make or replace a JSON file of another program by what `read_json` gave, changed in places.
+
+    What is not in them stays as it was, numbers that are not finite too, which other programs write. See `replace_all`.
+    """
+    replace_bytes(path, json.dumps(content, indent=2).encode())
+
+
 def read_json(path: Path) -> Any:
     """The plain values in a JSON file.
 

@@ -119,12 +119,8 @@ def renamed(classes: Sequence[LabelClass], names: Sequence[LabelClass]) -> tuple
     FileError
         If the table names none of them.
     """
+    refuse_others(names, [row.id for row in classes])
     known = {row.id: row for row in names}
-    if not known.keys() & {row.id for row in classes}:
-        raise FileError(
-            f"The class table names {_numbers(names)}, and the classes are {_numbers(classes)}. Give a table with "
-            "these numbers."
-        )
     found = []
     for row in classes:
         new = known.get(row.id, row)
@@ -132,9 +128,25 @@ def renamed(classes: Sequence[LabelClass], names: Sequence[LabelClass]) -> tuple
     return tuple(found)
 
 
-def _numbers(classes: Sequence[LabelClass]) -> str:
-    """The first numbers of some classes, for a sentence."""
-    found = [str(row.id) for row in classes]
+def refuse_others(names: Sequence[LabelClass], numbers: Sequence[int]) -> None:
+    """Make sure that a table is about classes of these numbers.
+
+    Raises
+    ------
+    FileError
+        If it names none of them.
+    """
+    named = [row.id for row in names]
+    if not set(named) & set(numbers):
+        raise FileError(
+            f"The class table names {listed(named)}, and the classes are {listed(numbers)}. Give a table with these "
+            "numbers."
+        )
+
+
+def listed(numbers: Sequence[int]) -> str:
+    """The first of some numbers, for a sentence."""
+    found = list(map(str, numbers))
     return ", ".join(found[:_NAMED]) + (f" and {len(found) - _NAMED} more" if len(found) > _NAMED else "")
 
 

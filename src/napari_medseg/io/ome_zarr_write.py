@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 
 from ..errors import FileError
 from ..progress import run
@@ -32,7 +31,8 @@ def save(volume: Volume, path: Path) -> None:
     data: Any = volume.data
     if axes != volume.axes:
         data = data.transpose([volume.axes.index(name) for name in axes])
-    zarr.create_group(path, zarr_format=zarr_labels.zarr_version(path))
+    path.mkdir()
+    zarr_groups.describe(path, {}, zarr_labels.zarr_version(path))
     levels = levels_of_volume(volume, path)
     array = zarr_levels.create(path, levels[0], axes, data.dtype)
     for place in np.ndindex(data.shape[:-2]):

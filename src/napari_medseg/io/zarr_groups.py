@@ -6,7 +6,6 @@ see nothing else.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -61,11 +60,11 @@ def describe(folder: Path, said: Mapping[str, Any], version: int) -> None:
     if version == 2:
         if not (folder / GROUP).exists():
             files.dump(folder / GROUP, {"zarr_format": 2})
-        files.dump(folder / ATTRIBUTES, said)
+        files.rewrite(folder / ATTRIBUTES, said)
         return
     path = folder / NODE
     known = files.read_json(path) if path.exists() else {}
-    files.dump(path, {"zarr_format": 3, "node_type": "group", **known, "attributes": said})
+    files.rewrite(path, {"zarr_format": 3, "node_type": "group", **known, "attributes": said})
 
 
 @dataclass(frozen=True)
@@ -139,8 +138,7 @@ class Consolidated:
         for inner, name, content in _nodes(self.folder / place, inside=inside):
             there = "/".join([place, *inner])
             self.entries[there if name == NODE else f"{there}/{name}"] = _repeated(content, name)
-        # as it was: what other programs wrote there need not be what our own JSON allows
-        files.replace_bytes(self.path, json.dumps(self.content, indent=2).encode())
+        files.rewrite(self.path, self.content)
 
 
 def _nodes(top: Path, *, inside: bool) -> Iterator[tuple[tuple[str, ...], str, Any]]:

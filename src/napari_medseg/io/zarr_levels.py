@@ -16,6 +16,7 @@ from zarr.codecs import ZstdCodec
 from ..errors import FileError
 from ..progress import Job, Progress
 from . import zarr_groups
+from .zarr_store import WritingStore
 
 _SIDE = 1024  # rows and columns of a chunk, which is a file
 _WHOLE = 512  # rows and columns of an image that needs no coarser level
@@ -98,7 +99,7 @@ def create(path: Path, level: Level, axes: str, dtype: np.dtype) -> zarr.Array:
         # folders as OME-NGFF 0.4 asks; Zstandard is the default of zarr
         options = {"zarr_format": 2, "chunk_key_encoding": {"name": "v2", "separator": "/"}}
     array = zarr.create_array(
-        path,
+        WritingStore(path),
         name=level.name,
         shape=level.shape,
         chunks=(*(1,) * len(level.shape[:-2]), *sides),
@@ -112,7 +113,7 @@ def create(path: Path, level: Level, axes: str, dtype: np.dtype) -> zarr.Array:
 def opened(path: Path, level: Level, axes: str, dtype: np.dtype) -> zarr.Array:
     """The array of a level, as an interrupted run left it, or a new one."""
     if any((path / level.name / name).exists() for name in (zarr_groups.NODE, zarr_groups.ARRAY)):
-        return writable(zarr.open_array(path, path=level.name, mode="r+"))
+        return writable(zarr.open_array(WritingStore(path), path=level.name, mode="r+"))
     return create(path, level, axes, dtype)
 
 

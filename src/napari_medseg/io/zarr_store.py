@@ -1,14 +1,16 @@
 """Zarr stores of others, opened so that nothing leads out of the folder and nothing takes more memory than it declares.
 
-zarr itself follows links, reads files of any size and unpacks whatever they hold.
+zarr itself follows links, reads files of any size and unpacks whatever they hold. Stores that are written are folders
+of our own.
 """
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -144,6 +146,41 @@ class GuardedStore(LocalStore):
                 f"'{self.root.name}' has a file '{key}' that {error}. It is damaged, or made to fill the memory. Copy "
                 "the store again from its source."
             ) from error
+
+
+class WritingStore(LocalStore):
+    """A folder that is written to file by file, and no longer after that has failed once.
+
+    zarr writes several files at a time and does not wait for the others when one fails: they would be written into a
+    folder that is being removed.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+    """
+
+    def __init__(self, root: Path, *, read_only: bool = False):
+        super().__init__(root, read_only=read_only)
+        self._turn = asyncio.Lock()
+        self._failure: OSError | None = None
+
+    async def set(self, key: str, value: Buffer) -> None:
+        """Write a file."""
+        await self._one_by_one(super().set, key, value)
+
+    async def set_if_not_exists(self, key: str, value: Buffer) -> None:
+        """Write a file that is not there."""
+        await self._one_by_one(super().set_if_not_exists, key, value)
+
+    async def _one_by_one(self, write: Callable[[str, Buffer], Awaitable[None]], key: str, value: Buffer) -> None:
+        async with self._turn:
+            if self._failure is not None:
+                raise self._failure
+            try:
+                await write(key, value)
+            except OSError as error:
+                self._failure = error
+                raise
 
 
 def _is_index(part: ByteRequest, known: Packing) -> bool:

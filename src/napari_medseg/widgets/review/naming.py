@@ -87,14 +87,23 @@ def load(layer: Labels, numbers: Iterable[int], path: Path) -> str:
         raise FileError(
             f"'{path.name}' names no class up to {largest}, where labels of type {kind} end. Choose another file."
         )
-    listed = class_tables.renamed(class_rows(layer, [*numbers, *(row.id for row in rows)]), rows)
+    held = sorted(numbers)
+    listed = class_tables.renamed(class_rows(layer, [*held, *(row.id for row in rows)]), rows)
     give_table(layer, listed)
     if listed[-1].id <= HIGHEST_COLOURED:
         colours = {row.id: row.colour for row in listed}
         layer.colormap = DirectLabelColormap(color_dict={None: UNLISTED, 0: "transparent", **colours})
-    text = "1 class has its name" if len(rows) == 1 else f"{len(rows)} classes have their names"
+    said = "1 class has its name" if len(rows) == 1 else f"{len(rows)} classes have their names"
+    sentences = [f"{said} from '{path.name}'."]
+    if held and not set(held) & {row.id for row in rows}:
+        sentences.append(
+            f"None of them is in these labels, which hold {class_tables.listed(held)}: load another table if it was "
+            "made for other labels."
+        )
     beyond = len(found) - len(rows)
-    return f"{text} from '{path.name}'." + (f" {beyond} with numbers above {largest} are left out." if beyond else "")
+    if beyond:
+        sentences.append(f"{beyond} with numbers above {largest} are left out.")
+    return " ".join(sentences)
 
 
 def write(layer: Labels, numbers: Iterable[int], path: Path) -> str:
