@@ -25,8 +25,9 @@ from napari_medseg import models
 from napari_medseg.training.data.dataset import Sample, load
 from napari_medseg.training.data.sources import Source
 from napari_medseg.training.evaluate import score_images
-from napari_medseg.training.fine_tune import RECIPE, Annotation, FineTuneSettings, prepare
+from napari_medseg.training.fine_tune import Annotation, FineTuneSettings, prepare
 from napari_medseg.training.image_scores import mean_dice
+from napari_medseg.training.run_folder import RECIPE
 from napari_medseg.volume import Volume
 
 BASE = "litenext-heart"

@@ -59,7 +59,7 @@ def swin(name: str) -> Call:
 
 def in_job(make: Callable[[], Call]) -> Call:
     """The form as a job of the package runs it: memory that tensors give back is kept for the next ones."""
-    from napari_medseg.models.memory import kept
+    from napari_medseg.models.allocator import kept
 
     memory = kept()
     memory.__enter__()

@@ -26,7 +26,7 @@ import torch
 from napari_medseg import models
 from napari_medseg.errors import MedsegError
 from napari_medseg.training.data.sources import Source
-from napari_medseg.training.loop import LAST
+from napari_medseg.training.run_folder import LAST
 from napari_medseg.training.settings import Phase, TrainSettings
 from napari_medseg.volume import LabelClass
 

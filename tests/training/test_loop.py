@@ -17,11 +17,12 @@ from napari_medseg.errors import FileError, JobError, MedsegError, SettingsError
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.progress import run
 from napari_medseg.record import Record, file_hash
-from napari_medseg.training import loop, running, segmentation, views
+from napari_medseg.training import loop, segmentation, views
 from napari_medseg.training.augment import Augment
 from napari_medseg.training.data.sources import Source
 from napari_medseg.training.loop import train_job
 from napari_medseg.training.planning import plan
+from napari_medseg.training.run_folder import process
 from napari_medseg.training.settings import Phase, Schedule, read_settings
 from napari_medseg.volume import Volume
 
@@ -313,13 +314,13 @@ def test_a_folder_where_another_process_trains_is_left_alone(data, settings, tmp
     command = [sys.executable, "-c", program, str(tmp_path / "run")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout.readline().startswith(b"locked")
-        assert running.process(tmp_path / "run").pid == other.pid
+        assert process(tmp_path / "run").pid == other.pid
         before = sorted((tmp_path / "run").iterdir())
         with pytest.raises(JobError, match=rf"Another run \(host .*, process {other.pid}, since .*\) writes to"):
             run(train_job(settings(), tmp_path / "run", root=data))
         assert sorted((tmp_path / "run").iterdir()) == before
         other.kill()
-    assert running.process(tmp_path / "run") is None
+    assert process(tmp_path / "run") is None
     run(train_job(settings(), tmp_path / "run", root=data))  # it has ended
     assert files.holder(tmp_path / "run") is None
 

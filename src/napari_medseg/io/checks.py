@@ -65,7 +65,7 @@ def check_size(path: Path, shape: Iterable[int], itemsize: int, taken: int = 0) 
     FileError
         If an axis is not positive, or the image exceeds `LIMIT_BYTES` or the free memory.
     """
-    from .memory import free_bytes
+    from ..memory import free_bytes
 
     shape = tuple(int(n) for n in shape)
     size = " x ".join(map(str, shape))

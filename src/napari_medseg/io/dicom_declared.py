@@ -16,8 +16,8 @@ from pydicom.uid import (
 )
 
 from ..errors import FileError
+from ..memory import free_bytes
 from .codestreams import declared_size
-from .memory import free_bytes
 
 _MOST_FRAMES = 100_000
 _FEWEST_BYTES = 1  # of a compressed frame

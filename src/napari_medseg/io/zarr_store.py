@@ -21,9 +21,9 @@ from zarr.storage import LocalStore
 
 from .. import files
 from ..errors import FileError, reason
+from ..memory import free_bytes
 from . import checks
 from .formats import OME_ZARR
-from .memory import free_bytes
 from .zarr_packing import SLACK, Packing
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..io import formats
-from ..io.memory import free_bytes
+from ..memory import free_bytes
 from ..progress import Job
 from ..record import Record, plain
 from ..segmentation import inference, orientation

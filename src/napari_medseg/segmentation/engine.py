@@ -15,7 +15,7 @@ import torch
 from .. import models
 from ..errors import JobError
 from ..image_values import Glance
-from ..io.memory import free_bytes
+from ..memory import free_bytes
 from ..models import TrainedModel
 from ..models.devices import choose_precision
 from ..preprocess import Crop, Undo, as_channels

@@ -16,8 +16,8 @@ from .. import image_values, labels
 from ..errors import SettingsError
 from ..io import items
 from ..models import TrainedModel
+from ..models.allocator import kept
 from ..models.devices import choose_device, choose_precision, computes_bfloat16
-from ..models.memory import kept
 from ..progress import Job, Progress, counted, moved
 from ..record import Record, UsedModel, now, software
 from ..volume import Volume

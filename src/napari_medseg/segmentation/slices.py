@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import labels
 from ..errors import SettingsError, VolumeError
-from ..io.memory import free_bytes
+from ..memory import free_bytes
 from ..preprocess import neighbours
 from ..volume import LabelClass, Volume
 from .orientation import AS_IT_LIES, Turn

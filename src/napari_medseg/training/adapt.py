@@ -18,12 +18,12 @@ import torch
 from torch import nn
 
 from ..errors import JobError, SettingsError, VolumeError
-from ..io.memory import free_bytes
 from ..label_values import whole_labels
 from ..labels import from_leading
+from ..memory import free_bytes
 from ..models import ModelCard, TrainedModel, architecture
+from ..models.allocator import kept
 from ..models.devices import choose_device
-from ..models.memory import kept
 from ..preprocess import OUTSIDE
 from ..progress import Job, Progress, moved
 from ..segmentation import engine, inference, locating, orientation

@@ -22,13 +22,12 @@ from .continuing import refuse_other_settings
 from .data.folders import LabelledImage, is_listed, read_dataset_file, write_dataset
 from .data.pairs import paired, parts
 from .data.sources import Source
+from .run_folder import DATA, RECIPE
 from .settings import CARD_TEXTS, RECIPES, Phase, TrainSettings, read_settings
 
 _log = logging.getLogger(__name__)
 
-DATA = "data"
 HELD_BACK = Source(DATA, split="val")
-RECIPE = "recipe.json"
 _ENOUGH = 5  # slices to choose weights by
 _LEARNING: dict[str, Any] = {"optimizer": "nadam", "ema": 0.9, "balance": 0.5, "clip": 1.0}
 _RATE = 5e-5  # higher ones fit the reviewed slices better and those next to them worse

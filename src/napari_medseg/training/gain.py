@@ -20,8 +20,9 @@ from .data.dataset import Sample, load
 from .data.folders import read_dataset_file
 from .data.sources import Source
 from .evaluate import score_images
-from .fine_tune import DATA, HELD_BACK, RECIPE
+from .fine_tune import HELD_BACK
 from .image_scores import ImageScore, dice_by_class
+from .run_folder import DATA, RECIPE
 from .scored_runs import score_runs
 from .settings import TrainSettings, read_settings
 

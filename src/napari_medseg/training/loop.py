@@ -18,7 +18,7 @@ from torch import nn
 
 from .. import files, models
 from ..errors import FileError, ModelError, SettingsError
-from ..models import memory
+from ..models.allocator import kept
 from ..progress import Job, Progress
 from ..record import plain
 from . import processes, start, stored
@@ -107,7 +107,7 @@ def train_job(settings: TrainSettings | ReconTrainSettings, run: Path, *, root: 
     """
     began = time.monotonic()
     device = processes.device_of(settings.device)
-    with processes.joined(device), memory.kept():
+    with processes.joined(device), kept():
         settings = _planned(settings, run, root, device)
         with nullcontext() if processes.rank() else files.lock(run):
             trainer = _Trainer(settings, run, root, device)
@@ -129,7 +129,7 @@ def _planned(settings: RunSettings, run: Path, root: Path, device: torch.device)
         return settings
     if processes.count() > 1:
         raise SettingsError("A run on several processes cannot be planned. Give steps and phases instead of seconds.")
-    if begun(settings, run):
+    if begun(settings.name, run):
         earlier = read_settings(run / SETTINGS)
         left_open = {
             name: getattr(earlier, name) for name in ("seconds", "phases", "steps", "warmup_steps", "validate_every")
@@ -189,7 +189,7 @@ class _Trainer:
 
     def _prepare_run(self) -> None:
         path = self.run / SETTINGS
-        if begun(self.settings, self.run):
+        if begun(self.settings.name, self.run):
             refuse_other_settings(self.run, read_settings(path), self.settings)
         with writing(self.run):
             files.dump(path, self.settings)

@@ -14,6 +14,7 @@ from ...errors import SettingsError
 from ...models.library import check_new_name
 from ...progress import Job
 from ...replay.lessons import Pair, describe
+from ...training.run_folder import RECIPE
 from ..kit import jobs
 from ..kit.card import CardDialog
 from ..kit.controls import apply, fill_grouped, switch_off
@@ -21,7 +22,7 @@ from ..kit.dock import Dock
 from ..kit.offers import model_entries, offer_devices
 from ..kit.preferences import preferences
 from ..kit.recorder import recorder_of
-from ..kit.tuning import RECIPE, Run, runs_folder, training, was_tuned
+from ..kit.tuning import Run, runs_folder, training, was_tuned
 from .deciding import Deciding
 from .forecasting import KIND as FORECAST
 from .forecasting import Forecasting

@@ -13,8 +13,8 @@ import numpy as np
 from napari.layers import Image, Labels
 
 from ...io.contributions import KEY, layer_tuple
-from ...io.memory import free_bytes
 from ...io.notes import Notes
+from ...memory import free_bytes
 from ...progress import Job
 from ...record import now, plain, voxel_hash
 from ...review.journal import Journal

@@ -22,7 +22,8 @@ from ... import files
 from ...errors import FileError, JobError, SettingsError
 from ...models import models_folder
 from ...progress import pace
-from ...training import running
+from ...training import run_folder
+from ...training.run_folder import DATA, LAST, RECIPE, STOP
 
 _NAME = "napari-medseg training"
 POLL_MS = 500
@@ -30,9 +31,6 @@ _NICE = 5
 _TAIL_LINES, _TAIL_BYTES = 6, 4096
 _LARGEST = 1e12  # step or second in a log
 _ACCEPTED, _OUTPUT = "accepted", "output.txt"
-# as of `training.fine_tune` and `training.loop`, which are not imported here because they load PyTorch
-RECIPE, STOP, LAST = "recipe.json", "stop", "last.pt"
-DATA = "data"
 
 
 def runs_folder() -> Path:
@@ -165,7 +163,7 @@ class Run:
 
     def process(self) -> psutil.Process | None:
         """The child, whoever started it, while it runs."""
-        return running.process(self.folder)
+        return run_folder.process(self.folder)
 
     def mark_accepted(self) -> None:
         """Note that the person took the model; what only a run that goes on needs is deleted."""

@@ -5,7 +5,7 @@ import platform
 import pytest
 import torch
 
-from napari_medseg.models import memory
+from napari_medseg.models.allocator import kept
 
 pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
 
@@ -21,14 +21,14 @@ def faults():
 
 
 def test_pages_are_handed_out_once_while_work_is_under_way():
-    with memory.kept():
+    with kept():
         faults()
         again = faults()
     assert again * 5 < faults()
 
 
 def test_the_first_of_two_jobs_to_end_takes_nothing_from_the_other():
-    one, other = memory.kept(), memory.kept()
+    one, other = kept(), kept()
     with one:
         other.__enter__()
     faults()
