@@ -1,8 +1,10 @@
 """The house rules: imports point down only, and only `widgets` knows a window."""
 
 import ast
+import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -38,7 +40,8 @@ def dotted(path: Path) -> str:
     return ".".join(("napari_medseg", *(parts[:-1] if parts[-1] == "__init__" else parts)))
 
 
-def imported(path: Path) -> set[str]:
+@cache
+def imported(path: Path) -> frozenset[str]:
     """Absolute names of everything that the module at `path` imports, inside functions too."""
     package = ("napari_medseg", *path.parent.parts)
     names = set()
@@ -49,10 +52,10 @@ def imported(path: Path) -> set[str]:
             base = package[: len(package) - node.level + 1] if node.level else ()
             module = ".".join((*base, *([node.module] if node.module else [])))
             names |= {f"{module}.{alias.name}" for alias in node.names}
-    return names
+    return frozenset(names)
 
 
-def rooms(names: set[str]) -> set[str]:
+def rooms(names: frozenset[str]) -> set[str]:
     """Rooms of this package among imported `names`."""
     return {name.split(".")[1] for name in names if name.startswith("napari_medseg.")}
 
@@ -68,6 +71,15 @@ def test_imports_point_down(path):
 @pytest.mark.parametrize("path", [p for p in MODULES if p.parts[0] != "widgets"], ids=dotted)
 def test_only_widgets_import_gui_packages(path):
     assert not GUI & {name.split(".")[0] for name in imported(path)}
+
+
+def test_contributing_lists_every_room_on_its_floor():
+    text = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    listed = {}
+    for floor, names in re.findall(r"^\| (\d+) \| (.+?) \|", text, re.MULTILINE):
+        for room in re.findall(r"`(\w+)[/.`]", names):
+            listed[room] = int(floor) - 1
+    assert listed == FLOOR_OF
 
 
 def loaded_by(modules: list[str]) -> set[str]:
