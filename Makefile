@@ -19,8 +19,9 @@ QT5 := .venv-qt5
 # ome-zarr-models wants an older pydantic than the rest
 OME_ZARR := tests/judges/ome_zarr
 XVFB := xvfb-run -a -s "-screen 0 1600x1000x24"
-# two processes, each with a virtual display of its own, take file after file in the order that tests/conftest.py gives
-PYTEST := $(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# two processes, each with a virtual display of its own, take file after file in the order that tests/conftest.py gives;
+# where one crashes the run ends: with another in its place pytest-xdist may wait for ever
+PYTEST := $(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 PACKAGES := $(shell $(PYTHON) -c "import ensurepip" 2>/dev/null || echo python3-venv) \
 	libgl1 libegl1 libglib2.0-0 libfontconfig1 libdbus-1-3 libxcb-cursor0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 \
