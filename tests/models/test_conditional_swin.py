@@ -267,7 +267,7 @@ def test_feed_forward(reference, part, router):
 def test_blocks(reference, part, kind, shift):
     arrays = reference("conditional_swin/feed_forward_and_blocks.npz")
     routing = Routing(ROUTERS[kind], "reference")
-    block = conditional_swin.Block(128, 4, routing, 0.2, shifted=shift > 0)
+    block = conditional_swin.blocks(128, routing, 0.2)[shift > 0]
     part(block, "encoder.0.blocks.0", "encoder.0.blocks.0")
     with torch.inference_mode():
         result = block(torch.from_numpy(arrays["x"]).unflatten(1, (16, 16))).flatten(1, 2)

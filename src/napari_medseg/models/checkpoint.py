@@ -22,6 +22,7 @@ from .card import CHANNELS, PENDING, ModelCard, load_card, read_card
 from .key_maps import State
 from .library import find
 from .registry import architecture, build
+from .typed import ContextNetwork, require
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +86,8 @@ class TrainedModel:
     def encode(self, images: torch.Tensor) -> list[list[torch.Tensor]]:
         """What `fuse` needs of slices (b, 3, y, x): computed once, it serves their neighbours too. Context only."""
         with self._numbers(images.device):
-            return [self.network.encode(torch.rot90(images, k, (2, 3))) for k in self._turns]
+            network = require(self.network, ContextNetwork)
+            return [network.encode(torch.rot90(images, k, (2, 3))) for k in self._turns]
 
     def fuse(
         self,
@@ -95,7 +97,8 @@ class TrainedModel:
     ) -> torch.Tensor:
         """Logits as of `logits` from what `encode` made of three slices. Context only."""
         with self._numbers(current[0][0].device):
-            return self._turned(lambda k: self.network.fuse(previous[k], current[k], following[k]))
+            network = require(self.network, ContextNetwork)
+            return self._turned(lambda k: network.fuse(previous[k], current[k], following[k]))
 
     def _numbers(self, device: torch.device) -> torch.autocast:
         # no cache of converted weights: passes side by side would clear it for each other

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from ..errors import ModelError
 from .routers import Router, Routing, score, select, take
+from .typed import require
 from .window_attention import SHIFT, WINDOW, ConditionalAttention, WindowAttention, from_windows, shift_mask, to_windows
 
 WIDTH = 128  # channels of a token at the finest level, as published
@@ -54,17 +55,16 @@ class ConditionalFeedForward(nn.Module):
 class Block(nn.Module):
     """Window attention and feed-forward network, each behind a norm and added to its input."""
 
-    def __init__(self, width: int, heads: int, routing: Routing, dropout: float, *, shifted: bool):
+    def __init__(
+        self, width: int, attention: nn.Module, feed_forward: nn.Module, mode: str, dropout: float, *, shifted: bool
+    ):
         super().__init__()
-        self.shifted, self.mode = shifted, routing.mode
-        plain = routing.router is None
-        attention = WindowAttention if plain else ConditionalAttention
+        self.shifted = shifted
+        self.mode = mode
         self.attention_norm = nn.LayerNorm(width)
-        self.attention = attention(width, heads, routing, dropout)
+        self.attention = attention
         self.feed_forward_norm = nn.LayerNorm(width)
-        self.feed_forward = (
-            feed_forward(width, HIDDEN, dropout) if plain else ConditionalFeedForward(width, routing, dropout)
-        )
+        self.feed_forward = feed_forward
         self.drop = nn.Dropout(dropout)
 
     def forward(self, grid: torch.Tensor) -> torch.Tensor:
@@ -82,8 +82,15 @@ class Block(nn.Module):
     def _unshift(self, grid: torch.Tensor) -> torch.Tensor:
         return grid.roll((SHIFT, SHIFT), (1, 2)) if self.shifted else grid
 
+
+class ConditionalBlock(Block):
+    """A block whose attention and feed-forward network have routers."""
+
+    attention: ConditionalAttention
+    feed_forward: ConditionalFeedForward
+
     def gates(self, grid: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Gates (b, y, x) of the three routers of a conditional block on `grid` (b, y, x, d), 0 for unrouted tokens."""
+        """Gates (b, y, x) of the three routers on `grid` (b, y, x, d), 0 for unrouted tokens."""
         queries, keys, places = self.attention.route(to_windows(self._shift(self.attention_norm(grid))))
         keys = torch.zeros_like(queries).scatter(1, places, keys)
         by_window = from_windows(torch.stack([queries, keys], -1), torch.Size((*grid.shape[:3], 2)))
@@ -97,8 +104,18 @@ class Block(nn.Module):
 
 def blocks(width: int, routing: Routing, dropout: float) -> nn.Sequential:
     """Two blocks, the second with shifted windows; the number of heads follows the width."""
+    return nn.Sequential(*(_block(width, routing, dropout, shifted=shifted) for shifted in (False, True)))
+
+
+def _block(width: int, routing: Routing, dropout: float, *, shifted: bool) -> Block:
     heads = width // HEAD_WIDTH
-    return nn.Sequential(*(Block(width, heads, routing, dropout, shifted=shifted) for shifted in (False, True)))
+    if routing.router is None:
+        attention = WindowAttention(width, heads, routing, dropout)
+        plain = feed_forward(width, HIDDEN, dropout)
+        return Block(width, attention, plain, routing.mode, dropout, shifted=shifted)
+    routed = ConditionalAttention(width, heads, routing, dropout)
+    conditional = ConditionalFeedForward(width, routing, dropout)
+    return ConditionalBlock(width, routed, conditional, routing.mode, dropout, shifted=shifted)
 
 
 class Embed(nn.Module):
@@ -302,7 +319,7 @@ class ConditionalSwinUNet(nn.Module):
         grid = first(self.bottleneck_norm(self.bottleneck(grid)))
         for level in levels:
             grid = level(grid, skips.pop())
-        return last.logits(self.decoder_norm(grid), self.head.weight.flatten(1))
+        return require(last, Expand).logits(self.decoder_norm(grid), self.head.weight.flatten(1))
 
     @torch.no_grad()
     def router_maps(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -322,14 +339,14 @@ class ConditionalSwinUNet(nn.Module):
         """
         maps: dict[str, torch.Tensor] = {}
 
-        def keep(name: str, block: Block, grid: torch.Tensor) -> None:
+        def keep(name: str, block: ConditionalBlock, grid: torch.Tensor) -> None:
             for router, gates in block.gates(grid).items():
                 zoomed = F.interpolate(gates[:, None], images.shape[2:], mode="nearest")
                 maps[f"{name}.{router}"] = zoomed[:, 0]
 
         watched = copy.deepcopy(self)  # hooks on this network would also hear what other threads do with it
         for name, block in watched.named_modules():
-            if isinstance(block, Block) and isinstance(block.attention, ConditionalAttention):
+            if isinstance(block, ConditionalBlock):
                 block.register_forward_pre_hook(lambda block, inputs, name=name: keep(name, block, *inputs))
         watched(images)
         return maps

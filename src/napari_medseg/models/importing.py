@@ -12,16 +12,19 @@ import torch
 from torch import nn
 
 from ..errors import FileError, ModelError, SettingsError, reason
+from ..preprocess import Preprocess
 from ..progress import log_messages
 from ..volume import LabelClass, colour_of
 from . import published
 from .card import CHANNELS, ModelCard
 from .checkpoint import TrainedModel, load, save
+from .conditional_swin import ConditionalSwinUNet
 from .library import check_new_name, models_folder
 from .registry import architecture, published_names
 from .settings import ImportSettings
 
 _log = logging.getLogger(__name__)
+_ROOM = __name__.removesuffix(".importing")
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +75,7 @@ def import_checkpoint(path: Path, name: str, settings: ImportSettings) -> Import
     if path.suffix == ".safetensors" and path.with_suffix(".json").is_file():
         model = _with_card(path, settings)
     elif settings.architecture:
-        with log_messages(__package__, notes.append):
+        with log_messages(_ROOM, notes.append):
             model = _published(path, settings)
     else:
         raise SettingsError(f"'{path.name}' has no card next to it. Name its network with --architecture.")
@@ -170,12 +173,18 @@ def _published(path: Path, settings: ImportSettings) -> TrainedModel:
 def _segmenting(path: Path, name: str, count: int) -> ModelCard:
     """Card of a published network that finds `count` classes."""
     layout = published.layout(name)
-    size = ""
-    if layout.preprocess.size:
-        size = "resized to {} x {} pixels and ".format(*layout.preprocess.size)
+    size = _resized(layout.preprocess)
     limits = f"{_unknown(path)} Each slice is {size}scaled from its 1st to its 99.8th percentile, {layout.caution}."
     classes = tuple(_nameless(number) for number in range(1, count + 1))
     return ModelCard(name, name, layout.preprocess, classes, limits=limits)
+
+
+def _resized(preprocess: Preprocess) -> str:
+    """What the card says about a fixed size."""
+    if preprocess.size is None:
+        return ""
+    height, width = preprocess.size
+    return f"resized to {height} x {width} pixels and "
 
 
 def _nameless(number: int) -> LabelClass:
@@ -185,16 +194,16 @@ def _nameless(number: int) -> LabelClass:
 def _restoring(path: Path, network: nn.Module, name: str) -> ModelCard:
     """Card of a published network from a zero-filled magnitude to the full one."""
     layout = published.layout(name)
-    if not layout.restores or network.embed.conv.in_channels != CHANNELS["image"]:
+    swin = isinstance(network, ConditionalSwinUNet)
+    if not layout.restores or not swin or network.embed.conv.in_channels != CHANNELS["image"]:
         raise ModelError(
             f"'{path.name}' holds a network with one output that neither segments (at least two) nor reconstructs (one "
             "channel in and out, of the Swin family). Import another one."
         )
-    size = " x ".join(map(str, layout.preprocess.size))
+    size = _resized(layout.preprocess)
     limits = (
-        f"{_unknown(path)} Each slice is resized to {size} pixels and scaled from its smallest to its largest value, "
-        "as in its training; the true brightness is lost, so compare images, not values. It may draw structure that "
-        "was not measured."
+        f"{_unknown(path)} Each slice is {size}scaled from its smallest to its largest value, as in its training; the "
+        "true brightness is lost, so compare images, not values. It may draw structure that was not measured."
     )
     preprocess = replace(layout.preprocess, percentiles=(0, 100))
     return ModelCard(name, name, preprocess, (), design="image", limits=limits)

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..errors import ModelError
+from .typed import Modules
 
 _BLOCK = 2048  # pixels
 
@@ -16,8 +17,8 @@ _BLOCK = 2048  # pixels
 class ChannelNorm(nn.LayerNorm):
     """Layer normalisation over the channels of each pixel, for (b, c, y, x)."""
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return super().forward(input.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class ConvNormGELU(nn.Module):
@@ -149,7 +150,7 @@ class LiteNeXt(nn.Module):
         self.downs = nn.ModuleList(ConvNormGELU(small, 2 * small, 1) for small in sizes[:-1])
         self.mixers = nn.ModuleList(LGEMixer(c, k, dilation) for c, k in zip(sizes, kernels, strict=True))
         self.bottleneck = ResidualBlock(sizes[-1])
-        self.nodes = nn.ModuleList(Node(c, width) for c in sizes)
+        self.nodes = Modules(Node(c, width) for c in sizes)
         self.query = Node(sizes[-1], width)
         self.gate = nn.Linear(2 * width, width)
         self.reduce = ConvNormGELU(2 * width, channels, 1)
@@ -178,7 +179,7 @@ class LiteNeXt(nn.Module):
         ]
         gates = torch.stack(scores, 1).softmax(1)  # over stages
         from_stages, from_decoder = self.reduce.conv.weight.flatten(1).split(width, 1)
-        mixed = self.reduce.conv.bias.view(1, -1, 1, 1)
+        mixed = self.reduce.conv.get_parameter("bias").view(1, -1, 1, 1)
         for index, (node, f) in enumerate(zip(self.nodes, features, strict=True)):
             part = node.mixed_value(f, from_stages * gates[:, None, index])
             if index == len(features) - 1:

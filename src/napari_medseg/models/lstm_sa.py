@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from ..errors import ModelError
 from .mt_unet import MTUNet
+from .typed import Modules
 
 Kind = Literal["gated", "states"]
 
@@ -21,8 +22,12 @@ class FeatureExtractor(Protocol):
     def __call__(self, images: torch.Tensor) -> torch.Tensor: ...
 
 
-Gates = tuple[torch.Tensor, torch.Tensor | None, torch.Tensor, torch.Tensor]
+Gates = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 """Maps (b, hidden, y, x) of a cell's gates before their functions: input, forget, output, candidate."""
+FirstGates = tuple[torch.Tensor, torch.Tensor | None, torch.Tensor, torch.Tensor]
+"""Those of the first step, which needs its forget gate only if it is the last too."""
+Steps = tuple[FirstGates, Sequence[Gates]]
+"""What a cell reads from a sequence: the gates of its first step and those of the others."""
 
 
 class CellState(NamedTuple):
@@ -47,43 +52,60 @@ class ConvLSTMCell(nn.Module):
         self.in_channels, self.hidden, self.kernel = in_channels, hidden, kernel
         self.conv = nn.Conv2d(in_channels + hidden, 4 * hidden, kernel, padding=kernel // 2)
 
-    def gates(self, x: torch.Tensor, *, first: bool = False) -> Gates:
-        """What the input `x` (b, c, y, x) gives to the gates; for the `first` of several steps without the second."""
-        weights, biases = self.conv.weight[:, : self.in_channels].split(self.hidden), self.conv.bias.split(self.hidden)
-        enter, forget, leave, candidate = (
-            None if first and place == 1 else F.conv2d(x, weight, bias, padding=self.kernel // 2)
-            for place, (weight, bias) in enumerate(zip(weights, biases, strict=True))
-        )
+    def read(self, sequence: Sequence[torch.Tensor]) -> Steps:
+        """What a sequence of inputs (b, c, y, x) gives to the gates of each step."""
+        first, *others = sequence
+        gates = [self.gates(x) for x in others]
+        return (self._gates_from_zeros(first) if others else self.gates(first)), gates
+
+    def gates(self, x: torch.Tensor) -> Gates:
+        """What the input `x` (b, c, y, x) gives to the gates."""
+        enter, forget, leave, candidate = (self._gate(x, place) for place in range(4))
         return enter, forget, leave, candidate
 
-    def step(self, gates: Gates, state: CellState | None = None, *, last: bool = True) -> CellState:
-        """Next state.
+    def _gates_from_zeros(self, x: torch.Tensor) -> FirstGates:
+        enter, leave, candidate = (self._gate(x, place) for place in (0, 2, 3))
+        return enter, None, leave, candidate
 
-        Parameters
-        ----------
-        gates : Gates
-            As of `gates`.
-        state : CellState or None
-            Of the step before; None stands for zeros.
-        last : bool
-            Whether the state will be looked at; a first step that is not the last leaves out its forget gate.
-        """
-        sigmoid, tanh = torch.sigmoid, torch.tanh
-        if state is not None:
-            recurrent = self.conv.weight[:, self.in_channels :].split(self.hidden)
-            padding = self.kernel // 2
-            gates = tuple(
-                F.conv2d(state.hidden, weight, padding=padding).add_(gate)
-                for weight, gate in zip(recurrent, gates, strict=True)
-            )
-            if not torch.is_grad_enabled():  # nobody else holds these gates
-                sigmoid, tanh = torch.sigmoid_, torch.tanh_
+    def _gate(self, x: torch.Tensor, place: int) -> torch.Tensor:
+        own = slice(place * self.hidden, (place + 1) * self.hidden)
+        weight = self.conv.weight[own, : self.in_channels]
+        bias = self.conv.get_parameter("bias")[own]
+        return F.conv2d(x, weight, bias, padding=self.kernel // 2)
+
+    def run(self, steps: Steps) -> tuple[list[torch.Tensor], CellState]:
+        """Hidden states (b, hidden, y, x) after each step, and all of the last state."""
+        first, others = steps
+        state = self.begin(first, last=not others)
+        hidden = [state.hidden]
+        for gates in others:
+            state = self.step(gates, state)
+            hidden.append(state.hidden)
+        return hidden, state
+
+    def begin(self, gates: FirstGates, *, last: bool) -> CellState:
+        """State after the first step, where hidden state and memory are zero; see `FirstGates`."""
         enter, forget, leave, candidate = gates
-        forget = sigmoid(forget) if last or state is not None else None
-        candidate = tanh(candidate)
+        if forget is not None:
+            forget = forget.sigmoid() if last else None
+        candidate = candidate.tanh()
         memory = _times(enter.sigmoid(), candidate)
-        if state is not None:
-            memory = torch.addcmul(memory, forget, state.memory)
+        return CellState(_times(memory.tanh(), leave.sigmoid()), memory, forget, candidate)
+
+    def step(self, gates: Gates, state: CellState) -> CellState:
+        """State after the step that follows `state`."""
+        recurrent = self.conv.weight[:, self.in_channels :].split(self.hidden)
+        padding = self.kernel // 2
+        enter, forget, leave, candidate = (
+            F.conv2d(state.hidden, weight, padding=padding).add_(gate)
+            for weight, gate in zip(recurrent, gates, strict=True)
+        )
+        sigmoid, tanh = torch.sigmoid, torch.tanh
+        if not torch.is_grad_enabled():  # nobody else holds these gates
+            sigmoid, tanh = torch.sigmoid_, torch.tanh_
+        forget = sigmoid(forget)
+        candidate = tanh(candidate)
+        memory = torch.addcmul(_times(enter.sigmoid(), candidate), forget, state.memory)
         return CellState(_times(memory.tanh(), sigmoid(leave)), memory, forget, candidate)
 
 
@@ -177,7 +199,7 @@ class LSTMSABlock(nn.Module):
                 f"{attention_size}; expected at least one layer, an odd kernel, one of {', '.join(get_args(Kind))} "
                 "and a positive number or 'auto'."
             )
-        self.cells = nn.ModuleList(
+        self.cells = Modules(
             ConvLSTMCell(before, after, kernel_size)
             for before, after in zip((in_channels, *hidden), hidden, strict=False)
         )
@@ -185,25 +207,19 @@ class LSTMSABlock(nn.Module):
 
     def forward(self, sequence: torch.Tensor) -> torch.Tensor:
         """Maps (b, hidden, y, x) for the last step of a sequence (b, t, c, y, x) of any length."""
-        weights, values = self.recur(self._gates(self.cells[0], sequence.unbind(1)))
+        weights, values = self.recur(self.cells[0].read(sequence.unbind(1)))
         return (weights @ values).unflatten(2, sequence.shape[3:])
 
-    def recur(self, gates: Sequence[Gates]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Weights and values of the attention from the gates that the first cell made of each step."""
-        state, hidden = None, []
-        for index, cell in enumerate(self.cells):
-            parts = self._gates(cell, hidden) if index else gates
-            state, hidden = None, []
-            for step, part in enumerate(parts, start=1):
-                state = cell.step(part, state, last=step == len(parts))
-                hidden.append(state.hidden)
-        query, key = (state.memory + state.forget).mul_(0.5), (state.candidate + state.hidden).mul_(0.5)
+    def recur(self, steps: Steps) -> tuple[torch.Tensor, torch.Tensor]:
+        """Weights and values of the attention from what the first cell read."""
+        hidden, state = self.cells[0].run(steps)
+        for cell in self.cells[1:]:
+            hidden, state = cell.run(cell.read(hidden))
+        if state.forget is None:
+            raise ValueError("the only step has no forget gate; expected all four gates")
+        query = (state.memory + state.forget).mul_(0.5)
+        key = (state.candidate + state.hidden).mul_(0.5)
         return self.attention.code(*(x.flatten(2) for x in (state.hidden, query, key, state.hidden)))
-
-    @staticmethod
-    def _gates(cell: ConvLSTMCell, steps: Sequence[torch.Tensor]) -> list[Gates]:
-        several = len(steps) > 1
-        return [cell.gates(x, first=several and not i) for i, x in enumerate(steps)]
 
 
 class BidirectionalHead(nn.Module):
@@ -228,12 +244,9 @@ class BidirectionalHead(nn.Module):
 
         Equal to `fuse` of what `encode` makes of each, without the parts that this one centre does not need.
         """
-        last = len(features) - 1
-        forward, reverse = (block.cells[0] for block in (self.forward_block, self.reverse_block))
-        before = [forward.gates(features[t], first=t == 0) for t in range(centre)]
-        after = [reverse.gates(features[t], first=t == last) for t in range(last, centre, -1)]
-        both = self.encode(features[centre])
-        return self._joined([*before, both[:4]], [*after, both[4:]])
+        before = self.forward_block.cells[0].read(features[: centre + 1])
+        after = self.reverse_block.cells[0].read(features[centre:][::-1])
+        return self._joined(before, after)
 
     def encode(self, features: torch.Tensor) -> list[torch.Tensor]:
         """What `fuse` needs of the features of one image, whatever its place in the sequence: gates of both blocks."""
@@ -242,17 +255,18 @@ class BidirectionalHead(nn.Module):
 
     def fuse(self, encodings: Sequence[Sequence[torch.Tensor]], centre: int) -> torch.Tensor:
         """Logits (b, num_classes, y, x) of the `centre` of a sequence of what `encode` returned."""
-        before = [tuple(encodings[t][:4]) for t in range(centre + 1)]
-        after = [tuple(encodings[t][4:]) for t in range(len(encodings) - 1, centre - 1, -1)]
-        return self._joined(before, after)
+        before, *others = [_gates(encoding[:4]) for encoding in encodings[: centre + 1]]
+        after, *rest = [_gates(encoding[4:]) for encoding in encodings[centre:][::-1]]
+        return self._joined((before, others), (after, rest))
 
-    def _joined(self, before: list[Gates], after: list[Gates]) -> torch.Tensor:
+    def _joined(self, before: Steps, after: Steps) -> torch.Tensor:
         # the classifier is linear: it is applied to the weights of the attention, before the values come in
         hidden = [block.cells[-1].hidden for block in (self.forward_block, self.reverse_block)]
         filters = self.classes.weight.flatten(1).split(hidden, 1)
         codes = self.forward_block.recur(before), self.reverse_block.recur(after)
-        logits = sum(part @ weights @ values for part, (weights, values) in zip(filters, codes, strict=True))
-        return (logits + self.classes.bias[:, None]).unflatten(2, before[0][0].shape[2:])
+        forward, reverse = (part @ weights @ values for part, (weights, values) in zip(filters, codes, strict=True))
+        bias = self.classes.get_parameter("bias")[:, None]
+        return (forward + reverse + bias).unflatten(2, before[0][0].shape[2:])
 
 
 class LSTMSA(nn.Module):
@@ -325,6 +339,11 @@ class LSTMSA(nn.Module):
     def _features(self, images: torch.Tensor) -> torch.Tensor:
         images = images.expand(-1, self.in_channels, -1, -1) if images.shape[1] == 1 else images
         return self.backbone(images).contiguous()  # the gates are cut along the channels
+
+
+def _gates(maps: Sequence[torch.Tensor]) -> Gates:
+    enter, forget, leave, candidate = maps
+    return enter, forget, leave, candidate
 
 
 def _times(fresh: torch.Tensor, other: torch.Tensor) -> torch.Tensor:

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..errors import ModelError
+from .typed import Modules
 
 LEVELS = (1, 2, 3)  # token levels that can be built
 _WINDOW = 4
@@ -59,7 +60,7 @@ class DoubleConv(nn.Module):
         weight, bias = self.second.folded()
         scale, shift = _scale_and_shift(self.side_norm)
         side = scale[:, None] * self.side.weight.flatten(1) + torch.eye(len(scale), device=x.device, dtype=x.dtype)
-        bias = side @ bias + scale * self.side.bias + shift
+        bias = side @ bias + scale * self.side.get_parameter("bias") + shift
         return F.relu_(F.conv2d(x, (side @ weight.flatten(1)).view_as(weight), bias, padding=1))
 
 
@@ -266,12 +267,12 @@ class MTUNet(nn.Module):
         self.in_channels = in_channels
         sizes = [4 * width * 2**level for level in range(levels + 1)]
         self.stem = Stem(in_channels, width, tokens)
-        self.downs = nn.ModuleList(
+        self.downs = Modules(
             nn.Sequential(MixedBlock(small), MixedBlock(small), ConvNormReLU(small, 2 * small, 2, stride=2))
             for small in sizes[:-1]
         )
         self.bottleneck = nn.Sequential(MixedBlock(sizes[-1]), MixedBlock(sizes[-1]))
-        self.ups = nn.ModuleList(_up(large, last=large == sizes[1]) for large in sizes[:0:-1])
+        self.ups = Modules(_up(large, last=large == sizes[1]) for large in sizes[:0:-1])
         outer = (8 * width, 4 * width, 2 * width, width)
         self.growths = nn.ModuleList(nn.ConvTranspose2d(a, b, 2, 2) for a, b in pairwise(outer))
         self.merges = nn.ModuleList(DoubleConv(a, b) for a, b in pairwise(outer))
@@ -305,8 +306,8 @@ class MTUNet(nn.Module):
 
 
 def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[torch.Tensor, torch.Tensor]:
-    scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
-    return scale, norm.bias - norm.running_mean * scale
+    scale = norm.weight * (norm.get_buffer("running_var") + norm.eps).rsqrt()
+    return scale, norm.bias - norm.get_buffer("running_mean") * scale
 
 
 def _up(large: int, *, last: bool) -> nn.Sequential:

@@ -33,7 +33,7 @@ class Architecture:
     background : bool
         Whether the first logit map is the background (softmax over all maps); else each map is a class of its own.
     context : bool
-        Whether the network takes three slices (previous, current, next) and has ``encode`` and ``fuse``.
+        Whether the network takes three slices (previous, current, next) and is a `ContextNetwork`.
     unused : str
         Regular expression of our parameters that are in the authors' files and have no effect on the result.
     routed : bool
