@@ -259,7 +259,7 @@ class Record:
         return replace(self, reviewed=tuple(sorted(numbers)))
 
 
-_Kind = TypeVar("_Kind", Record, Item, UsedModel)
+_Kind = TypeVar("_Kind", bound=Record | Item | UsedModel)
 
 
 def now() -> str:

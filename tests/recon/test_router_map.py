@@ -8,6 +8,7 @@ import torch
 
 from napari_medseg.errors import SettingsError
 from napari_medseg.kspace import KSpace
+from napari_medseg.models import TrainedModel, build
 from napari_medseg.progress import run
 from napari_medseg.recon import data_consistency, ifft2c
 from napari_medseg.recon.classical import tv
@@ -56,9 +57,10 @@ def test_map_lies_on_the_slice_that_is_shown(kspace_of, learned):
 
 def test_models_without_routers_are_refused(kspace_of, learned):
     model = learned()
+    plain = build("swin-unet", in_channels=2, out_channels=2, width=64)
     for other in (
         replace(model, card=replace(model.card, design="")),
-        replace(model, network=torch.nn.Conv2d(2, 2, 3, padding=1)),
+        TrainedModel(replace(model.card, architecture="swin-unet"), plain),
     ):
         with pytest.raises(SettingsError, match="no router map"):
             run(router_map_job(scan(kspace_of(slices=1)), ReconSettings("made-up"), other, 0))

@@ -21,15 +21,26 @@ from napari_medseg.training import located
 from napari_medseg.training.data.dataset import Sample
 from napari_medseg.training.data.sources import Source
 from napari_medseg.training.evaluate import evaluate, images_of, score_images, whole
-from napari_medseg.training.image_scores import mean_dice, mean_volume_dice, score_image, summarise, volume_dice
+from napari_medseg.training.image_scores import (
+    Truth,
+    mean_dice,
+    mean_volume_dice,
+    score_image,
+    summarise,
+    volume_dice,
+)
 from napari_medseg.training.scored_runs import score_runs
 from napari_medseg.volume import LabelClass, Volume
 
 
-def sample(labels, case="a", group="", objects=None):
+def sample(labels, case="a", group=""):
     labels = np.asarray(labels, np.uint8)
     image = torch.from_numpy(labels.astype(np.float32)).repeat(3, 1, 1)
-    return Sample(image, torch.from_numpy(labels), case, group, objects=objects)
+    return Sample(image, torch.from_numpy(labels), case, group)
+
+
+def truth(labels, case="a", group="", **more):
+    return Truth(np.asarray(labels, np.uint8), case, group, **more)
 
 
 def square(*corners, size=24, side=8, value=1):
@@ -42,7 +53,7 @@ def square(*corners, size=24, side=8, value=1):
 def test_scores_are_means_over_images_cases_and_groups():
     half = square((0, 0)), square((0, 4))  # overlap of one half: Dice 1/2, IoU 1/3
     pairs = [(half[0], half[1], "a", "x"), (half[0], half[0], "a", "x"), (half[0], 0 * half[0], "b", "y")]
-    scores = [score_image(sample(true, case, group), found) for true, found, case, group in pairs]
+    scores = [score_image(truth(true, case, group), found) for true, found, case, group in pairs]
     figures = summarise(scores, ["thing"])
     assert (figures["images"], figures["skipped"], figures["cases"]) == (3, 0, 2)
     assert figures["dice"] == 0.5 and figures["iou"] == pytest.approx((1 / 3 + 1) / 3, abs=1e-4)
@@ -54,7 +65,7 @@ def test_scores_are_means_over_images_cases_and_groups():
 
 def test_empty_images_are_skipped_when_left_alone_and_counted_when_not():
     nothing = np.zeros((24, 24), np.uint8)
-    scores = [score_image(sample(nothing, str(i)), found) for i, found in enumerate((nothing, square((0, 0))))]
+    scores = [score_image(truth(nothing, str(i)), found) for i, found in enumerate((nothing, square((0, 0))))]
     figures = summarise(scores, ["thing"])
     assert (figures["images"], figures["skipped"], figures["dice"]) == (2, 1, 0)
     assert figures["empty"] == {"images": 2, "with_false_pixels": 0.5, "false_pixels": round(64 / 576 / 2, 4)}
@@ -64,7 +75,7 @@ def test_empty_images_are_skipped_when_left_alone_and_counted_when_not():
 def test_classes_are_scored_apart():
     true = square((0, 0)) + square((12, 12), value=2)
     found = square((0, 0)) + square((12, 12), value=1)
-    figures = summarise([score_image(sample(true), found, classes=2)], ["one", "two"])
+    figures = summarise([score_image(truth(true), found, classes=2)], ["one", "two"])
     assert figures["dice"] == 1
     assert figures["classes"] == {"one": {"dice": pytest.approx(2 / 3, abs=1e-4)}, "two": {"dice": 0}}
 
@@ -72,12 +83,10 @@ def test_classes_are_scored_apart():
 def test_distances_are_in_millimetres_and_one_sided_classes_counted_apart():
     one, moved, nothing = square((0, 0)), square((0, 3)), np.zeros((24, 24), np.uint8)
     pairs = [(one, moved), (one, one), (one, nothing), (nothing, nothing)]
-    scores = [
-        score_image(replace(sample(true, str(i)), spacing=(1.0, 0.5)), found) for i, (true, found) in enumerate(pairs)
-    ]
+    scores = [score_image(truth(true, str(i), spacing=(1.0, 0.5)), found) for i, (true, found) in enumerate(pairs)]
     figures = summarise(scores, ["thing"])
     assert figures["hd95_mm"] == 0.75 and figures["hd95_missing"] == pytest.approx(1 / 3, abs=1e-4)
-    assert "hd95_mm" not in summarise([score_image(sample(one), one)], ["thing"])
+    assert "hd95_mm" not in summarise([score_image(truth(one), one)], ["thing"])
 
 
 def test_slices_of_a_volume_are_scored_as_one_image():
@@ -103,7 +112,7 @@ def test_objects_match_above_one_half_whatever_their_numbers():
     full = np.ones((4, 4), int)
     assert count_objects(full, full).matched == 1
     assert math.isnan(count_objects(0 * full, 0 * full).f1)
-    figures = summarise([score_image(sample(true > 0, objects=true), true > 0, split=split_objects)], ["thing"])
+    figures = summarise([score_image(truth(true > 0, objects=true), true > 0, split=split_objects)], ["thing"])
     assert figures["objects"] == {"f1": 1, "f1_pooled": 1, "precision": 1, "recall": 1}
 
 
@@ -143,7 +152,7 @@ def test_a_model_file_is_evaluated_on_sources(tmp_path):
 
 def test_figures_that_do_not_exist_are_not_zero():
     nothing = np.zeros((24, 24), np.uint8)
-    one = score_image(sample(nothing, objects=nothing), nothing, split=lambda mask: mask.astype(int))
+    one = score_image(truth(nothing, objects=nothing), nothing, split=lambda mask: mask.astype(int))
     assert np.isnan(mean_dice([one]))
     figures = summarise([one], ["thing"])["objects"]
     assert figures == {"f1": None, "f1_pooled": None, "precision": None, "recall": None}
@@ -151,7 +160,7 @@ def test_figures_that_do_not_exist_are_not_zero():
 
 def test_mean_of_a_class_says_how_many_images_do_not_have_it():
     both, first = square((0, 0)) + square((12, 12), value=2), square((0, 0))
-    scores = [score_image(sample(labels, str(i)), labels, 2) for i, labels in enumerate((both, first, first))]
+    scores = [score_image(truth(labels, str(i)), labels, 2) for i, labels in enumerate((both, first, first))]
     assert summarise(scores, ["first", "second"])["classes"] == {
         "first": {"dice": 1.0},
         "second": {"dice": 1.0, "skipped": 2},
@@ -161,9 +170,9 @@ def test_mean_of_a_class_says_how_many_images_do_not_have_it():
 def test_a_class_that_nobody_drew_is_not_scored():
     true = square((0, 0))
     found = true + square((12, 12), value=2)
-    score = score_image(replace(sample(true), unlabelled=(2,)), found, classes=2)
+    score = score_image(truth(true, unlabelled=(2,)), found, classes=2)
     assert (score.dice, score.classes[0]) == (1, 1) and math.isnan(score.classes[1])
-    assert score_image(sample(true), found, classes=2).classes[1] == 0
+    assert score_image(truth(true), found, classes=2).classes[1] == 0
 
 
 class Bright(torch.nn.Module):
@@ -217,7 +226,7 @@ def test_models_with_members_are_scored_by_runs_on_whole_volumes(tmp_path):
 
 
 def stacked(true, found, case, stack, classes=1):
-    return score_image(replace(sample(true, case), stack=stack), found, classes)
+    return score_image(truth(true, case, volume=stack), found, classes)
 
 
 def test_dice_of_a_volume_counts_all_its_slices_together():

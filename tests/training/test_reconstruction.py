@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from napari_medseg import models
-from napari_medseg.errors import MedsegError
+from napari_medseg.errors import MedsegError, ModelError
 from napari_medseg.progress import run
 from napari_medseg.recon import data_residual, fft2c
 from napari_medseg.training import recon_figures
@@ -183,3 +183,9 @@ def test_settings_are_read_back(recon_settings, tmp_path):
     path.write_text('{"kind": "magic"}')
     with pytest.raises(MedsegError, match="kind"):
         read_settings(path)
+
+
+def test_other_networks_are_refused(images, recon_settings, tmp_path):
+    settings = recon_settings(architecture="litenext", options={})
+    with pytest.raises(ModelError, match="is a LiteNeXt; expected a ConditionalSwinUNet"):
+        run(train_job(settings, tmp_path / "run", root=images))

@@ -11,6 +11,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..models import TrainedModel
+from ..models.conditional_swin import ConditionalSwinUNet
+from ..models.typed import require
 from ..progress import Job, Progress, within
 from .classical import tv_steps
 from .consistency import data_consistency
@@ -69,7 +71,8 @@ def refine(
 def change(network: nn.Module, image: torch.Tensor) -> torch.Tensor:
     """R(x) of an image (b, y, x), complex, in units of its `brightness`: of the same shape; see `refine`."""
     channels = torch.view_as_real(image).movedim(-1, 1).contiguous()
-    changed = _padded(network, channels, network.step).movedim(1, -1).contiguous()
+    step = require(network, ConditionalSwinUNet).step
+    changed = _padded(network, channels, step).movedim(1, -1).contiguous()
     return torch.view_as_complex(changed)
 
 
@@ -102,7 +105,7 @@ def _on_grid(
     preprocess, device = model.card.preprocess, next(model.network.parameters()).device
     if preprocess.size is None:
         images = torch.from_numpy((magnitude / brightness(magnitude)).astype(np.float32))[None, None]
-        return _padded(function, images.to(device), model.network.step)
+        return _padded(function, images.to(device), require(model.network, ConditionalSwinUNet).step)
     images, undo = preprocess.apply(magnitude[None], None)
     return undo(function(images[:, :1].to(device)))
 
@@ -151,8 +154,9 @@ def gates_job(model: TrainedModel, measured: np.ndarray, mask: np.ndarray, itera
         _, image = yield from _unrolled(model, measured, mask, iterations - 1)
         return gates_of(model, image / brightness(ifft2c(measured)))
     yield Progress(0, 1)
+    network = require(model.network, ConditionalSwinUNet)
     with torch.inference_mode():
-        found = _on_grid(partial(_gates, model.network), model, np.abs(ifft2c(measured)))
+        found = _on_grid(partial(_gates, network), model, np.abs(ifft2c(measured)))
     return found[0, 0].cpu().numpy()
 
 
@@ -160,12 +164,13 @@ def gates_of(model: TrainedModel, image: np.ndarray) -> np.ndarray:
     """See `gates_job`, of the network of a cascade for an image (y, x), complex, in units of its `brightness`."""
     channels = np.stack([image.real, image.imag]).astype(np.float32)
     images = torch.from_numpy(channels)[None].to(next(model.network.parameters()).device)
+    network = require(model.network, ConditionalSwinUNet)
     with torch.inference_mode():
-        found = _padded(partial(_gates, model.network), images, model.network.step)
+        found = _padded(partial(_gates, network), images, network.step)
     return found[0, 0].cpu().numpy()
 
 
-def _gates(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
+def _gates(network: ConditionalSwinUNet, images: torch.Tensor) -> torch.Tensor:
     """Gates (b, 1, y, x) of the query routers for images (b, c, y, x), averaged over the blocks."""
     maps = network.router_maps(images)
     return torch.stack([gate for name, gate in maps.items() if name.endswith(".query")]).mean(0)[:, None]

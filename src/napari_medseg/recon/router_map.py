@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import SettingsError, VolumeError
 from ..kspace import KSpace
+from ..models import architecture
 from ..progress import Job
 from ..volume import Volume
 from .coil_maps import HeldMaps
@@ -44,7 +45,7 @@ def router_map_job(kspace: KSpace, settings: ReconSettings, model: TrainedModel,
     SettingsError, VolumeError
         If the model has no routers or does not reconstruct, or nothing was measured of the slice.
     """
-    if not model.card.design or not hasattr(model.network, "router_maps"):
+    if not model.card.design or not architecture(model.card.architecture).routed:
         raise SettingsError(
             f"'{model.card.name}' is not a conditional network that reconstructs, so it has no router map. Choose "
             "another model."

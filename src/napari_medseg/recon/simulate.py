@@ -85,7 +85,10 @@ def scan(volume: Volume, seed: int = 0, noise: float = 0.01) -> KSpace:
         )
     images = np.asarray(volume.data)
     kspace = simulate(images.reshape(-1, *images.shape[-2:]), np.random.default_rng(seed), noise)
-    spacing = (1.0, *volume.spacing)[-3:] if volume.has_spacing else None
+    spacing = None
+    if volume.has_spacing:
+        depth, height, width = (1.0, *volume.spacing)[-3:]
+        spacing = (depth, height, width)
     names = {"source": str(volume.metadata.get("source", "")), "format": "simulated", "affine": volume.affine}
     return KSpace(kspace, spacing=spacing, simulated=True, metadata=names)
 

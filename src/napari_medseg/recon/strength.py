@@ -111,7 +111,7 @@ def tuned_job(
         path = yield from within(_path_job(kspace, first, STRENGTHS, tried, memories, held), 0, len(open_ones))
         best = _best(path, rules.equal)
         least = rules.other * best.error
-        starts = next(step for step in path if step.settings.strength <= _AROUND * best.settings.strength)
+        starts = next(step for step in path if step.strength <= _AROUND * best.strength)
         strengths = STRENGTHS[path.index(starts) :]
         for done, other in enumerate(others, 1):
             memories = [[Memory(image) for image in images] for images in starts.images]
@@ -127,8 +127,12 @@ def tuned_job(
 
 
 class _Step(NamedTuple):
-    """A strength, its squared error on hidden samples, and by trial the images found: of every coil, or one of all."""
+    """A strength, the settings with it, its squared error on hidden samples, and the images found.
 
+    These are listed by trial: of every coil, or one of all.
+    """
+
+    strength: float
     settings: ReconSettings
     error: float
     images: list[list[np.ndarray | None]]
@@ -154,7 +158,7 @@ def _path_job(
             error += trial.error(found.coils)
         images = [[memory.image for memory in own] for own in memories]
         worse = worse + 1 if path and error > min(step.error for step in path) else 0
-        path.append(_Step(variant, error, images))
+        path.append(_Step(strength, variant, error, images))
         if worse == _RISES:
             break
     return path

@@ -209,9 +209,10 @@ def _row(acceleration: float, effective: float, full: Volume, image: Volume, tru
         dice[name] = row["dice"]
         volumes[name] = row[size]
         drift[name] = 100 * (row[size] / before - 1) if before else math.nan
-    stacks = [_stack(each.data) for each in (full, image)]
-    psnr = metrics.psnr(*stacks)
-    ssim = metrics.ssim(*stacks)
+    reference = _stack(full.data)
+    reconstructed = _stack(image.data)
+    psnr = metrics.psnr(reference, reconstructed)
+    ssim = metrics.ssim(reference, reconstructed)
     return Row(acceleration, effective, psnr, ssim, dice, volumes, drift)
 
 

@@ -258,11 +258,10 @@ def _single(settings: InferenceSettings) -> InferenceSettings:
 
 @dataclass(frozen=True, eq=False)
 class _Opinion:
-    """What one model made of slice `index`: class numbers (y, x), and logits (c, y, x) where they are voted on."""
+    """What one model made of slice `index`: class numbers (y, x)."""
 
     index: int
     labels: np.ndarray
-    logits: torch.Tensor | None
 
 
 class _Member:
@@ -275,6 +274,7 @@ class _Member:
         self.finished = 0  # slices
         self.seconds = 0.0
         self.opinions: deque[_Opinion] = deque()
+        self.logits: deque[torch.Tensor] = deque()  # (c, y, x) of each opinion, where they are voted on
         self.result: Segmentation | None = None
 
     def advance(self) -> bool:
@@ -295,9 +295,14 @@ class _Member:
     def _keep(self, part: Part) -> None:
         self.finished += len(part.indices)
         found = planes(part.labels)[part.indices]
-        maps = part.answers.logits() if self._with_logits else itertools.repeat(None, len(found))
-        for index, numbers, logits in zip(part.indices, found, maps, strict=True):
-            self.opinions.append(_Opinion(index, numbers, logits))
+        for index, numbers in zip(part.indices, found, strict=True):
+            self.opinions.append(_Opinion(index, numbers))
+        if self._with_logits and part.answers is not None:
+            self.logits.extend(part.answers.logits())
+
+    def next_logits(self, count: int) -> torch.Tensor:
+        """Logits (n, c, y, x) of the next `count` slices that all models have seen."""
+        return torch.stack([self.logits.popleft() for _ in range(count)])
 
 
 class _Ballot:
@@ -323,7 +328,7 @@ class _Ballot:
         self.agreement.count(numbers)
         chosen, against = labels.vote(numbers)
         if not self._by_label:
-            logits = torch.stack([torch.stack([opinion.logits for opinion in each]) for each in found])
+            logits = torch.stack([member.next_logits(ready) for member in members])
             chosen = labels.from_logits(labels.mean_logits(logits), self._certainty)
         self.canvas.put(indices, chosen)
         self.canvas.write(self.disagreement, indices, against)

@@ -200,8 +200,9 @@ def _as_displayed(volume: Volume) -> Turn:
         return Turn((across, rest[0], rest[1]))
     turn = max(_ways(across, rest), key=lambda turn: _likeness(volume, turn))
     # the other slices follow so that the axes are right-handed, as those of a DICOM series
-    left_handed = np.linalg.det(turn.volume(volume).affine[:3, :3]) < 0
-    return replace(turn, reversed=(left_handed, *turn.reversed[1:]))
+    left_handed = bool(np.linalg.det(turn.volume(volume).affine[:3, :3]) < 0)
+    _, up, left = turn.reversed
+    return replace(turn, reversed=(left_handed, up, left))
 
 
 def _through_plane(spacing: tuple[float, ...]) -> str:
@@ -212,8 +213,8 @@ def _through_plane(spacing: tuple[float, ...]) -> str:
 
 def _ways(across: str, rest: list[str]) -> Iterator[Turn]:
     for down, right in itertools.permutations(rest):
-        for backwards in itertools.product((False, True), repeat=2):
-            yield Turn((across, down, right), (False, *backwards))
+        for up, left in itertools.product((False, True), repeat=2):
+            yield Turn((across, down, right), (False, up, left))
 
 
 def _likeness(volume: Volume, turn: Turn) -> float:

@@ -9,6 +9,8 @@ import torch
 
 from ..errors import VolumeError
 from ..models import TrainedModel
+from ..models.conditional_swin import ConditionalSwinUNet
+from ..models.typed import require
 from ..progress import run
 from ..volume import Volume
 from .engine import tile_side
@@ -64,7 +66,7 @@ def router_map(volume: Volume, model: TrainedModel, index: Mapping[str, int], *,
     normal = torch.from_numpy(spec.normalise(source.read_one(number)))[None]
     tensor, undo = spec.fit(normal, source.spacing, shown.of([number]) if shown else None)
     with torch.inference_mode():
-        maps = model.network.router_maps(tensor)
+        maps = require(model.network, ConditionalSwinUNet).router_maps(tensor)
         gates = torch.stack([gate for name, gate in maps.items() if name.endswith(".query")]).mean(0)
         overlay = turn.back(undo(gates[:, None])[0, 0].clamp(min=0).numpy(), "yx")
     for axis, position in index.items():

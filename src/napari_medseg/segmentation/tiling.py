@@ -50,7 +50,8 @@ def tiles(size: tuple[int, int], side: int, step: int) -> list[Tile]:
 def _spans(length: int, side: int, step: int) -> list[tuple[slice, slice, slice]]:
     """Overlapping pieces of one axis as (seen, kept, inner); the kept ones partition the axis."""
     if length <= side:
-        return [(slice(0, length),) * 3]
+        whole = slice(0, length)
+        return [(whole, whole, whole)]
     overlap = _OVERLAP + step  # starts are rounded down to the step, which costs up to one of it
     side = max(side, 2 * overlap) // step * step
     count = math.ceil((length - overlap) / (side - overlap))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from ..segmentation.locating import Places
 from . import located
 from .data.dataset import Sample, load
 from .data.sources import Source
-from .image_scores import ImageScore, score_image, summarise
+from .image_scores import ImageScore, Truth, score_image, summarise, voxel
 from .scored_runs import score_runs
 
 
@@ -113,11 +112,16 @@ def images_of(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
             yield from ([sample] for sample in slices)
 
 
-def whole(slices: list[Sample], preprocess: Preprocess) -> Sample:
-    """The image that `slices` make: labels (z, y, x) and the spacing to measure with, the assumed one if need be."""
+def whole(slices: list[Sample], preprocess: Preprocess) -> Truth:
+    """What is known of the image that `slices` make, labels (z, y, x)."""
     first = slices[0]
-    plane = first.spacing or (preprocess.assumed_spacing and (preprocess.assumed_spacing,) * 2)
-    if not first.volume:
-        return replace(first, labels=first.labels[None], spacing=plane and (1.0, *plane))
-    spacing = plane and first.thickness and (first.thickness, *plane)
-    return replace(first, labels=torch.stack([sample.labels for sample in slices]), spacing=spacing)
+    thickness = first.thickness if first.volume else 1.0
+    return Truth(
+        torch.stack([sample.labels for sample in slices]).numpy(),
+        first.case,
+        first.group,
+        voxel(thickness, first.spacing, preprocess),
+        first.objects,
+        first.stack or first.volume,
+        first.unlabelled,
+    )

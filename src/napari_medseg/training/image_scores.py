@@ -10,9 +10,39 @@ import numpy as np
 
 from .. import metrics
 from ..metrics import ObjectCounts, count_objects
-from .data.dataset import IGNORE, Sample
+from ..preprocess import Preprocess
+from .data.dataset import IGNORE
 
 _FEW = 10  # cases that are named one by one
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What is known of an image: a slice, or a volume where the data hold volumes.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray, shape (y, x) or (z, y, x)
+        As those of `dataset.Sample`.
+    case, group : str
+        See `dataset.Sample`.
+    spacing : tuple of float or None
+        Voxel size in mm along the axes of `labels`, the assumed one if need be.
+    objects : numpy.ndarray or None
+        Object numbers of an image with one slice, 0 background.
+    volume : str
+        What the image is, or a part of, where Dice is taken of whole volumes.
+    unlabelled : tuple of int
+        See `dataset.Sample`.
+    """
+
+    labels: np.ndarray
+    case: str
+    group: str = ""
+    spacing: tuple[float, ...] | None = None
+    objects: np.ndarray | None = None
+    volume: str = ""
+    unlabelled: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -35,7 +65,7 @@ class ImageScore:
     objects : ObjectCounts or None
         None where objects were not counted.
     volume : str
-        What the image is, or a part of, where Dice is taken of whole volumes.
+        See `Truth`.
     overlaps : tuple of (int, int, int)
         Of each class the pixels that both sides have, those of the prediction, and those of the labels.
     """
@@ -53,34 +83,45 @@ class ImageScore:
     overlaps: tuple[tuple[int, int, int], ...] = ()
 
 
+def voxel(
+    thickness: float | None, plane: tuple[float, float] | None, preprocess: Preprocess
+) -> tuple[float, float, float] | None:
+    """Voxel size (z, y, x) in mm, with the assumed pixel size if need be; None where it is not known."""
+    if plane is None and preprocess.assumed_spacing is not None:
+        plane = (preprocess.assumed_spacing, preprocess.assumed_spacing)
+    if plane is None or not thickness:
+        return None
+    return (thickness, *plane)
+
+
 def score_image(
-    sample: Sample, prediction: np.ndarray, classes: int = 1, split: Callable[[np.ndarray], np.ndarray] | None = None
+    truth: Truth, prediction: np.ndarray, classes: int = 1, split: Callable[[np.ndarray], np.ndarray] | None = None
 ) -> ImageScore:
-    """Compare a prediction with the labels of `sample`, both (y, x) or (z, y, x), where something is known.
+    """Compare a prediction, shape of `truth.labels`, with what is known.
 
     `split` turns the mask of an image with one slice into numbered objects.
     """
-    reference = sample.labels.numpy()
+    reference = truth.labels
     unknown = reference == IGNORE
     prediction, reference = (np.where(unknown, 0, labels) for labels in (prediction, reference))
     # neither side has a class that counts as unlabelled, so it is not scored
-    prediction, reference = (np.where(np.isin(side, sample.unlabelled), 0, side) for side in (prediction, reference))
+    prediction, reference = (np.where(np.isin(side, truth.unlabelled), 0, side) for side in (prediction, reference))
     found, true = prediction > 0, reference > 0
     counts = None
-    if split is not None and sample.objects is not None:
-        counts = count_objects(split(found.reshape(sample.objects.shape)), sample.objects)
+    if split is not None and truth.objects is not None:
+        counts = count_objects(split(found.reshape(truth.objects.shape)), truth.objects)
     pairs = [(prediction == c, reference == c) for c in range(1, classes + 1)]
     return ImageScore(
-        sample.case,
-        sample.group,
+        truth.case,
+        truth.group,
         metrics.dice(found, true),
         metrics.iou(found, true),
         tuple(metrics.dice(ours, theirs) for ours, theirs in pairs),
-        tuple(metrics.hd95(*pair, sample.spacing) if sample.spacing else float("nan") for pair in pairs),
+        tuple(metrics.hd95(*pair, truth.spacing) if truth.spacing else float("nan") for pair in pairs),
         not true.any(),
         float(found.mean()),
         counts,
-        sample.stack or sample.volume,
+        truth.volume,
         tuple((int((ours & theirs).sum()), int(ours.sum()), int(theirs.sum())) for ours, theirs in pairs),
     )
 

@@ -29,10 +29,11 @@ from .reconstruction import Reconstruction
 from .run_folder import LAST, LOG, RECORD, SETTINGS, STOP, begun, writing
 from .run_record import describe
 from .segmentation import Segmentation
-from .settings import ReconTrainSettings, RunSettings, TrainSettings, read_settings
+from .settings import ReconTrainSettings, TrainSettings, read_settings
 
 _log = logging.getLogger(__name__)
 
+_Settings = TrainSettings | ReconTrainSettings
 _NUMBERS = {"step": int, "best": float, "stale": int, "lines": int}  # of the state of a run
 _OPTIMIZERS = {"nadam": torch.optim.NAdam, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
@@ -44,12 +45,17 @@ class Task(Protocol):
     that of its modules.
     """
 
-    network: nn.Module
-    """What is trained and kept."""
-    branch: nn.Module | None
-    """What is trained along with it and not kept."""
-    figure: str
-    """Name of the figure that `score` returns."""
+    @property
+    def network(self) -> nn.Module:
+        """What is trained and kept."""
+
+    @property
+    def branch(self) -> nn.Module | None:
+        """What is trained along with it and not kept."""
+
+    @property
+    def figure(self) -> str:
+        """Name of the figure that `score` returns."""
 
     def findings(self, root: Path) -> list[str]:
         """Sentences on the data, from `root` on, for the person who trains."""
@@ -73,7 +79,7 @@ class Task(Protocol):
         """Figures of the weights file `path` that belong on its card at the end, by the name of the data."""
 
 
-def train_job(settings: TrainSettings | ReconTrainSettings, run: Path, *, root: Path = Path()) -> Job[models.ModelCard]:
+def train_job(settings: _Settings, run: Path, *, root: Path = Path()) -> Job[models.ModelCard]:
     """Train a network, or go on with a run that was interrupted.
 
     Everything random is drawn from the seed and the step number, so that a resumed run ends with the same weights.
@@ -123,9 +129,9 @@ def train_job(settings: TrainSettings | ReconTrainSettings, run: Path, *, root: 
             return trainer.finish(root, time.monotonic() - began)
 
 
-def _planned(settings: RunSettings, run: Path, root: Path, device: torch.device) -> RunSettings:
+def _planned(settings: _Settings, run: Path, root: Path, device: torch.device) -> _Settings:
     """The settings with what is left to be planned; those of a run that has begun."""
-    if not getattr(settings, "seconds", 0):
+    if not isinstance(settings, TrainSettings) or not settings.seconds:
         return settings
     if processes.count() > 1:
         raise SettingsError("A run on several processes cannot be planned. Give steps and phases instead of seconds.")
@@ -138,10 +144,16 @@ def _planned(settings: RunSettings, run: Path, root: Path, device: torch.device)
     return plan(settings, root, device, run)
 
 
+def _task(settings: _Settings, device: torch.device) -> Task:
+    if isinstance(settings, TrainSettings):
+        return Segmentation(settings, device)
+    return Reconstruction(settings, device)
+
+
 class _Trainer:
     """State of a run between two steps."""
 
-    def __init__(self, settings: RunSettings, run: Path, root: Path, device: torch.device):
+    def __init__(self, settings: _Settings, run: Path, root: Path, device: torch.device):
         if settings.optimizer not in _OPTIMIZERS:
             choices = ", ".join(_OPTIMIZERS)
             raise SettingsError(f"The optimizer '{settings.optimizer}' does not exist; choose one of {choices}.")
@@ -151,8 +163,7 @@ class _Trainer:
         self.settings, self.run, self.device = settings, run, device
         self.last, self.best_path = run / LAST, run / f"{settings.name}.safetensors"
         torch.manual_seed(settings.seed)
-        task = Segmentation if isinstance(settings, TrainSettings) else Reconstruction
-        self.task: Task = task(settings, device)
+        self.task = _task(settings, device)
         self.network = self.task.network
         if settings.start:
             for note in start.take_over(self.network, settings, start.find(settings.start, run)):
@@ -310,8 +321,13 @@ class _Trainer:
 
     def _parts(self) -> dict[str, Any]:
         """What has a state of its own."""
-        parts = {"network": self.network, "average": self.average, "optimizer": self.optimizer}
-        parts |= {"branch": self.task.branch, "plateau": self.plateau}
+        parts = {
+            "network": self.network,
+            "average": self.average,
+            "optimizer": self.optimizer,
+            "branch": self.task.branch,
+            "plateau": self.plateau,
+        }
         return {name: part for name, part in parts.items() if part is not None}
 
     def resume(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -9,7 +11,17 @@ from torch.nn import functional as F
 from ..errors import SettingsError
 from .data import shares
 
-MARGIN_PRESETS = {
+
+class MarginConstants(TypedDict):
+    """Constants of the Marginal Weight Loss, see `margin_weights`."""
+
+    background: float
+    object_: float
+    margin: float
+    kernel: int
+
+
+MARGIN_PRESETS: dict[str, MarginConstants] = {
     "boundary": {"background": 1.0, "object_": 3.0, "margin": 6.0, "kernel": 9},
     "authors-code-default": {"background": 5.0, "object_": 3.0, "margin": 2.0, "kernel": 7},
 }

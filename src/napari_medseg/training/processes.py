@@ -93,19 +93,20 @@ def share_statistics(network: nn.Module) -> None:
 class _SharedBatchNorm(nn.BatchNorm2d):
     """Batch norm over all processes; PyTorch's own, `SyncBatchNorm`, refuses CPUs."""
 
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
         if not self.training:
-            return super().forward(features)
+            return super().forward(input)
         axes, processes = (0, 2, 3), count()
-        mean = all_reduce(features.mean(axes, keepdim=True)) / processes
-        variance = all_reduce((features - mean).square().mean(axes, keepdim=True)) / processes
+        mean = all_reduce(input.mean(axes, keepdim=True)) / processes
+        variance = all_reduce((input - mean).square().mean(axes, keepdim=True)) / processes
         with torch.no_grad():
-            values = processes * features.numel() / features.shape[1]
-            self.running_mean.lerp_(mean.flatten(), self.momentum)
-            self.running_var.lerp_(variance.flatten() * values / (values - 1), self.momentum)
-            self.num_batches_tracked += 1
+            values = processes * input.numel() / input.shape[1]
+            batches = self.get_buffer("num_batches_tracked").add_(1)
+            share = 1 / batches.item() if self.momentum is None else self.momentum
+            self.get_buffer("running_mean").lerp_(mean.flatten(), share)
+            self.get_buffer("running_var").lerp_(variance.flatten() * values / (values - 1), share)
         scale = (variance + self.eps).rsqrt() * self.weight[:, None, None]
-        return (features - mean) * scale + self.bias[:, None, None]
+        return (input - mean) * scale + self.bias[:, None, None]
 
 
 def device_of(name: str) -> torch.device:

@@ -11,6 +11,8 @@ from torch import nn
 
 from .. import metrics, models
 from ..models.card import CHANNELS
+from ..models.conditional_swin import ConditionalSwinUNet
+from ..models.typed import require
 from ..preprocess import Preprocess
 from ..recon import data_consistency, ifft2c
 from ..recon.classical import tv
@@ -37,7 +39,8 @@ class Reconstruction:
         self.settings, self.device = settings, device
         channels = CHANNELS[settings.design]
         options = {"in_channels": channels, "out_channels": channels, **settings.options}
-        self.network = models.build(settings.architecture, **options).to(device)
+        network = models.build(settings.architecture, **options)
+        self.network = require(network, ConditionalSwinUNet).to(device)
         if settings.design == "cascade":
             # untrained, the cascade is what it begins with
             nn.init.zeros_(self.network.head.weight)

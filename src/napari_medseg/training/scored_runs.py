@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +14,10 @@ from ..models import TrainedModel
 from ..progress import run
 from ..segmentation.inference import InferenceSettings, segment_job
 from ..volume import Volume
-from .data.dataset import Sample, class_numbers
+from .data.dataset import class_numbers
 from .data.reading import entries
 from .data.sources import Entry, Source
-from .image_scores import ImageScore, score_image
+from .image_scores import ImageScore, Truth, score_image, voxel
 from .located import refuse_missing
 
 _DIRECTIONS = {"R": (0, 1), "A": (1, 1), "S": (2, 1), "L": (0, -1), "P": (1, -1), "I": (2, -1)}
@@ -69,8 +68,8 @@ def score_runs(
                 )
             found = run(segment_job(_volume(entry, model), model, settings))
             prediction = np.asarray(found.labels.data).reshape(-1, *entry.labels.shape[-2:])
-            reference = _reference(entry, model, classes or own)
-            yield score_image(replace(reference, labels=renumber(reference.labels)), prediction, own, split)
+            numbers = renumber(torch.from_numpy(class_numbers(entry, classes or own)))
+            yield score_image(_truth(entry, model, numbers.numpy()), prediction, own, split)
 
 
 def _volume(entry: Entry, model: TrainedModel) -> Volume:
@@ -91,21 +90,19 @@ def _volume(entry: Entry, model: TrainedModel) -> Volume:
     return Volume(entry.image, axes + colours, affine, metadata={"has_spacing": entry.spacing is not None})
 
 
-def _reference(entry: Entry, model: TrainedModel, classes: int) -> Sample:
-    """The labels of an entry as (z, y, x), and the spacing to measure with."""
-    numbers = class_numbers(entry, classes)
-    numbers = numbers.reshape(-1, *numbers.shape[-2:])
-    assumed = model.card.preprocess.assumed_spacing
-    plane = entry.plane_spacing or (assumed and (assumed, assumed))
-    whole = entry.labels.ndim == 3
-    thickness = entry.spacing[0] if entry.spacing and whole else (1.0 if not whole else None)
-    return Sample(
-        torch.empty(0),
-        torch.from_numpy(numbers),
+def _truth(entry: Entry, model: TrainedModel, numbers: np.ndarray) -> Truth:
+    """What is known of an entry with these class numbers, as (z, y, x)."""
+    thickness: float | None = 1.0
+    volume = ""
+    if entry.labels.ndim == 3:
+        thickness = entry.spacing[0] if entry.spacing else None
+        volume = entry.name or entry.case
+    return Truth(
+        numbers.reshape(-1, *numbers.shape[-2:]),
         entry.case,
         entry.group,
-        spacing=(thickness, *plane) if plane and thickness else None,
-        objects=entry.objects,
-        volume=(entry.name or entry.case) if whole else "",
-        unlabelled=entry.unlabelled,
+        voxel(thickness, entry.plane_spacing, model.card.preprocess),
+        entry.objects,
+        volume,
+        entry.unlabelled,
     )

@@ -11,6 +11,8 @@ from torch import nn
 
 from .. import models
 from ..models.card import from_fields
+from ..models.litenext import LiteNeXt
+from ..models.typed import require
 from ..segmentation import stacks
 from . import located, processes, start
 from .augment import NOTHING, AugmentSettings
@@ -37,8 +39,13 @@ class Segmentation:
         self.segmentation_loss = SegmentationLoss(settings.loss, settings.loss_weights)
         classes = len(settings.classes)
         self.network = models.build(settings.architecture, num_classes=classes + 1, **settings.options).to(device)
-        self.branch = SelfEmbedding(self.network).to(device) if settings.serp else None
+        self.branch = SelfEmbedding(self._litenext).to(device) if settings.serp else None
         self.context = models.architecture(settings.architecture).context
+
+    @property
+    def _litenext(self) -> LiteNeXt:
+        """The network, where it has a branch."""
+        return require(self.network, LiteNeXt)
 
     def findings(self, root: Path) -> list[str]:
         """What there is in the data, and what may be wrong with them."""
@@ -80,8 +87,8 @@ class Segmentation:
             slices = images.chunk(3, 1) if self.context else [images]
             return self.segmentation_loss(processes.gathered(self.network(*slices).float()), targets)
         weak, _ = self._views(step, NOTHING)
-        features = self.network.encode(images)
-        logits = processes.gathered(self.network.decode(features).float())
+        features = self._litenext.encode(images)
+        logits = processes.gathered(self._litenext.decode(features).float())
         likeness = processes.gathered(self.branch(features[-1].float(), weak)[None]).mean()
         return self.segmentation_loss(logits, targets) + self.settings.serp * likeness
 
@@ -92,7 +99,7 @@ class Segmentation:
     def follow(self) -> None:
         """Let the teacher of the self-embedding branch follow."""
         if self.branch:
-            self.branch.follow(self.network)
+            self.branch.follow(self._litenext)
 
     def score(self, network: nn.Module) -> float:
         """Mean Dice of the volumes on `val`, or of its images if they belong to none.

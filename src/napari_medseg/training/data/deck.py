@@ -39,4 +39,5 @@ class Deck:
         number, indices = self._holding[rng.integers(len(self._holding))]
         sample = self.samples[indices[rng.integers(len(indices))]]
         pixels = np.argwhere(sample.labels.numpy() == number)
-        return sample, tuple(int(place) for place in pixels[rng.integers(len(pixels))])
+        y, x = pixels[rng.integers(len(pixels))]
+        return sample, (int(y), int(x))

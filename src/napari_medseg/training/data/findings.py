@@ -6,6 +6,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -100,7 +101,7 @@ def inspect(entry: Entry, split: str) -> Facts:
     objects = (labels.reshape(known.shape) != 0) & known
     labelled = known.any((1, 2))
     values = frozenset(np.unique(labels.reshape(known.shape)[objects]).tolist())
-    digest = hashlib.blake2b(np.ascontiguousarray(image), digest_size=16).digest()
+    digest = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
     return Facts(
         split,
         entry.case,
@@ -233,9 +234,12 @@ def _spacings(facts: Sequence[Facts], preprocess: Preprocess, spacing_mm: tuple[
     pixels = [(max(f.spacing[-2:]), f) for f in facts if f.spacing]
     gaps = [(f.spacing[0], f) for f in facts if f.spacing and len(f.spacing) > 2]
     for name, sizes in (("Pixel sizes", pixels), ("Distances between slices", gaps)):
-        low, high = (pick(sizes, key=lambda pair: pair[0], default=None) for pick in (min, max))
-        if low and high[0] > _APART * low[0]:
-            ends = f"{low[0]:.3g} mm in '{low[1].case}' to {high[0]:.3g} mm in '{high[1].case}'"
+        if not sizes:
+            continue
+        low, finest = min(sizes, key=itemgetter(0))
+        high, coarsest = max(sizes, key=itemgetter(0))
+        if high > _APART * low:
+            ends = f"{low:.3g} mm in '{finest.case}' to {high:.3g} mm in '{coarsest.case}'"
             found.append(Finding(f"{name} reach from {ends}.", warning=True))
     unknown = [f for f in facts if not f.spacing]
     if unknown and preprocess.spacing and preprocess.size is None:
