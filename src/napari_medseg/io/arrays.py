@@ -91,7 +91,8 @@ def read_labels(path: Path) -> Volume | None:
 def save(volume: Volume, path: Path) -> None:
     """Write an archive with the arrays ``data`` and notes, or a bare array for ``.npy``."""
     if path.suffix.lower() == ".npz":
-        np.savez_compressed(path, data=volume.data, **{KEY: np.array(Notes.of(volume).to_text())})
+        notes = np.array(Notes.of(volume).to_text())
+        np.savez_compressed(path, data=volume.data, napari_medseg=notes)  # the name is `KEY`
     else:
         np.save(path, volume.data, allow_pickle=False)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 
@@ -309,15 +309,21 @@ def _pixels(path: Path, stack: list[list[Frame]]) -> np.ndarray:
     most = max(Counter(frame.path for frame in frames).values())
     taken = _RESULT_BYTES + math.ceil(_STORED_BYTES * most / len(frames))
     checks.check_size(path, (len(stack), len(stack[0]), *frames[0].shape), 1, taken)
-    out: np.ndarray | None = None
+    images = _images(frames)
+    frame, image = next(images)
+    out = np.empty((len(stack), len(stack[0]), *image.shape), image.dtype)
+    out[places[id(frame)]] = image
+    for frame, image in images:
+        out = out.astype(np.promote_types(out.dtype, image.dtype), copy=False)
+        if image.shape != out.shape[2:]:
+            raise FileError(f"'{frame.path.name}' has other colours than the rest of its series. Move it elsewhere.")
+        out[places[id(frame)]] = image
+    return out
+
+
+def _images(frames: list[Frame]) -> Iterator[tuple[Frame, np.ndarray]]:
+    """Output values of each frame; those of a file follow each other and are unpacked once."""
     for file, group in groupby(frames, key=lambda frame: frame.path):
         images = decode(file, frames[0].shape)
         for frame in group:
-            image = scaled(images[frame.index], frame.scale)
-            if out is None:
-                out = np.empty((len(stack), len(stack[0]), *image.shape), image.dtype)
-            out = out.astype(np.promote_types(out.dtype, image.dtype), copy=False)
-            if image.shape != out.shape[2:]:
-                raise FileError(f"'{file.name}' has other colours than the rest of its series. Move it elsewhere.")
-            out[places[id(frame)]] = image
-    return out
+            yield frame, scaled(images[frame.index], frame.scale)

@@ -212,6 +212,7 @@ def _frame(
     def numbers(sequence: str, keyword: str, length: int) -> tuple[float, ...] | None:
         return _numbers(_find(header, level, sequence, keyword), keyword, length)
 
+    spacing = numbers("PixelMeasuresSequence", "PixelSpacing", 2)
     position = numbers("PlanePositionSequence", "ImagePositionPatient", 3)
     directions = numbers("PlaneOrientationSequence", "ImageOrientationPatient", 6)
     times = (
@@ -239,11 +240,11 @@ def _frame(
             "LOCALIZER" in (header.get("ImageType") or ()),
         ),
         shape,
-        numbers("PixelMeasuresSequence", "PixelSpacing", 2),
+        None if spacing is None else (spacing[0], spacing[1]),
         _AXIAL if directions is None else np.array(directions).reshape(2, 3),
         None if position is None or directions is None else np.array(position),
         (*next(filter(None, times), (0.0,)), *acquired, clock, *instance, index),
-        (*slope, *intercept),
+        (slope[0], intercept[0]),
         str(header.get("FrameOfReferenceUID", "")),
         found_in(header, level, KINDS),
         found_in(header, level, AXES),
@@ -278,7 +279,8 @@ def _clock(header: pydicom.Dataset, level: list[pydicom.Dataset]) -> float:
 def _find(header: pydicom.Dataset, level: list[pydicom.Dataset], sequence: str, keyword: str) -> Any:
     """A value of one frame: its own, else the one all frames share, else that of the file."""
     for group in level:
-        for item in (sequence and group.get(sequence)) or []:
+        items = group.get(sequence) if sequence else None
+        for item in items or []:
             if keyword in item:
                 return item.get(keyword)
     return header.get(keyword)
@@ -366,7 +368,7 @@ def scaled(image: np.ndarray, scale: tuple[float, float]) -> np.ndarray:
     slope, intercept = scale
     if scale == (1, 0):
         return image
-    whole = slope.is_integer() and intercept.is_integer() and max(abs(slope), abs(intercept)) < 2**31
+    whole = float(slope).is_integer() and float(intercept).is_integer() and max(abs(slope), abs(intercept)) < 2**31
     if image.dtype.kind not in "iu" or not whole:
         return (image * slope + intercept).astype(np.float32)
     values = image.astype(np.int64) * int(slope) + int(intercept)

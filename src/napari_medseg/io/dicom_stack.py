@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +53,11 @@ def arrange(path: Path, frames: list[Frame]) -> tuple[list[list[Frame]], np.ndar
 
 def _by_position(path: Path, frames: list[Frame], normal: np.ndarray, same: float) -> list[list[Frame]]:
     """Frames of equal distance along the normal, each distance with as many of them."""
-    ordered = sorted(frames, key=lambda frame: float(frame.position @ normal))
-    slices = [[ordered[0]]]
-    for before, frame in pairwise(ordered):
-        if (frame.position - before.position) @ normal > same:
+    heights = [float(frame.position @ normal) for frame in frames]
+    ordered = sorted(zip(heights, frames, strict=True), key=itemgetter(0))
+    slices = [[ordered[0][1]]]
+    for (before, _), (height, frame) in pairwise(ordered):
+        if height - before > same:
             slices.append([])
         slices[-1].append(frame)
     counts = [len(slice_) for slice_ in slices]

@@ -113,11 +113,12 @@ def _read_tiff(path: Path, axes: str | None, *, described: bool = True) -> Volum
 
     from . import tiff_pages
 
-    flags = {} if described else {"is_shaped": False, "is_ome": False}
+    told = None if described else False  # None leaves it to tifffile
     with checks.damaged(path):
         pages = tiff_pages.count(path)
-    with checks.damaged(path), _strict(path), tifffile.TiffFile(path, **flags) as tif:
-        ome = ome_xml.parsed(tif.ome_metadata) if tif.is_ome else None
+    with checks.damaged(path), _strict(path), tifffile.TiffFile(path, is_shaped=told, is_ome=told) as tif:
+        xml = tif.ome_metadata
+        ome = None if xml is None else ome_xml.parsed(xml)
         if described and _was_changed(tif, ome, pages):
             _logger.warning(
                 "'%s' has another size than when napari-medseg wrote it: another program has changed it since. What is "
@@ -258,8 +259,9 @@ def _decode(path: Path, series: tifffile.TiffPageSeries) -> np.ndarray:
     except ValueError as error:
         if "imagecodecs" not in str(error):
             raise
+        kind = tifffile.COMPRESSION(series.keyframe.compression)
         raise FileError(
-            f"'{path.name}' is compressed as {series.keyframe.compression.name}, which needs another package. "
+            f"'{path.name}' is compressed as {kind.name}, which needs another package. "
             "Type 'pip install imagecodecs', or save the file uncompressed."
         ) from error
 
@@ -301,7 +303,9 @@ def _voxel_size(tif: tifffile.TiffFile, ome: ElementTree.Element | None) -> dict
     sizes: dict[str, float] = {}
     if ome is not None:
         pixels = ome.find(".//{*}Pixels")
-        for a in "xyz" if pixels is not None else "":
+        if pixels is None:
+            return sizes
+        for a in "xyz":
             unit = pixels.get(f"PhysicalSize{a.upper()}Unit", "µm")
             sizes[a] = float(pixels.get(f"PhysicalSize{a.upper()}", 0)) * MILLIMETRES.get(unit, 0)
     else:

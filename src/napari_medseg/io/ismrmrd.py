@@ -40,8 +40,7 @@ def find_group(path: Path, file: h5py.File) -> str | None:
 
     names = [_GROUP, *kspace_hdf5.names(file, _MAX_GROUPS)]
     for name in filter(lambda name: kspace_hdf5.has(file, name), names):
-        hard = file.id.links.get_info(name.encode()).type == h5py.h5l.TYPE_HARD
-        group = kspace_hdf5.member(path, file, name) if hard else None
+        group = kspace_hdf5.member(path, file, name) if kspace_hdf5.is_inside(file, name) else None
         if isinstance(group, h5py.Group) and kspace_hdf5.has(group, "xml") and kspace_hdf5.has(group, "data"):
             return name
     return None
@@ -80,15 +79,13 @@ def read(path: Path, file: h5py.File, group_name: str, first: Mapping[str, int])
     ----------
     Inati et al., Magn Reson Med 77:411, 2017.
     """
-    group = kspace_hdf5.member(path, file, group_name)
+    group = kspace_hdf5.group(path, file, group_name)
     header = parse_header(path, kspace_hdf5.text(path, group, "xml"))
     if header.trajectory not in _ON_A_GRID:
         raise FileError(
             f"'{path.name}' was measured along a {header.trajectory} trajectory; only Cartesian data can be "
             "reconstructed. Grid the data first, for example with BART's nufft."
         )
-    if header.encoding is None:
-        raise FileError(f"The header of '{path.name}' gives no encodedSpace/matrixSize. Convert the raw data again.")
     heads = _heads(path, group)
     records, taken = _choose(path, heads, first)
     if header.trajectory == "epi" and heads["trajectory_dimensions"][records].any():
@@ -140,10 +137,7 @@ def _heads(path: Path, group: h5py.Group) -> np.ndarray:
     samples = [h5py.check_vlen_dtype(fields[name][0]) for name in ("traj", "data")]
     if fields["head"][0].hasobject or samples != [np.float32, np.float32]:
         raise FileError(f"The readouts in '{path.name}' are not of ISMRMRD's types. Convert the raw data again.")
-    formats = [fields["head"][0] if name == "head" else kspace_hdf5.LENGTH for name in fields]
-    offsets = [offset for _, offset in fields.values()]
-    layout = {"names": list(fields), "formats": formats, "offsets": offsets, "itemsize": found.dtype.itemsize}
-    records = kspace_hdf5.stored_bytes(path, found, found.dtype.itemsize).view(np.dtype(layout))
+    records = kspace_hdf5.stored_bytes(path, found, found.dtype.itemsize).view(_layout(fields, found.dtype.itemsize))
     heads = records["head"]
     declared = 2 * heads["active_channels"].astype(np.int64) * heads["number_of_samples"]
     longest = 4 * max(int(declared.sum()), int(records["traj"].max()))
@@ -153,6 +147,13 @@ def _heads(path: Path, group: h5py.Group) -> np.ndarray:
             "Copy it again from its source."
         )
     return heads
+
+
+def _layout(fields: Mapping[str, tuple[np.dtype, int]], itemsize: int) -> np.dtype:
+    """How a readout lies in the file: its head, and of the other parts the lengths."""
+    formats = [kind if name == "head" else kspace_hdf5.LENGTH for name, (kind, _) in fields.items()]
+    offsets = [offset for _, offset in fields.values()]
+    return np.dtype({"names": list(fields), "formats": formats, "offsets": offsets, "itemsize": itemsize})
 
 
 def _choose(path: Path, heads: np.ndarray, first: Mapping[str, int]) -> tuple[np.ndarray, dict[str, int]]:

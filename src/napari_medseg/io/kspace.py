@@ -240,7 +240,7 @@ def _read_fastmri(path: Path, file: h5py.File, axes: str | None) -> KSpace:
     crop = header.crop(rows, columns)
     reference = _reference(path, file, data.shape, crop)
     if crop is None and reference is not None:
-        crop = reference.shape[1:]
+        crop = (reference.shape[1], reference.shape[2])
     mask = None
     if kspace_hdf5.has(file, "mask"):
         mask = _mask(path, kspace_hdf5.dataset(path, file, "mask"), (rows, columns), axes)

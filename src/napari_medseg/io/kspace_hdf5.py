@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 LENGTH = np.dtype("<u4")
 """How the length of a field of variable length is stored: its first bytes."""
 
+_HARD_LINK = 0  # kind of a link in HDF5 files: the member itself
 _VARIABLE_BYTES = 16  # of a field of variable length: length, address, number
 _MAX_RATIO = 2000  # deflate, the strongest filter that h5py brings, ends at about 1030
 
@@ -47,6 +48,11 @@ def has(group: h5py.Group, name: str) -> bool:
     return group.id.links.exists(name.encode())
 
 
+def is_inside(group: h5py.Group, name: str) -> bool:
+    """Whether a member is no link to a place in this or another file."""
+    return group.id.links.get_info(name.encode()).type == _HARD_LINK
+
+
 def names(group: h5py.Group, most: int) -> list[str]:
     """Names of the first members; what is not text is left out."""
     return [name for name in islice(group, most) if isinstance(name, str)]
@@ -64,13 +70,29 @@ def member(path: Path, group: h5py.Group, name: str) -> h5py.Group | h5py.Datase
 
     if not has(group, name):
         raise FileError(f"'{path.name}' has no '{name}' in {group.name}. Choose the file with the raw data.")
-    found = group[name] if group.id.links.get_info(name.encode()).type == h5py.h5l.TYPE_HARD else None
+    found = group[name] if is_inside(group, name) else None
     outside = isinstance(found, h5py.Dataset) and (found.external or found.is_virtual)
     if found is None or outside:
         raise FileError(
             f"'{name}' in '{path.name}' is a link or lies in another file, which is not followed. "
             "Copy the data themselves into one file, for example with h5repack or h5py."
         )
+    return found
+
+
+def group(path: Path, parent: h5py.Group, name: str) -> h5py.Group:
+    """A group that lies in the file itself.
+
+    Raises
+    ------
+    FileError
+        If there is none, or it is something else.
+    """
+    import h5py
+
+    found = member(path, parent, name)
+    if not isinstance(found, h5py.Group):
+        raise FileError(f"'{name}' in '{path.name}' is not a group. Choose the file with the raw data.")
     return found
 
 
@@ -167,7 +189,7 @@ def complex_type(dtype: np.dtype) -> np.dtype | None:
     """The complex numbers that a dataset of this type holds, MATLAB's pairs of real and imag too; None if none."""
     if dtype.kind == "c":
         return dtype
-    parts = [dtype.fields[name][0] for name in dtype.names or ()]
+    parts = [dtype[name] for name in dtype.names or ()]
     if dtype.names == ("real", "imag") and parts[0] == parts[1] and parts[0].kind == "f":
         return np.result_type(parts[0], np.complex64)
     return None

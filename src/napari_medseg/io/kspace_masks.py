@@ -56,7 +56,7 @@ def _is_full(data: Any, acquired: np.ndarray) -> bool:
 def _seen(data: Any) -> list[np.ndarray]:
     """Where each slice holds samples, (1, x) or (y, x); one that holds none counts as sampled like the others."""
     found = [_without_chance(_sampled(data[index])) for index in range(data.shape[0])]
-    somewhere = np.stack([mask.any(0) for mask in found]).any(0)[None]
+    somewhere = np.any([mask.any(0) for mask in found], axis=0)[None]
     return [mask if mask.any() else somewhere for mask in found]
 
 
@@ -67,7 +67,7 @@ def _sampled(measured: Any) -> np.ndarray:
 
 def _without_chance(seen: np.ndarray) -> np.ndarray:
     """Whole columns (1, x) where few samples of the others are zero, which then are so by chance; else (y, x)."""
-    columns = seen.any(0)
+    columns = np.any(seen, axis=0)
     if columns.any() and 1 - seen[:, columns].mean() > _MAX_HOLES:
         return seen
     return columns[None]

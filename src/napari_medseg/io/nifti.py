@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gzip
 import math
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -84,7 +85,9 @@ def read(path: Path, axes: str | None = None) -> Volume:
         metadata["labels"] = True
     if not sized:
         metadata["has_spacing"] = False
-    exact = stored.affine if stored and _rounds_to(stored.affine, affine) else affine
+    exact = affine
+    if stored and stored.affine is not None and _rounds_to(stored.affine, affine):
+        exact = stored.affine
     metadata["nifti"] = _geometry(header, affine)
     return Volume(checks.native(data), axes or found, exact, notes.classes if integers else (), metadata)
 
@@ -117,7 +120,7 @@ def save(volume: Volume, path: Path) -> None:
     image.to_filename(path)
 
 
-def _is_sized(stream: IO[bytes], header: nib.Nifti1Header) -> bool:
+def _is_sized(stream: BufferedIOBase, header: nib.Nifti1Header) -> bool:
     """Whether the affine is of sizes that the header states: nibabel takes a size of 0 for 1."""
     if header["sform_code"] > 0:
         return True
@@ -185,11 +188,11 @@ def notice(volume: Volume) -> str:
     )
 
 
-def _open(path: Path) -> IO[bytes]:
+def _open(path: Path) -> BufferedIOBase:
     return gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb")
 
 
-def _open_image(path: Path, stream: IO[bytes]) -> nib.Nifti1Image:
+def _open_image(path: Path, stream: BufferedIOBase) -> nib.Nifti1Image:
     """The image with its header; checks what nibabel loads silently."""
     head = stream.read(4)
     second = 540 in (int.from_bytes(head, "little"), int.from_bytes(head, "big"))
@@ -304,9 +307,9 @@ def _old_classes(path: Path) -> tuple[LabelClass, ...]:
     return old.classes if old else ()
 
 
-def _rounds_to(exact: np.ndarray | None, affine: np.ndarray) -> bool:
+def _rounds_to(exact: np.ndarray, affine: np.ndarray) -> bool:
     """Whether `affine` is `exact` in 32-bit precision: else another program changed the header since."""
-    return exact is not None and np.array_equal(exact.astype(np.float32), affine.astype(np.float32))
+    return np.array_equal(exact.astype(np.float32), affine.astype(np.float32))
 
 
 def _file_order(volume: Volume) -> np.ndarray:

@@ -274,4 +274,4 @@ def _is_time(unit: Any) -> bool:
 def _millimetres(unit: Any) -> float | None:
     """How many mm a length unit of napari is; None for pixels and other units that are not lengths."""
     is_length = hasattr(unit, "is_compatible_with") and unit.is_compatible_with("mm")
-    return float((1 * unit).to("mm").magnitude) if is_length else None
+    return float((unit * 1).to("mm").magnitude) if is_length else None

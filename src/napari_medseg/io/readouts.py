@@ -13,6 +13,17 @@ from ..errors import FileError
 from . import checks, kspace_hdf5
 from .kspace_header import Header
 
+_ROW = np.dtype(
+    [
+        ("record", np.int64),
+        ("plane", np.int64),
+        ("column", np.int64),
+        ("skip", np.int64),
+        ("kept", np.int64),
+        ("start", np.int64),
+        ("reverse", bool),
+    ]
+)
 _CALIBRATION, _CALIBRATION_AND_IMAGING, _REVERSE = 20, 21, 22
 
 
@@ -105,8 +116,10 @@ def arranged_lines(
     Raises
     ------
     FileError
-        If they do not form a matrix.
+        If they do not form a matrix, or the header does not declare one.
     """
+    if header.encoding is None:
+        raise FileError(f"The header of '{path.name}' gives no encodedSpace/matrixSize. Convert the raw data again.")
     heads = heads[records]
     shape = np.stack([heads[name].astype(int) for name in ("active_channels", "number_of_samples")], 1)
     if (shape != shape[0]).any():
@@ -136,11 +149,8 @@ def arranged_lines(
     checks.check_size(path, (coils, rows, columns), np.dtype(np.complex64).itemsize)
     checks.check_size(path, (len(frames.numbers), len(numbers), partitions, columns), 1)  # of what was measured
     plane = (frames.index * len(numbers) + slice_) * partitions + partition
-    table = np.rec.fromarrays(
-        [records, plane, column, heads["discard_pre"], kept, start, flagged(heads, _REVERSE)],
-        names="record, plane, column, skip, kept, start, reverse",
-    )
-    table = table[np.lexsort((records, plane))]
+    columns_of_table = (records, plane, column, heads["discard_pre"], kept, start, flagged(heads, _REVERSE))
+    table = np.rec.fromarrays(columns_of_table, dtype=_ROW)[np.lexsort((records, plane))]
     return Lines(path, group, table, len(frames.numbers), len(numbers), partitions, coils, samples, rows, columns)
 
 
@@ -152,7 +162,7 @@ class Lines:
     ----------
     path : pathlib.Path
     group : str
-    table : numpy.recarray
+    table : numpy.ndarray, shape (readout,), structured
         One row per readout, by plane and place in the file: ``record`` in the file, ``plane`` ((frame * slices + slice)
         * partitions + partition), ``column``, ``skip`` samples left out before ``kept`` ones, ``start`` row,
         ``reverse``.
@@ -161,7 +171,7 @@ class Lines:
 
     path: Path
     group: str
-    table: np.recarray
+    table: np.ndarray
     frames: int
     slices: int
     partitions: int
@@ -183,13 +193,14 @@ class Lines:
     def seen(self) -> np.ndarray:
         """Where there is a readout, shape (frame * slice, partition, x)."""
         seen = np.zeros((len(self), self.columns), bool)
-        seen[self.table.plane, self.table.column] = True
+        seen[self.table["plane"], self.table["column"]] = True
         return seen.reshape(-1, self.partitions, self.columns)
 
     def filled_rows(self) -> np.ndarray:
         """Rows that readouts reach, shape (y,)."""
-        ends = np.stack([self.table.start, self.table.start + self.table.kept], 1)
-        turned = self.table.reverse[:, None]
+        start = self.table["start"]
+        ends = np.stack([start, start + self.table["kept"]], 1)
+        turned = self.table["reverse"][:, None]
         ends = np.where(turned, self.rows - ends[:, ::-1], ends)
         rows = np.arange(self.rows)
         return np.any([(rows >= a) & (rows < b) for a, b in np.unique(ends, axis=0)], axis=0)
@@ -205,22 +216,23 @@ class Lines:
         plane = range(len(self))[operator.index(index)]
         data = np.zeros((self.columns, self.coils, self.rows), self.dtype)  # a readout in one piece is written faster
         times = np.zeros(self.columns, int)
-        first, end = np.searchsorted(self.table.plane, [plane, plane + 1])
+        first, end = np.searchsorted(self.table["plane"], [plane, plane + 1])
         own = self.table[first:end]
         with kspace_hdf5.opened(self.path) as file:
-            readouts = kspace_hdf5.dataset(self.path, kspace_hdf5.member(self.path, file, self.group), "data")
-            for line, values in zip(own, _values(readouts.fields("data"), own.record.tolist()), strict=True):
-                data[line.column] += self._row(values, line)
-                times[line.column] += 1
+            readouts = kspace_hdf5.dataset(self.path, kspace_hdf5.group(self.path, file, self.group), "data")
+            for line, values in zip(own, _values(readouts.fields("data"), own["record"].tolist()), strict=True):
+                data[line["column"]] += self._row(values, line)
+                times[line["column"]] += 1
         data /= np.maximum(times, 1).astype(np.float32)[:, None, None]
         return data.transpose(1, 2, 0)
 
-    def _row(self, values: np.ndarray, line: np.record) -> np.ndarray:
+    def _row(self, values: np.ndarray, line: np.void) -> np.ndarray:
         """One readout in its place, shape (coil, y)."""
         samples = np.ascontiguousarray(values, np.float32).view(np.complex64).reshape(self.coils, self.samples)
         row = np.zeros((self.coils, self.rows), np.complex64)
-        row[:, line.start : line.start + line.kept] = samples[:, line.skip : line.skip + line.kept]
-        return row[:, ::-1] if line.reverse else row
+        start, kept, skip = line["start"], line["kept"], line["skip"]
+        row[:, start : start + kept] = samples[:, skip : skip + kept]
+        return row[:, ::-1] if line["reverse"] else row
 
 
 def _values(readouts: Sequence[np.ndarray], records: list[int]) -> Iterator[np.ndarray]:
