@@ -259,6 +259,8 @@ def _decode(path: Path, series: tifffile.TiffPageSeries) -> np.ndarray:
     except ValueError as error:
         if "imagecodecs" not in str(error):
             raise
+        import tifffile
+
         kind = tifffile.COMPRESSION(series.keyframe.compression)
         raise FileError(
             f"'{path.name}' is compressed as {kind.name}, which needs another package. "

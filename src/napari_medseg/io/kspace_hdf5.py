@@ -49,7 +49,7 @@ def has(group: h5py.Group, name: str) -> bool:
 
 
 def is_inside(group: h5py.Group, name: str) -> bool:
-    """Whether a member is no link to a place in this or another file."""
+    """Whether a member is stored here, and is not a link to another place or file."""
     return group.id.links.get_info(name.encode()).type == _HARD_LINK
 
 
