@@ -23,12 +23,12 @@ import torch
 from napari_medseg import files, io, models
 from napari_medseg.cli import report
 from napari_medseg.errors import MedsegError
+from napari_medseg.files import save_table
 from napari_medseg.io import contributions, formats
 from napari_medseg.io.kspace_out import read_reconstruction, write_reconstruction
 from napari_medseg.models.registry import Architecture
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.progress import run
-from napari_medseg.recon.export import save_table
 from napari_medseg.recon.sampling import load_mask, save_mask
 from napari_medseg.training import loop, segmentation
 from napari_medseg.training.data.sources import Source

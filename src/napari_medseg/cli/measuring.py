@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .. import files
 from ..errors import SettingsError
 from . import terminal
 
@@ -21,7 +22,6 @@ def measure(args: Namespace) -> int:
     """Measure one file of labels."""
     from .. import io
     from ..progress import run
-    from ..recon.export import save_table
     from ..review.measure import measure_job
     from ..review.measure_table import csv_rows
 
@@ -32,7 +32,7 @@ def measure(args: Namespace) -> int:
         job = measure_job(labels, image, reference=reference, objects=args.objects)
         measured = run(job, meter)
     if args.output is not None:
-        save_table(args.output, csv_rows(measured))
+        files.save_table(args.output, csv_rows(measured))
     terminal.say(_text(measured))
     if args.output is not None:
         terminal.say(str(args.output))

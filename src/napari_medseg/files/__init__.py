@@ -5,13 +5,13 @@ random hidden name next to its target until it is complete, on the disk and chec
 process left.
 """
 
+from .exports import csv_text, save_plot, save_table
 from .folders import put_back, remove
 from .locking import HOLDER, LOCK, Holder, holder, is_locked, lock, note
 from .names import misfit, refuse_name
 from .replacing import Change, abandon, move, replace, replace_all, replace_by, replace_bytes, sweep
 from .scratch import scratch
 from .special import is_file, is_folder, real, refuse_special
-from .tables import csv_text
 from .typed import MAX_JSON_BYTES, dump, is_deep, load, read_json, rewrite, to_json, typed
 
 __all__ = [
@@ -44,6 +44,8 @@ __all__ = [
     "replace_by",
     "replace_bytes",
     "rewrite",
+    "save_plot",
+    "save_table",
     "scratch",
     "sweep",
     "to_json",

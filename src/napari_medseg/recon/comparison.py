@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import metrics
+from .. import files, metrics
 from ..kspace import KSpace
 from ..progress import Job, Progress
 from . import figures
 from .contributions import magnitude
-from .export import save_table
 from .noise import whitened
 from .reconstruct import compare
 
@@ -205,4 +204,4 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
             cells = ["" if values[key] is None else values[key] for key in names]
             table.append([row.name, place, *cells])
     table.append([f"# {figures.CONVENTION}"])
-    save_table(path, table)
+    files.save_table(path, table)

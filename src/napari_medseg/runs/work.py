@@ -205,7 +205,6 @@ def study_job(task: Task) -> Job[Record]:
     Settings: ``study``, those of `StudySettings`, ``reconstruction``, those of `ReconSettings`, and ``axes``. Models:
     the one that segments, and the one that reconstructs, if any. Outputs: ``table``, and if asked for ``plot``.
     """
-    from ..recon.export import save_plot, save_table
     from . import study
 
     recon = ReconSettings(**task.settings["reconstruction"])
@@ -218,13 +217,13 @@ def study_job(task: Task) -> Job[Record]:
         reconstructor=next(iter(others), None),
         inference=inference.InferenceSettings(device=recon.device),
     )
-    save_table(Path(task.outputs["table"]), found.table())
+    files.save_table(Path(task.outputs["table"]), found.table())
     if "plot" in task.outputs:
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(7, 4.5), layout="constrained")
         study.plot(found.rows, figure, title=f"{task.source.name}: {segmenter.card.name} after {recon.method}")
-        save_plot(Path(task.outputs["plot"]), figure)
+        files.save_plot(Path(task.outputs["plot"]), figure)
     return found.record
 
 
@@ -234,7 +233,6 @@ def compare_job(task: Task) -> Job[Record]:
     Settings: ``candidates``, each those of `ReconSettings`; ``hidden``, those of `HiddenSettings`; ``slices``, and
     what `kspace_of` reads. Models: those of the candidates that are models. Output: ``table``.
     """
-    from ..recon.export import save_table
     from ..recon.suggest import hint_job
     from .raw import kspace_of
 
@@ -244,7 +242,7 @@ def compare_job(task: Task) -> Job[Record]:
     hidden = HiddenSettings(**task.settings["hidden"])
     found = yield from hint_job(kspace_of(task), candidates, hidden, indices=task.settings["slices"])
     rows = [(name, f"{error:.4f}") for name, error in (*found.rows, ("zero-filled", 1.0))]
-    save_table(task.target, [("method", "error"), *rows])
+    files.save_table(task.target, [("method", "error"), *rows])
     return found.record
 
 

@@ -11,9 +11,9 @@ from weakref import ref
 from napari.layers import Image, Labels
 from qtpy.QtWidgets import QFileDialog
 
+from ... import files
 from ...errors import MedsegError, VolumeError
 from ...progress import Progress
-from ...recon.export import save_table
 from ...review.measure import Measured, measure_job
 from ...review.measure_table import cine_text, csv_rows, joined, shown
 from ...review.regions import Row
@@ -255,7 +255,7 @@ class MeasureWidget(Dock):
             return
         target = Path(path).with_suffix(".csv")
         try:
-            save_table(target, self._whole())
+            files.save_table(target, self._whole())
             self.form.status.say(f"Saved {target.name}.")
         except MedsegError as error:
             self._failed(str(error))

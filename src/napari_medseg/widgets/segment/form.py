@@ -1,4 +1,4 @@
-"""The controls of the Segment dock and where they stand; what they do is in `segment.py`."""
+"""The controls of the Segment dock and where they stand; what they do is in `dock.py`."""
 
 from __future__ import annotations
 

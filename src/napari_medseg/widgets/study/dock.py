@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QFileDialog
 
-from ... import options
+from ... import files, options
 from ...errors import MedsegError, SettingsError
 from ...progress import Job, Progress
-from ...recon.export import save_plot, save_table
 from ...recon.methods import METHODS, NEEDS_COILS
 from ...recon.reconstruct import ReconSettings
 from ...record import Record
@@ -199,11 +198,11 @@ class StudyWidget(Dock):
 
         unit = size_unit(self._volume())
         study = self.study or Study(tuple(self._found), Record("study", figures={"unit": unit}))
-        save_table(path, study.table())
+        files.save_table(path, study.table())
 
     def _write_plot(self, path: Path) -> None:
         with self.form.canvas.on_paper() as figure:
-            save_plot(path, figure)
+            files.save_plot(path, figure)
 
     def _copy_command(self) -> None:
         with jobs.errors_shown():

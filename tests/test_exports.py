@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from napari_medseg import files
 from napari_medseg.errors import FileError
-from napari_medseg.recon.export import save_plot, save_table
+from napari_medseg.files import save_plot, save_table
 
 
 def test_table_keeps_its_cells(tmp_path):
