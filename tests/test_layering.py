@@ -17,7 +17,7 @@ GUI = {"PyQt5", "PyQt6", "PySide2", "PySide6", "magicgui", "napari", "qtpy", "su
 # From the bottom up; a room imports itself and lower floors, not its neighbours. A new room needs a place here.
 FLOORS = (
     {"errors", "version"},
-    {"codes", "image_values", "memory", "options", "progress"}
+    {"codes", "grey_values", "image_values", "memory", "options", "progress"}
     | {"quantities", "record", "reference", "slice_states", "weights"},
     {"files", "kspace", "label_values", "volume"},
     {"directions", "labels", "metrics", "preprocess"},

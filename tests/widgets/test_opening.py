@@ -151,7 +151,28 @@ def test_a_scan_of_another_place_comes_into_view_and_labels_move_nothing(opened,
     drop(widget, tmp_path / "far.nii.gz")
     settle(widget, qtbot)
     low, high = viewer.layers["far"].extent.world[:, 0]
-    assert low < viewer.dims.point[0] < high
+    assert low < viewer.dims.point[0] < high and not widget.opener.status.text()
+    io.write(Volume(np.ones((5, 20, 24), np.float32), "zyx", far * [[-1], [-1], [1], [1]]), tmp_path / "turned.nii.gz")
+    drop(widget, tmp_path / "turned.nii.gz")
+    settle(widget, qtbot)
+    assert "'turned' and 'scan' lie differently in the patient" in widget.opener.status.text()
+    assert tuple(map(str, viewer.scene.camera.orientation2d)) == ("down", "right")
+
+
+@pytest.mark.smoke
+def test_a_ct_opens_in_the_window_of_soft_tissue_and_all_other_values_can_be_set(opened, viewer, scan, qtbot):
+    widget = opened()
+    widget.opener.open([samples.path("totalseg_ct.nii.gz"), samples.path("totalseg_ct_label.nii.gz")])
+    settle(widget, qtbot)
+    layer = viewer.layers["totalseg_ct"]
+    assert layer.contrast_limits == [-150, 250]
+    assert layer.contrast_limits_range[0] < -1000 and layer.contrast_limits_range[1] > 1000
+    assert "taken for a CT, by its values: soft tissue window, -150 to 250 HU" in widget.opener.status.text()
+    widget.opener.open([scan])
+    settle(widget, qtbot)
+    assert "CT" not in widget.opener.status.text()
+    layer = viewer.layers["scan"]
+    assert layer.contrast_limits_range[0] < layer.contrast_limits[0]
 
 
 def test_one_file_that_cannot_be_read_is_a_sentence_and_stops_no_other(opened, viewer, scan, tmp_path, qtbot):

@@ -30,6 +30,11 @@ def add(viewer, volume, name="scan"):
     return viewer.add_layer(Layer.create(*layer_tuple(volume, name)))
 
 
+def orientation(viewer):
+    """Where rows and columns grow."""
+    return tuple(map(str, viewer.scene.camera.orientation2d))
+
+
 def shown(viewer):
     """Letters on the left, on the right, at the top and at the bottom, by what napari draws."""
     overlays = viewer.canvas.overlays
@@ -79,40 +84,78 @@ def test_the_first_scan_stands_upright_and_an_empty_viewer_is_as_before(view, vi
     first = add(viewer, scan())
     assert shown(viewer) == "R L A P"
     viewer.add_image(np.ones((4, 5, 5)), name="plain")
-    assert shown(viewer) == "R L A P", "what comes later turns nothing"
+    assert shown(viewer) == "R L A P", "what says nothing turns nothing"
     viewer.layers.remove(first)
     viewer.layers.clear()
-    assert tuple(map(str, viewer.scene.camera.orientation2d)) == ("down", "right")
+    assert orientation(viewer) == ("down", "right")
     viewer.scene.camera.orientation2d = ("up", "right")  # by a person
     add(viewer, scan())
     assert shown(viewer) == "L R A P"
     viewer.layers.clear()
-    assert tuple(map(str, viewer.scene.camera.orientation2d)) == ("up", "right")
+    assert orientation(viewer) == ("up", "right")
     viewer.scene.camera.orientation2d = ("down", "right")
-    viewer.add_image(np.ones((4, 5, 5)), name="plain")
-    assert tuple(map(str, viewer.scene.camera.orientation2d)) == ("down", "right"), "it says nothing of a patient"
+    plain = viewer.add_image(np.ones((4, 5, 5)), name="plain")
+    assert orientation(viewer) == ("down", "right"), "it says nothing of a patient"
+    late = add(viewer, scan())
+    assert shown(viewer) == "R L A P"
+    viewer.layers.remove(late)
+    assert orientation(viewer) == ("down", "right") and list(viewer.layers) == [plain]
+
+
+@pytest.mark.smoke
+def test_the_scan_in_view_stands_upright_whatever_was_opened_before(view, viewer):
+    dock = view()
+    first = add(viewer, scan(), "first")
+    drawn = viewer.add_labels(np.zeros((6, 20, 30), int), name="drawn")
+    second = add(viewer, scan(LPS), "second")
+    assert shown(viewer) == "R L A P" and orientation(viewer) == ("down", "right")
+    viewer.layers.selection.active = drawn
+    assert orientation(viewer) == ("down", "right"), "it says nothing, and the second scan is still in view"
+    viewer.layers.selection.active = first
+    assert shown(viewer) == "R L A P" and orientation(viewer) == ("up", "left")
+    centre = viewer.scene.camera.center
+    viewer.layers.selection.active = second
+    assert orientation(viewer) == ("down", "right") and viewer.scene.camera.center == centre
+    second.visible = False
+    assert orientation(viewer) == ("up", "left"), "the one that can be seen"
+    first.visible = False
+    assert orientation(viewer) == ("up", "left"), "nothing can be seen: nothing turns"
+    first.visible = second.visible = True
+    dock.form.coronal.click()
+    viewer.layers.selection.active = first
+    assert shown(viewer) == "R L S I" and dock.form.coronal.isChecked(), "the same plane"
+    viewer.layers.selection.active = second
+    viewer.scene.camera.orientation2d = ("down", "left")  # by a person
+    viewer.layers.selection.active = first
+    assert orientation(viewer) == ("down", "left")
+    viewer.layers.remove(first)
+    viewer.layers.remove(drawn)
+    viewer.scene.camera.orientation2d = ("up", "right")
+    viewer.layers.clear()
+    assert orientation(viewer) == ("down", "right"), "a view of the scan that has gone"
 
 
 def test_letters_are_of_the_selected_layer_or_the_lowest_image(view, viewer):
     dock = view()
     plain = viewer.add_image(np.ones((4, 5, 5)), name="plain")
     assert shown(viewer) == "- - - -" and "does not say where right" in dock.form.place.text()
+    viewer.scene.camera.orientation2d = ("down", "left")  # by a person, so that it stays
     first = add(viewer, scan(), "first")
     second = add(viewer, scan(LPS), "second")
-    assert shown(viewer) == "R L A P" and "'first' lies differently" in dock.form.place.text()
+    assert shown(viewer) == "L R A P" and "'first' lies differently" in dock.form.place.text()
     viewer.layers.selection.active = first
-    assert shown(viewer) == "L R P A"
+    assert shown(viewer) == "R L P A"
     viewer.layers.selection.active = plain
-    assert shown(viewer) == "L R P A", "the lowest that says where it lies"
+    assert shown(viewer) == "R L P A", "the lowest that says where it lies"
     first.visible = False
-    assert shown(viewer) == "R L A P"
+    assert shown(viewer) == "L R A P"
     first.visible = True
     viewer.layers.move(viewer.layers.index(second), 0)
-    assert shown(viewer) == "R L A P"
+    assert shown(viewer) == "L R A P"
     viewer.canvas.grid.enabled = True
     assert shown(viewer) == "- - - -" and "Leave the grid" in dock.form.place.text()
     viewer.layers.remove(first)
-    assert shown(viewer) == "R L A P"
+    assert shown(viewer) == "L R A P"
 
 
 def test_the_place_of_a_layer_is_worked_out_once_for_a_change(view, viewer, monkeypatch):
@@ -210,7 +253,7 @@ def test_colour_pictures_and_arrays_have_no_letters(view, viewer):
 def test_windows_of_ct_and_percentiles(view, viewer):
     dock = view()
     volume = scan()
-    volume.data[0, 0, :4] = -1024
+    volume.data[0, :2] = -1000
     layer = add(viewer, volume, "ct")
     assert "is taken for a CT" in dock.form.grey.text()
     dock.form.brain.click()
@@ -218,7 +261,7 @@ def test_windows_of_ct_and_percentiles(view, viewer):
     dock.form.lung.click()
     assert layer.contrast_limits == [-1350, 150]
     dock.form.percentiles.click()
-    assert layer.contrast_limits == [40, 1000]
+    assert layer.contrast_limits == [-1000, 1000]
     viewer.layers.clear()
     QApplication.processEvents()
     add(viewer, scan(modality="MR"), "mr")

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import FileError, VolumeError, readable
 from ..files import is_folder
+from ..grey_values import opening_window
 from ..reference import KEY as REFERENCE
 from ..reference import Reference
 from ..volume import LEVELS, Volume
@@ -27,7 +28,10 @@ LayerData = tuple[Any, dict[str, Any], str]
 KEY = "medseg"
 """Name under which a layer's metadata keep axes, affine, classes and metadata of its volume."""
 
-_OF_THE_ARRAY = ("axes", "affine", "classes", "shape")  # notes that are fields of a volume, not its metadata
+RANGE = "range"
+"""Name among them of the lowest and the highest value that were seen."""
+
+_OF_THE_ARRAY = ("axes", "affine", "classes", "shape", RANGE)  # notes that are fields of a volume, not its metadata
 _LABEL_NAME = re.compile(r"(^|[^a-z])(labels?|seg|segmentation|mask)$", re.IGNORECASE)
 _LABEL_FOLDER = re.compile(r"(labels?|seg|segmentations?|masks?)($|tr$|ts$)", re.IGNORECASE)
 UNLISTED = "#9a9a9a"
@@ -160,8 +164,13 @@ def layer_tuple(volume: Volume, name: str) -> LayerData:
         options["colormap"] = "gray_r"
     if axes != volume.axes:
         options["rgb"] = True
-    elif (limits := _contrast_limits(sampled(levels[-1]))) is not None:
-        options["contrast_limits"] = limits
+    else:
+        values = sampled(levels[-1])
+        values = values[np.isfinite(values)]
+        limits = opening_window(str(volume.metadata.get("modality") or ""), values)
+        if limits is not None:
+            options["contrast_limits"] = limits
+            options["metadata"][KEY][RANGE] = float(values.min()), float(values.max())
     return data, options, "image"
 
 
@@ -188,15 +197,6 @@ def sampled(data: Any) -> np.ndarray:
         planes.append(np.asarray(data[(*place, *window)]).ravel())
     found = np.concatenate(planes)
     return found[:: max(1, found.size // _SAMPLE)]
-
-
-def _contrast_limits(sample: np.ndarray) -> tuple[float, float] | None:
-    """Values to show as black and white, so that a few bright voxels do not darken the rest; None if all are alike."""
-    sample = sample[np.isfinite(sample)]
-    if not sample.size:
-        return None
-    low, high = np.percentile(sample, (0.2, 99.8))
-    return (float(low), float(high)) if low < high else None
 
 
 def volume_from_layer_data(data: Any, meta: Mapping[str, Any], axes: str | None = None) -> Volume:

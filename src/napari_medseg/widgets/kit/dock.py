@@ -16,6 +16,7 @@ from ...progress import Job
 from . import preferences
 from .controls import Paragraph
 from .dropping import CanvasDrops, dropped
+from .grey import let_reach
 from .jobs import Queue
 from .legend import legend_of
 from .letters import letters_of
@@ -82,6 +83,7 @@ class Dock(QWidget):
         self._legend = legend_of(self._viewer)
         watch_saves(self._viewer)
         keep_upright(self._viewer)
+        self._viewer.layers.events.inserted.connect(let_reach)  # once, however many docks there are
         self._queue = Queue(self, ("models", *kinds), self._job_changed, self._failed)
         self._lasting = lasting
         self.opener = Opener(self._viewer, self._take)

@@ -16,7 +16,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QWidget
 
-from ...errors import JobError, MedsegError, short
+from ...errors import MedsegError, short
 from ...progress import Job, Progress, Remaining
 from ...quantities import duration
 
@@ -104,31 +104,42 @@ def start(
     # napari's bar stays indeterminate: it runs the event loop inside of every update, so that steps would overtake
     # each other; forms show their own
     bar = False if quiet else {"desc": title}
-    made = create_worker(_driver(job, title), _progress=bar, _start_thread=False, _ignore_errors=True)
+    made = create_worker(_driver(job, title), _progress=bar, _start_thread=False)
     worker = cast(GeneratorWorker, made)  # of a generator it makes no other
     heard = _Heard(worker, owner, title, on_step, on_done, on_error, on_end)
     # functions keep `heard` alive, which bound methods would not
     worker.yielded.connect(lambda progress: heard.step(progress))
     worker.returned.connect(lambda result: heard.done(result))
-    worker.errored.connect(lambda error: heard.failed(error))
     worker.aborted.connect(job.close)  # frees model and arrays at once
     worker.finished.connect(lambda: heard.end())
     worker.start()
     return worker
 
 
-def _driver(job: Job[T], title: str) -> Callable[[], Job[T]]:
+@dataclass(frozen=True)
+class _Failed:
+    """Stands for the result of a job that failed.
+
+    An error is not raised out of the thread: a RuntimeError, or what is not an `Exception` (a panic in Rust), would end
+    it without a word, and PySide6 cannot call what napari connects to the signal of errors.
+    """
+
+    why: str
+
+
+def _driver(job: Job[T], title: str) -> Callable[[], Job[T | _Failed]]:
     """What runs in the thread: the job, whose failures are worded."""
 
-    def drive() -> Job[T]:
+    def drive() -> Job[T | _Failed]:
         try:
             return (yield from job)
-        except (MedsegError, GeneratorExit):
+        except GeneratorExit:
             raise
+        except MedsegError as error:
+            return _Failed(str(error))
         except BaseException as error:
             _log.exception("%s failed", title)
-            # a RuntimeError, or what is not an `Exception` (a panic in Rust), would end the thread without a word
-            raise JobError(failure(title, error)) from error
+            return _Failed(failure(title, error))
 
     drive.__qualname__ = title  # napari shows it when a window with running work is closed
     return drive
@@ -151,17 +162,17 @@ class _Heard:
             self._hand_over(self.on_step, progress)
 
     def done(self, result: Any) -> None:
-        if self._is_wanted():
+        if not self._is_wanted():
+            return
+        if isinstance(result, _Failed):
+            self.on_error(result.why)
+        else:
             self._hand_over(self.on_done, result)
-
-    def failed(self, error: Exception) -> None:
-        if self._is_wanted():
-            self.on_error(str(error))
 
     def end(self) -> None:
         # napari keeps every worker as long as its window: let go of the form and of the images it got
         worker = self.worker
-        for signal in (worker.yielded, worker.returned, worker.errored, worker.aborted, worker.finished):
+        for signal in (worker.yielded, worker.returned, worker.aborted, worker.finished):
             signal.disconnect()
         if isalive(self.owner):
             self.on_end()

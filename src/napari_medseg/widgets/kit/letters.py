@@ -142,7 +142,7 @@ class Letters(QObject):
             return
         for layer in viewer.layers:
             layer.events.visible.connect(self._layers_changed)  # once, however often it is asked for
-        asked = {layer: _place_or_why(layer) for layer in viewer.layers if layer.visible}
+        asked = {layer: place_or_why(layer) for layer in viewer.layers if layer.visible}
         places = {layer: place for layer, place in asked.items() if isinstance(place, Anatomy)}
         found, self._why_not = _followed(asked, viewer.layers.selection.active)
         self.anatomy = None if found is None else places[found]
@@ -191,7 +191,7 @@ class Letters(QObject):
                 overlays[name].visible = bool(text)
 
 
-def _place_or_why(layer: Layer) -> Anatomy | str:
+def place_or_why(layer: Layer) -> Anatomy | str:
     """The place of a layer, or why it has none."""
     try:
         return place_of(layer)

@@ -19,6 +19,7 @@ from ...progress import Job, Progress
 from ...replay.lines import SUFFIX
 from . import reader, recent
 from .controls import ARROW, GAP, Paragraph, button, described
+from .grey import window_text
 from .jobs import Queue
 from .listing import add_layer, go_to
 from .opening_job import Opened, chosen_job, open_job
@@ -26,6 +27,7 @@ from .reader_offers import ReaderOffers
 from .recorder import recorder_of
 from .reopening import Reopened, look_job, reopen_job, replace_layer, was_read_by_napari
 from .series_list import SeriesList
+from .upright import apart
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -219,6 +221,8 @@ class Opener(QWidget):
         if layers:
             self._take(layers)
             go_to(self._viewer, layers[-1])  # another patient lies elsewhere
+            remarks = (*map(window_text, layers), apart(self._viewer, layers[0]))
+            self.say("\n".join(filter(None, (*opened.problems, *remarks))))
         for listing in opened.choices:
             self._offer(listing)
         return layers

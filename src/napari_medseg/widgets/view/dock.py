@@ -12,17 +12,17 @@ from napari.layers import Image
 from napari.settings import get_settings
 
 from ...errors import readable
+from ...grey_values import CT_WINDOWS, percentile_window, sample, why_not_ct
 from ...progress import Job
 from ...viewing.planes import PLANES, Arrangement, arrange, why_not
 from ...viewing.playing import frame_seconds, is_cine, play_text, true_fps
-from ...viewing.windows import CT_WINDOWS, percentile_window, sample, why_not_ct
 from ..kit.controls import apply
 from ..kit.dock import Dock
 from ..kit.layer_volumes import SIGHT
 from ..kit.legend import meaning_of
 from ..kit.records import noted
 from ..kit.slices import place_in_view
-from ..kit.upright import stored_orientation
+from ..kit.upright import show, shows, stored_orientation
 from .form import ViewForm
 from .state import Facts, state
 
@@ -41,7 +41,7 @@ class ViewWidget(Dock):
     def __init__(self, napari_viewer: Viewer):
         super().__init__(napari_viewer, ())
         self.form = ViewForm()
-        self._lowest: WeakKeyDictionary[Image, float] = WeakKeyDictionary()
+        self._no_ct: WeakKeyDictionary[Image, str] = WeakKeyDictionary()
         self._connect()
         self._open_form(self.form, self.form.status)
         self._update()
@@ -88,10 +88,8 @@ class ViewWidget(Dock):
         self._arrange(Arrangement(tuple(range(self._viewer.dims.ndim)), stored_orientation()))
 
     def _arrange(self, arrangement: Arrangement) -> None:
-        viewer = self._viewer
-        viewer.dims.order = arrangement.order
-        viewer.scene.camera.orientation = arrangement.orientation
-        viewer.reset_view()
+        show(self._viewer, arrangement)
+        self._viewer.reset_view()
         self._update()
 
     def _is_shown(self, name: str) -> bool:
@@ -99,13 +97,9 @@ class ViewWidget(Dock):
         anatomy = self._letters.anatomy
         if anatomy is None or why_not(anatomy, name):
             return False
-        wanted = arrange(anatomy, self._viewer.dims.ndim, name)
-        dims = self._viewer.dims
-        camera = self._viewer.scene.camera
-        count = len(dims.displayed)
-        axes = tuple(dims.order[-count:]) == wanted.order[-count:]
-        turned = tuple(map(str, camera.orientation[-count:])) == wanted.orientation[-count:]
-        return axes and turned and (count == 2 or np.allclose(camera.angles, 0))
+        viewer = self._viewer
+        frontal = viewer.dims.ndisplay == 2 or np.allclose(viewer.scene.camera.angles, 0)
+        return shows(viewer, arrange(anatomy, viewer.dims.ndim, name)) and frontal
 
     def _want_letters(self, wanted: bool) -> None:
         self._letters.wanted = wanted
@@ -142,11 +136,10 @@ class ViewWidget(Dock):
             data = data[tuple(place_in_view(self._viewer, image)[:-2])]
         return sample(np.asarray(data))
 
-    def _lowest_of(self, image: Image) -> float:
-        if image not in self._lowest:
-            values = self._values(image)
-            self._lowest[image] = float(values.min()) if values.size else 0.0
-        return self._lowest[image]
+    def _why_not_ct(self, image: Image) -> str:
+        if image not in self._no_ct:
+            self._no_ct[image] = why_not_ct(_modality(image), self._values(image))
+        return self._no_ct[image]
 
     # ---- colour bar ----
 
@@ -192,9 +185,7 @@ class ViewWidget(Dock):
         sight = self._letters.sight
         anatomy = self._letters.anatomy
         image = self._grey()
-        modality = "" if image is None else str(noted(image).get("modality") or "")
-        lowest = 0.0 if image is None else self._lowest_of(image)
-        no_ct = why_not_ct(modality, lowest)
+        no_ct = "" if image is None else self._why_not_ct(image)
         active = self._viewer.layers.selection.active
         has_bar = isinstance(active, Image) and not active.rgb
         cine = self._cine()
@@ -207,7 +198,7 @@ class ViewWidget(Dock):
             remark=sight.remark,
             why_no_grey="" if image is not None else "no image of grey values is open.",
             why_no_ct=no_ct,
-            grey="" if image is None else _grey_text(image.name, modality, lowest, no_ct),
+            grey="" if image is None else _grey_text(image, no_ct),
             meaning=_meaning(active) if has_bar else "",
             has_bar=has_bar,
             cine="" if cine is None else self._cine_text(cine, seconds),
@@ -227,12 +218,16 @@ def _is_cine(layer: object) -> bool:
     return len(axes.removesuffix("c" * layer.rgb)) == layer.ndim and is_cine(axes, notes)
 
 
-def _grey_text(name: str, modality: str, lowest: float, no_ct: str) -> str:
+def _modality(image: Image) -> str:
+    return str(noted(image).get("modality") or "")
+
+
+def _grey_text(image: Image, no_ct: str) -> str:
     if no_ct:
-        return f"Grey values of '{name}'."
-    if modality == "CT":
-        return f"Grey values of '{name}' in Hounsfield units (HU)."
-    return f"'{name}' is taken for a CT in Hounsfield units (HU): its values go down to {lowest:.6g}."
+        return f"Grey values of '{image.name}'."
+    if _modality(image) == "CT":
+        return f"Grey values of '{image.name}' in Hounsfield units (HU)."
+    return f"'{image.name}' is taken for a CT in Hounsfield units (HU), by how its values are spread."
 
 
 def _meaning(layer: Image) -> str:

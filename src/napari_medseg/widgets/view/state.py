@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ...grey_values import CT_WINDOWS, PERCENTILES, Window
 from ...viewing.planes import PLANES
-from ...viewing.windows import CT_WINDOWS, PERCENTILES, Window
 from ..kit.state import Control, first, hint_text
 
 
