@@ -23,8 +23,8 @@ from napari_medseg.progress import run
 from napari_medseg.recon import fft2c
 from napari_medseg.recon.reconstruct import ReconSettings, reconstruct_job
 from napari_medseg.recon.suggest import CLOSE, Candidate, hint_job
-from napari_medseg.training.data.simulated import mask_of, volumes
 from napari_medseg.training.data.sources import Source
+from napari_medseg.training.simulated import mask_of, volumes
 
 SIMULATED = {"open MR": "mri_recon_open/val.npz", "tumour brains": "mri_recon_btp/val.npz"}
 MASKS = {"random 4x": ("random", 4, 0.08), "random 8x": ("random", 8, 0.04)}

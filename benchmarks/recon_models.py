@@ -18,9 +18,9 @@ import torch
 from napari_medseg import metrics, models
 from napari_medseg.recon import data_consistency, fft2c, ifft2c
 from napari_medseg.recon.classical import tv
-from napari_medseg.training.data.simulated import mask_of
 from napari_medseg.training.data.sources import Source
 from napari_medseg.training.recon_figures import figures, reconstruct
+from napari_medseg.training.simulated import mask_of
 
 SIMULATED = {
     "open MR": Source("mri_recon_open/val.npz", case="subject"),

@@ -12,12 +12,12 @@ from napari_medseg.progress import run
 from napari_medseg.recon import data_residual, fft2c
 from napari_medseg.training import recon_figures
 from napari_medseg.training.augment import AugmentSettings
-from napari_medseg.training.data.simulated import draw, draw_mask, mask_of, rough_phase, volumes
 from napari_medseg.training.data.sources import Source
 from napari_medseg.training.loop import train_job
 from napari_medseg.training.recon_figures import figures
 from napari_medseg.training.reconstruction import Reconstruction
 from napari_medseg.training.settings import MaskShare, ReconTrainSettings, read_settings
+from napari_medseg.training.simulated import draw, draw_mask, mask_of, rough_phase, volumes
 
 RANDOM = MaskShare("random", (2, 4), (0.3, 0.4))
 STILL = AugmentSettings(colour_gain=0, offset=0, blur=0, noise=0)

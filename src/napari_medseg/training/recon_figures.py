@@ -15,8 +15,8 @@ from ..recon import data_consistency, fft2c, ifft2c
 from ..recon.classical import tv
 from ..recon.figures import FIGURES
 from ..recon.learned import STEPS, WARM, brightness, cascade_job, refine, restore, transform
-from .data.simulated import mask_of, volumes
 from .data.sources import Source
+from .simulated import mask_of, volumes
 
 PROTOCOL = tuple((kind, *rest) for kind in ("random", "equispaced_fraction") for rest in ((4, 0.08), (8, 0.04)))
 """Kind, acceleration and centre fraction of the masks that figures are measured with."""

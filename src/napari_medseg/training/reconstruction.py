@@ -18,9 +18,9 @@ from ..recon import data_consistency, ifft2c
 from ..recon.classical import tv
 from ..recon.learned import WARM, brightness, refine, transform
 from . import processes
-from .data.simulated import Scan, draw, mask_of, slices, volumes
 from .recon_figures import PROTOCOL, figures, reconstruct
 from .settings import ReconTrainSettings
+from .simulated import Scan, draw, mask_of, slices, volumes
 
 
 class Reconstruction:

@@ -1,1 +1,1 @@
-"""What the loop learns from: sources, layouts of public data sets, folders, findings, views."""
+"""What the loop learns from: sources, layouts of published data sets, folders, pairs of files, findings, slices."""

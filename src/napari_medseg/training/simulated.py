@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from ...errors import SettingsError
-from ...recon import fft2c, ifft2c, sampling_mask
-from ...recon.sampling import file_seed
-from ...recon.simulate import simulate, smooth_phase
-from ..augment import Augment
-from ..settings import MaskShare, ReconTrainSettings
-from .dataset import read_images
-from .sources import Source
+from ..errors import SettingsError
+from ..recon import fft2c, ifft2c, sampling_mask
+from ..recon.sampling import file_seed
+from ..recon.simulate import simulate, smooth_phase
+from .augment import Augment
+from .data.dataset import read_images
+from .data.sources import Source
+from .settings import MaskShare, ReconTrainSettings
 
 _FIELDS = {6: 1.5, 14: 1.0, 32: 0.6, 72: 0.35}  # nodes along an axis: largest standard deviation in rad
 _PER_SUBJECT = 4
