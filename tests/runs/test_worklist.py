@@ -1,5 +1,7 @@
 """The cases of a cohort as a list of work: states, order, which one is next, what is approved, texts."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from napari_medseg.review.planes import checksum
 from napari_medseg.runs.batch import Finished
 from napari_medseg.runs.reviewed import Reviewed, fresh, in_file
 from napari_medseg.runs.tasks import Failure, Look, LookOfClass, Outcome, Task
-from napari_medseg.runs.worklist import HEAD, WorkList, source_of
+from napari_medseg.runs.worklist import LOOK, WorkList, source_of
 from napari_medseg.volume import LabelClass, Volume
 
 
@@ -53,19 +55,28 @@ def test_what_differs_most_comes_first_and_says_why():
     for number in range(12):
         work.take(finished(number, 100.0 + number if number != 7 else 900.0))
     assert work.order()[0] == 7 and work.order(suspicious_first=False)[0] == 0
-    cells = dict(zip(HEAD, work.cells(7), strict=True))
-    assert cells["State"] == "⚠ done" and cells["Size"] == "900.0 ml" and cells["Approved"] == "0 of 20"
-    assert "half of the cases lie in" in cells["Look here first"]
+    cells = work.cells(7)
+    assert cells["State"] == "done" and cells["Size"] == "900.0 ml" and cells["Approved"] == "0 of 20"
+    assert cells[LOOK] == "⚠ volume high" and "Dice" not in work.head
     text = work.text(7)
-    assert "Look here first: organ: volume 900.0 ml" in text and "Model: small" in text
+    assert "Look here first: organ: volume 900.0 ml; half of the cases lie in" in text and "Model: small" in text
     assert text.count("ml") >= 2 and "voxels" not in text, "of several sizes one is enough"
-    assert work.cells(3)[1] == "done" and not work.cells(3)[-1]
+    assert work.cells(3)["State"] == "done" and not work.cells(3)[LOOK]
+
+
+def test_scores_against_a_reference_have_columns_of_their_own():
+    work = WorkList([replace(task(0), score=True), task(1)])
+    assert work.head[:5] == ("Case", "State", LOOK, "Dice", "HD95")
+    scores = ({"id": 1, "name": "organ", "dice": 0.9, "hd95_mm": 2.0}, {"id": 2, "name": "wall", "dice": 0.8})
+    work.take(Finished(replace(finished(0).outcome, task=replace(task(0), score=True), scores=scores)))
+    assert (work.cells(0)["Dice"], work.cells(0)["HD95"]) == ("0.850", "2.0 mm")
+    assert work.cells(1)["Dice"] == "" and set(work.head) <= set(work.cells(1))
 
 
 def test_a_failed_case_shows_its_sentence():
     work = listed(1)
     work.take(finished(0, error="'a' is damaged."))
-    assert work.cells(0)[-1] == "'a' is damaged." and "failed. 'a' is damaged." in work.text(0)
+    assert work.cells(0)[LOOK] == "is damaged." and "failed. 'a' is damaged." in work.text(0)
     assert not work.can_open(0)
 
 
@@ -81,7 +92,7 @@ def test_next_steps_over_what_cannot_be_opened():
     assert work.next_open(order, 0) == 3 and work.next_open(order, 3) == 0
     work.review(0, Reviewed(20, 20, complete=True))
     assert work.next_open(order, 3) is None, "the open one is the last"
-    assert work.cells(2)[3] == "✓ 12 of 20" and "12 of 20 slices approved." in work.text(2)
+    assert work.cells(2)["Approved"] == "✓ 12 of 20" and "12 of 20 slices approved." in work.text(2)
     assert work.summary().endswith("2 approved.")
 
 

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox
 from napari_medseg import files, io
 from napari_medseg.runs import crew
 from napari_medseg.runs.reviewed import in_file
-from napari_medseg.runs.worklist import WorkList
+from napari_medseg.runs.worklist import LOOK, WorkList
 from napari_medseg.volume import Volume
 from napari_medseg.widgets.kit import records
 
@@ -57,10 +57,10 @@ class Batch:
     def states(self):
         return [self.dock.work.state(number) for number in range(len(self.dock.work))]
 
-    def cell(self, number, column):
+    def cell(self, number, title):
         """What the table shows of a case."""
-        row = self.form.table.cases.order.index(number)
-        return self.form.table.cases.index(row, column).data()
+        cases = self.form.table.cases
+        return cases.index(cases.order.index(number), cases.head.index(title)).data()
 
 
 @pytest.fixture
@@ -100,8 +100,12 @@ def test_a_folder_runs_and_is_listed(batch, scans, tmp_path, monkeypatch):
     batch.run(scans)
     assert batch.states() == ["failed", "done", "done", "done"]
     assert sorted(path.name for path in (tmp_path / "in_labels").iterdir()) == [f"case{n}.nii.gz" for n in range(3)]
-    assert "1 failed" in batch.form.status.text() and batch.cell(1, 2) == "2.9 ml" and batch.cell(1, 3) == "0 of 3"
-    assert "broken" in batch.cell(0, 5), "a failed row shows its sentence"
+    assert (
+        "1 failed" in batch.form.status.text()
+        and batch.cell(1, "Size") == "2.9 ml"
+        and batch.cell(1, "Approved") == "0 of 3"
+    )
+    assert batch.cell(0, LOOK).startswith("is not the compressed"), "a failed row shows its sentence"
     batch.form.table.choose(0)
     batch.form.table.doubleClicked.emit(batch.form.table.currentIndex())
     assert "no labels to open" in batch.form.status.text() and "broken: failed." in batch.form.detail.text()
@@ -132,7 +136,7 @@ def test_cases_are_stepped_through_and_nothing_is_lost(batch, scans, tmp_path, m
     paint(labels)
     records.approve(labels, [0, 2])
     batch.settle()
-    assert batch.cell(0, 3) == "2 of 3" and batch.form.save.isEnabled()
+    assert batch.cell(0, "Approved") == "2 of 3" and batch.form.save.isEnabled()
     asked = answer(monkeypatch, QMessageBox.StandardButton.Cancel)
     batch.form.next.click()
     batch.settle()
@@ -143,16 +147,16 @@ def test_cases_are_stepped_through_and_nothing_is_lost(batch, scans, tmp_path, m
     assert names(batch.viewer)[1:] == ["case1", "case1 labels"]
     written = io.read(tmp_path / "in_labels" / "case0.nii.gz")
     assert not written.data[1, 2:4, 2:4].any() and in_file(tmp_path / "in_labels" / "case0.nii.gz").approved == 2
-    assert batch.cell(0, 3) == "2 of 3"
+    assert batch.cell(0, "Approved") == "2 of 3"
     records.approve(batch.dock.opened.labels, [0, 1, 2])
     answer(monkeypatch, QMessageBox.StandardButton.Discard)
     batch.form.unapproved.click()
     batch.settle()
     assert names(batch.viewer)[1:] == ["case2", "case2 labels"]
-    assert batch.cell(1, 3) == "0 of 3", "what was not saved is not counted"
+    assert batch.cell(1, "Approved") == "0 of 3", "what was not saved is not counted"
     assert in_file(tmp_path / "in_labels" / "case1.nii.gz").approved == 0
     batch.run()
-    assert batch.states() == ["kept", "skipped", "skipped"] and batch.cell(0, 3) == "2 of 3"
+    assert batch.states() == ["kept", "skipped", "skipped"] and batch.cell(0, "Approved") == "2 of 3"
     assert not io.read(tmp_path / "in_labels" / "case0.nii.gz").data[1, 2:4, 2:4].any()
     assert names(batch.viewer)[1:] == ["case2", "case2 labels"], "a new run leaves the open layers alone"
     batch.form.previous.click()
@@ -191,7 +195,7 @@ def test_results_are_listed_without_a_run(batch, scans, tmp_path, monkeypatch, n
     batch.form.output.setText(str(tmp_path / "others"))
     batch.form.results.click()
     batch.settle()
-    assert batch.states() == ["done"] * 3 and batch.cell(2, 3) == "0 of 3"
+    assert batch.states() == ["done"] * 3 and batch.cell(2, "Approved") == "0 of 3"
     batch.open(0)
     assert names(batch.viewer) == ["case0 labels"] and "was not found" in batch.form.status.text()
     batch.form.inputs.setText(str(tmp_path / "moved"))
@@ -232,6 +236,26 @@ def test_what_cannot_be_run_says_why(batch, scans, tmp_path, inputs, output, sai
     batch.settle()
     assert not batch.form.run.isEnabled()
     assert any(part in batch.form.hint.text() for part in said.split("|"))
+
+
+def test_labels_are_compared_with_a_reference(batch, scans, tmp_path):
+    batch.run(scans)
+    (tmp_path / "refs").mkdir()
+    shutil.copy(tmp_path / "in_labels" / "case1.nii.gz", tmp_path / "refs" / "case1_seg.nii.gz")
+    batch.form.reference.setText(str(tmp_path / "nowhere"))
+    batch.form.reference.editingFinished.emit()
+    batch.settle()
+    assert "nowhere' does not exist" in batch.form.hint.text() and not batch.form.run.isEnabled()
+    batch.form.reference.setText(str(tmp_path / "refs"))
+    batch.form.reference.editingFinished.emit()
+    batch.settle()
+    assert "1 of 3 with reference labels" in batch.form.found.text()
+    batch.run()
+    assert batch.cell(1, "Dice") == "1.000" and batch.cell(1, "HD95") == "0.0 mm" and batch.cell(0, "Dice") == ""
+    table = batch.form.table
+    assert table.columnViewportPosition(2) + table.columnWidth(2) <= table.viewport().width(), "reasons are in view"
+    batch.form.copy.click()
+    assert f"--reference {tmp_path / 'refs'}" in QApplication.clipboard().text()
 
 
 def test_a_folder_that_cannot_be_made_ends_the_run_with_a_sentence(batch, scans, tmp_path, notes):

@@ -1,7 +1,9 @@
 import json
+from pathlib import Path
 
 import pytest
 
+from napari_medseg.runs.plan import Plan
 from napari_medseg.widgets.batch.state import (
     Facts,
     ended_text,
@@ -63,7 +65,10 @@ def test_inputs_are_taken_from_the_line(tmp_path):
 
 
 def test_texts():
-    assert found_text(1, 0, []) == "1 image." and found_text(4, 2, ["x"]) == "4 images, 2 with a result already.\nx"
+    paths = [Path(name) for name in "abcd"]
+    assert found_text(Plan((paths[0],), {}), 0) == "1 image."
+    found = Plan(tuple(paths), {}, notes=("x",), references={"a": paths[0]})
+    assert found_text(found, 2) == "4 images, 2 with a result already.\nx\n1 of 4 with reference labels."
     assert ended_text(1, 1, 0) == "Done: 1 case."
     assert ended_text(3, 9, 1, cancelled=True).startswith("Cancelled: 3 of 9 cases are finished. 1 failed")
     assert "can be restored" in unsaved_text("a", kept=True) and "are lost" in unsaved_text("a", kept=False)

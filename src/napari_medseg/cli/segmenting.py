@@ -28,7 +28,6 @@ def inference_settings(args: Namespace) -> InferenceSettings:
 def segment(args: Namespace) -> int:
     """``napari-medseg segment``."""
     from ..runs import cohort, plan, work
-    from ..runs.references import with_references
     from .report import models_of_report
     from .running import Run
 
@@ -36,7 +35,8 @@ def segment(args: Namespace) -> int:
     args.models = _members(args)
     _check_models(args)
     maps = {role: folder for role in plan.MAPS if (folder := getattr(args, role))}
-    found = plan.plan(plan.Wanted(tuple(args.inputs), args.output, tuple(args.models), maps, args.bids))
+    wanted = plan.Wanted(tuple(args.inputs), args.output, tuple(args.models), maps, args.bids, args.reference)
+    found = plan.plan(wanted)
     terminal.complain(*found.notes)
     read_too = [path for path in (args.names, args.reference) if path]
     taken = [*found.sources, *found.paths, *read_too]
@@ -45,8 +45,6 @@ def segment(args: Namespace) -> int:
     used = tuple(work.use(name) for name in args.models)
     names = _names(args)
     tasks = plan.tasks(found, used, settings, args.axes, names, **whether(args))
-    if args.reference:
-        tasks = with_references(tasks, args.reference)
     plan.prepare(found, args.output, used, settings, names)
     more = {
         "uncertainty": args.uncertainty,
@@ -54,6 +52,7 @@ def segment(args: Namespace) -> int:
         "disagreement": args.disagreement or False,
         "bids": args.bids,
         "names": args.names,
+        "reference": args.reference,
     }
     asked = {
         "command": cohort.command(settings, args.models, args.inputs, args.output, **more),

@@ -28,6 +28,8 @@ class Measure:
     logarithmic : bool
         Whether ratios are compared.
     decimals : int
+    brief : str
+        What is suspicious in a word or two, where the title and ``high`` or ``low`` are too long for a column.
     """
 
     title: str
@@ -36,6 +38,7 @@ class Measure:
     least: float = 0.02
     logarithmic: bool = False
     decimals: int = 2
+    brief: str = ""
 
 
 MEASURES = {
@@ -44,11 +47,11 @@ MEASURES = {
     "voxels": Measure("voxels", "", "both", 0.05, True, 0),
     "dice": Measure("Dice", "", "low"),
     "hd95_mm": Measure("HD95", "mm", "high", 1.0, False, 1),
-    "agreement": Measure("agreement of the models (Dice)", "", "low"),
-    "uncertainty": Measure("uncertainty at the border", "", "high"),
-    "area_jump": Measure("largest jump of the area", "", "high", 0.05),
-    "parts": Measure("separate parts", "", "high", 1.0, False, 0),
-    "residual": Measure("data residual", "", "high", 0.01, False, 4),
+    "agreement": Measure("agreement of the models (Dice)", "", "low", brief="models disagree"),
+    "uncertainty": Measure("uncertainty at the border", "", "high", brief="uncertain"),
+    "area_jump": Measure("largest jump of the area", "", "high", 0.05, brief="area jumps"),
+    "parts": Measure("separate parts", "", "high", 1.0, False, 0, brief="many parts"),
+    "residual": Measure("data residual", "", "high", 0.01, False, 4, brief="residual high"),
     "noise": Measure("noise", "", "high", 0.005, False, 4),
 }
 """What is drawn and compared, by the keys that figures have."""

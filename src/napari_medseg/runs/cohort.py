@@ -172,6 +172,7 @@ def command(
     workers: int = 0,
     resume: bool = False,
     names: str | Path | None = None,
+    reference: str | Path | None = None,
 ) -> str:
     """The command line that does the same as a run with `settings`, quoted for the shell.
 
@@ -197,6 +198,8 @@ def command(
         Whether outputs that are finished already stay.
     names : path, optional
         Class table that names the classes.
+    reference : path, optional
+        Labels to compare with.
     """
     chosen = [models] if isinstance(models, str) else list(models)
     doubt = place = None
@@ -218,4 +221,5 @@ def command(
         workers=workers,
         resume=resume,
         names=names and Path(names),
+        reference=reference and Path(reference),
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from ..segmentation.settings import InferenceSettings
 from ..volume import LabelClass
 from . import bids, outputs
 from .inputs import find_inputs, image_kind, left_out, taken_once
+from .references import find_references
 from .tasks import Failure, Task
 
 MAPS = ("uncertainty", "disagreement")
@@ -36,6 +37,8 @@ class Wanted:
         Where those of `MAPS` go that are wanted.
     bids : str or None
         Suffix of the images of a BIDS dataset, empty for the only one; None if the input is none.
+    reference : pathlib.Path or None
+        Labels to compare with, see `references.find_references`.
     """
 
     inputs: tuple[str, ...]
@@ -43,6 +46,7 @@ class Wanted:
     models: tuple[str, ...]
     maps: dict[str, Path]
     bids: str | None = None
+    reference: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ class Plan:
         What was left out of folders, in sentences.
     root : pathlib.Path, optional
         Of the BIDS dataset that they belong to.
+    references : mapping of str to pathlib.Path, optional
+        Labels to compare with, by the names of the sources that have some; None if none are wanted.
     """
 
     sources: tuple[Path, ...]
@@ -67,6 +73,7 @@ class Plan:
     failures: tuple[Failure, ...] = ()
     notes: tuple[str, ...] = ()
     root: Path | None = None
+    references: Mapping[str, Path] | None = None
 
     @property
     def paths(self) -> list[Path]:
@@ -80,11 +87,14 @@ def plan(wanted: Wanted) -> Plan:
     Raises
     ------
     FileError, SettingsError
-        If the input is not a BIDS dataset, two results would have one name, or one would replace an input.
+        If the input is not a BIDS dataset, two results would have one name, one would replace an input, or the
+        reference labels cannot be meant.
     """
     found = _in_folder(wanted) if wanted.bids is None else _in_dataset(wanted)
     outputs.refuse_conflicts([*map(Path, wanted.inputs), *found.sources], found.paths)
-    return found
+    if wanted.reference is None:
+        return found
+    return replace(found, references=find_references(found.sources, found.paths, wanted.reference))
 
 
 def tasks(
@@ -115,7 +125,10 @@ def tasks(
     for number, source in enumerate(found.sources):
         places = {role: str(paths[number]) for role, paths in found.places.items()}
         named = {"source": bids.source_of(source, found.root)} if found.root is not None else {}
-        made.append(Task("segment", (str(source),), places, used, {**reading, **named}, **options))
+        labels = (found.references or {}).get(source.name)
+        inputs = (str(source),) if labels is None else (str(source), str(labels))
+        score = found.references is not None
+        made.append(Task("segment", inputs, places, used, {**reading, **named}, score=score, **options))
     return made
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,15 @@ FIGURES = ("dice", "hd95_mm", "hd95_px", "f1", "precision", "recall")
 """Keys of the figures against a reference: of classes, and of objects."""
 
 
-def with_references(tasks: Sequence[Task], reference: Path) -> list[Task]:
-    """The same tasks, each with its reference labels as second input; those that have none stay as they are.
+def find_references(sources: Sequence[Path], made: Sequence[Path], reference: Path) -> dict[str, Path]:
+    """The reference labels of images, by the names of the images; those that have none are left out.
 
     Parameters
     ----------
-    tasks : sequence of Task
-        That make labels.
+    sources : sequence of pathlib.Path
+        The images.
+    made : sequence of pathlib.Path
+        What the run will write.
     reference : pathlib.Path
         Folder, or quoted glob, of labels that are called as the images or differ by a usual mark, see `pairing.pair`;
         of a single image also a file, whatever its name.
@@ -40,21 +41,16 @@ def with_references(tasks: Sequence[Task], reference: Path) -> list[Task]:
     """
     found, failures = find_inputs([str(reference)])
     if failures:
-        raise SettingsError(f"--reference: {failures[0].error}")
-    refuse_conflicts(found, [path for task in tasks for path in task.paths()])
-    single = len(tasks) == 1 and len(found) == 1 and not files.is_folder(reference)
-    belonging = {tasks[0].source.name: found[0]} if single else _by_name([task.source for task in tasks], found)
-    if tasks and not belonging:
+        raise SettingsError(f"Reference labels (--reference): {failures[0].error}")
+    refuse_conflicts(found, made)
+    single = len(sources) == 1 and len(found) == 1 and not files.is_folder(reference)
+    belonging = {sources[0].name: found[0]} if single else _by_name(sources, found)
+    if sources and not belonging:
         raise SettingsError(
             f"No file in '{reference}' has the name of an image; it holds {names(found)}, and the images are "
-            f"{names([task.source for task in tasks])}. Give reference labels the names of their images."
+            f"{names(sources)}. Give reference labels the names of their images."
         )
-    referenced = []
-    for task in tasks:
-        labels = belonging.get(task.source.name)
-        inputs = task.inputs if labels is None else (*task.inputs, str(labels))
-        referenced.append(replace(task, inputs=inputs, score=True))
-    return referenced
+    return belonging
 
 
 def _by_name(sources: Sequence[Path], found: Sequence[Path]) -> dict[str, Path]:
@@ -63,8 +59,8 @@ def _by_name(sources: Sequence[Path], found: Sequence[Path]) -> dict[str, Path]:
         twice = [name for name, count in Counter(path.name for path in paths).items() if count > 1]
         if twice:
             raise SettingsError(
-                f"Several {kind} are called '{twice[0]}', and a reference is found by its name. Run the command once "
-                "for each folder."
+                f"Several {kind} are called '{twice[0]}', and a reference is found by its name. Run once for each "
+                "folder."
             )
     labels = {path.name: path for path in found}
     pairs = pair([Path(path.name) for path in sources], [Path(name) for name in labels], Path(), Path()).pairs

@@ -35,10 +35,13 @@ class Reason:
     text : str
     weight : float
         Deviations from the middle of the cohort.
+    brief : str
+        The same in a word or two, for a narrow column.
     """
 
     text: str
     weight: float
+    brief: str
 
 
 def reasons(cases: Sequence[Case]) -> list[tuple[Reason, ...]]:
@@ -138,7 +141,9 @@ def _unusual(case: Case, usual: Mapping[Key, _Usual]) -> list[Reason]:
             away = (number - known.middle) / known.deviation
             wanted = {"high": away, "low": -away, "both": abs(away)}[measure.side]
             if wanted > _UNUSUAL:
-                reasons.append(Reason(_unusual_text(row.name, value, measure, known), min(wanted, _MOST)))
+                text = _unusual_text(row.name, value, measure, known)
+                brief = measure.brief or f"{measure.title} {'high' if away > 0 else 'low'}"
+                reasons.append(Reason(text, min(wanted, _MOST), brief))
     return reasons
 
 
@@ -161,9 +166,9 @@ def _missing(case: Case, cohort: _Cohort) -> list[Reason]:
         others = cohort.there[row.name]
         if row.figures.get("voxels") == 0 and 2 * others > cohort.labelled:
             text = f"{row.name} is missing; {others} of {cohort.labelled} cases have it"
-            found.append(Reason(text, _CERTAIN))
+            found.append(Reason(text, _CERTAIN, f"{row.name} missing"))
         if row.figures.get("touches_border") and 4 * cohort.at_border[row.name] < cohort.labelled:
-            found.append(Reason(f"{row.name} reaches the end of a slice", _UNUSUAL))
+            found.append(Reason(f"{row.name} reaches the end of a slice", _UNUSUAL, "at the border"))
     return found
 
 
@@ -175,7 +180,8 @@ def _doubted(case: Case, cohort: _Cohort) -> list[Reason]:
         outside = text.startswith(OUTSIDE)
         beyond = text.startswith(BEYOND)
         if few or outside or (beyond and cohort.size < FEW):
-            found.append(Reason(text, _CERTAIN if few and (outside or beyond) else _UNUSUAL))
+            brief = "unlike training" if outside else ("beyond the organ" if beyond else "warning")
+            found.append(Reason(text, _CERTAIN if few and (outside or beyond) else _UNUSUAL, brief))
     return found
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 
 from ..quantities import duration, rounded
 from . import suspicion
@@ -16,10 +18,13 @@ from .tasks import Failure, Outcome, Task
 
 WAITING, RUNNING, NOT_REACHED = "waiting", "running", "not reached"
 
-HEAD = ("Case", "State", "Size", "Approved", "s", "Look here first")
-"""Titles of the columns of `WorkList.cells`."""
+LOOK = "Look here first"
+"""Title of the column with the reasons."""
 
-_LOOK = "⚠ "
+_FIRST = ("Case", "State", LOOK)
+_SCORES = ("Dice", "HD95")
+_LAST = ("Approved", "Size", "s")
+_LEADING_NAME = re.compile(r"^'[^']*' ")  # of the file, which the row names
 _OPEN = (WAITING, RUNNING)
 _NOTHING = ("failed", *_OPEN, NOT_REACHED)
 """States without an output that could be opened."""
@@ -56,6 +61,12 @@ class WorkList:
 
     def __len__(self) -> int:
         return len(self._cases)
+
+    @property
+    def head(self) -> tuple[str, ...]:
+        """Titles of the columns of `cells`; without a reference there are no scores."""
+        scored = any(case.outcome.task.score for case in self._cases)
+        return (*_FIRST, *(_SCORES if scored else ()), *_LAST)
 
     # ---- what happens ----
 
@@ -171,19 +182,29 @@ class WorkList:
 
     # ---- in words ----
 
-    def cells(self, number: int) -> tuple[str, ...]:
-        """The texts of a row, under `HEAD`."""
+    def cells(self, number: int) -> dict[str, str]:
+        """The texts of a row, under the titles of `head`; reasons in a few words, see `text` for all of them."""
         case = self._cases[number]
         reviewed = self._reviewed.get(number)
         seconds = case.outcome.took
-        return (
-            case.name,
-            f"{_LOOK if self.reasons(number) else ''}{self.state(number)}",
-            _size(case.rows),
-            "" if reviewed is None else reviewed.cell,
-            rounded(seconds, 1) if seconds else "",
-            "; ".join(self._why(number)),
-        )
+        return {
+            "Case": case.name,
+            "State": self.state(number),
+            LOOK: self._brief(number),
+            "Dice": _mean_score(case.rows, "dice"),
+            "HD95": _mean_score(case.rows, "hd95_mm") or _mean_score(case.rows, "hd95_px"),
+            "Approved": "" if reviewed is None else reviewed.cell,
+            "Size": _size(case.rows),
+            "s": rounded(seconds, 1) if seconds else "",
+        }
+
+    def _brief(self, number: int) -> str:
+        """Why to look at a case, as short as a column needs it."""
+        error = self._cases[number].outcome.error
+        if error:
+            return _LEADING_NAME.sub("", error)
+        found = self.reasons(number)
+        return f"⚠ {found[0].brief}" if found else ""
 
     def _why(self, number: int) -> list[str]:
         outcome = self._cases[number].outcome
@@ -227,6 +248,15 @@ def _size(rows: Sequence[Row]) -> str:
             if key in row.figures:
                 return f"{rounded(row.figures[key], measure.decimals)} {measure.unit}".rstrip()
     return ""
+
+
+def _mean_score(rows: Sequence[Row], key: str) -> str:
+    """The mean of a figure against the reference over the classes that have it."""
+    known = [row.figures[key] for row in rows if key in row.figures]
+    if not known:
+        return ""
+    unit = " mm" if key == "hd95_mm" else (" px" if key == "hd95_px" else "")
+    return f"{rounded(fmean(known), 1 if unit else 3)}{unit}"
 
 
 def _figures(row: Row) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from qtpy.QtWidgets import QFileDialog, QLineEdit, QWidget
@@ -29,13 +30,14 @@ class Chosen:
 
     def __init__(self, owner: QWidget, form: BatchForm, changed: Callable[[], None]):
         self._owner, self._form, self._changed = owner, form, changed
-        for line in (form.inputs, form.suffix, form.output):
+        for line in (form.inputs, form.suffix, form.output, form.reference):
             line.editingFinished.connect(changed)
         form.model.currentIndexChanged.connect(changed)
         form.uncertainty.toggled.connect(changed)
         form.files.clicked.connect(self._ask_for_files)
         form.folder.clicked.connect(self._ask_for_folder)
-        form.output_folder.clicked.connect(self._ask_for_output)
+        form.output_folder.clicked.connect(partial(self._ask, form.output, "Folder for the labels"))
+        form.reference_folder.clicked.connect(partial(self._ask, form.reference, "Folder of the reference labels"))
 
     def inputs(self) -> tuple[str, ...]:
         """Files, folders and globs."""
@@ -48,7 +50,9 @@ class Chosen:
         output = Path(form.output.text().strip()).expanduser()
         maps = {"uncertainty": output} if form.uncertainty.isChecked() else {}
         suffix = form.suffix.text().strip() if is_dataset(inputs) else None
-        return Wanted(inputs, output, (form.model.currentData(),), maps, suffix)
+        given = form.reference.text().strip()
+        reference = Path(given).expanduser() if given else None
+        return Wanted(inputs, output, (form.model.currentData(),), maps, suffix, reference)
 
     def settings(self) -> InferenceSettings:
         """How it is segmented; the device is that of the preferences."""
@@ -78,8 +82,8 @@ class Chosen:
         if name:
             self.choose([name])
 
-    def _ask_for_output(self) -> None:
-        name = QFileDialog.getExistingDirectory(self._owner, "Folder for the labels", self.near(self._form.output))
+    def _ask(self, line: QLineEdit, title: str, pressed: bool = False) -> None:
+        name = QFileDialog.getExistingDirectory(self._owner, title, self.near(line))
         if name:
-            self._form.output.setText(name)
+            line.setText(name)
             self._changed()

@@ -186,11 +186,10 @@ class BatchWidget(Dock):
 
     def _show_plan(self, found: Plan) -> None:
         self._plan = found
-        meaningless = [failure.error for failure in found.failures]
         if not found.sources:
-            self._cannot(" ".join(meaningless))
+            self._cannot(" ".join(failure.error for failure in found.failures))
             return
-        self.form.found.say(found_text(len(found.sources), existing(found), [*meaningless, *found.notes]))
+        self.form.found.say(found_text(found, existing(found)))
         self._update()
 
     def _cannot(self, why: str) -> None:
@@ -351,7 +350,9 @@ class BatchWidget(Dock):
                     wanted.models,
                     wanted.inputs,
                     wanted.output,
+                    wanted.maps.get("uncertainty"),
                     bids=wanted.bids,
+                    reference=wanted.reference,
                     workers=self.form.workers.value(),
                     resume=self.form.resume.isChecked(),
                 )

@@ -24,6 +24,12 @@ class BatchForm(Page):
         self.output = line("The folder for the labels, one file for each image.")
         self.output_folder = button("Folder… ", "Choose the folder for the labels.")
         self.output_folder.setAccessibleName("Folder for the labels")
+        self.reference = line(
+            "A folder of labels of the same names to compare with: Dice and HD95 in the list, in the table and on the "
+            "page. Empty for none."
+        )
+        self.reference_folder = button("Folder…  ", "Choose the folder of the reference labels.")
+        self.reference_folder.setAccessibleName("Folder of the reference labels")
         self.model = choice("The model to use. Its card says what it was made for.", ShortBox)
         self.model.setMinimumContentsLength(14)  # room for the names of the bundled ones
         self.card = button("Car&d")
@@ -62,13 +68,14 @@ class BatchForm(Page):
         self.open_page = button("Open page")
 
     def _lay_out(self) -> None:
-        for narrow in (self.files, self.folder, self.output_folder):
+        for narrow in (self.files, self.folder, self.output_folder, self.reference_folder):
             narrow.setFixedWidth(_BUTTON)
         self.stack(
             self.rows(
                 ("&Images", self.inputs, beside(self.inputs, self.files, self.folder)),
                 ("Suffi&x", self.suffix, self.suffix),
                 ("&Output", self.output, beside(self.output, self.output_folder)),
+                ("Reference", self.reference, beside(self.reference, self.reference_folder)),
                 ("&Model", self.model, beside(self.model, self.card)),
                 ("Wor&kers", self.workers, beside(self.workers, self.resume)),
             ),

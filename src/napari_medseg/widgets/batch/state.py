@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...runs.bids import DESCRIPTION
+from ...runs.plan import Plan
 from ..kit.state import Control, first, hint_text, unless
 
 SEPARATOR = "; "
@@ -176,11 +177,15 @@ def suggested_output(inputs: Sequence[str]) -> str:
     return str(folder.with_name(f"{folder.name}_labels"))
 
 
-def found_text(images: int, there: int, notes: Sequence[str]) -> str:
-    """What a run is about: how many images, how many results exist, and what was left out."""
+def found_text(found: Plan, there: int) -> str:
+    """What a run is about: how many images, how many results exist, what was left out, what has a reference."""
+    images = len(found.sources)
     count = "1 image" if images == 1 else f"{images} images"
     known = f", {there} with a result already" if there else ""
-    return "\n".join([f"{count}{known}.", *notes])
+    lines = [f"{count}{known}.", *(failure.error for failure in found.failures), *found.notes]
+    if found.references is not None:
+        lines.append(f"{len(found.references)} of {images} with reference labels.")
+    return "\n".join(lines)
 
 
 def already_text(there: int) -> str:

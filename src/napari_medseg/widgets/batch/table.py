@@ -6,25 +6,37 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from qtpy.QtCore import QAbstractTableModel, QItemSelectionModel, QModelIndex, Qt
-from qtpy.QtGui import QFont
-from qtpy.QtWidgets import QAbstractButton, QAbstractItemView, QHeaderView, QScrollBar, QTableView
+from qtpy.QtGui import QFont, QResizeEvent
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QAbstractItemView,
+    QHeaderView,
+    QScrollBar,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTableView,
+    QWidget,
+)
 
 from ...errors import escaped
-from ...runs.worklist import HEAD, WorkList
+from ...runs.worklist import LOOK, WorkList
 from ..kit.controls import described
 
-_WIDTHS = (98, 62, 78, 76, 40)  # pixels; the last column takes the rest
-_LEAST = 220  # of the last column
+_WIDTHS = {"Case": 74, "State": 55, "Dice": 44, "HD95": 58, "Approved": 64, "Size": 76, "s": 44}  # pixels
+_LEAST = 112  # of the column with the reasons, which takes what the others leave
 _ROWS = 7  # seen without scrolling
-_TIPS = (
-    "Name of the image.",
-    "What the run has come to. ⚠: look here first.",
-    "The first figure of the first class; below the table are all.",
-    "Slices that a person has approved. ✓: none with labels is left.",
-    "Seconds that the case took.",
-    "Why the case failed, or how it differs from the others: an order for looking, not a measure of quality.",
-)
-_RIGHT = (2, 4)  # columns of numbers
+_TIPS = {
+    "Case": "Name of the image.",
+    "State": "What the run has come to.",
+    LOOK: "Why the case failed, or ⚠ how it differs from the others: an order for looking, not a measure of quality. "
+    "Below the table, and where the pointer rests on a row, are all reasons in full.",
+    "Dice": "Against the reference labels, mean of the classes; below the table are all.",
+    "HD95": "95th percentile of the distances to the reference labels, mean of the classes.",
+    "Approved": "Slices that a person has approved. ✓: none with labels is left.",
+    "Size": "The first figure of the first class; below the table are all.",
+    "s": "Seconds that the case took.",
+}
+_RIGHT = ("Dice", "HD95", "Size", "s")  # columns of numbers
 _ALIGNED = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 _NUMBER = getattr(_ALIGNED, "value", None) or int(_ALIGNED)  # bindings differ in what a flag is
 _TEXT = int(Qt.ItemDataRole.DisplayRole)
@@ -34,11 +46,12 @@ _ALIGN = int(Qt.ItemDataRole.TextAlignmentRole)
 
 
 class CaseModel(QAbstractTableModel):
-    """The rows of a work list, in an order; the open case is bold."""
+    """The rows of a work list, in an order; the name of the open case is bold."""
 
     def __init__(self) -> None:
         super().__init__()
         self.work = WorkList()
+        self.head = self.work.head
         self.order: list[int] = []
         self.opened: int | None = None
 
@@ -48,24 +61,25 @@ class CaseModel(QAbstractTableModel):
 
     def columnCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
         """Number of titles."""
-        return 0 if parent.isValid() else len(HEAD)
+        return 0 if parent.isValid() else len(self.head)
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = _TEXT) -> Any:
         """Titles of the columns, and what they mean."""
         if orientation != Qt.Orientation.Horizontal:
             return None
-        return {_TEXT: HEAD[section], _TIP: _TIPS[section]}.get(role)
+        title = self.head[section]
+        return {_TEXT: title, _TIP: _TIPS[title]}.get(role)
 
     def data(self, index: QModelIndex, role: int = _TEXT) -> Any:
         """Text, tooltip and look of a cell."""
         number = self.order[index.row()]
         if role == _TEXT:
-            return escaped(self.work.cells(number)[index.column()])
+            return escaped(self.work.cells(number)[self.head[index.column()]])
         if role == _TIP:
             return escaped(self.work.text(number), lines=True)
-        if role == _ALIGN and index.column() in _RIGHT:
+        if role == _ALIGN and self.head[index.column()] in _RIGHT:
             return _NUMBER
-        if role == _FONT and number == self.opened:
+        if role == _FONT and number == self.opened and index.column() == 0:
             font = QFont()
             font.setBold(True)
             return font
@@ -77,13 +91,24 @@ class CaseModel(QAbstractTableModel):
         if moved:
             self.beginResetModel()
         self.work = work
+        self.head = work.head
         self.order = order
         self.opened = opened
         if moved:
             self.endResetModel()
         elif order:
-            self.dataChanged.emit(self.index(0, 0), self.index(len(order) - 1, len(HEAD) - 1))
+            self.dataChanged.emit(self.index(0, 0), self.index(len(order) - 1, len(self.head) - 1))
         return moved
+
+
+class _FromTheStart(QStyledItemDelegate):
+    """Cuts long texts at their end."""
+
+    def initStyleOption(self, option: QStyleOptionViewItem | None, index: QModelIndex) -> None:
+        """As Qt does it, but for the place of the dots."""
+        super().initStyleOption(option, index)
+        if option is not None:
+            option.textElideMode = Qt.TextElideMode.ElideRight
 
 
 class CaseTable(QTableView):
@@ -93,6 +118,7 @@ class CaseTable(QTableView):
         super().__init__()
         self.cases = CaseModel()
         self.setModel(self.cases)
+        self.setItemDelegateForColumn(self.cases.head.index(LOOK), _FromTheStart(self))
         described(self, tooltip)
         corner = self.findChild(QAbstractButton)  # Qt's own, where the two headers meet
         if corner is not None:
@@ -109,20 +135,33 @@ class CaseTable(QTableView):
         rows = cast(QHeaderView, self.verticalHeader())
         head = cast(QHeaderView, self.horizontalHeader())
         rows.setVisible(False)
-        for column, width in enumerate(_WIDTHS):
-            self.setColumnWidth(column, width)
-        self.setColumnWidth(len(_WIDTHS), _LEAST)
-        head.setStretchLastSection(True)
         head.setHighlightSections(False)
         bar = cast(QScrollBar, self.horizontalScrollBar())
         height = head.sizeHint().height() + _ROWS * rows.defaultSectionSize() + bar.sizeHint().height() + 4
         self.setFixedHeight(height)
         self.setMinimumWidth(200)
+        self._share_width()
+
+    def resizeEvent(self, e: QResizeEvent | None) -> None:
+        """Give the reasons the width that the other columns leave."""
+        super().resizeEvent(e)
+        self._share_width()
+
+    def _share_width(self) -> None:
+        titles = self.cases.head
+        room = cast(QWidget, self.viewport()).width()
+        others = sum(_WIDTHS[title] for title in titles if title != LOOK)
+        for column, title in enumerate(titles):
+            self.setColumnWidth(column, _WIDTHS.get(title) or max(_LEAST, room - others))
 
     def show_cases(self, work: WorkList, order: list[int], opened: int | None) -> None:
         """Show the rows of a work list; the chosen row stays chosen."""
         chosen = self.chosen()
-        if self.cases.show(work, order, opened) and chosen is not None:
+        titles = self.cases.head
+        moved = self.cases.show(work, order, opened)
+        if self.cases.head != titles:
+            self._share_width()
+        if moved and chosen is not None:
             self.choose(chosen)
 
     def chosen(self) -> int | None:
