@@ -8,6 +8,7 @@ import zarr
 
 from napari_medseg import files, io
 from napari_medseg.errors import FileError, JobError
+from napari_medseg.io import zarr_labels
 from napari_medseg.io.ome_zarr_stream import streamed
 from napari_medseg.progress import run
 from napari_medseg.volume import LabelClass, Volume
@@ -250,6 +251,24 @@ def test_consolidated_metadata_that_are_damaged_are_refused_before_anything_is_w
     with pytest.raises(FileError, match=r"consolidated metadata|cannot be read as JSON"):
         io.write(labels(), image / "labels" / "heart")
     assert tree(image) == before
+
+
+def test_labels_are_not_called_like_files_of_another_format(image):
+    with pytest.raises(FileError, match=r"among the labels of a store.*not compressed NIfTI\. Call it 'heart'"):
+        io.write(labels(), image / "labels" / "heart.nii.gz")
+    assert not (image / "labels").exists()
+    assert io.write(labels(), image / "labels" / "heart.zarr").is_dir()
+
+
+def test_the_store_of_an_image_is_found_where_labels_can_be_added_to_it(image, tmp_path):
+    axes, shape = "zyx", labels().data.shape
+    assert zarr_labels.store_for(image, "heart", axes, shape) == image
+    assert zarr_labels.store_for(image / "labels" / "heart", "heart", axes, shape) == image
+    assert zarr_labels.store_for(image, "heart", axes, (4, 20, 15)) is None
+    alone = io.write(labels(), tmp_path / "labels.ome.zarr")
+    assert zarr_labels.store_for(alone, "heart", axes, shape) is None, "these are labels themselves"
+    for other in (tmp_path, tmp_path / "none.zarr", io.write(labels(), tmp_path / "a.nii.gz")):
+        assert zarr_labels.store_for(other, "heart", axes, shape) is None
 
 
 def test_a_second_writer_gets_a_sentence(image):

@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from napari.layers import Layer
-from qtpy.QtWidgets import QFileDialog, QMessageBox
+from qtpy.QtWidgets import QFileDialog, QMessageBox, QPushButton
 
 from napari_medseg import io, samples
 from napari_medseg.errors import FileError, VolumeError
 from napari_medseg.io.contributions import layer_tuple
 from napari_medseg.io.formats import file_filters
 from napari_medseg.volume import LabelClass, Volume
+from napari_medseg.widgets.kit.in_store import InStore
 from napari_medseg.widgets.kit.save_labels import completed
 from napari_medseg.widgets.kit.saving import watch_saves
 
@@ -45,6 +46,7 @@ def review(make_napari_viewer, qtbot):
         ("a.nrrd", NIFTI, "a.nrrd"),
         ("a.docx", NIFTI, "a.docx"),
         ("a", "", "a"),
+        ("scan.zarr/labels/a", NIFTI, "a"),
     ],
 )
 def test_names_without_an_ending_get_that_of_the_chosen_type(typed, chosen, saved):
@@ -171,3 +173,70 @@ def test_only_the_layers_that_another_writer_saved_are_named(review, tmp_path, m
     viewer.layers.save(str(tmp_path / "both"))
     (told,) = [note.message for note in notes if "without the place" in note.message]
     assert f"'{second.name}'" in told and f"'{first.name}'" not in told
+
+
+@pytest.fixture
+def stored(viewer, tmp_path, qtbot):
+    """Review with labels drawn on the image of a store; the store, and what is asked about it."""
+    store = io.write(Volume(np.zeros((4, 20, 24), np.uint16), "zyx", AFFINE), tmp_path / "scan.ome.zarr")
+    viewer.open(str(store), plugin="napari-medseg")
+    layer = viewer.add_labels(labels().data, name="scan heart/left", scale=viewer.layers[0].scale)
+    layer.translate = viewer.layers[0].translate
+    _, dock = viewer.window.add_plugin_dock_widget("napari-medseg", "Review")
+    qtbot.waitUntil(lambda: not dock.busy, timeout=60000)
+    return dock, store
+
+
+def answer(monkeypatch, asked, do):
+    """Let a person answer the question about the store."""
+
+    def answered(window):
+        asked.append((window.name.text(), window.save.text(), window.note.text()))
+        do(window)
+        return window.result()
+
+    monkeypatch.setattr(InStore, "exec", answered)
+
+
+def test_labels_of_the_image_of_a_store_are_saved_in_it(stored, monkeypatch, qtbot):
+    dock, store = stored
+    asked = []
+    answer(monkeypatch, asked, lambda window: window.save.click())
+    for _ in range(2):
+        dock.form.save.click()
+        qtbot.waitUntil(lambda: not dock.busy and "Saved" in dock.form.status.text(), timeout=60000)
+        dock.form.status.say("")
+    assert asked[0] == ("heart-left", "Save in the store", "")
+    assert asked[1] == (
+        "heart-left",
+        "Replace in the store",
+        "The store has labels 'heart-left', which will be replaced.",
+    )
+    image, drawn = io.read_all(store)
+    np.testing.assert_array_equal(drawn.data, labels().data)
+    np.testing.assert_allclose(drawn.affine, image.affine, atol=1e-6)
+
+
+def test_other_places_can_be_chosen_and_names_that_cannot_be_are_refused(stored, tmp_path, monkeypatch, qtbot):
+    dock, store = stored
+    asked = []
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "mine.nii.gz"), NIFTI))
+
+    def leave(window):
+        for name, sentence in (
+            ("", "Give the labels a name"),
+            ("a.nii.gz", "OME-Zarr"),
+            ("zarr.json", "has this name"),
+        ):
+            window.name.setText(name)
+            assert sentence in window.note.text() and not window.save.isEnabled()
+        window.findChildren(QPushButton, "elsewhere")[0].click()
+
+    answer(monkeypatch, asked, leave)
+    dock.form.save.click()
+    qtbot.waitUntil(lambda: not dock.busy and "Saved" in dock.form.status.text(), timeout=60000)
+    assert (tmp_path / "mine.nii.gz").exists() and not (store / "labels").exists()
+    answer(monkeypatch, asked, lambda window: window.reject())
+    (tmp_path / "mine.nii.gz").unlink()
+    dock.form.save.click()
+    assert not dock.busy and not (tmp_path / "mine.nii.gz").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,6 +26,53 @@ def image_of(path: Path) -> Path | None:
     store = path.parent.parent
     inside = path.parent.name == FOLDER and store.name.lower().endswith(".zarr")
     return store if inside else None
+
+
+def misnamed(name: str) -> str:
+    """Why labels in the store of their image cannot be called `name`, in a sentence; empty if they can."""
+    from . import formats
+
+    if sentence := files.misfit(name):
+        return f"{sentence} Choose another name."
+    if name in _RESERVED:
+        return f"Labels cannot be called '{name}': the list of labels has this name. Choose another."
+    kind = formats.named(Path(name))
+    if kind is not None and kind is not formats.OME_ZARR:
+        plain = formats.stem(Path(name))
+        return (
+            f"'{name}' would lie among the labels of a store, which are OME-Zarr and not {kind.name}. Call it "
+            f"'{plain}' or '{plain}.zarr', or save it elsewhere."
+        )
+    return ""
+
+
+def store_for(source: Path, name: str, axes: str, shape: tuple[int, ...]) -> Path | None:
+    """The store of an image to which labels can be added; None if there is none, or it cannot be written to.
+
+    Parameters
+    ----------
+    source : pathlib.Path
+        What the labels, or their image, were read from.
+    name : str
+        That the labels would have.
+    axes : str
+    shape : tuple of int
+        Of the labels.
+    """
+    image = image_of(source) or source
+    target = image / FOLDER / name
+    if image_of(target) is None or not files.is_folder(image):
+        return None
+    try:
+        version = zarr_groups.version_of(image)
+        said = _said(zarr_groups.attributes(image, version), version)
+        if not isinstance(said, dict) or "image-label" in said:  # labels are a store of their own
+            return None
+        check(target, axes, shape)
+    except FileError:
+        return None
+    folder = target.parent if files.is_folder(target.parent) else image
+    return image if os.access(folder, os.W_OK) else None
 
 
 def zarr_version(path: Path) -> int:
@@ -125,10 +173,8 @@ def listed(target: Path, axes: str, shape: tuple[int, ...]) -> Generator[None]:
 
 def _refuse_links(image: Path, target: Path, version: int) -> None:
     """Refuse names under which labels would lie elsewhere than in the store, or replace what describes it."""
-    if sentence := files.misfit(target.name):
-        raise FileError(f"{sentence} Choose another name.")
-    if target.name in _RESERVED:
-        raise FileError(f"Labels cannot be called '{target.name}': the list of labels has this name. Choose another.")
+    if sentence := misnamed(target.name):
+        raise FileError(sentence)
     for place in (target.parent, target, zarr_groups.description(target.parent, version)):
         _refuse_link(image, place)
 

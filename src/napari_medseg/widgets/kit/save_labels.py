@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 from ... import io
 from ...io import formats
 from ...volume import Volume
-from . import jobs, layer_volumes
+from . import in_store, jobs, layer_volumes
 from .recorder import recorder_of
 from .records import last_step, note_saved
 from .saving import Pair, image_of, moved_text
@@ -59,7 +59,7 @@ class LabelSaver:
             pair = image_of(self._viewer, layer, chosen)
             volume = layer_volumes.labels_volume(layer, *(pair or (None, None)))
             mark = last_step(layer)
-            path = self._path(str(layer_volumes.suggested_path(volume, layer.name)))
+            path = self._path(volume, layer.name)
             if path is not None:
                 self._want(layer, volume, path, pair, partial(note_saved, layer, mark))
 
@@ -83,8 +83,18 @@ class LabelSaver:
         recorder_of(self._viewer).saved(layer, volume, path, pair[0] if pair else None)
         self._queue.want(KIND, partial(self._start, volume, path, note, noted))
 
-    def _path(self, suggested: str) -> Path | None:
-        """What the person chose, with an ending; None if nothing."""
+    def _path(self, volume: Volume, name: str) -> Path | None:
+        """What the person chose for the labels of a layer; None if nothing."""
+        asked = in_store.question(volume, name, self._owner)
+        if asked is not None:
+            if asked.exec():
+                return asked.path
+            if not asked.elsewhere:
+                return None
+        return self._file(str(layer_volumes.suggested_path(volume, name)))
+
+    def _file(self, suggested: str) -> Path | None:
+        """What the person chose in a dialog for files, with an ending; None if nothing."""
         filters = ";;".join(formats.file_filters(writing=True))
         name, chosen = QFileDialog.getSaveFileName(self._owner, "Save labels", suggested, filters)
         if not name:
@@ -107,6 +117,6 @@ class LabelSaver:
 
 
 def completed(path: Path, chosen: str) -> Path:
-    """`path` with the first ending of the filter `chosen`, such as ``NIfTI (*.nii.gz *.nii)``, if it has none."""
+    """`path` with the first ending of the filter `chosen`, such as ``NIfTI (*.nii.gz *.nii)``, if it needs one."""
     endings = next((row for name, row in formats.families(writing=True).items() if chosen.startswith(f"{name} (")), [])
-    return path if path.suffix or not endings else path.with_name(path.name + endings[0])
+    return path if path.suffix or formats.named(path) or not endings else path.with_name(path.name + endings[0])
