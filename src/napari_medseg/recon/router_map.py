@@ -14,7 +14,7 @@ from ..volume import Volume
 from .coil_maps import HeldMaps
 from .grid import image_volume, shown
 from .methods import has_maps
-from .reconstruct import ReconSettings
+from .settings import ReconSettings
 
 if TYPE_CHECKING:
     from ..models import TrainedModel

@@ -20,8 +20,8 @@ from .masked import describe
 from .noise import whitened
 from .partial_choice import settled_job
 from .predictions import trials
-from .reconstruct import ReconSettings, chosen_slices, models_used
-from .settings import HiddenSettings
+from .reconstruct import chosen_slices, models_used
+from .settings import HiddenSettings, ReconSettings
 
 if TYPE_CHECKING:
     from ..models import TrainedModel

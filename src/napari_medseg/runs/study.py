@@ -14,10 +14,12 @@ from .. import metrics
 from ..io import items
 from ..progress import Job, Progress, within
 from ..recon.masked import sampled
-from ..recon.reconstruct import ReconSettings, models_used, reconstruct_job
+from ..recon.reconstruct import models_used, reconstruct_job
+from ..recon.settings import ReconSettings
 from ..recon.simulate import scan
 from ..record import Record, now, software
-from ..segmentation.inference import InferenceSettings, segment_job
+from ..segmentation.inference import segment_job
+from ..segmentation.settings import InferenceSettings
 from ..volume import Volume
 from .settings import StudySettings
 

@@ -23,9 +23,9 @@ from ..progress import Job, Progress, run
 from ..volume import LabelClass, Volume
 from . import guard
 from .costs import remember
-from .inference import InferenceSettings, Part, Plan, Segmentation, context_axis, describe, plan, segment_job
+from .inference import Part, Plan, Segmentation, context_axis, describe, plan, segment_job
 from .orientation import AS_IT_LIES, Turn, turn_for
-from .settings import VOTES
+from .settings import VOTES, InferenceSettings
 from .slices import Canvas, Slices, label_shape, planes
 
 _NO_UNCERTAINTY = "Uncertainty is computed for one model only. With several models you get a disagreement map instead."

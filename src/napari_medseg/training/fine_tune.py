@@ -19,11 +19,12 @@ from . import anew
 from .augment import AugmentSettings
 from .comparison import held_back
 from .continuing import refuse_other_settings
+from .course import Phase
 from .data.folders import LabelledImage, is_listed, read_dataset_file, write_dataset
 from .data.pairs import paired, parts
 from .data.sources import Source
 from .run_folder import DATA, RECIPE
-from .settings import CARD_TEXTS, RECIPES, Phase, TrainSettings, read_settings
+from .settings import CARD_TEXTS, RECIPES, TrainSettings, read_settings
 
 _log = logging.getLogger(__name__)
 

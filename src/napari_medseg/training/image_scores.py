@@ -11,7 +11,7 @@ import numpy as np
 from .. import metrics
 from ..metrics import ObjectCounts, count_objects
 from ..preprocess import Preprocess
-from .data.dataset import IGNORE
+from .data.shares import IGNORE
 
 _FEW = 10  # cases that are named one by one
 

@@ -12,9 +12,10 @@ import torch
 from ..errors import SettingsError
 from . import forecast
 from .anew import Plane
+from .course import Phase
 from .data.dataset import Sample
 from .segmentation import Segmentation
-from .settings import Phase, TrainSettings
+from .settings import TrainSettings
 
 _CPU_BUDGET = 4 * 2**30
 

@@ -12,7 +12,8 @@ from ..errors import SettingsError
 from ..labels import split_objects
 from ..models import TrainedModel
 from ..progress import run
-from ..segmentation.inference import InferenceSettings, segment_job
+from ..segmentation.inference import segment_job
+from ..segmentation.settings import InferenceSettings
 from ..volume import Volume
 from .data.dataset import class_numbers
 from .data.reading import entries

@@ -16,8 +16,9 @@ from ..models.typed import require
 from ..segmentation import stacks
 from . import located, processes, start
 from .augment import NOTHING, AugmentSettings
-from .data.dataset import IGNORE, Sample, load
+from .data.dataset import Sample, load
 from .data.findings import findings
+from .data.shares import IGNORE
 from .evaluate import evaluate, score_images
 from .image_scores import ImageScore, mean_dice, mean_volume_dice
 from .losses import SegmentationLoss

@@ -19,7 +19,7 @@ from ..record import plain
 from ..volume import LabelClass
 from .augment import AugmentSettings
 from .course import Phase, Schedule
-from .data.dataset import IGNORE
+from .data.shares import IGNORE
 from .data.sources import Source
 
 RECIPES = Path(__file__).parent / "recipes"

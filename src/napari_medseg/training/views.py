@@ -12,8 +12,9 @@ from ..errors import SettingsError
 from . import processes
 from .augment import Augment, AugmentSettings
 from .data import shares
-from .data.dataset import IGNORE, Sample, load, on_working_grid, padded
+from .data.dataset import Sample, load, on_working_grid, padded
 from .data.deck import Deck
+from .data.shares import IGNORE
 from .data.sources import Source
 from .settings import TrainSettings
 

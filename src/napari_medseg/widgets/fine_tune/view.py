@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QSizePolicy, QTableWidgetItem, QVBoxLayout, QWidget
 
-from ...quantities import rounded
+from ...quantities import duration, rounded
 from ...training.comparison import change_text, verdict
-from ..kit.jobs import duration
 from ..kit.tables import fit, table
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from ...errors import FileError
 from ...models import ModelCard
 from ...progress import Job, Progress
 from ...segmentation.consensus import doubts
-from ...segmentation.inference import InferenceSettings, segment_job
+from ...segmentation.inference import segment_job
+from ...segmentation.settings import InferenceSettings
 from ...training.data.reading import entries
 from ...training.data.sources import Source
 from ...training.fine_tune import Annotation, FineTuneSettings, prepare, prepare_folder, save

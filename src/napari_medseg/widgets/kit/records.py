@@ -14,9 +14,10 @@ from ...io.contributions import KEY
 from ...record import KEY as RECORD
 from ...record import Record, now
 from ...review.history import Approval, Mark
-from ...review.ledger import AUTO, EDITED, Ledger
+from ...review.ledger import Ledger
 from ...review.planes import Planes, checksum
 from ...review.sessions import user
+from ...slice_states import AUTO, EDITED
 from ...slice_states import KEY as SLICES
 
 

@@ -19,8 +19,8 @@ from ...recon.frames import cannot_share
 from ...recon.hidden_lines import cannot_thin
 from ...recon.methods import HAVE_STRENGTH, METHODS, has_maps, unfit
 from ...recon.partial_choice import is_one_sided
-from ...recon.reconstruct import DIFFERS, ReconSettings, Reconstruction, used_text
-from ...recon.settings import AUTO, FinishSettings
+from ...recon.reconstruct import DIFFERS, Reconstruction, used_text
+from ...recon.settings import AUTO, FinishSettings, ReconSettings
 from ...recon.views import VIEWS, cannot_show
 from ..kit import jobs, layer_volumes
 from ..kit.card import CardDialog

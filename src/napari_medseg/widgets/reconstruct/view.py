@@ -16,9 +16,9 @@ from ...progress import Job, Progress
 from ...recon.grid import image_volume, shown
 from ...recon.point_spread import in_words, point_spread, worst_side_lobe
 from ...recon.probe import Probe, probe_job
-from ...recon.reconstruct import ReconSettings, Reconstruction, reconstruct_job
+from ...recon.reconstruct import Reconstruction, reconstruct_job
 from ...recon.router_map import router_map_job
-from ...recon.settings import FinishSettings, ProbeSettings
+from ...recon.settings import FinishSettings, ProbeSettings, ReconSettings
 from ...recon.suggest import Hint, hint_job
 from ...replay import lines
 from ...volume import Volume

@@ -9,7 +9,8 @@ from napari.layers import Labels, Layer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QListWidgetItem
 
-from ...review.ledger import AUTO, UNSEEN, Ledger
+from ...review.ledger import Ledger
+from ...slice_states import AUTO, UNSEEN
 from ..kit import jobs, layer_volumes, records
 from ..kit.controls import apply, fill
 from ..kit.dock import Dock

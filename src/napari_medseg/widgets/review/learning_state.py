@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from ...models.card import ModelCard
 from ...record import Record, UsedModel
-from ...review.ledger import APPROVED, AUTO, EDITED, Ledger
+from ...review.ledger import Ledger
+from ...slice_states import APPROVED, AUTO, EDITED
 from ..kit.state import Control, first, unless
 
 ENOUGH = 2

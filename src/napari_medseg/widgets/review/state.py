@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ...review.ledger import APPROVED, AUTO, EDITED, UNSEEN
+from ...slice_states import APPROVED, AUTO, EDITED, UNSEEN
 from ..kit.state import Control, first, hint_text, unless
 
 KEYS = {

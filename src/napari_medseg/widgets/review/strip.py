@@ -8,7 +8,7 @@ from qtpy.QtCore import QEvent, QPoint, QRect, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QHelpEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
-from ...review.ledger import APPROVED, AUTO, EDITED, UNSEEN
+from ...slice_states import APPROVED, AUTO, EDITED, UNSEEN
 from .state import WORDS
 
 COLOURS = {APPROVED: "#3fa66b", EDITED: "#e0a638", AUTO: "#7f8b99", UNSEEN: "#4a525c"}

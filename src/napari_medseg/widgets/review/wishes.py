@@ -12,10 +12,10 @@ from napari.layers import Image, Labels
 from ...progress import Job
 from ...review.history import PROPOSED
 from ...review.journal import Rule
-from ...review.ledger import APPROVED, AUTO, EDITED
 from ...review.planes import Planes
 from ...review.tools.running import Result, Scope, tool_job
 from ...review.tools.table import RANGE, SLICE, Tool
+from ...slice_states import APPROVED, AUTO, EDITED
 from ..kit import layer_volumes, records
 
 

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QPushButton
 
-from ...quantities import area, over_time, rounded, volume
+from ...quantities import area, duration, over_time, rounded, volume
 from ...segmentation.settings import OUTSIDE, compared
 from ..kit.controls import Page, Paragraph, ShortBox, beside, check, choice, fill, progress_bar
 from ..kit.copying import CopyButton
-from ..kit.jobs import duration
 from ..kit.ticks import Ticks
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ from ...models.devices import choose_device
 from ...progress import Job, Progress
 from ...segmentation import consensus, costs, inference, router_map
 from ...segmentation.guard import Sample, judge
-from ...segmentation.inference import InferenceSettings, Part, Plan, Segmentation
+from ...segmentation.inference import Part, Plan, Segmentation
 from ...segmentation.orientation import Turn, turn_for
+from ...segmentation.settings import InferenceSettings
 from ...segmentation.slices import Canvas, Slices, label_shape, planes
 from ...volume import Volume
 from .state import Suited

@@ -13,7 +13,7 @@ from ... import files, options
 from ...errors import MedsegError, SettingsError
 from ...progress import Job, Progress
 from ...recon.methods import METHODS, NEEDS_COILS
-from ...recon.reconstruct import ReconSettings
+from ...recon.settings import ReconSettings
 from ...record import Record
 from ...volume import Volume
 from ..kit import jobs, layer_volumes
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
     from ...models import ModelCard
-    from ...runs.study import Row, Study, StudySettings
+    from ...runs.settings import StudySettings
+    from ...runs.study import Row, Study
 
 
 class StudyWidget(Dock):
@@ -88,7 +89,7 @@ class StudyWidget(Dock):
         self._update()
 
     def _settings(self) -> StudySettings:
-        from ...runs.study import StudySettings
+        from ...runs.settings import StudySettings
 
         return StudySettings(accelerations=parse_accelerations(self.form.accelerations.text()))
 
