@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from .. import files
 from ..errors import SettingsError
 from . import terminal
@@ -48,6 +46,8 @@ def _named(labels: Volume, names: Path | None) -> Volume:
     FileError
         If it names none of their classes.
     """
+    import numpy as np
+
     from ..io import class_tables
 
     if names is None:
