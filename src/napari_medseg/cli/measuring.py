@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import files
 from ..errors import SettingsError
 from . import terminal
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 def measure(args: Namespace) -> int:
     """Measure one file of labels."""
-    from .. import io
+    from .. import files, io
     from ..progress import run
     from ..review.measure import measure_job
     from ..review.measure_table import csv_rows
