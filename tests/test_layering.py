@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,20 @@ def test_contributing_lists_every_room_on_its_floor():
         for room in re.findall(r"`(\w+)[/.`]", names):
             listed[room] = int(floor) - 1
     assert listed == FLOOR_OF
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    known = {dotted(path) for path in (Path("__init__.py"), *MODULES)}
+    graph = {}
+    for path in (Path("__init__.py"), *MODULES):
+        # of a name that is not a module, its module is imported
+        sources = {name if name in known else name.rpartition(".")[0] for name in imported(path)}
+        graph[dotted(path)] = (sources & known) - {dotted(path)}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        circle = " imports ".join(reversed(error.args[1]))
+        pytest.fail(f"{circle}: move what they share to a module below them; a lazy import is one, too.")
 
 
 def loaded_by(modules: list[str]) -> set[str]:

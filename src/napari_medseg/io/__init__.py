@@ -126,7 +126,7 @@ def check_target(volume: Volume, path: str | Path, reference: str | Path | None 
     format_ = formats.writable(path)
     zarr_labels.check(path, volume.axes, tuple(volume.data.shape))
     if format_.markers:
-        checks.refuse_folder(path)
+        zarr_labels.refuse_folder(path)
     if format_.reference:
         formats.function(format_.reference)(volume, path, reference)
 
@@ -186,7 +186,7 @@ def _write(
     save = formats.function(format_.save)
     back = formats.function(format_.read)
     if format_.markers:
-        checks.refuse_folder(path)
+        zarr_labels.refuse_folder(path)
     if not format_.lazy and not isinstance(volume.data, np.ndarray):
         checks.check_size(path, volume.data.shape, np.dtype(volume.data.dtype).itemsize)
         volume = replace(volume, data=np.asarray(volume.data))

@@ -11,8 +11,6 @@ import numpy as np
 
 from .. import files
 from ..errors import FileError, MedsegError, short
-from . import formats
-from .zarr_labels import FOLDER
 
 LIMIT_BYTES = 64 * 2**30
 """No file may declare an image larger than this, whatever memory is free."""
@@ -106,25 +104,3 @@ def native(array: np.ndarray) -> np.ndarray:
     """The array in this machine's byte order, booleans as 0 and 1, C-ordered."""
     dtype = np.dtype(np.uint8) if array.dtype == bool else array.dtype.newbyteorder("=")
     return np.ascontiguousarray(array, dtype=dtype)
-
-
-def refuse_folder(target: Path) -> None:
-    """Make sure that a store replaces nothing but an image that holds no labels of its own.
-
-    Raises
-    ------
-    FileError
-        If it would replace a file, a folder that is not an image, or an image together with labels.
-    """
-    if files.is_file(target):
-        raise FileError(f"'{target.name}' is a file, and an OME-Zarr image is a folder. Choose another name.")
-    if not files.is_folder(target):
-        return
-    if not formats.is_store(target):
-        raise FileError(f"'{target.name}' is a folder that holds no OME-Zarr image. Choose another name.")
-    inside = target / FOLDER
-    if files.is_folder(inside) and any(inside.iterdir()):
-        raise FileError(
-            f"'{target.name}' holds labels in its folder '{FOLDER}', which would be lost with it. Choose another name, "
-            "or move that folder away first."
-        )

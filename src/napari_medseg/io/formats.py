@@ -16,7 +16,7 @@ from .. import files
 from ..errors import FileError, reason
 from . import first_bytes
 from .clutter import is_clutter
-from .zarr_labels import image_of
+from .zarr_groups import image_of
 
 _NOTES = frozenset({"notes"})
 _PLACE = _NOTES | {"position", "voxel size"}

@@ -19,7 +19,7 @@ from ..errors import FileError, reason, short
 from ..progress import Job, Progress
 from ..record import voxel_digest
 from ..volume import Volume
-from . import checks, formats, zarr_groups, zarr_labels, zarr_levels
+from . import formats, zarr_groups, zarr_labels, zarr_levels
 from .ome_zarr_write import describe, levels_of_volume
 from .zarr_levels import Level
 
@@ -181,7 +181,7 @@ def streamed(
     """
     formats.writable(target)
     files.put_back(target)
-    checks.refuse_folder(target)
+    zarr_labels.refuse_folder(target)
     part = target.with_name(f"{target.name}.part")
     with zarr_labels.listed(target, axes, shape):
         with files.lock(part):

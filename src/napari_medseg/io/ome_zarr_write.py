@@ -17,7 +17,7 @@ from ..volume import Volume
 from . import zarr_groups, zarr_labels, zarr_levels
 from .notes import KEY, Notes, is_labels
 from .places import Place
-from .zarr_labels import image_of
+from .zarr_groups import image_of
 from .zarr_levels import Level
 
 _KINDS = {"t": "time", "c": "channel"}

@@ -22,9 +22,18 @@ GROUP = ".zgroup"
 ATTRIBUTES = ".zattrs"
 ARRAY = ".zarray"
 NODE = "zarr.json"
+LABELS = "labels"
+"""Group of a store that holds the labels of its image."""
 _CONSOLIDATED = ".zmetadata"
 _INLINE = "consolidated_metadata"
 _NONE_INSIDE = {"kind": "inline", "must_understand": False, "metadata": {}}
+
+
+def image_of(path: Path) -> Path | None:
+    """The store whose image labels at `path` belong to, by the name alone; None if they are not inside a store."""
+    store = path.parent.parent
+    inside = path.parent.name == LABELS and store.name.lower().endswith(".zarr")
+    return store if inside else None
 
 
 def version_of(folder: Path) -> int:

@@ -10,28 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from .. import files
 from ..errors import FileError
-from . import zarr_groups
+from . import checks, formats, zarr_groups
+from .zarr_groups import LABELS, image_of
 
 if TYPE_CHECKING:
     from ..volume import Volume
 
-FOLDER = "labels"
-"""Folder of a store that holds the labels of its image."""
-
 _RESERVED = (zarr_groups.NODE, zarr_groups.GROUP, zarr_groups.ATTRIBUTES, zarr_groups.ARRAY)
-
-
-def image_of(path: Path) -> Path | None:
-    """The store whose image labels at `path` belong to, by the name alone; None if they are not inside a store."""
-    store = path.parent.parent
-    inside = path.parent.name == FOLDER and store.name.lower().endswith(".zarr")
-    return store if inside else None
 
 
 def misnamed(name: str) -> str:
     """Why labels in the store of their image cannot be called `name`, in a sentence; empty if they can."""
-    from . import formats
-
     if sentence := files.misfit(name):
         return f"{sentence} Choose another name."
     if name in _RESERVED:
@@ -60,7 +49,7 @@ def store_for(source: Path, name: str, axes: str, shape: tuple[int, ...]) -> Pat
         Of the labels.
     """
     image = image_of(source) or source
-    target = image / FOLDER / name
+    target = image / LABELS / name
     if image_of(target) is None or not files.is_folder(image):
         return None
     try:
@@ -73,6 +62,28 @@ def store_for(source: Path, name: str, axes: str, shape: tuple[int, ...]) -> Pat
         return None
     folder = target.parent if files.is_folder(target.parent) else image
     return image if os.access(folder, os.W_OK) else None
+
+
+def refuse_folder(target: Path) -> None:
+    """Make sure that a store replaces nothing but an image that holds no labels of its own.
+
+    Raises
+    ------
+    FileError
+        If it would replace a file, a folder that is not an image, or an image together with labels.
+    """
+    if files.is_file(target):
+        raise FileError(f"'{target.name}' is a file, and an OME-Zarr image is a folder. Choose another name.")
+    if not files.is_folder(target):
+        return
+    if not formats.is_store(target):
+        raise FileError(f"'{target.name}' is a folder that holds no OME-Zarr image. Choose another name.")
+    inside = target / LABELS
+    if files.is_folder(inside) and any(inside.iterdir()):
+        raise FileError(
+            f"'{target.name}' holds labels in its folder '{LABELS}', which would be lost with it. Choose another name, "
+            "or move that folder away first."
+        )
 
 
 def zarr_version(path: Path) -> int:
@@ -128,10 +139,9 @@ def check(target: Path, axes: str, shape: tuple[int, ...]) -> None:
 
 
 def _read(image: Path) -> Volume:
-    from .checks import damaged
     from .ome_zarr import read
 
-    with damaged(image):
+    with checks.damaged(image):
         return read(image)
 
 
@@ -234,7 +244,7 @@ def _add(folder: Path, name: str, version: int) -> None:
 
 def _consolidated(image: Path) -> list[zarr_groups.Consolidated]:
     """Consolidated metadata that say which labels there are: of the store, and of its group of labels."""
-    found = map(zarr_groups.Consolidated.of, (image, image / FOLDER))
+    found = map(zarr_groups.Consolidated.of, (image, image / LABELS))
     return [known for known in found if known is not None]
 
 
@@ -242,8 +252,8 @@ def _renew(image: Path, name: str) -> None:
     """Let consolidated metadata say what the labels `name` are; a store that has none gets none."""
     for known in _consolidated(image):
         if known.folder == image:
-            known.renew(f"{FOLDER}/{name}", inside=True)
-            known.renew(FOLDER, inside=False)
+            known.renew(f"{LABELS}/{name}", inside=True)
+            known.renew(LABELS, inside=False)
         else:
             known.renew(name, inside=True)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from qtpy.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QVBoxLayout, QWidget
 
 from ...errors import escaped
-from ...io import formats, zarr_labels
+from ...io import formats, zarr_groups, zarr_labels
 from ...io.notes import NAME
 from ...volume import Volume
 from .controls import Paragraph, button, line
@@ -63,7 +63,7 @@ class InStore(QDialog):
     @property
     def path(self) -> Path:
         """Where the labels are to lie."""
-        return self._store / zarr_labels.FOLDER / self.name.text().strip()
+        return self._store / zarr_groups.LABELS / self.name.text().strip()
 
     def _look(self) -> None:
         """Say what is wrong with the name, or what has it."""
@@ -100,5 +100,5 @@ def question(volume: Volume, layer_name: str, parent: QWidget) -> InStore | None
 def _suggested(source: Path, known: str) -> str:
     """A name for labels: without that of their image, with which names of layers begin."""
     short = known.removeprefix(formats.stem(source)).strip()
-    name = escaped(short or zarr_labels.FOLDER).replace("/", "-").replace("\\", "-")
-    return zarr_labels.FOLDER if zarr_labels.misnamed(name) else name
+    name = escaped(short or zarr_groups.LABELS).replace("/", "-").replace("\\", "-")
+    return zarr_groups.LABELS if zarr_labels.misnamed(name) else name
