@@ -198,7 +198,10 @@ def test_neighbours_are_found_where_the_context_says(workplace, capsys):
 def test_numbered_objects_are_read_back_as_labels(workplace, capsys):
     image(workplace / "scan.nii.gz")
     assert run("segment scan.nii.gz -o objects.tif --model tiny --split-objects") == 0
-    assert re.search(r"cavity \d+\.\d\d ml, \d+ objects? -> objects.tif", capsys.readouterr().out)
+    assert re.search(
+        r"cavity \d+\.\d\d ml, \d+ objects?, mean area .* mm2, counted slice by slice -> objects.tif",
+        capsys.readouterr().out,
+    )
     assert run("info objects.tif") == 0
     assert "label image" in capsys.readouterr().out
 

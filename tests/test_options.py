@@ -62,6 +62,13 @@ def test_settings_come_back_from_their_words(command, kind):
         assert options.read(args, kind) == settings
 
 
+def test_what_the_model_decides_can_be_switched_on_and_off():
+    for wanted, words in ((True, ["--split-objects"]), (False, ["--no-split-objects"]), (None, [])):
+        settings = InferenceSettings(split_objects=wanted)
+        assert options.words(settings) == words
+        assert options.read(parsed("segment", words), InferenceSettings) == settings
+
+
 def test_what_is_not_given_is_not_in_the_settings():
     args = parsed("reconstruct", ["--method", "tv", "--seed", "3"])
     assert options.given(args, ReconSettings) == {"method": "tv"}

@@ -36,7 +36,7 @@ def draw(card: models.ModelCard) -> None:
     """Write the picture of one model."""
     name, slices = SAMPLES[card.group]
     image = napari_medseg.read(samples.path(name))
-    labels = np.asarray(napari_medseg.segment(image, card.name).labels.data)
+    labels = np.asarray(napari_medseg.segment(image, card.name, split_objects=False).labels.data)
     pairs = [(np.asarray(image.data)[place], labels[place]) for place in slices] or [(np.asarray(image.data), labels)]
     figure, panels = plt.subplots(1, len(pairs), figsize=INCHES, dpi=DPI, facecolor="black", squeeze=False)
     rows, columns = _around(labels)

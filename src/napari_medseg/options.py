@@ -251,7 +251,8 @@ def _form(row: Option) -> dict[str, Any]:
     # what is left out keeps the default of the dataclass
     form: dict[str, Any] = {"default": argparse.SUPPRESS}
     if row.type is bool:
-        return form | {"action": "store_true"}
+        # one that is neither on nor off by default can be switched off too
+        return form | {"action": "store_true" if row.default is not None else argparse.BooleanOptionalAction}
     if row.choices:
         form["choices"] = row.choices
     if row.metavar:
@@ -273,7 +274,7 @@ def _form(row: Option) -> dict[str, Any]:
 def _written(row: Option, value: Any) -> list[str]:
     """The words that give `value`."""
     if row.type is bool:
-        return [row.flag] if value else []
+        return [row.flag if value else row.flag.replace("--", "--no-", 1)]
     if typing.get_origin(row.type) is not tuple:
         return _pair(row.flag, _text(value))
     part, *rest = typing.get_args(row.type)

@@ -83,6 +83,17 @@ def extent(row: Mapping[str, Any]) -> str:
     return f"{voxels} voxel" if voxels == 1 else f"{voxels} voxels"
 
 
+def objects(row: Mapping[str, Any]) -> str:
+    """How many objects a run has numbered, and how large one is on average."""
+    count = row["objects"]
+    words = f"{count} object" if count == 1 else f"{count} objects"
+    if "area_mm2_per_object" in row:
+        words += f", mean area {area(row['area_mm2_per_object'])}"
+    elif "pixels_per_object" in row:
+        words += f", mean area {row['pixels_per_object']:.0f} pixels"
+    return f"{words}, counted slice by slice" if row["slices"] > 1 else words
+
+
 def over_time(row: Mapping[str, Any]) -> str:
     """That the size of a class is a mean of time points, in brackets; empty where there is a single one."""
     return f" (mean of {row['time_points']} time points)" if "time_points" in row else ""

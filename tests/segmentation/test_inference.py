@@ -204,7 +204,18 @@ def test_split_objects_numbers_every_object_once_over_all_slices():
     data[:, 5:20, 5:20] = data[:, 30:50, 30:50] = 255
     result = segment(Volume(data, "zyx"), trained(), split_objects=True)
     assert set(np.unique(result.labels.data)) == set(range(7))
-    assert result.report["objects"] == 6
+    assert result.report["objects"] == 6 and result.report["pixels_per_object"] == (15 * 15 + 20 * 20) / 2
+
+
+@pytest.mark.parametrize(("card", "asked", "numbered"), [(1, None, 1), (0, None, 0), (1, False, 0), (0, True, 1)])
+def test_objects_are_numbered_where_the_card_says_so_unless_asked_otherwise(card, asked, numbered):
+    volume = image((3, 32, 32), "zyx", affine=np.diag([0.5, 2.0, 3.0, 1.0]))
+    model = trained()
+    model = replace(model, card=replace(model.card, objects=bool(card)))
+    report = segment(volume, model, split_objects=asked).report
+    assert ("objects" in report) == bool(numbered) and report["settings"]["split_objects"] is bool(numbered)
+    if numbered:
+        assert report["area_mm2_per_object"] == pytest.approx(report["pixels_per_object"], abs=0.1), "2 mm x 0.5 mm"
 
 
 def test_masks_are_images_too():

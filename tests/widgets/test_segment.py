@@ -205,10 +205,13 @@ def test_split_is_offered_for_objects_only_and_numbers_them(dock):
     assert d.form.split.isHidden()
     d.choose(d.form.model, "all-objects")
     assert not d.form.split.isHidden()
-    d.form.split.setChecked(True)
+    assert d.form.split.isChecked() and d.widget._models.settings(d.widget._models.chosen()).split_objects is None
     labels = d.run()
     assert labels.data.max() >= 1 and "class" not in labels.features
-    assert "1 object" in d.form.status.text()
+    assert "1 object, mean area 1920 pixels" in d.form.status.text()
+    d.form.split.setChecked(False)
+    d.settle()
+    assert "class" in d.run().features
 
 
 def test_channel_is_asked_for_only_when_there_are_several(dock):

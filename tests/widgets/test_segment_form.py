@@ -45,7 +45,12 @@ def test_result_of_a_time_series_is_the_mean_of_its_time_points():
 
 
 def test_result_counts_objects():
-    assert result_text(found("yx", objects=66)) == "Done in 2 s. 66 objects."
+    assert result_text(found("yx", objects=0, slices=1)) == "Done in 2 s.\n0 objects."
+    assert result_text(found("yx", objects=66, slices=1, pixels_per_object=98.6)).endswith(
+        "66 objects, mean area 99 pixels."
+    )
+    known = found("yx", objects=1, slices=3, pixels_per_object=98.6, area_mm2_per_object=2e-4)
+    assert result_text(known).endswith("1 object, mean area 200.0 um2, counted slice by slice.")
 
 
 def test_entry_that_is_switched_off_says_why_and_the_others_stay(qtbot):

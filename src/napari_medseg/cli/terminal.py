@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import escaped
 from ..progress import Remaining
-from ..quantities import duration, extent, rounded, suited
+from ..quantities import duration, extent, objects, rounded, suited
 from ..segmentation.settings import compared
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def outcome(row: Mapping[str, Any]) -> str:
     """What came of one image of a segment run."""
     found = [f"{entry['name']} {extent(entry)}" for entry in row["classes"]]
     if "objects" in row:
-        found.append(count(row["objects"], "object"))
+        found.append(objects(row))
     agreement = row.get("agreement", {})
     agreed = [f"{name} {rounded(dice, 3)}" for name, dice in agreement.items() if dice is not None]
     if agreed:

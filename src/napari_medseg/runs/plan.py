@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import SettingsError
 from ..record import UsedModel
-from ..segmentation.settings import InferenceSettings
+from ..segmentation.settings import InferenceSettings, decided
 from ..volume import LabelClass
 from . import bids, outputs
 from .inputs import find_inputs, image_kind, left_out, taken_once
@@ -119,6 +119,7 @@ def tasks(
     **options
         Further arguments of `Task`.
     """
+    settings = _decided(settings, used)
     rows = [{"id": row.id, "name": row.name, "colour": row.colour} for row in names]
     reading: dict[str, Any] = {"inference": asdict(settings), "axes": axes, "names": rows}
     made = []
@@ -153,9 +154,17 @@ def prepare(
     from .. import models
     from ..io import class_tables
 
+    settings = _decided(settings, used)
     classes = models.load_card(models.find(used[0].name)).classes
     classes = class_tables.renamed(classes, names) if names else classes
     bids.prepare(output, found.root, used, () if settings.split_objects else classes)
+
+
+def _decided(settings: InferenceSettings, used: Sequence[UsedModel]) -> InferenceSettings:
+    """Settings that say whether objects are numbered: an earlier output is compared with that."""
+    from .. import models
+
+    return decided(settings, [models.load_card(models.find(model.name)) for model in used])
 
 
 def _in_folder(wanted: Wanted) -> Plan:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -142,7 +142,7 @@ def acceleration_job(
     """
     began = time.monotonic()
     kspace = scan(volume, settings.seed, settings.noise)
-    inference = inference or InferenceSettings()
+    inference = replace(inference or InferenceSettings(), split_objects=False)  # classes are compared
     total = len(settings.accelerations) + 1
     full = yield from _image(kspace, volume, ReconSettings("zero-filled", dc="none"), None, 0, total)
     truth = yield from _labels(full, model, inference, 0, total)

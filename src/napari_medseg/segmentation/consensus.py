@@ -25,7 +25,7 @@ from . import guard
 from .costs import remember
 from .inference import Part, Plan, Segmentation, context_axis, describe, plan, segment_job
 from .orientation import AS_IT_LIES, Turn, turn_for
-from .settings import VOTES, InferenceSettings
+from .settings import VOTES, InferenceSettings, decided
 from .slices import Canvas, Slices, label_shape, planes
 
 _NO_UNCERTAINTY = "Uncertainty is computed for one model only. With several models you get a disagreement map instead."
@@ -42,6 +42,7 @@ def consensus_plan(
         If image, models and settings do not fit.
     """
     check([model.card for model in models])
+    settings = decided(settings, [model.card for model in models])
     if settings.vote not in VOTES:
         raise SettingsError(f"The vote '{settings.vote}' does not exist; choose one of {', '.join(VOTES)}.")
     turn = common_turn(volume, [model.card for model in models])
@@ -121,6 +122,7 @@ def consensus_job(
     began = time.monotonic()
     what = consensus_plan(volume, models, settings, trial=False)
     cards = [model.card for model in models]
+    settings = decided(settings, cards)
     turn = common_turn(volume, cards)
     image = turn.volume(volume)
     ballot = _Ballot(volume, cards, settings, turn)
@@ -310,7 +312,7 @@ class _Ballot:
 
     def __init__(self, volume: Volume, cards: Sequence[ModelCard], settings: InferenceSettings, turn: Turn):
         classes = cards[0].classes
-        self.canvas = Canvas(volume, classes, settings.split_objects, turn)
+        self.canvas = Canvas(volume, classes, bool(settings.split_objects), turn)
         self._keep = all(card.keep for card in cards)
         self.disagreement = np.zeros(self.canvas.array.shape, np.uint8)
         self.agreement = _Agreement(len(cards), classes)

@@ -26,7 +26,7 @@ from .gathering import Gathered
 from .locating import Places
 from .members import Mean, Ready
 from .orientation import Turn
-from .settings import CONTEXTS, PRECISIONS, InferenceSettings
+from .settings import CONTEXTS, PRECISIONS, InferenceSettings, decided
 from .slices import Canvas, Slices
 
 _SLOW = (
@@ -144,6 +144,7 @@ def plan(
         raise SettingsError(
             f"The model '{model.card.name}' reconstructs images and does not segment them. Choose another one."
         )
+    settings = decided(settings, [model.card])
     turn = turn or orientation.turn_for(volume, model.card.orientation)
     image = turn.volume(volume)
     along = context_axis(image, model, settings.context)
@@ -217,11 +218,12 @@ def segment_job(
         If the memory does not suffice even for the smallest step.
     """
     began = time.monotonic()
+    settings = decided(settings, [model.card])
     turn = turn or orientation.turn_for(volume, model.card.orientation)
     what = plan(volume, model, settings, trial=False, turn=turn)
     image = turn.volume(volume)
     source = Slices(image, settings.channel, context_axis(image, model, settings.context))
-    canvas = canvas_of(volume, model.card.classes, settings.split_objects, turn)
+    canvas = canvas_of(volume, model.card.classes, bool(settings.split_objects), turn)
     doubt = np.zeros(canvas.array.shape, np.uint8) if settings.uncertainty else None
     wanted = source.order(canvas.number(start)) if order is None else order
     if canvas.finished:

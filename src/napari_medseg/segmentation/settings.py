@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from ..options import DEVICES, option
+
+if TYPE_CHECKING:
+    from ..models.card import ModelCard
 
 CONTEXTS = ("auto", "z", "t", "none")
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -32,8 +36,9 @@ class InferenceSettings:
         Which channel to use where the image has a channel axis that is not RGB.
     uncertainty : bool
         Also return an 8-bit image: 0 sure, 255 undecided.
-    split_objects : bool
-        Number touching objects one by one instead of by class.
+    split_objects : bool or None
+        Number touching objects one by one instead of by class; None where the cards of all models say that they find
+        objects, see `decided`.
     context : {"auto", "z", "t", "none"}
         Where a model that sees three slices finds the neighbours: ``auto`` takes z, without it time; with ``none`` the
         slice stands for its neighbours. ``z`` is that of the image as it is turned for the model. Other models do not
@@ -52,7 +57,9 @@ class InferenceSettings:
     uncertainty: bool = option(
         False, "also write where the model was undecided (0 sure, 255 undecided)", metavar="FILE", file=True
     )
-    split_objects: bool = option(False, "number touching objects one by one")
+    split_objects: bool | None = option(
+        None, "number touching objects one by one; default: with models that are made for objects, such as nuclei"
+    )
     context: str = option(
         "auto",
         "where models that see three slices find the neighbours; z: the slices before and after, in the direction that "
@@ -69,6 +76,13 @@ class InferenceSettings:
         "how several models decide: by the mean of their probabilities, or by the label that most of them give",
         choices=VOTES,
     )
+
+
+def decided(settings: InferenceSettings, cards: Sequence[ModelCard]) -> InferenceSettings:
+    """Settings that say whether objects are numbered: what was asked for, else what the cards of the models say."""
+    if settings.split_objects is not None:
+        return settings
+    return replace(settings, split_objects=bool(cards) and all(card.objects for card in cards))
 
 
 def compared(names: Sequence[str]) -> str:

@@ -127,6 +127,7 @@ class Canvas:
         self._turned = self._turned_view()
         self._voxels = np.zeros(len(classes) + 1, np.int64)
         self._objects = 0
+        self._object_pixels = 0
 
     def _made(self, shape: tuple[int, ...], dtype: np.dtype) -> Any:
         """An array of no labels."""
@@ -198,8 +199,12 @@ class Canvas:
     def _numbered(self, plane: np.ndarray) -> np.ndarray:
         objects = labels.split_objects(plane > 0).astype(np.uint32)
         objects[objects > 0] += self._objects
-        self._objects = max(self._objects, int(objects.max()))
+        self._count_objects(objects)
         return objects
+
+    def _count_objects(self, plane: np.ndarray) -> None:
+        self._objects = max(self._objects, int(plane.max()))
+        self._object_pixels += np.count_nonzero(plane)
 
     def volume(self) -> Volume:
         """The labels on the grid of the image."""
@@ -213,11 +218,17 @@ class Canvas:
         """Number of slices of the run."""
         return math.prod(self._turned.shape[:-2])
 
-    def objects(self) -> dict[str, int]:
-        """How many objects there are, where they are numbered."""
+    def objects(self) -> dict[str, float]:
+        """How many objects there are, where they are numbered, and how large one is on average."""
         if not self._split:
             return {}
-        return {"objects": self._objects}
+        found: dict[str, float] = {"objects": self._objects}
+        if self._objects:
+            pixels = self._object_pixels / self._objects
+            found["pixels_per_object"] = round(pixels, 1)
+            if self._volume.has_spacing:
+                found["area_mm2_per_object"] = pixels * math.prod(self._volume.spacing[-2:])
+        return found
 
     def classes(self) -> tuple[dict[str, Any], ...]:
         """Voxels per class, with the voxel size known also volume (mm3) or area (mm2): of several times their mean."""

@@ -47,7 +47,7 @@ class StreamedCanvas(Canvas):
 
     def _count_again(self, plane: np.ndarray) -> None:
         if self._split:
-            self._objects = max(self._objects, int(plane.max()))
+            self._count_objects(plane)
         self._count(np.minimum(plane, 1) if self._split else plane)
 
     def _made(self, shape: tuple[int, ...], dtype: np.dtype) -> Any:

@@ -59,7 +59,7 @@ def score_runs(
     refuse_missing(model)
     own = len(model.card.classes)
     split = split_objects if model.card.objects else None
-    settings = InferenceSettings(device=device)
+    settings = InferenceSettings(device=device, split_objects=False)
     for source in sources:
         for entry in entries(source, root):
             if entry.labels.ndim > 3 or entry.stack is not None:

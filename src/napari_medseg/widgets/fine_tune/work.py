@@ -97,7 +97,7 @@ def difference_job(volume: Volume, before: str, after: Path, device: str) -> Job
 
     Without a model before, what it labels.
     """
-    settings = InferenceSettings(device=device)
+    settings = InferenceSettings(device=device, split_objects=False)
     second = models.load(after)
     if not before:
         return (yield from segment_job(volume, second, settings)).labels

@@ -12,6 +12,7 @@ from napari.layers import Image, Labels, Layer
 
 from ...errors import MedsegError, SettingsError
 from ...progress import Progress
+from ...segmentation.settings import decided
 from ..kit import jobs, layer_volumes
 from ..kit.card import CardDialog
 from ..kit.controls import apply
@@ -288,7 +289,8 @@ class SegmentWidget(Dock):
         from .work import run_job
 
         with jobs.errors_shown():
-            classes = () if given.settings.split_objects else given.cards[0].classes
+            numbered = decided(given.settings, given.cards).split_objects
+            classes = () if numbered else given.cards[0].classes
             name = given.cards[0].name if len(given.cards) == 1 else "consensus"
             start = layer_volumes.shown_slice(self._viewer, given.image, given.volume.axes)
             self._result = layer_volumes.Result(self._viewer, given.image, given.volume, name, classes)

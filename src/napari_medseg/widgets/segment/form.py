@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QPushButton
 
-from ...quantities import area, duration, over_time, rounded, volume
+from ...quantities import area, duration, objects, over_time, rounded, volume
 from ...segmentation.settings import OUTSIDE, compared
 from ..kit.controls import Page, Paragraph, ShortBox, beside, check, choice, fill, progress_bar
 from ..kit.copying import CopyButton
@@ -46,7 +46,11 @@ class SegmentForm(Page):
         self.uncertainty = check(
             "&Uncertainty layer", "Also make an image of where the model was undecided (0 to 255)."
         )
-        self.split = check("Split &touching objects", "Number objects one by one instead of by class, slice by slice.")
+        self.split = check(
+            "Split &touching objects",
+            "Number objects one by one, slice by slice, and count them; else all of them are one label.",
+        )
+        self.split.setChecked(True)  # shown for models that are made for objects
         self.plan = Paragraph()
         self.advice = Paragraph()
         self.by_hand = QPushButton("Label by hand")
@@ -119,8 +123,7 @@ def result_text(found: Segmentation, known: Sequence[str] = ()) -> str:
     doubts = [f"⚠ {text}" for text in warnings if text.startswith(OUTSIDE) or text not in known]
     done = f"Done in {duration(report['seconds'])}."
     if "objects" in report:
-        count = f"{report['objects']} {'object' if report['objects'] == 1 else 'objects'}."
-        return "\n".join([*doubts, f"{done} {count}"])
+        return "\n".join([*doubts, done, f"{objects(report)}."])
     lines = [*doubts, done]
     for row in report["classes"]:
         size = f"{row['voxels']} {'voxels' if 'z' in found.labels.axes else 'pixels'}"

@@ -177,11 +177,12 @@ class ModelRows:
     def settings(self, cards: Sequence[ModelCard]) -> InferenceSettings:
         """What the form says, for a run of these models; with none for a run of any single one."""
         form = self._form
+        by_class = not form.split.isChecked() and (not cards or cards[0].objects)
         return InferenceSettings(
             device=form.device.currentData(),
             channel=form.channel.currentData(),
             uncertainty=form.uncertainty.isChecked() and len(cards) < 2,
-            split_objects=form.split.isChecked() and (not cards or cards[0].objects),
+            split_objects=False if by_class else None,
             context="auto" if form.context.isHidden() else form.context.currentData(),
             vote=form.vote.currentData() if len(cards) > 1 else "probability",
         )

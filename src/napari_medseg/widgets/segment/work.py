@@ -15,7 +15,7 @@ from ...segmentation import consensus, costs, inference, router_map
 from ...segmentation.guard import Sample, judge
 from ...segmentation.inference import Part, Plan, Segmentation
 from ...segmentation.orientation import Turn, turn_for
-from ...segmentation.settings import InferenceSettings
+from ...segmentation.settings import InferenceSettings, decided
 from ...segmentation.slices import Canvas, Slices, label_shape, planes
 from ...volume import Volume
 from .state import Suited
@@ -38,7 +38,7 @@ def doubts_job(volume: Volume, cards: Sequence[ModelCard], settings: InferenceSe
 def suited_job(volume: Volume, cards: Mapping[str, ModelCard], settings: InferenceSettings) -> Job[dict[str, Suited]]:
     """How each of the models suits `volume`, by name; the image is read and measured once for each way of turning it.
 
-    Settings are those of the form: objects are split where a model finds some.
+    Settings are those of the form.
     """
     device = choose_device(settings.device)
     seen: dict[Turn, tuple[Slices, Sample]] = {}
@@ -51,8 +51,7 @@ def suited_job(volume: Volume, cards: Mapping[str, ModelCard], settings: Inferen
             source = Slices(image, settings.channel)
             seen[turn] = source, Sample(image, source)
         source, sample = seen[turn]
-        own = replace(settings, split_objects=settings.split_objects and card.objects)
-        pace = costs.pace(card, cards, source, own, device)
+        pace = costs.pace(card, cards, source, decided(settings, [card]), device)
         found[name] = Suited(" ".join(judge(sample, card).doubts), pace.seconds, pace.was_run, device)
     return found
 
@@ -81,7 +80,8 @@ def slice_job(
     found = planes(part.labels)[start].copy()
     for axis, position in index.items():
         volume = volume.select(axis, position)
-    canvas = Canvas(volume, models[0].card.classes, settings.split_objects)
+    cards = [model.card for model in models]
+    canvas = Canvas(volume, cards[0].classes, bool(decided(settings, cards).split_objects))
     canvas.put([0], found[None])
     return canvas.volume()
 
