@@ -10,7 +10,6 @@ from qtpy.QtGui import QFont, QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractButton,
     QAbstractItemView,
-    QHeaderView,
     QScrollBar,
     QStyledItemDelegate,
     QStyleOptionViewItem,
@@ -21,6 +20,7 @@ from qtpy.QtWidgets import (
 from ...errors import escaped
 from ...runs.worklist import LOOK, WorkList
 from ..kit.controls import described
+from ..kit.tables import numbers_of, titles_of
 
 _WIDTHS = {"Case": 74, "State": 55, "Dice": 44, "HD95": 58, "Approved": 64, "Size": 76, "s": 44}  # pixels
 _LEAST = 112  # of the column with the reasons, which takes what the others leave
@@ -132,8 +132,8 @@ class CaseTable(QTableView):
         self._lay_out()
 
     def _lay_out(self) -> None:
-        rows = cast(QHeaderView, self.verticalHeader())
-        head = cast(QHeaderView, self.horizontalHeader())
+        rows = numbers_of(self)
+        head = titles_of(self)
         rows.setVisible(False)
         head.setHighlightSections(False)
         bar = cast(QScrollBar, self.horizontalScrollBar())

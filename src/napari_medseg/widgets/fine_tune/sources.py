@@ -132,7 +132,7 @@ class Sources:
         there = [layer for layer in others if self._pair_of(layer)]
         reviewed = [layer for layer in there if self.reviews.reviewed(layer)]
         self._form.others.offer({layer.name: "" for layer in reviewed})
-        for action in self._form.others.menu().actions():
+        for action in self._form.others.entries.actions():
             action.setToolTip(f"Learn from {action.text()} as well.")
         self._changed()
 
@@ -252,7 +252,7 @@ class Sources:
             has_reviewed=any(map(self.reviews.reviewed, layers)),
             numbered=bool(self._numbered),
             many_axes=form.axes.count() > 1,
-            many_layers=bool(form.others.menu().actions()),
+            many_layers=bool(form.others.entries.actions()),
         )
 
     def _slices_problem(self, labels: Labels) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, cast
 
 from qtpy.QtCore import QEvent, QObject, QSize, Qt
-from qtpy.QtGui import QKeyEvent, QPaintEvent
+from qtpy.QtGui import QAction, QKeyEvent, QPaintEvent, QStandardItem, QStandardItemModel
 from qtpy.QtWidgets import (
     QApplication,
     QCheckBox,
@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLineEdit,
+    QMenu,
     QProgressBar,
     QPushButton,
     QScrollArea,
@@ -76,16 +77,17 @@ class Page(QScrollArea):
     def minimumSizeHint(self) -> QSize:
         """As wide as the controls need with a scroll bar next to them; the height is free."""
         hint = super().minimumSizeHint()
-        if self.widget() is not None:
-            bar = self.verticalScrollBar().sizeHint().width()
-            hint.setWidth(self.widget().minimumSizeHint().width() + bar)
+        page = self.widget()
+        bar = self.verticalScrollBar()
+        if page is not None and bar is not None:
+            hint.setWidth(page.minimumSizeHint().width() + bar.sizeHint().width())
         return hint
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+    def eventFilter(self, a0: QObject | None, a1: QEvent | None) -> bool:
         """Ask for another width when rows appear or the style changes."""
-        if watched is self.widget() and event.type() == QEvent.Type.LayoutRequest:
+        if a0 is self.widget() and a1 is not None and a1.type() == QEvent.Type.LayoutRequest:
             self.updateGeometry()
-        return super().eventFilter(watched, event)
+        return super().eventFilter(a0, a1)
 
     def _show_focus(self, before: QWidget | None, now: QWidget | None) -> None:
         """Scroll to the control that an underlined letter has led to; what is clicked stays under the pointer."""
@@ -175,7 +177,7 @@ def fill_grouped(box: QComboBox, groups: Mapping[str, Sequence[tuple[str, Any]]]
     fill(box, rows, current)
     for index in range(box.count()):
         if box.itemData(index) is None:
-            _forbid(box, index)
+            entry_of(box, index).setEnabled(False)
             font = box.font()
             font.setBold(True)
             box.setItemData(index, font, Qt.ItemDataRole.FontRole)
@@ -188,11 +190,13 @@ def switch_off(box: QComboBox, value: Any, why: str) -> None:
     index = box.findData(value)
     box.setItemText(index, f"{box.itemText(index)}: {why}")
     box.setItemData(index, why, Qt.ItemDataRole.ToolTipRole)
-    _forbid(box, index)
+    entry_of(box, index).setEnabled(False)
 
 
-def _forbid(box: QComboBox, index: int) -> None:
-    box.model().item(index).setEnabled(False)
+def entry_of(box: QComboBox, index: int) -> QStandardItem:
+    """One entry of a list, which may be impossible to choose."""
+    model = cast(QStandardItemModel, box.model())  # no list here is given another model
+    return cast(QStandardItem, model.item(index))
 
 
 def check(title: str, tooltip: str = "") -> QCheckBox:
@@ -252,18 +256,14 @@ def apply(form: Page, state: Any) -> None:
         control = getattr(form, field.name)
         wanted = getattr(state, field.name)
         if isinstance(wanted, Control):
-            _set(form, control, wanted)
+            allow(control, wanted.why_not, wanted.tooltip)
+            form.show_row(control, wanted.visible)
+            if wanted.title:
+                control.setText(wanted.title)
         elif isinstance(wanted, bool):
             form.show_row(control, wanted)
         else:
             control.say(wanted)
-
-
-def _set(form: Page, control: QWidget, wanted: Control) -> None:
-    allow(control, wanted.why_not, wanted.tooltip)
-    form.show_row(control, wanted.visible)
-    if wanted.title:
-        control.setText(wanted.title)
 
 
 def button(title: str, tooltip: str = "") -> QPushButton:
@@ -271,6 +271,13 @@ def button(title: str, tooltip: str = "") -> QPushButton:
     found = QPushButton(title)
     found.setToolTip(tooltip)
     return found
+
+
+def menu_entry(menu: QMenu, title: str) -> QAction:
+    """A new entry at the end of a menu, which deletes it when it is cleared."""
+    entry = QAction(title, menu)
+    menu.addAction(entry)
+    return entry
 
 
 def progress_bar() -> QProgressBar:

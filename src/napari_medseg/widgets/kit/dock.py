@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from napari.layers import Layer
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtGui import QDropEvent
+from qtpy.QtGui import QClipboard, QDropEvent
 from qtpy.QtWidgets import QAbstractButton, QApplication, QComboBox, QMessageBox, QVBoxLayout, QWidget
 
 from ...progress import Job
@@ -193,7 +193,8 @@ class Dock(QWidget):
         return name
 
     def _copy(self, command: str, words: str = "The command is on the clipboard.") -> None:
-        QApplication.clipboard().setText(command)
+        clipboard = cast(QClipboard, QApplication.clipboard())  # every application has one
+        clipboard.setText(command)
         self._status.say(words)
 
     def _copy_text(self, text: str, words: str = "") -> None:
@@ -229,7 +230,7 @@ class Dock(QWidget):
                 if index >= 0:
                     box.setCurrentIndex(index)
 
-    def _dropped(self, event: QEvent) -> bool:
+    def _dropped(self, event: QEvent | None) -> bool:
         """Open files and folders that are dropped on the dock; whether the event was about them."""
         if not isinstance(event, QDropEvent):  # a drag that enters is one as well
             return False
@@ -255,16 +256,16 @@ class Dock(QWidget):
         self._list_layers()
         self.opener.look_at_layers()
 
-    def event(self, event: QEvent) -> bool:
+    def event(self, a0: QEvent | None) -> bool:
         """Stop when the dock is closed: napari takes its widget out of it, and something may still hold the widget."""
-        if self._dropped(event):
+        if self._dropped(a0):
             return True
-        if event.type() == QEvent.Type.ParentChange:
+        if a0 is not None and a0.type() == QEvent.Type.ParentChange:
             if self.parent() is None:
                 self._close()
             else:
                 QTimer.singleShot(0, self._settle)  # once napari has put its frame into the window
-        return super().event(event)
+        return super().event(a0)
 
     def _settle(self) -> None:
         self.place.settle()

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any, TypeVar, cast
 
 from napari.qt.threading import GeneratorWorker, create_worker
@@ -103,15 +104,15 @@ def start(
 
     # napari's bar stays indeterminate: it runs the event loop inside of every update, so that steps would overtake
     # each other; forms show their own
-    bar = False if quiet else {"desc": title}
+    bar: bool | dict[str, int | str] = False if quiet else {"desc": title}
     made = create_worker(_driver(job, title), _progress=bar, _start_thread=False)
     worker = cast(GeneratorWorker, made)  # of a generator it makes no other
     heard = _Heard(worker, owner, title, on_step, on_done, on_error, on_end)
     # functions keep `heard` alive, which bound methods would not
     worker.yielded.connect(lambda progress: heard.step(progress))
     worker.returned.connect(lambda result: heard.done(result))
-    worker.aborted.connect(job.close)  # frees model and arrays at once
-    worker.finished.connect(lambda: heard.end())
+    worker.aborted.connect(lambda *_: job.close())  # frees model and arrays at once
+    worker.finished.connect(lambda *_: heard.end())
     worker.start()
     return worker
 
@@ -127,7 +128,7 @@ class _Failed:
     why: str
 
 
-def _driver(job: Job[T], title: str) -> Callable[[], Job[T | _Failed]]:
+def _driver(job: Job[T], title: str) -> FunctionType:
     """What runs in the thread: the job, whose failures are worded."""
 
     def drive() -> Job[T | _Failed]:

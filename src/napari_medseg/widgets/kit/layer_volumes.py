@@ -306,7 +306,7 @@ class Result:
         """Show what is finished; the layers share the arrays of the job."""
         if self.labels is None:
             self._add(part)
-        elif self._in_view(part.indices):
+        elif self._in_view(self.labels, part.indices):
             self._refreshed = time.monotonic()
             for layer in self.layers:
                 layer.refresh(extent=False, highlight=False, thumbnail=False)
@@ -352,11 +352,11 @@ class Result:
             return volume
         return replace(volume, data=self._grid.view(array), axes=self._volume.axes)
 
-    def _in_view(self, indices: list[int]) -> bool:
+    def _in_view(self, labels: Labels, indices: list[int]) -> bool:
         if self._viewer.dims.ndisplay == 3:
             return False  # a rendering is redrawn once, at the end
         if shows_slices(self._viewer):
-            return bool(self.layers) and shown_slice(self._viewer, self.labels, self._axes) in indices
+            return bool(self.layers) and shown_slice(self._viewer, labels, self._axes) in indices
         return time.monotonic() - self._refreshed > _REFRESH_SECONDS
 
 

@@ -51,7 +51,7 @@ def go_to(viewer: Viewer, layer: Layer) -> None:
 def remove_layer(viewer: Viewer, layer: Layer | None) -> None:
     """Remove a layer if it is there; errors are raised only if it is still in the viewer."""
     try:
-        if layer in viewer.layers:
+        if layer is not None and layer in viewer.layers:
             viewer.layers.remove(layer)
     except Exception:
         if layer in viewer.layers:

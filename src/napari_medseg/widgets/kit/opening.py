@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from napari.layers import Image, Layer
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QVBoxLayout, QWidget
 
 from ...errors import MedsegError
@@ -18,7 +17,7 @@ from ...io.dicom_list import ListedSeries, Listing
 from ...progress import Job, Progress
 from ...replay.lines import SUFFIX
 from . import reader, recent
-from .controls import ARROW, GAP, Paragraph, button, described
+from .controls import ARROW, GAP, Paragraph, button, described, menu_entry
 from .grey import window_text
 from .jobs import Queue
 from .listing import add_layer, go_to
@@ -120,14 +119,15 @@ class Opener(QWidget):
         for path in known:
             there = path.exists()
             text = path.name if there else f"{path.name}: not found"
-            action = menu.addAction(text.replace("&", "&&"), partial(self.open, [path]))
+            action = menu_entry(menu, text.replace("&", "&&"))
+            action.triggered.connect(lambda *_, path=path: self.open([path]))
             action.setEnabled(there)
             action.setToolTip(str(path) if there else f"'{path}' was moved, renamed or removed, or its disk is away.")
         if not known:
-            menu.addAction("Recent scans appear here").setEnabled(False)
+            menu_entry(menu, "Recent scans appear here").setEnabled(False)
         menu.addSeparator()
         self._offer_recording(menu)
-        always = menu.addAction("Use napari-medseg for File > Open")
+        always = menu_entry(menu, "Use napari-medseg for File > Open")
         always.setToolTip("napari takes this reader for scans and does not ask. Readers that you have chosen stay.")
         always.setCheckable(True)
         always.setChecked(reader.is_used())
@@ -141,12 +141,11 @@ class Opener(QWidget):
         else:
             title = f"Stop recording ({recorder.count} steps)"
             act = self._stop_recording
-        action = QAction(title, menu)
+        action = menu_entry(menu, title)
         action.triggered.connect(act)
         action.setToolTip(
             "Writes down what is opened, run, painted and saved from now on; 'napari-medseg replay' repeats it."
         )
-        menu.addAction(action)
 
     def _ask_where_to_record(self) -> None:
         suggested = str(Path(_last_folder()) / f"session{SUFFIX}")

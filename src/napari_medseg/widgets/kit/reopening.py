@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
@@ -37,7 +37,7 @@ class Reopened:
     same: bool
 
 
-def was_read_by_napari(layer: Layer) -> bool:
+def was_read_by_napari(layer: Layer) -> TypeGuard[Image]:
     """Whether an image comes out of a file by napari's own reader."""
     source = layer.source
     return isinstance(layer, Image) and bool(source.path) and source.reader_plugin == reader.BUILTINS

@@ -24,6 +24,7 @@ from ...progress import Progress
 from . import jobs
 from .controls import Paragraph, button
 from .opening_job import pictures_job
+from .tables import numbers_of, titles_of
 
 _HEAD = ("", "Series", "Kind", "Images", "Voxel (z, y, x)", "Date")
 _PICTURE = 56  # pixels of the screen
@@ -89,13 +90,13 @@ class SeriesList(QDialog):
 
     def chosen(self) -> list[ListedSeries]:
         """The series that are selected."""
-        rows = {index.row() for index in self.table.selectionModel().selectedRows()}
+        rows = {item.row() for item in self.table.selectedItems()}
         return [series for series, row in zip(self._listing.series, self._row_of, strict=True) if row in rows]
 
     def _fill(self) -> None:
         table = self.table
         table.setHorizontalHeaderLabels(_HEAD)
-        table.verticalHeader().hide()
+        numbers_of(table).hide()
         table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
@@ -110,7 +111,7 @@ class SeriesList(QDialog):
                 self._add_reason(series.problem)
         for file in self._listing.unreadable:
             self._add_reason(file.reason)
-        header = table.horizontalHeader()
+        header = titles_of(table)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Fixed)
         header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
@@ -162,7 +163,7 @@ class SeriesList(QDialog):
         number, image = step.partial
         series = self._listing.series[number]
         item = self.table.item(self._row_of[number], 0)
-        if image is not None:
+        if image is not None and item is not None:
             item.setIcon(QIcon(_pixmap(image, series.middle.spacing)))
 
 

@@ -8,19 +8,24 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeyEvent, QMouseEvent
 from qtpy.QtWidgets import QMenu, QPushButton, QSizePolicy
 
+from .controls import menu_entry
+
+_TICKING = (Qt.Key.Key_Space, Qt.Key.Key_Return, Qt.Key.Key_Enter)
+
 
 class TickMenu(QMenu):
     """A menu that stays open while entries are ticked."""
 
-    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+    def mouseReleaseEvent(self, a0: QMouseEvent | None) -> None:
         """Tick instead of closing."""
         if not self._tick():
-            super().mouseReleaseEvent(event)
+            super().mouseReleaseEvent(a0)
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:
+    def keyPressEvent(self, a0: QKeyEvent | None) -> None:
         """Tick with space or Return; Escape closes as usual."""
-        if event.key() not in (Qt.Key.Key_Space, Qt.Key.Key_Return, Qt.Key.Key_Enter) or not self._tick():
-            super().keyPressEvent(event)
+        ticks = a0 is not None and a0.key() in _TICKING
+        if not ticks or not self._tick():
+            super().keyPressEvent(a0)
 
     def _tick(self) -> bool:
         action = self.activeAction()
@@ -47,22 +52,23 @@ class Ticks(QPushButton):
     def __init__(self, invitation: str, tooltip: str, noun: str = ""):
         super().__init__()
         self._invitation, self._tooltip, self._noun = invitation, tooltip, noun
-        self.setMenu(TickMenu(self))
-        self.menu().setToolTipsVisible(True)
+        self.entries = TickMenu(self)
+        self.entries.setToolTipsVisible(True)
+        self.setMenu(self.entries)
         # a long name is cut off, the tooltip has it; the form keeps its width
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self._describe()
 
     def ticked(self) -> list[str]:
         """Names of the ticked entries."""
-        return [action.data() for action in self.menu().actions() if action.isChecked()]
+        return [action.data() for action in self.entries.actions() if action.isChecked()]
 
     def offer(self, entries: Mapping[str, str]) -> None:
         """Replace the entries, name and why it cannot be ticked (or nothing); ticks stay where they can."""
         before = self.ticked()
-        self.menu().clear()
+        self.entries.clear()
         for name, why_not in entries.items():
-            action = self.menu().addAction(name)
+            action = menu_entry(self.entries, name)
             action.setData(name)
             action.setCheckable(True)
             action.setEnabled(not why_not)

@@ -15,8 +15,7 @@ from typing import Any
 
 import psutil
 from napari.utils.notifications import show_error, show_info
-from qtpy.QtCore import QObject, QTimer, Signal
-from qtpy.QtWidgets import QApplication
+from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 
 from ... import files
 from ...errors import FileError, JobError, SettingsError
@@ -190,8 +189,7 @@ class Training(QObject):
 
     Parameters
     ----------
-    parent : QObject
-        The application.
+    parent : QCoreApplication
 
     Attributes
     ----------
@@ -210,7 +208,7 @@ class Training(QObject):
     models_changed = Signal()
     """The user's models are others than before."""
 
-    def __init__(self, parent: QObject):
+    def __init__(self, parent: QCoreApplication):
         super().__init__(parent)
         self.setObjectName(_NAME)
         self.run = undecided()
@@ -251,14 +249,14 @@ class Training(QObject):
         JobError
             If the system does not start the process.
         """
-        if self.running:
+        if self.run is not None and self.running:
             raise SettingsError(f"The training of {self.run.name} is under way. Stop it first.")
         (run.folder / STOP).unlink(missing_ok=True)
         alone = {"stdin": subprocess.DEVNULL, "start_new_session": True}
         options: dict[str, Any] = {"stdin": subprocess.PIPE} if tied else alone
         try:
             with (run.folder / _OUTPUT).open("ab") as output:
-                self._child = subprocess.Popen(
+                child = subprocess.Popen(
                     command(run.folder, tied),
                     stdout=output,
                     stderr=subprocess.STDOUT,
@@ -269,7 +267,8 @@ class Training(QObject):
             raise JobError(
                 f"The training could not be started ({error}). Close other programs and try again."
             ) from error
-        self._note_process(run)
+        _note_process(run, child)
+        self._child = child
         self.run, self.problem, self.stopping = run, "", False
         self._killed = False
         self._timer.start()
@@ -293,22 +292,13 @@ class Training(QObject):
         self._drop_child()
         self.changed.emit()
 
-    def _note_process(self, run: Run) -> None:
-        try:
-            process = psutil.Process(self._child.pid)
-            files.note(run.folder, process.pid)  # the child does it too, but only after seconds
-            # the person goes on painting: the window comes first
-            process.nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if os.name == "nt" else _NICE)
-        except (psutil.Error, OSError, FileError):  # it has ended already, or the disk is full; the next poll says why
-            pass
-
     def _poll(self) -> None:
         running = self.running  # asked first: what it wrote before it ended is read afterwards
         read = self.run is not None and self.run.read()
         if not running:
             self._timer.stop()
             self._tell_the_end()
-        elif self.stopping:
+        elif self.run is not None and self.stopping:
             (self.run.folder / STOP).touch()  # a child that is only starting clears away old wishes
         if read or not running:
             self.changed.emit()
@@ -340,8 +330,19 @@ class Training(QObject):
 
 def training() -> Training:
     """The one of this program."""
-    application = QApplication.instance()
+    application = QCoreApplication.instance()
+    assert application is not None  # docks ask, and Qt makes no widget without an application
     return application.findChild(Training, _NAME) or Training(application)
+
+
+def _note_process(run: Run, child: subprocess.Popen) -> None:
+    try:
+        process = psutil.Process(child.pid)
+        files.note(run.folder, process.pid)  # the child does it too, but only after seconds
+        # the person goes on painting: the window comes first
+        process.nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if os.name == "nt" else _NICE)
+    except (psutil.Error, OSError, FileError):  # it has ended already, or the disk is full; the next poll says why
+        pass
 
 
 def _is_entry(found: Any) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QFont, QResizeEvent
-from qtpy.QtWidgets import QBoxLayout, QGridLayout, QHeaderView, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QBoxLayout, QGridLayout, QHeaderView, QScrollBar, QVBoxLayout, QWidget
 
 from ..kit.controls import Page, Paragraph, beside, button, choice, fill, progress_bar
-from ..kit.tables import fill_table, table
+from ..kit.tables import fill_table, table, titles_of
 from .state import OBJECTS, WHOLE
 
 _NAMES = 110  # pixels that names of classes get at least; longer ones are cut off, and their tooltip has them whole
@@ -67,11 +68,12 @@ class MeasureForm(Page):
         self.table.setColumnCount(len(heading))
         # the unit below the name, so that the columns are narrow
         self.table.setHorizontalHeaderLabels(["\n".join(title.rsplit(maxsplit=1)) for title in heading])
-        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Interactive)
+        header = titles_of(self.table)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Interactive)
         fill_table(self.table, rows)
-        room = self.table.horizontalScrollBar().sizeHint().height()
-        self.table.setFixedHeight(self.table.maximumHeight() + room)
+        bar = cast(QScrollBar, self.table.horizontalScrollBar())
+        self.table.setFixedHeight(self.table.maximumHeight() + bar.sizeHint().height())
         self._names = [cells[0] for cells in rows if len(cells) > 1]
         self._fit_names()
         for place, cells in enumerate(rows):
@@ -88,17 +90,19 @@ class MeasureForm(Page):
     def _fit_names(self) -> None:
         metrics = self.table.fontMetrics()
         wanted = max(map(metrics.horizontalAdvance, self._names), default=0) + _MARGIN
-        header = self.table.horizontalHeader()
+        header = titles_of(self.table)
         others = header.length() - header.sectionSize(0)
-        room = self.table.viewport().width() - others
-        header.resizeSection(0, min(wanted, max(room, _NAMES)))
+        viewport = cast(QWidget, self.table.viewport())
+        header.resizeSection(0, min(wanted, max(viewport.width() - others, _NAMES)))
 
     def _make_title(self, place: int, columns: int) -> None:
         if columns > 1:
             self.table.setSpan(place, 0, 1, columns)
         font = QFont()
         font.setBold(True)
-        self.table.item(place, 0).setFont(font)
+        title = self.table.item(place, 0)
+        if title is not None:
+            title.setFont(font)
 
 
 def _column(*parts: QWidget | QGridLayout) -> QWidget:

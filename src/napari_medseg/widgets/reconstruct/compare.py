@@ -21,7 +21,7 @@ from ..kit import jobs
 from ..kit.controls import Page, Paragraph, apply, beside, button, choice, fill, number, switch_off
 from ..kit.layer_volumes import SIGHT
 from ..kit.records import noted
-from ..kit.tables import fill_table, table
+from ..kit.tables import fill_table, table, titles_of
 from ..kit.ticks import Ticks
 from .differences import Differences
 from .result import is_finished_further, is_partial, is_result, reconstruction_of
@@ -60,7 +60,7 @@ class ComparePage(Page):
         # the last word below the others, so that the columns are narrow
         head = ["\n".join(text.rsplit(maxsplit=1)) for text in headings().values()]
         self.table = table(head, f"Figures of the whole volume. Choose a line to see its slices. {directions()}")
-        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        titles_of(self.table).setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         self.slices = table(
             ("Slice", *head),
             _OF_SLICES,
@@ -142,7 +142,7 @@ class ComparePage(Page):
 
     def tick(self, name: str) -> None:
         """Tick a result."""
-        for action in self.results.menu().actions():
+        for action in self.results.entries.actions():
             if action.data() == name and action.isEnabled():
                 action.setChecked(True)
 

@@ -17,7 +17,7 @@ from ...io.contributions import HIGHEST_COLOURED, KEY
 from ...review.planes import Planes
 from ...volume import LabelClass
 from ..kit.records import noted
-from ..kit.tables import table
+from ..kit.tables import numbers_of, table, titles_of
 
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QTableWidget
@@ -173,11 +173,8 @@ def palette_table() -> QTableWidget:
     found.setAccessibleName("Classes")
     found.setStyleSheet(_TICKS)
     found.setEditTriggers(QAbstractItemView.EditTrigger.DoubleClicked | QAbstractItemView.EditTrigger.EditKeyPressed)
-    header = found.verticalHeader()
-    if header is not None:
-        header.setDefaultSectionSize(22)
-    top = found.horizontalHeader()
-    found.setFixedHeight((22 if top is None else top.sizeHint().height()) + _ROWS_SHOWN * 22 + 4)
+    numbers_of(found).setDefaultSectionSize(22)
+    found.setFixedHeight(titles_of(found).sizeHint().height() + _ROWS_SHOWN * 22 + 4)
     return found
 
 
