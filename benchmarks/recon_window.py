@@ -70,7 +70,7 @@ def reconstruct(viewer, path: Path) -> None:
         box.setCurrentIndex(box.findData(value))
 
     step("open a file", lambda: dock.open(path))
-    step("draw a mask", lambda: choose(form.mask, "random"))
+    step("draw a mask", lambda: choose(form.mask_kind, "random"))
     step("show k-space", lambda: form.view.setChecked(True))
     step("preview TV", lambda: form.preview.setChecked(True))
     form.view.setChecked(False)

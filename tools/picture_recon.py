@@ -38,7 +38,7 @@ def compare(viewer: napari.Viewer, folder: Path) -> None:
         napari_medseg.write(middle_of_heart(), piece)
         dock.opener.open([piece])
         wait_for(dock)
-    choose(dock.form.mask, "equispaced")
+    choose(dock.form.mask_kind, "equispaced")
     wait_for(dock)
     for method in METHODS:
         choose(dock.form.method, method)

@@ -17,6 +17,7 @@ from napari_medseg.recon.figures import CONVENTION
 from napari_medseg.recon.transforms import fft2c
 from napari_medseg.volume import Volume
 from napari_medseg.widgets.kit import layer_volumes
+from napari_medseg.widgets.kit.tuning import training
 from napari_medseg.widgets.reconstruct import view as slice_view
 
 MRI = Path(__file__).parents[1] / "reference" / "mri"
@@ -270,7 +271,7 @@ def test_coils_of_the_slice_in_view_lie_on_it_along_an_axis_of_their_own(dock):
 
 def test_point_spread_needs_no_method_and_names_the_side_lobe(dock):
     d = dock(ball(32, 48))
-    d.choose(d.form.mask, "equispaced")
+    d.choose(d.form.mask_kind, "equispaced")
     d.choose(d.form.shows, "point-spread")
     d.form.probe.click()
     d.settle()
@@ -311,8 +312,8 @@ def test_finer_pixels_lie_on_the_image_and_are_saved_there(dock):
 def test_mask_of_the_file_is_the_default_and_another_only_chooses_among_its_samples(dock):
     d = dock()
     d.open(UNDER)
-    assert d.form.mask.currentData() == "own" and "columns" in d.form.read_out.text()
-    d.choose(d.form.mask, "equispaced")
+    assert d.form.mask_kind.currentData() == "own" and "columns" in d.form.read_out.text()
+    d.choose(d.form.mask_kind, "equispaced")
     assert d.form.run.isEnabled() and "of the chosen mask were measured" in d.form.read_out.text()
     assert "of the chosen mask were measured" in d.form.warnings.text()
 
@@ -320,12 +321,12 @@ def test_mask_of_the_file_is_the_default_and_another_only_chooses_among_its_samp
 def test_read_out_follows_kind_acceleration_and_centre(dock):
     d = dock(ball(64, 96))
     assert "All 96 columns" in d.form.read_out.text()
-    d.choose(d.form.mask, "equispaced_fraction")
+    d.choose(d.form.mask_kind, "equispaced_fraction")
     assert "24 of 96 columns" in d.form.read_out.text() and "4.00x" in d.form.read_out.text()
     d.form.acceleration.setValue(8)
     d.settle()
     assert d.form.centre.value() == pytest.approx(0.04) and "12 of 96" in d.form.read_out.text()
-    d.choose(d.form.mask, "center_heavy")
+    d.choose(d.form.mask_kind, "center_heavy")
     assert d.form.centre.value() == pytest.approx(0.8)
     d.choose(d.form.direction, "y")
     assert "of 64 rows" in d.form.read_out.text()
@@ -338,13 +339,13 @@ def test_read_out_follows_kind_acceleration_and_centre(dock):
 @pytest.mark.smoke
 def test_saved_mask_can_be_loaded(dock, monkeypatch, tmp_path):
     d = dock(ball(32, 48))
-    d.choose(d.form.mask, "random")
+    d.choose(d.form.mask_kind, "random")
     path = tmp_path / "mask.npy"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(path), ""))
     said = d.form.read_out.text()
     d.form.save_mask.click()
-    d.choose(d.form.mask, "own")
+    d.choose(d.form.mask_kind, "own")
     d.form.load.click()
     d.settle()
     assert np.load(path).shape == (48,) and d.form.read_out.text() == said
@@ -356,7 +357,7 @@ def test_saved_mask_can_be_loaded(dock, monkeypatch, tmp_path):
 @pytest.mark.smoke
 def test_painted_pixel_switches_its_column_and_the_preview_follows(dock):
     d = dock(ball(3, 32, 48), scale=(4, 1, 1))
-    d.choose(d.form.mask, "random")
+    d.choose(d.form.mask_kind, "random")
     d.choose(d.form.method, "zero-filled")
     d.form.view.setChecked(True)
     d.settle()
@@ -367,7 +368,7 @@ def test_painted_pixel_switches_its_column_and_the_preview_follows(dock):
     mask.data_setitem((np.array([0]), np.array([5]), np.array([left_out])), 1)
     d.settle()
     assert mask.data[0, :, left_out].all() and (mask.data[0].sum(1) == before.sum() + 1).all()
-    assert d.form.mask.currentData() == "given" and f"{before.sum() + 1} of 48" in d.form.read_out.text()
+    assert d.form.mask_kind.currentData() == "given" and f"{before.sum() + 1} of 48" in d.form.read_out.text()
     assert d.layer("preview zero-filled") is not None
     mask.undo()
     d.settle()
@@ -412,7 +413,7 @@ def test_result_is_a_new_layer_on_the_grid_of_the_image(dock, monkeypatch, tmp_p
     d = dock()
     d.viewer.add_layer(Layer.create(*layer_tuple(Volume(ball(3, 32, 48), "zyx", OBLIQUE), "scan")))
     d.settle()
-    d.choose(d.form.mask, "random")
+    d.choose(d.form.mask_kind, "random")
     layer = d.run("tv")
     assert layer.name == "scan tv (simulated)" and layer.data.shape == (3, 32, 48)
     np.testing.assert_allclose(layer.scale, d.viewer.layers["scan"].scale)
@@ -426,7 +427,7 @@ def test_result_is_a_new_layer_on_the_grid_of_the_image(dock, monkeypatch, tmp_p
 
 def test_learned_results_say_so_wherever_they_go(dock):
     dock = dock(ball(2, 64, 64))
-    dock.choose(dock.form.mask, "random")
+    dock.choose(dock.form.mask_kind, "random")
     result = dock.run("conditional-swin-mri-dc")
     assert result.name == "scan conditional-swin-mri-dc (simulated) (estimated)"
     assert "not for diagnosis" in dock.form.warnings.text()
@@ -456,6 +457,15 @@ def test_methods_of_several_coils_are_off_for_one(dock):
 
 
 @pytest.mark.smoke
+def test_a_chosen_model_that_was_removed_makes_way_for_automatic(dock):
+    d = dock(ball(2, 40, 40))
+    d.form.method.addItem("removed", "removed")
+    d.choose(d.form.method, "removed")
+    training().models_changed.emit()
+    d.settle()
+    assert d.form.method.currentData() == "auto" and not d.form.status.text()
+
+
 def test_run_begins_in_view_and_cancel_leaves_the_viewer_as_it_was(dock, gate):
     d = dock(ball(4, 32, 48))
     d.choose(d.form.method, "zero-filled")
@@ -515,7 +525,7 @@ def test_closed_during_the_run(dock, gate, close):
 @pytest.mark.smoke
 def test_compare_scores_results_against_the_full_k_space(dock, monkeypatch, tmp_path):
     d = dock(ball(3, 32, 48), scale=(4, 1, 1))
-    d.choose(d.form.mask, "equispaced_fraction")
+    d.choose(d.form.mask_kind, "equispaced_fraction")
     d.run("tv")
     rows = {row.name: row for row in d.compare.rows_found}
     assert set(rows) == {"scan tv (simulated)", "zero-filled, mask as now"}
@@ -534,7 +544,7 @@ def test_compare_scores_results_against_the_full_k_space(dock, monkeypatch, tmp_
 @pytest.mark.smoke
 def test_difference_layers_of_a_kind_share_one_scale(dock):
     d = dock(ball(2, 32, 48))
-    d.choose(d.form.mask, "equispaced_fraction")
+    d.choose(d.form.mask_kind, "equispaced_fraction")
     d.run("zero-filled")
     d.run("tv")
     layers = {}
@@ -581,7 +591,7 @@ def test_without_a_reference_residual_and_stability_are_told(dock):
 def test_router_map_lies_over_the_slice_in_view(dock):
     d = dock(ball(3, 64, 64), scale=(4, 1, 1))
     assert not d.form.routers.isVisibleTo(d.form)
-    d.choose(d.form.mask, "random")
+    d.choose(d.form.mask_kind, "random")
     d.choose(d.form.method, "conditional-swin-mri-dc")
     assert d.form.routers.isVisibleTo(d.form)
     d.viewer.dims.set_current_step(0, 2)
@@ -596,7 +606,7 @@ def test_router_map_lies_over_the_slice_in_view(dock):
 def test_sensitivity_of_the_slice_in_view(dock):
     d = dock(ball(3, 32, 48), scale=(4, 1, 1))
     assert not d.form.probe.isEnabled() and "fully sampled" in d.form.probe.toolTip()
-    d.choose(d.form.mask, "random")
+    d.choose(d.form.mask_kind, "random")
     layers = []
     for method in ("zero-filled", "tv"):
         d.choose(d.form.method, method)
@@ -614,7 +624,7 @@ def test_noise_of_the_slice_in_view_stands_beside_its_scale(dock, shows):
     d = dock(ball(3, 32, 48), scale=(4, 1, 1))
     d.choose(d.form.shows, shows)
     assert d.form.probe.isEnabled(), "a full scan has noise, too"
-    d.choose(d.form.mask, "random")
+    d.choose(d.form.mask_kind, "random")
     d.choose(d.form.method, "zero-filled")
     d.viewer.dims.set_current_step(0, 1)
     d.form.probe.click()
@@ -640,7 +650,7 @@ def test_partial_fourier_is_chosen_and_named(dock, tmp_path):
 
 def test_cancelled_probe_leaves_nothing(dock):
     d = dock(ball(3, 64, 64))
-    d.choose(d.form.mask, "random")
+    d.choose(d.form.mask_kind, "random")
     d.choose(d.form.method, "wavelet")
     d.form.probe.click()
     d.wait(lambda: not d.form.cancel.isHidden())
@@ -654,7 +664,7 @@ def test_cancelled_probe_leaves_nothing(dock):
 def test_method_is_suggested_for_the_slice_in_view(dock):
     d = dock(ball(3, 32, 48), scale=(4, 1, 1))
     assert not d.form.suggest.isEnabled() and "fully sampled" in d.form.suggest.toolTip()
-    d.choose(d.form.mask, "random")
+    d.choose(d.form.mask_kind, "random")
     d.viewer.dims.set_current_step(0, 2)
     before = [layer.name for layer in d.viewer.layers]
     d.form.suggest.click()
@@ -668,7 +678,7 @@ def test_method_is_suggested_for_the_slice_in_view(dock):
 
 def test_suggestion_can_be_cancelled(dock):
     d = dock(ball(3, 64, 64))
-    d.choose(d.form.mask, "random")
+    d.choose(d.form.mask_kind, "random")
     d.form.suggest.click()
     d.wait(lambda: not d.form.cancel.isHidden())
     assert d.form.cancel.isEnabled() and "being compared" in d.form.run.toolTip()
@@ -686,7 +696,7 @@ def test_copied_command_does_the_same(dock, tmp_path):
     d = dock()
     d.viewer.open(str(path), plugin="napari-medseg")
     d.settle()
-    d.choose(d.form.mask, "random")
+    d.choose(d.form.mask_kind, "random")
     layer = d.run("wavelet")
     d.form.copy.click()
     words = shlex.split(QApplication.clipboard().text())

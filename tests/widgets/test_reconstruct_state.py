@@ -97,7 +97,7 @@ def test_without_data_or_mask_nothing_can_be_reconstructed(facts, reason):
 )
 def test_another_mask_can_be_chosen_as_soon_as_there_are_data(facts, reason):
     found = state(replace(READY, **facts))
-    assert found.mask.why_not == found.load.why_not == reason
+    assert found.mask_kind.why_not == found.load.why_not == reason
 
 
 def test_there_is_no_mask_to_save_where_everything_is_measured():

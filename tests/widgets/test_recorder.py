@@ -186,7 +186,7 @@ def test_reconstructions_of_images_and_of_raw_data_are_repeated(person):
     person.open(picture(person.folder))
     dock = person.open_dock("Reconstruct")
     form = dock.form
-    form.mask.setCurrentIndex(form.mask.findData("random"))
+    form.mask_kind.setCurrentIndex(form.mask_kind.findData("random"))
     form.method.setCurrentIndex(form.method.findData("zero-filled"))
     person.settle(dock)
     dock.run()

@@ -177,7 +177,7 @@ def fill_grouped(box: QComboBox, groups: Mapping[str, Sequence[tuple[str, Any]]]
     fill(box, rows, current)
     for index in range(box.count()):
         if box.itemData(index) is None:
-            entry_of(box, index).setEnabled(False)
+            _forbid(box, index)
             font = box.font()
             font.setBold(True)
             box.setItemData(index, font, Qt.ItemDataRole.FontRole)
@@ -190,13 +190,24 @@ def switch_off(box: QComboBox, value: Any, why: str) -> None:
     index = box.findData(value)
     box.setItemText(index, f"{box.itemText(index)}: {why}")
     box.setItemData(index, why, Qt.ItemDataRole.ToolTipRole)
-    entry_of(box, index).setEnabled(False)
+    _forbid(box, index)
 
 
-def entry_of(box: QComboBox, index: int) -> QStandardItem:
-    """One entry of a list, which may be impossible to choose."""
+def _forbid(box: QComboBox, index: int) -> None:
+    entry = _entry(box, index)
+    if entry is not None:
+        entry.setEnabled(False)
+
+
+def can_choose(box: QComboBox, index: int) -> bool:
+    """Whether there is an entry at this place, and nobody has switched it off."""
+    entry = _entry(box, index)
+    return entry is not None and entry.isEnabled()
+
+
+def _entry(box: QComboBox, index: int) -> QStandardItem | None:
     model = cast(QStandardItemModel, box.model())  # no list here is given another model
-    return cast(QStandardItem, model.item(index))
+    return model.item(index)
 
 
 def check(title: str, tooltip: str = "") -> QCheckBox:

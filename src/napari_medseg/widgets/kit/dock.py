@@ -100,7 +100,7 @@ class Dock(QWidget):
         """Whether a job is under way or about to start."""
         return self._queue.busy or self.opener.busy
 
-    def _open_form(self, body: QWidget, status: Paragraph, *takes: QComboBox, **keys: QAbstractButton) -> None:
+    def _open_form(self, body: QWidget, status: Paragraph, *takes: QComboBox, **keys: QAbstractButton) -> QVBoxLayout:
         """Show `body`, hear of layers from now on, and read the models.
 
         Parameters
@@ -112,6 +112,11 @@ class Dock(QWidget):
             The lists of layers in which a scan that is opened here is chosen.
         **keys : QAbstractButton
             What the keys of `shortcuts.KEYS` press.
+
+        Returns
+        -------
+        QVBoxLayout
+            Of the dock.
         """
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -134,6 +139,7 @@ class Dock(QWidget):
         self._list_layers()
         self.opener.look_at_layers()
         self._read_models()
+        return layout
 
     def _hear(self, signal: Any, slot: Callable[..., Any]) -> None:
         """Connect `slot` to an event of napari or a signal of Qt until the dock is closed."""

@@ -268,6 +268,11 @@ class Grid:
         return Grid(options)
 
 
+def put_array(layer: Layer, array: np.ndarray) -> None:
+    """Have a layer show other voxels of the same shape."""
+    layer.data = array  # what napari says of images and labels has no place for an array of numpy
+
+
 class Result:
     """The layers of one run: they appear with its first slices and vanish when it is given up.
 
@@ -311,13 +316,15 @@ class Result:
             for layer in self.layers:
                 layer.refresh(extent=False, highlight=False, thumbnail=False)
 
-    def finish(self, record: Record | None = None) -> None:
+    def finish(self, record: Record | None = None) -> Labels:
         """Hand the finished layers over to the person, with the record of the run."""
+        assert self.labels is not None  # they came with the first slices
         for layer in self.layers:
             if record is not None:
                 put_record(layer, record)
             layer.editable = True
             layer.refresh()
+        return self.labels
 
     def discard(self) -> None:
         """Leave the viewer as it was before the run."""

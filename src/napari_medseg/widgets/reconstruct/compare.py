@@ -109,30 +109,27 @@ class ComparePage(Page):
         self._scan = scan
         self._kspace = kspace
         layers = self._layers() if scan else []
-        self._offer_references(layers)
-        self.results.offer({layer.name: self._unfit(layer) for layer in layers if reconstruction_of(layer)})
+        shape = scan.shape if scan else ()
+        self._offer_references(_own_reference(scan), layers, shape)
+        self.results.offer({layer.name: _unfit(layer, shape) for layer in layers if reconstruction_of(layer)})
         self._changed()
 
     def _layers(self) -> list[Image]:
         images = [layer for layer in self._viewer.layers if isinstance(layer, Image)]
         return [layer for layer in images if not layer.rgb and not layer.metadata.get(SIGHT)]
 
-    def _offer_references(self, layers: list[Image]) -> None:
-        own = _own_reference(self._scan)
+    def _offer_references(self, own: str, layers: list[Image], shape: tuple[int, ...]) -> None:
         entries: list[tuple[str, Any]] = [(own, _SCAN)] if own else []
         # zero-filled images of raw data are not a truth to compare a result with
         images = [layer for layer in layers if not is_result(layer) and FILE not in noted(layer)]
         entries += [(layer.name, layer) for layer in images]
-        unfit = {layer: unfit_reference(layer.data.shape, self._scan.shape) for layer in images}
+        unfit = {layer: unfit_reference(layer.data.shape, shape) for layer in images}
         fitting = [value for _, value in entries if not unfit.get(value)]
         current = self.reference.currentData()
         fill(self.reference, entries, current if current in fitting else next(iter(fitting), None))
         for layer, reason in unfit.items():
             if reason:
                 switch_off(self.reference, layer, reason)
-
-    def _unfit(self, layer: Image) -> str:
-        return unfit_result(layer.data.shape, self._scan.shape, is_partial(layer), is_finished_further(layer))
 
     def clear(self) -> None:
         """Let go of the data."""
@@ -146,7 +143,7 @@ class ComparePage(Page):
             if action.data() == name and action.isEnabled():
                 action.setChecked(True)
 
-    def _sources(self) -> list[Source]:
+    def _sources(self, scan: Scan) -> list[Source]:
         found = []
         for name in self.results.ticked():
             if name not in self._viewer.layers:
@@ -154,7 +151,7 @@ class ComparePage(Page):
             layer = self._viewer.layers[name]
             record = reconstruction_of(layer)
             if record is not None:
-                images = np.asarray(layer.data).reshape(-1, *self._scan.size)
+                images = np.asarray(layer.data).reshape(-1, *scan.size)
                 method = record.settings.get("method", "")
                 figures = record.figures
                 residuals = figures.get("residual_by_slice", [])
@@ -182,18 +179,19 @@ class ComparePage(Page):
         self.rows_found = []
         if why_no_comparison(self._facts()):
             # without a reference there is still the data residual
-            self._show(residuals_only(self._sources()) if self._scan else [])
+            self._show(residuals_only(self._sources(self._scan)) if self._scan else [])
         else:
             self._queue.want("compare", self._start_compare)
         self.update_controls()
 
     def _start_compare(self) -> None:
-        if why_no_comparison(self._facts()):
+        scan = self._scan
+        if scan is None or why_no_comparison(self._facts()):
             return
-        sources = self._sources()
+        sources = self._sources(scan)
         has_zero_filled = "zero-filled" in {source.method for source in sources}
         kspace = None if has_zero_filled else self._kspace
-        job = compare_job(self._scan.kspace, self._reference(), sources, kspace)
+        job = compare_job(scan.kspace, self._reference(), sources, kspace)
         self._queue.start("compare", job, title="Compare", quiet=True, on_done=self._show, on_error=self.status.say)
 
     def _show(self, rows: list[Row]) -> None:
@@ -230,7 +228,9 @@ class ComparePage(Page):
 
     def _start_view(self) -> None:
         scan = self._scan
-        sources = self._sources()
+        if scan is None:
+            return
+        sources = self._sources(scan)
         names = [source.name for source in sources]
         view = self.view.currentData()
         job = view_job(view, scan.kspace, self._reference(), sources)
@@ -261,6 +261,10 @@ class ComparePage(Page):
         self.results.setEnabled(self._scan is not None)
         if problem := why_no_comparison(facts):
             self.status.say(problem[0].upper() + problem[1:])
+
+
+def _unfit(layer: Image, shape: tuple[int, ...]) -> str:
+    return unfit_result(layer.data.shape, shape, is_partial(layer), is_finished_further(layer))
 
 
 def _own_reference(scan: Scan | None) -> str:

@@ -10,7 +10,7 @@ from napari.layers import Image
 from napari.utils.colormaps import Colormap
 
 from ...recon.comparison import VIEWS, view_limits
-from ..kit.layer_volumes import SIGHT
+from ..kit.layer_volumes import SIGHT, put_array
 from ..kit.legend import MEANING
 from ..kit.listing import add_layer, remove_layer
 from .scans import Scan
@@ -54,7 +54,7 @@ class Differences:
             # napari takes its time to remove a layer, and the person may have hidden or moved it
             if name in before and _lies_at(before[name], data, options):
                 layer = before.pop(name)
-                layer.data = data
+                put_array(layer, data)
             else:
                 layer = self._add(view, data, options)
             self._layers[view][name] = layer

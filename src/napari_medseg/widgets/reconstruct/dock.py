@@ -19,12 +19,12 @@ from ...recon.frames import cannot_share
 from ...recon.hidden_lines import cannot_thin
 from ...recon.methods import HAVE_STRENGTH, METHODS, has_maps, unfit
 from ...recon.partial_choice import is_one_sided
-from ...recon.reconstruct import DIFFERS, Reconstruction, used_text
+from ...recon.reconstruct import Reconstruction
 from ...recon.settings import AUTO, FinishSettings, ReconSettings
 from ...recon.views import VIEWS, cannot_show
 from ..kit import jobs, layer_volumes
 from ..kit.card import CardDialog
-from ..kit.controls import apply, fill, switch_off
+from ..kit.controls import apply, can_choose, fill, switch_off
 from ..kit.dock import Dock, bring_dock
 from ..kit.offers import offer_devices
 from ..kit.preferences import preferences
@@ -33,7 +33,7 @@ from . import scans
 from .compare import ComparePage
 from .form import ReconstructForm
 from .maps import SliceMaps, has_routers
-from .result import Result, is_partial, is_result
+from .result import Result, done_text, is_partial, is_result
 from .rows import DataRows, MaskRows
 from .state import GIVEN, Facts, state, why_not
 from .view import Input, SliceView
@@ -76,8 +76,8 @@ class ReconstructWidget(Dock):
         self._connect()
         self._list_models()
         keys = {"run": self.form.run, "preview": self.form.preview, "cancel": self.form.cancel}
-        self._open_form(self.tabs, self.form.status, self.form.source, **keys)
-        self.layout().setContentsMargins(0, 6, 0, 0)  # else the bar above cuts the tabs
+        column = self._open_form(self.tabs, self.form.status, self.form.source, **keys)
+        column.setContentsMargins(0, 6, 0, 0)  # else the bar above cuts the tabs
 
     def _connect(self) -> None:
         form = self.form
@@ -88,7 +88,7 @@ class ReconstructWidget(Dock):
         for tick in (form.together, form.interpolate):
             tick.toggled.connect(self._method_changed)
         form.shows.currentIndexChanged.connect(self._update)
-        form.card.clicked.connect(lambda: CardDialog(self._card(), self).show())
+        form.card.clicked.connect(self._show_card)
         form.run.clicked.connect(self.run)
         form.cancel.clicked.connect(self.cancel)
         form.copy.copies(self._copy_command, self._copy_python)
@@ -140,7 +140,7 @@ class ReconstructWidget(Dock):
         fill(box, entries, box.currentData() or AUTO)
         for name, reason in self._unfit_methods().items():
             switch_off(box, name, reason)
-        if not box.model().item(box.currentIndex()).isEnabled():
+        if not can_choose(box, box.currentIndex()):
             box.setCurrentIndex(box.findData(AUTO))
         offer_devices(self.form.device, self._shelf, preferences())
         self._method_changed()
@@ -162,6 +162,11 @@ class ReconstructWidget(Dock):
         if self._is_together():
             return None
         return self._shelf.reconstructors.get(self.form.method.currentData())
+
+    def _show_card(self) -> None:
+        card = self._card()
+        if card is not None:
+            CardDialog(card, self).show()
 
     def _input(self) -> Input:
         """What the form says.
@@ -248,7 +253,7 @@ class ReconstructWidget(Dock):
             has_frames=self._data.has_frames,
             source=source if isinstance(source, str) else "",
             suffix=raw.suffix.lower() if raw else "",
-            mask=form.mask.currentData() or "",
+            mask=form.mask_kind.currentData() or "",
             consistency=form.consistency.currentData(),
             method=form.method.currentData() or "",
             together_problem=self._together_problem(),
@@ -295,7 +300,8 @@ class ReconstructWidget(Dock):
             given = given or self._input()
             estimated = given.card is not None
             finer = given.finish.finer
-            self._running = Result(self._viewer, given.scan, given.settings.method, estimated, finer)
+            running = Result(self._viewer, given.scan, given.settings.method, estimated, finer)
+            self._running = running
             self._clock = jobs.Clock()
             self.form.bar.setRange(0, 0)
             self.form.status.say(f"Starting with {given.scan.name}…")
@@ -303,34 +309,26 @@ class ReconstructWidget(Dock):
                 "run",
                 given.job(start=self._view.number(given.scan)),
                 title=f"Reconstruct {given.scan.name}",
-                on_step=self._show_step,
-                on_done=partial(self._show_result, given),
+                on_step=partial(self._show_step, running),
+                on_done=partial(self._show_result, running, given),
                 on_error=self._failed,
             )
 
-    def _show_step(self, step: Progress) -> None:
+    def _show_step(self, running: Result, step: Progress) -> None:
         self.form.bar.setRange(0, step.total if step.total > 1 else 0)
         self.form.bar.setValue(step.done)
         self.form.status.say(self._clock.text(step, "slices"))
         if step.partial is not None:
-            self._running.show(step.partial)
+            running.show(step.partial)
 
-    def _show_result(self, given: Input, found: Reconstruction) -> None:
-        running, self._running = self._running, None
-        running.finish(found)
-        self.result = running.layer
-        recorder_of(self._viewer).ran(found.record, running.layer, given.origin, **given.recorded())
-        report = found.report
-        acceleration = report["mask"]["effective_acceleration"]
-        text = f"Done in {jobs.duration(report['seconds'])}: {acceleration:.2f}x, {used_text(report['used'])}. "
-        text += (
-            f"Data residual {report['residual_before_consistency']:.3f} before data consistency (noise "
-            f"{report['noise']:.3f}), {found.residual:.3f} after."
-        )
-        differs = [f"⚠ {note}" for note in report["warnings"] if note.startswith(DIFFERS)]
-        self.form.status.say("\n".join([text, *differs]))
+    def _show_result(self, running: Result, given: Input, found: Reconstruction) -> None:
+        self._running = None
+        layer = running.finish(found)
+        self.result = layer
+        recorder_of(self._viewer).ran(found.record, layer, given.origin, **given.recorded())
+        self.form.status.say(done_text(found))
         self._offer_results()
-        self.compare.tick(self.result.name)
+        self.compare.tick(layer.name)
 
     def _finished(self) -> Image | None:
         """The newest result in the viewer that has all its slices."""
@@ -346,7 +344,8 @@ class ReconstructWidget(Dock):
 
     def _copy_command(self) -> None:
         with jobs.errors_shown():
-            given, source = self._input(), self._data.file()
+            given = self._input()
+            source = self._data.opened_file()
             text = options.command(
                 "reconstruct",
                 source,
@@ -354,7 +353,7 @@ class ReconstructWidget(Dock):
                 settings=given.settings,
                 finish=given.finish,
                 sampling=self.form.sampling(),
-                mask_file=self._mask.file if self.form.mask.currentData() == GIVEN else None,
+                mask_file=self._mask.file if self.form.mask_kind.currentData() == GIVEN else None,
                 axes=self.form.axes.text().strip(),
                 conjugate=self.form.conjugate.isChecked(),
                 first=[f"{name}={number}" for name, number in (self._data.frame() or {}).items()],
@@ -366,7 +365,8 @@ class ReconstructWidget(Dock):
         from ...runs import script
 
         with jobs.errors_shown():
-            given, source = self._input(), self._data.file()
+            given = self._input()
+            source = self._data.opened_file()
             self._copy_text(
                 script.reconstruct(
                     given.settings,
@@ -374,7 +374,7 @@ class ReconstructWidget(Dock):
                     layer_volumes.beside(source, f"{given.settings.method}.nii.gz"),
                     finish=given.finish,
                     sampling=self.form.sampling(),
-                    mask_file=self._mask.file if self.form.mask.currentData() == GIVEN else None,
+                    mask_file=self._mask.file if self.form.mask_kind.currentData() == GIVEN else None,
                     reading=self._data.reading(),
                     simulated=given.scan.kspace.simulated,
                 )

@@ -16,7 +16,7 @@ from ...recon.settings import (
     ReconSettings,
     Sampling,
 )
-from ..kit.controls import Page, Paragraph, beside, button, check, choice, fill, line, number, progress_bar
+from ..kit.controls import Page, Paragraph, beside, button, can_choose, check, choice, fill, line, number, progress_bar
 from ..kit.copying import CopyButton
 from .state import MAPS
 
@@ -62,7 +62,7 @@ class ReconstructForm(Page):
         self.facts = Paragraph()
 
     def _sampling(self) -> None:
-        self.mask = choice()
+        self.mask_kind = choice()
         self.acceleration = number(1, 64, Sampling.acceleration, 1, "How many times fewer columns are measured.", "x")
         centre = Sampling.center_fraction
         self.centre = number(0, 1, centre, 0.01, "Share of the columns that form the fully measured centre.", "", 3)
@@ -136,7 +136,7 @@ class ReconstructForm(Page):
 
     def methods(self) -> list[str]:
         """Methods that can be chosen for the data by their names."""
-        entries = [i for i in range(self.method.count()) if self.method.model().item(i).isEnabled()]
+        entries = [i for i in range(self.method.count()) if can_choose(self.method, i)]
         return [self.method.itemData(i) for i in entries if self.method.itemData(i) != AUTO]
 
     def _lay_out(self) -> None:
@@ -151,7 +151,7 @@ class ReconstructForm(Page):
             self.facts,
             None,
             self.rows(
-                ("&Mask", self.mask, self.mask),
+                ("&Mask", self.mask_kind, self.mask_kind),
                 ("&Acceleration", self.acceleration, self.acceleration),
                 ("Centre share", self.centre, self.centre),
                 ("Seed", self.seed, self.seed),
@@ -183,7 +183,7 @@ class ReconstructForm(Page):
     def offer_centre(self) -> None:
         """Put in the usual share for the acceleration, unless the person chose one."""
         if not self._chosen_centre:
-            heavy = self.mask.currentData() == "center_heavy"
+            heavy = self.mask_kind.currentData() == "center_heavy"
             self.centre.blockSignals(True)
             self.centre.setValue(_HEAVY if heavy else _CENTRE / self.acceleration.value())
             self.centre.blockSignals(False)
@@ -204,7 +204,7 @@ class ReconstructForm(Page):
         SettingsError
             If they cannot be met.
         """
-        kind, seed = self.mask.currentData(), self.seed.text().strip()
+        kind, seed = self.mask_kind.currentData(), self.seed.text().strip()
         if kind not in KINDS:
             return None
         if seed and not seed.isdecimal():

@@ -9,7 +9,7 @@ import numpy as np
 from napari.layers import Image, Labels
 
 from ...recon.sampling import direction
-from ..kit.layer_volumes import SIGHT
+from ..kit.layer_volumes import SIGHT, put_array
 from ..kit.listing import add_layer, remove_layer
 from .scans import Picture, Scan
 
@@ -39,7 +39,7 @@ class SliceImage:
         data = image.reshape((1,) * (len(place["scale"]) - 2) + image.shape)
         layer = self.layer if self.layer in self._viewer.layers else None
         if layer is not None and layer.data.shape == data.shape and np.allclose(layer.scale, place["scale"]):
-            layer.data = data
+            put_array(layer, data)
             layer.name = name
             layer.translate = place["translate"]
             layer.contrast_limits = limits
@@ -108,10 +108,10 @@ class KSpaceView:
         self._way = direction(mask)
         self._painted = np.broadcast_to(mask, scan.kspace.matrix).astype(np.uint8)
         data = self._painted.reshape((1,) * (len(place["scale"]) - 2) + self._painted.shape)
-        layer = self.mask
-        if layer in self._viewer.layers and layer.data.shape == data.shape:
-            if not np.array_equal(layer.data, data):
-                layer.data = data.copy()
+        layer = self.mask if self.mask in self._viewer.layers else None
+        if layer is not None and layer.data.shape == data.shape:
+            if not np.array_equal(np.asarray(layer.data), data):
+                put_array(layer, data.copy())
             layer.translate = place["translate"]
             return
         chosen = set(self._viewer.layers.selection)
@@ -124,22 +124,23 @@ class KSpaceView:
         """A layer was painted on, or drawn again: if it is the mask, hand it on as far as it has changed."""
         if layer is not self.mask or self._painted is None:
             return
-        labels = np.asarray(self.mask.data).reshape(self._painted.shape)
+        array = np.asarray(layer.data)
+        labels = array.reshape(self._painted.shape)
         now = (labels > 0).astype(np.uint8)
         changed = now != self._painted
         if not changed.any():
             return
         if self._way:
             along = 0 if self._way == "x" else 1
-            lines = self._painted.any(along)
-            touched = changed.any(along)
+            lines = np.any(self._painted, axis=along)
+            touched = np.any(changed, axis=along)
             # pixels of a line that changed all went the same way
             lines[touched] = ~lines[touched]
             whole = np.broadcast_to(np.expand_dims(lines, along), now.shape)
             now = whole.astype(np.uint8)
         self._painted = now
-        self.mask.data[...] = now.reshape(self.mask.data.shape)
-        self.mask.refresh()
+        array[...] = now.reshape(array.shape)
+        layer.refresh()
         self._edited(now[0] > 0 if self._way == "x" else now > 0, self._number)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from napari.layers import Image
+from napari.layers import Image, Layer
 
-from ...recon.reconstruct import Part, Reconstruction
+from ...quantities import duration
+from ...recon.reconstruct import DIFFERS, Part, Reconstruction, used_text
 from ...record import KEY as RECORD
 from ...record import Record, now, software
 from ..kit.layer_volumes import shown_slice, shows_slices
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from napari import Viewer
 
 
-def reconstruction_of(layer: Image) -> Record | None:
+def reconstruction_of(layer: Layer) -> Record | None:
     """How a layer came to be, if it is a reconstruction."""
     record = record_of(layer)
     return record if record is not None and record.what == "reconstruct" else None
@@ -40,6 +41,19 @@ def is_finished_further(layer: Image) -> bool:
     """Whether a layer is a reconstruction that was filtered or interpolated."""
     record = reconstruction_of(layer)
     return record is not None and bool(record.settings.get("gibbs") or record.settings.get("interpolate"))
+
+
+def done_text(found: Reconstruction) -> str:
+    """What is said of a finished run."""
+    report = found.report
+    acceleration = report["mask"]["effective_acceleration"]
+    text = f"Done in {duration(report['seconds'])}: {acceleration:.2f}x, {used_text(report['used'])}. "
+    text += (
+        f"Data residual {report['residual_before_consistency']:.3f} before data consistency (noise "
+        f"{report['noise']:.3f}), {found.residual:.3f} after."
+    )
+    differs = [f"⚠ {note}" for note in report["warnings"] if note.startswith(DIFFERS)]
+    return "\n".join([text, *differs])
 
 
 class Result:
@@ -75,18 +89,21 @@ class Result:
             data, options = self._scan.layer(self._images, self._name(self._method), notes, self._finer)
             self.layer = add_layer(self._viewer, Image(data, **options))
             self.layer.editable = False
-        elif self.layer in self._viewer.layers and self._in_view(part.index):
+        elif self.layer in self._viewer.layers and self._in_view(self.layer, part.index):
             self.layer.refresh(extent=False, highlight=False, thumbnail=False)
 
-    def finish(self, found: Reconstruction) -> None:
+    def finish(self, found: Reconstruction) -> Image:
         """Hand the finished layer over to the person."""
-        if self.layer in self._viewer.layers:
-            put_record(self.layer, found.record)
+        layer = self.layer
+        assert layer is not None  # it came with the first slice
+        if layer in self._viewer.layers:
+            put_record(layer, found.record)
             used = found.record.figures["used"]["method"]
             if used != self._method:
-                self.layer.name = self._name(used)
-            self.layer.editable = True
-            self.layer.refresh()
+                layer.name = self._name(used)
+            layer.editable = True
+            layer.refresh()
+        return layer
 
     def discard(self) -> None:
         """Leave the viewer as it was before the run."""
@@ -108,5 +125,5 @@ class Result:
         settings = {"method": self._method}
         return Record("reconstruct", time=now(), software=software(), settings=settings, figures=figures)
 
-    def _in_view(self, index: int) -> bool:
-        return shows_slices(self._viewer) and shown_slice(self._viewer, self.layer, self._scan.axes) == index
+    def _in_view(self, layer: Image, index: int) -> bool:
+        return shows_slices(self._viewer) and shown_slice(self._viewer, layer, self._scan.axes) == index

@@ -12,7 +12,7 @@ from napari.layers import Image
 from napari.utils.notifications import show_error
 from qtpy.QtWidgets import QFileDialog
 
-from ...errors import MedsegError
+from ...errors import MedsegError, SettingsError
 from ...io.contributions import KEY
 from ...kspace import KSpace
 from ...recon.contributions import FILE as KSPACE_FILE
@@ -113,6 +113,19 @@ class DataRows:
         """The file that the data come from, raw or image."""
         source = self._form.source.currentData()
         return self.raw_file() or (layer_volumes.source_path(source) if isinstance(source, Image) else None)
+
+    def opened_file(self) -> Path:
+        """The file that the data come from.
+
+        Raises
+        ------
+        SettingsError
+            If the data come from none.
+        """
+        file = self.file()
+        if file is None:
+            raise SettingsError("The image was not opened from a file. Save it and open it, to copy what reads it.")
+        return file
 
     def image(self) -> Image | None:
         """The layer whose measurement is simulated; None for raw data."""
@@ -227,7 +240,7 @@ class MaskRows:
         self._form, self._queue, self._tell = form, queue, changed
         self._scan: scans.Scan | None = None
         self._given: np.ndarray | None = None
-        form.mask.currentIndexChanged.connect(self._kind_chosen)
+        form.mask_kind.currentIndexChanged.connect(self._kind_chosen)
         for field in (form.acceleration, form.centre):
             field.valueChanged.connect(self._chosen)
         form.seed.editingFinished.connect(self._chosen)
@@ -242,7 +255,7 @@ class MaskRows:
         self.file = None
         self.kspace = None
         if scan is not None:
-            self._offer(OWN)
+            self._offer(scan, OWN)
         self._chosen()
 
     def clear(self) -> None:
@@ -252,9 +265,11 @@ class MaskRows:
 
     def give(self, mask: np.ndarray, path: Path | None) -> None:
         """Take a mask that was painted or loaded."""
+        if self._scan is None:
+            return
         self._given = mask
         self.file = path
-        self._offer(GIVEN)
+        self._offer(self._scan, GIVEN)
         self._chosen()
 
     def paint(self, mask: np.ndarray, number: int) -> None:
@@ -273,12 +288,12 @@ class MaskRows:
         except MedsegError:  # the form says so
             return None
 
-    def _offer(self, wanted: str) -> None:
-        entries = [("of the scan: all measured" if self._scan.kspace.mask is None else "of the scan", OWN)]
+    def _offer(self, scan: scans.Scan, wanted: str) -> None:
+        entries = [("of the scan: all measured" if scan.kspace.mask is None else "of the scan", OWN)]
         if self._given is not None:
             entries.append(("as painted or loaded", GIVEN))
         entries += [(kind.replace("_", " "), kind) for kind in KINDS]
-        fill(self._form.mask, entries, wanted)
+        fill(self._form.mask_kind, entries, wanted)
 
     def _kind_chosen(self) -> None:
         self._form.forget_centre()
@@ -289,16 +304,16 @@ class MaskRows:
         if self._queue.kind in ("mask", "preview", "picture"):
             self._queue.stop()  # the newest wish wins
         self.pending = self._scan is not None
-        if self.pending:
-            self._queue.want("mask", self._start)
+        if self._scan is not None:
+            self._queue.want("mask", partial(self._start, self._scan))
         else:
             self._form.read_out.say("")
         self._tell()
 
-    def _start(self) -> None:
-        given = self._given if self._form.mask.currentData() == GIVEN else None
+    def _start(self, scan: scans.Scan) -> None:
+        given = self._given if self._form.mask_kind.currentData() == GIVEN else None
         try:
-            job = scans.mask_job(self._scan, self._form.sampling(), given)
+            job = scans.mask_job(scan, self._form.sampling(), given)
         except MedsegError as error:
             self._failed(str(error))
             return
@@ -323,14 +338,17 @@ class MaskRows:
             self._with_file(lambda: self.give(load_mask(Path(path)), Path(path)))
 
     def _ask_where_to_save(self) -> None:
+        mask = self.kspace.mask if self.kspace else None
+        if self._scan is None or mask is None:
+            return
         suggested = str(Path.home() / f"{self._scan.name}_mask.npy")
         path, _ = QFileDialog.getSaveFileName(self._form, "Save the sampling mask", suggested, "Masks (*.npy)")
         if path:
-            self._with_file(lambda: self._save(Path(path).with_suffix(".npy")))
+            self._with_file(lambda: self._save(mask, Path(path).with_suffix(".npy")))
 
-    def _save(self, path: Path) -> None:
-        save_mask(self.kspace.mask, path)
-        if self._form.mask.currentData() == GIVEN:
+    def _save(self, mask: np.ndarray, path: Path) -> None:
+        save_mask(mask, path)
+        if self._form.mask_kind.currentData() == GIVEN:
             self.file = path
         self._form.status.say(f"Saved {path.name}.")
         self._tell()

@@ -160,7 +160,7 @@ def layer_job(layer: Image) -> Job[Scan]:
     """
     axes = next(iter(layer_volumes.axes_choices(layer)), None)
     volume = layer_volumes.to_volume(layer, axes)
-    return simulate_job(volume, layer.name, Grid.of(layer, axes))
+    return simulate_job(volume, layer.name, Grid.of(layer, volume.axes))
 
 
 def simulate_job(volume: Volume, name: str, grid: Grid) -> Job[Scan]:

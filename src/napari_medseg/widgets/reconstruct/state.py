@@ -153,7 +153,7 @@ class State:
     conjugate: bool
     frames: bool
     together: Control
-    mask: Control
+    mask_kind: Control
     acceleration: bool
     centre: bool
     seed: bool
@@ -208,7 +208,7 @@ def state(facts: Facts) -> State:
         conjugate=facts.suffix in _EITHER_PHASE,
         frames=facts.has_frames,
         together=Control(_TOGETHER, first(no_data, facts.together_problem), visible=facts.has_frames),
-        mask=Control(_MASK, no_mask),
+        mask_kind=Control(_MASK, no_mask),
         acceleration=drawn,
         centre=drawn,
         seed=drawn,

@@ -56,11 +56,15 @@ class Input:
     origin: Image | None  # whose measurement is simulated
     reading: Mapping[str, Any]  # of the file of raw data
 
+    @property
+    def _cards(self) -> list[ModelCard]:
+        return [self.card] if self.card else []
+
     def job(self, **where: Any) -> Job[Reconstruction]:
         """Reconstruct, after the network was loaded; `where` are options of `reconstruct_job`."""
         options: dict[str, Any] = {"finished": self.finish, **where}
         return self.shelf.job(
-            [self.card] if self.card else [],
+            self._cards,
             lambda models: reconstruct_job(self.kspace, self.settings, model=next(iter(models), None), **options),
         )
 
@@ -85,7 +89,7 @@ class Input:
 
     def router_job(self, number: int) -> Job[Volume]:
         """Where the network spends its heavy attention in the slice of this number."""
-        return self.shelf.job([self.card], lambda models: router_map_job(self.kspace, self.settings, models[0], number))
+        return self.shelf.job(self._cards, lambda models: router_map_job(self.kspace, self.settings, models[0], number))
 
     def probe_job(self, number: int, shows: str) -> Job[Probe]:
         """What repeated reconstructions of the slice of this number show, see `ProbeSettings`."""
@@ -94,7 +98,7 @@ class Input:
         def work(models: list[TrainedModel]) -> Job[Probe]:
             return probe_job(self.kspace, self.settings, probe, model=next(iter(models), None), indices=[number])
 
-        return self.shelf.job([self.card] if self.card else [], work)
+        return self.shelf.job(self._cards, work)
 
     def hint_job(self, number: int, names: Sequence[str]) -> Job[Hint]:
         """Which of the methods of these names best predicts samples that are hidden in the slice of this number."""
