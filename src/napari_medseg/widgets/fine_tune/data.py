@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -346,12 +346,13 @@ def mark(layer: Labels, image: Image, axes: str, reviews: Reviews, table: Mappin
         raise VolumeError(why_not)
     volume = stack(layer_volumes.to_volume(image, axes))
     reviewed = reviews.reviewed(layer)
-    copy = np.zeros(layer.data.shape, layer.data.dtype)
+    array = layer_volumes.finest(layer)
+    copy = np.zeros(array.shape, array.dtype)
     if copy.ndim == 2:
-        copy[:] = layer.data
+        copy[:] = array
     else:
         slices = list(reviewed)
-        copy[slices] = layer.data[slices]
+        copy[slices] = array[slices]
     name = f"{image.name} {layer.name}"
     return Marked(name, volume, copy, reviewed, table)
 
@@ -376,9 +377,10 @@ def unlearnable(image: Image, axes: str | None) -> str:
 
 def misfit(layer: Labels, image: Image, axes: str | None) -> str:
     """Why `layer` cannot hold labels of `image`; empty if it can."""
-    if reason := unlearnable(image, axes):
+    reason = unlearnable(image, axes)
+    if reason or axes is None:
         return reason
-    shape = tuple(image.data.shape[: len((axes or "").removesuffix("c"))])
+    shape = tuple(image.data.shape[: len(axes.removesuffix("c"))])
     if tuple(layer.data.shape) != shape:
         return f"'{layer.name}' has {layer.data.shape} voxels, '{image.name}' has {shape}. Choose labels of this image."
     try:
@@ -390,7 +392,7 @@ def misfit(layer: Labels, image: Image, axes: str | None) -> str:
     return ""
 
 
-def is_annotation(layer: Any) -> bool:
+def is_annotation(layer: Any) -> TypeGuard[Labels]:
     """Whether a layer holds labels that can be learnt from."""
     fits = isinstance(layer, Labels) and not layer.multiscale and layer.ndim in (2, 3)
     return fits and not layer.metadata.get(layer_volumes.SIGHT)

@@ -7,11 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari.layers import Labels
+
 from ...io.contributions import layer_tuple
 from ...models.library import remove
 from ...progress import Progress
 from ...replay.recording import PLANNED
 from ..kit import jobs, layer_volumes
+from ..kit.listing import add_layer, remove_layer
 from ..kit.recorder import recorder_of
 from ..kit.tuning import Run, training
 from .view import doubtful, verdict_text
@@ -135,12 +138,12 @@ class Deciding:
         """Show what changed in a layer that is looked at; what is selected stays so."""
         layers = self._viewer.layers
         if name in layers:
-            layers.remove(name)
+            remove_layer(self._viewer, layers[name])
         chosen = set(layers.selection)
         active = layers.selection.active
         _, options, _ = layer_tuple(layer_volumes.as_labels(found), name)
         options = {**options, **grid.options, "metadata": {layer_volumes.SIGHT: True}}
-        self._viewer.add_labels(grid.view(found.data), **options)
+        add_layer(self._viewer, Labels(grid.view(found.data), **options))
         layers.selection = chosen
         layers.selection.active = active
 

@@ -83,12 +83,12 @@ class FineTuneWidget(Dock):
         form.name.textChanged.connect(self._update)
         for box in (form.time, form.device):
             box.currentIndexChanged.connect(self._update)
-        form.card.clicked.connect(lambda: CardDialog(self._card(), self).show())
+        form.card.clicked.connect(self._show_card)
         form.roll_back.clicked.connect(lambda: self.deciding.ask_to_roll_back(self._name()))
         form.browse.clicked.connect(self._browse)
         form.start.clicked.connect(self.start)
         form.stop.clicked.connect(self.stop)
-        form.resume.clicked.connect(lambda: self._begin(self._training.run, tied=not form.go_on.isChecked()))
+        form.resume.clicked.connect(self._resume)
         form.copy.copies(self._copy_command, self._copy_python)
         form.save.clicked.connect(lambda: self._queue.want("save", self._save_settings))
         self._hear(self._training.changed, self._show_run)
@@ -168,6 +168,11 @@ class FineTuneWidget(Dock):
 
     def _card(self) -> ModelCard | None:
         return self._shelf.cards.get(self._name())
+
+    def _show_card(self) -> None:
+        card = self._card()
+        if card is not None:
+            CardDialog(card, self).show()
 
     def _browse(self) -> None:
         suggested = self.form.path.text() or str(Path.home())
@@ -319,6 +324,11 @@ class FineTuneWidget(Dock):
             self.deciding.comparison = None
             self._training.begin(run, tied=tied)
 
+    def _resume(self) -> None:
+        run = self._training.run
+        if run is not None:
+            self._begin(run, tied=not self.form.go_on.isChecked())
+
     def stop(self) -> None:
         """End the training with the best weights, or give up what is being written for it."""
         if self._queue.kind == "prepare":
@@ -350,15 +360,20 @@ class FineTuneWidget(Dock):
     # ---- copy and save ----
 
     def _copy_command(self) -> None:
-        folder = Path(self._training.run.folder)
+        run = self._training.run
+        if run is None:  # the button is off
+            return
+        folder = run.folder
         text = options.command("train", folder / RECIPE, run=folder, root=folder)
         self._copy(text, "The command is on the clipboard. It goes on from the last figures.")
 
     def _copy_python(self) -> None:
         from ...runs import script
 
-        folder = Path(self._training.run.folder)
-        self._copy_text(script.train(folder / RECIPE, folder), "It goes on from the last figures.")
+        run = self._training.run
+        if run is None:
+            return
+        self._copy_text(script.train(run.folder / RECIPE, run.folder), "It goes on from the last figures.")
 
     def _save_settings(self) -> None:
         from . import work

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,7 +61,7 @@ class Sources:
         self._form = form
         self._viewer = viewer
         self._changed = changed
-        self._images: weakref.WeakKeyDictionary[Labels, tuple[weakref.ref, str]] = weakref.WeakKeyDictionary()
+        self._images: weakref.WeakKeyDictionary[Labels, tuple[weakref.ref[Image], str]] = weakref.WeakKeyDictionary()
         self._rows: list[ClassRow] = []
         self._numbered: list[Labels] = []
         self._remarks = Remarks()
@@ -115,7 +115,8 @@ class Sources:
         reviewed = [layer for layer in fitting if is_judged(layer) and self.reviews.reviewed(layer)]
         drawn = [layer for layer in fitting if not is_made_by_model(layer)]
         active = self._viewer.layers.selection.active
-        order = [wanted, self._form.labels.currentData(), active, *reversed(reviewed), *drawn, *fitting]
+        chosen = [wanted, self._form.labels.currentData(), active if isinstance(active, Labels) else None]
+        order = [*chosen, *reversed(reviewed), *drawn, *fitting]
         return next((layer for layer in order if layer in fitting), None)
 
     def _image_chosen(self) -> None:
@@ -140,7 +141,7 @@ class Sources:
         """What is chosen above, if it fits."""
         labels = self._form.labels.currentData()
         image, axes = self.image()
-        if labels is None or image is None or misfit(labels, image, axes):
+        if labels is None or image is None or axes is None or misfit(labels, image, axes):
             return None
         return Pair(labels, image, axes)
 
@@ -149,7 +150,7 @@ class Sources:
         reference, axes = self._images[layer]
         image = reference()
         layers = self._viewer.layers
-        if layer not in layers or image not in layers or misfit(layer, image, axes):
+        if image is None or layer not in layers or image not in layers or misfit(layer, image, axes):
             return None
         return Pair(layer, image, axes)
 
@@ -160,7 +161,7 @@ class Sources:
         found = [self._pair(), *map(self._pair_of, others)]
         return [pair for pair in found if pair is not None]
 
-    def image(self) -> tuple[Image, str | None]:
+    def image(self) -> tuple[Image | None, str | None]:
         """The chosen image and its axes."""
         return self._form.image.currentData(), self._form.axes.currentData()
 
@@ -289,7 +290,7 @@ class Sources:
         found = final_classes(self._rows)
         left_out = [row for row in self._rows if row.labels and not row.learn]
         ignoring = self._form.painted_only.isChecked() or bool(left_out)
-        return found, len(found) + 1 if ignoring else None
+        return found, _ignored(found) if ignoring else None
 
     def new_class(self) -> str:
         """The class that a new model could be called after: the first one that is painted; empty if none is."""
@@ -309,22 +310,23 @@ class Sources:
         found = [self._take_pair(pair, card, final) for pair in self.pairs()]
         return found, None
 
-    def _final_numbers(self) -> dict[str, int | None]:
+    def _final_numbers(self) -> dict[str, int]:
         """Numbers of the classes to learn, by the first names of those that are painted."""
-        classes, ignore = self.classes()
+        classes, _ = self.classes()
         numbers = {"background": 0}
         for row in classes:
             numbers[row.name] = row.id
         painted = [row for row in self._rows if row.labels]
-        return {row.first: numbers[row.name] if row.learn else ignore for row in painted}
+        return {row.first: numbers[row.name] if row.learn else _ignored(classes) for row in painted}
 
-    def _take_pair(self, pair: Pair, card: ModelCard | None, final: Mapping[str, int | None]) -> Marked:
+    def _take_pair(self, pair: Pair, card: ModelCard | None, final: Mapping[str, int]) -> Marked:
         settle(pair.labels)
         labels = self.reviews.labels(pair.labels)
         names = label_names(pair.labels, labels, card, objects=pair.labels in self._objects())
         table = {label: final[name] for label, name in names.items()}
         if self._form.painted_only.isChecked():
-            _, table[0] = self.classes()
+            classes, _ = self.classes()
+            table[0] = _ignored(classes)
         self.reviews.note(pair.labels)
         return mark(pair.labels, pair.image, pair.axes, self.reviews, table)
 
@@ -390,3 +392,8 @@ class Sources:
             self.reviews.change(layer, {self._shown(layer)})
             if any(pair.labels is layer for pair in self.pairs()):
                 self._changed()
+
+
+def _ignored(classes: Sequence[LabelClass]) -> int:
+    """The label of voxels that do not count."""
+    return len(classes) + 1

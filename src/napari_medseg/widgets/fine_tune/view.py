@@ -37,8 +37,8 @@ class Curves(QWidget):
         )
         self.setVisible(False)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(0, 0, 0, 0)
         self.figure: Any = None
 
     def show_lines(self, lines: Sequence[Mapping[str, Any]], steps: int) -> None:
@@ -90,7 +90,7 @@ class Curves(QWidget):
         self._left.set_zorder(self._right.get_zorder() + 1)
         self._left.patch.set_visible(False)
         self._canvas.refresh()
-        self.layout().addWidget(self._canvas)
+        self._column.addWidget(self._canvas)
 
 
 def dice_limits(values: Sequence[float]) -> tuple[float, float]:

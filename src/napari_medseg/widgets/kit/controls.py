@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from qtpy.QtCore import QEvent, QObject, QSize, Qt
 from qtpy.QtGui import QAction, QKeyEvent, QPaintEvent, QStandardItem, QStandardItemModel
@@ -258,7 +258,14 @@ def tell_key(control: QWidget, key: str) -> None:
     allow(control, "" if control.isEnabled() else control.toolTip(), control.toolTip())
 
 
-def apply(form: Page, state: Any) -> None:
+class Rows(Protocol):
+    """A form, or a part of one, with its controls as attributes."""
+
+    def show_row(self, control: QWidget, shown: bool) -> None:
+        """Show or hide `control`, with its whole row where it has one."""
+
+
+def apply(form: Rows, state: Any) -> None:
     """Show what a `state.py` found: the fields of this dataclass are named after the controls of `form`.
 
     A `Control` can be used or says why not, a bool shows or hides, and a text is what a `Paragraph` says.

@@ -267,8 +267,8 @@ class Training(QObject):
             raise JobError(
                 f"The training could not be started ({error}). Close other programs and try again."
             ) from error
-        _note_process(run, child)
         self._child = child
+        _note_process(run, child)
         self.run, self.problem, self.stopping = run, "", False
         self._killed = False
         self._timer.start()

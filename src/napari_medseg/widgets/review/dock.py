@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from napari.layers import Labels, Layer
 from qtpy.QtCore import Qt
@@ -140,8 +140,8 @@ class ReviewWidget(Dock):
         layers = [layer for layer in self._viewer.layers if _can_be_reviewed(layer)]
         before = box.currentData()
         active = self._viewer.layers.selection.active
-        newest = next(iter(reversed(layers)), None)
-        chosen = before if before in layers else active if active in layers else newest
+        wishes = [before, active if isinstance(active, Labels) else None, *reversed(layers)]
+        chosen = next((layer for layer in wishes if layer in layers), None)
         fill(box, [(layer.name, layer) for layer in layers], chosen)
         offer_images(self.form.image, self._viewer)
         if chosen is not before:
@@ -372,5 +372,5 @@ class ReviewWidget(Dock):
         self._labels_chosen()
 
 
-def _can_be_reviewed(layer: Layer) -> bool:
+def _can_be_reviewed(layer: Layer) -> TypeGuard[Labels]:
     return isinstance(layer, Labels) and not layer.metadata.get(layer_volumes.SIGHT)

@@ -96,7 +96,7 @@ class Strip(QWidget):
 
     # ---- what Qt calls ----
 
-    def paintEvent(self, event: QPaintEvent) -> None:
+    def paintEvent(self, a0: QPaintEvent | None) -> None:
         """Draw the cells; gaps between them only where there is room."""
         painter = QPainter(self)
         wide = self.width() >= 4 * self._columns
@@ -116,31 +116,32 @@ class Strip(QWidget):
             painter.setPen(QPen(colour, 1, Qt.PenStyle.DotLine))
             painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
 
-    def mousePressEvent(self, event: QMouseEvent) -> None:
+    def mousePressEvent(self, a0: QMouseEvent | None) -> None:
         """Go to the slice under the pointer."""
-        self._choose(self.number_at(event.pos()))
+        if a0 is not None:
+            self._choose(self.number_at(a0.pos()))
 
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+    def mouseMoveEvent(self, a0: QMouseEvent | None) -> None:
         """Go there while a button is pressed."""
-        if event.buttons() != Qt.MouseButton.NoButton:
-            self._choose(self.number_at(event.pos()))
+        if a0 is not None and a0.buttons() != Qt.MouseButton.NoButton:
+            self._choose(self.number_at(a0.pos()))
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:
+    def keyPressEvent(self, a0: QKeyEvent | None) -> None:
         """Arrows go to the next slice or time point."""
-        step = _KEYS.get(event.key())
+        step = _KEYS.get(a0.key()) if a0 is not None else None
         if step is None:
-            super().keyPressEvent(event)
+            super().keyPressEvent(a0)
             return
         self._choose(self._shown + step[0] * self._columns + step[1])
 
-    def event(self, event: QEvent) -> bool:
+    def event(self, a0: QEvent | None) -> bool:
         """Say which slice is under the pointer."""
-        if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip and self._states:
-            number = self.number_at(event.pos())
+        if isinstance(a0, QHelpEvent) and a0.type() == QEvent.Type.ToolTip and self._states:
+            number = self.number_at(a0.pos())
             if number < len(self._states):
-                QToolTip.showText(event.globalPos(), f"{self.words(number)}. Click to go there.", self)
+                QToolTip.showText(a0.globalPos(), f"{self.words(number)}. Click to go there.", self)
             return True
-        return super().event(event)
+        return super().event(a0)
 
     def words(self, number: int) -> str:
         """What there is to say of a slice."""

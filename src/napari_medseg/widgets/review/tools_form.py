@@ -28,7 +28,7 @@ class ToolsForm(QWidget):
 
     def __init__(self, page: Page):
         super().__init__()
-        self.show_row = page.show_row
+        self._page = page
         self._decimals = 1
         self.palette_table = palette_table()
         self.unlisted = Paragraph()
@@ -55,6 +55,10 @@ class ToolsForm(QWidget):
         self.cancel = button("Cancel")
         self.report = Paragraph()
         self._lay_out(page)
+
+    def show_row(self, control: QWidget, shown: bool) -> None:
+        """Show or hide `control`, with its whole row where it has one."""
+        self._page.show_row(control, shown)
 
     def _lay_out(self, page: Page) -> None:
         for control in (self.new_class, self.names, self.preview, self.apply, self.cancel):

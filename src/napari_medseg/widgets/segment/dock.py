@@ -293,7 +293,8 @@ class SegmentWidget(Dock):
             classes = () if numbered else given.cards[0].classes
             name = given.cards[0].name if len(given.cards) == 1 else "consensus"
             start = layer_volumes.shown_slice(self._viewer, given.image, given.volume.axes)
-            self._result = layer_volumes.Result(self._viewer, given.image, given.volume, name, classes)
+            result = layer_volumes.Result(self._viewer, given.image, given.volume, name, classes)
+            self._result = result
             self._clock = jobs.Clock(self._plan.seconds if self._plan else math.nan)
             known = self._plan.warnings if self._plan else ()
             self.form.bar.setRange(0, 0)
@@ -302,25 +303,27 @@ class SegmentWidget(Dock):
                 "run",
                 self._shelf.job(given.cards, lambda models: run_job(given.volume, models, given.settings, start)),
                 title=f"Segment {given.image.name}",
-                on_step=self._show_step,
-                on_done=partial(self._show_result, known, given.image),
+                on_step=partial(self._show_step, result),
+                on_done=partial(self._show_result, result, known, given.image),
                 on_error=self._failed,
             )
 
-    def _show_step(self, step: Progress) -> None:
+    def _show_step(self, result: layer_volumes.Result, step: Progress) -> None:
         self.form.bar.setRange(0, step.total)
         self.form.bar.setValue(step.done)
         self.form.status.say(self._clock.text(step, "slices"))
         if step.partial is not None:
-            self._result.show(step.partial)
+            result.show(step.partial)
 
-    def _show_result(self, known: tuple[str, ...], image: Image, found: Segmentation) -> None:
-        result, self._result = self._result, None
-        result.finish(found.labels.record)
-        self.labels = result.labels
-        recorder_of(self._viewer).ran(found.record, result.labels, image, found.labels.data)
-        self._painting.protect(result.labels, *(image_of(self._viewer, result.labels) or (None, None)))
-        self.form.status.say(f"{result_text(found, known)}\nLayer: {result.labels.name}")
+    def _show_result(
+        self, result: layer_volumes.Result, known: tuple[str, ...], image: Image, found: Segmentation
+    ) -> None:
+        self._result = None
+        labels = result.finish(found.labels.record)
+        self.labels = labels
+        recorder_of(self._viewer).ran(found.record, labels, image, found.labels.data)
+        self._painting.protect(labels, *(image_of(self._viewer, labels) or (None, None)))
+        self.form.status.say(f"{result_text(found, known)}\nLayer: {labels.name}")
         self._queue.want("plan", self._start_plan)  # now it is known how long such a run takes
         self._want_suited()
 

@@ -122,18 +122,19 @@ class Preview:
         data = labels.data.reshape((1,) * (len(grid.options["scale"]) - 2) + labels.data.shape)
         place = grid.at(index)
         look = (place["scale"].tolist(), labels.classes)
-        if self.layer in self._viewer.layers and look == self._look:
-            self.layer.data = data
-            self.layer.translate = place["translate"]
+        layer = self.layer if self.layer in self._viewer.layers else None
+        if layer is not None and look == self._look:
+            layer_volumes.put_array(layer, data)
+            layer.translate = place["translate"]
         else:
             self.clear()
             chosen = set(self._viewer.layers.selection)
             _, options, _ = layer_tuple(layer_volumes.as_labels(labels), "preview (not saved)")
-            preview = Labels(data, **{**options, **place, "metadata": {layer_volumes.SIGHT: True}})
-            self.layer = add_layer(self._viewer, preview)
+            layer = Labels(data, **{**options, **place, "metadata": {layer_volumes.SIGHT: True}})
+            self.layer = add_layer(self._viewer, layer)
             self._viewer.layers.selection = chosen
             self._look = look
-        self.layer.editable = False
+        layer.editable = False
 
     def clear(self) -> None:
         """Remove the layer."""

@@ -208,6 +208,8 @@ class StudyWidget(Dock):
     def _copy_command(self) -> None:
         with jobs.errors_shown():
             source = self._file()
+            if source is None:  # the button is off
+                return
             target = layer_volumes.beside(source, "acceleration.csv")
             model = self.form.model.currentData()
             recon = ReconSettings(self.form.method.currentData())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -145,7 +145,7 @@ class ViewWidget(Dock):
 
     def _show_bar(self, shown: bool) -> None:
         layer = self._viewer.layers.selection.active
-        if isinstance(layer, Image) and not layer.rgb:
+        if _has_bar(layer):
             layer.colorbar.visible = shown
         self._update()
 
@@ -174,12 +174,11 @@ class ViewWidget(Dock):
     # ---- what is possible now, and why the rest is not ----
 
     def _update(self, event: object = None) -> None:
-        facts = self._facts()
-        apply(self.form, state(facts))
+        apply(self.form, state(self._facts()))
         for name, pressed in self.form.planes.items():
             pressed.setChecked(self._is_shown(name))
         layer = self._viewer.layers.selection.active
-        self.form.bar.setChecked(facts.has_bar and layer.colorbar.visible)
+        self.form.bar.setChecked(_has_bar(layer) and layer.colorbar.visible)
 
     def _facts(self) -> Facts:
         sight = self._letters.sight
@@ -187,7 +186,6 @@ class ViewWidget(Dock):
         image = self._grey()
         no_ct = "" if image is None else self._why_not_ct(image)
         active = self._viewer.layers.selection.active
-        has_bar = isinstance(active, Image) and not active.rgb
         cine = self._cine()
         seconds = math.nan if cine is None else frame_seconds(noted(cine))
         fps = true_fps(seconds)
@@ -199,18 +197,22 @@ class ViewWidget(Dock):
             why_no_grey="" if image is not None else "no image of grey values is open.",
             why_no_ct=no_ct,
             grey="" if image is None else _grey_text(image, no_ct),
-            meaning=_meaning(active) if has_bar else "",
-            has_bar=has_bar,
+            meaning=_meaning(active) if _has_bar(active) else "",
+            has_bar=_has_bar(active),
             cine="" if cine is None else self._cine_text(cine, seconds),
             fps=0 if fps == get_settings().application.playback_fps else fps,
         )
 
 
-def _is_grey(layer: object) -> bool:
+def _has_bar(layer: object) -> TypeGuard[Image]:
+    return isinstance(layer, Image) and not layer.rgb
+
+
+def _is_grey(layer: object) -> TypeGuard[Image]:
     return isinstance(layer, Image) and not layer.rgb and not layer.metadata.get(SIGHT) and not meaning_of(layer)
 
 
-def _is_cine(layer: object) -> bool:
+def _is_cine(layer: object) -> TypeGuard[Image]:
     if not isinstance(layer, Image) or not layer.visible or layer.multiscale or layer.metadata.get(SIGHT):
         return False
     notes = noted(layer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from qtpy.QtWidgets import QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QLabel, QPushButton
 
 from ..kit.controls import Page, Paragraph, beside, button, check
 
@@ -59,7 +59,7 @@ class ViewForm(Page):
         return {"axial": self.axial, "coronal": self.coronal, "sagittal": self.sagittal}
 
     @property
-    def windows(self) -> Mapping[str, QWidget]:
+    def windows(self) -> Mapping[str, QPushButton]:
         """The buttons of the windows, by the names of `CT_WINDOWS`."""
         return {
             "soft tissue": self.soft_tissue,
