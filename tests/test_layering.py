@@ -83,18 +83,39 @@ def test_contributing_lists_every_room_on_its_floor():
     assert listed == FLOOR_OF
 
 
-def test_no_modules_import_each_other_in_a_circle():
-    known = {dotted(path) for path in (Path("__init__.py"), *MODULES)}
-    graph = {}
-    for path in (Path("__init__.py"), *MODULES):
-        # of a name that is not a module, its module is imported
-        sources = {name if name in known else name.rpartition(".")[0] for name in imported(path)}
-        graph[dotted(path)] = (sources & known) - {dotted(path)}
+@cache
+def modules_imported() -> dict[Path, set[Path]]:
+    """The modules that each module imports; of a name that is not a module, the one that holds it."""
+    paths = {dotted(path): path for path in (Path("__init__.py"), *MODULES)}
+    found = {}
+    for path in paths.values():
+        sources = {name if name in paths else name.rpartition(".")[0] for name in imported(path)}
+        found[path] = {paths[name] for name in sources if name in paths} - {path}
+    return found
+
+
+def circle(graph: dict[Path, set[Path]]) -> str:
+    """What imports each other in a circle, if anything does."""
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
-        circle = " imports ".join(reversed(error.args[1]))
-        pytest.fail(f"{circle}: move what they share to a module below them; a lazy import is one, too.")
+        return " imports ".join(path.as_posix() for path in reversed(error.args[1]))
+    return ""
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    found = circle(modules_imported())
+    assert not found, f"{found}: move what they share to a module below them; an import in a function is one, too."
+
+
+def test_no_folders_import_each_other_in_a_circle():
+    graph: dict[Path, set[Path]] = {}
+    for path, sources in modules_imported().items():
+        if path.parts[1:]:  # what lies at the top has floors of its own
+            others = {source.parent for source in sources if source.parts[1:]} - {path.parent}
+            graph.setdefault(path.parent, set()).update(others)
+    found = circle(graph)
+    assert not found, f"{found}: one of these folders lies below the other; move what does not fit."
 
 
 def loaded_by(modules: list[str]) -> set[str]:
