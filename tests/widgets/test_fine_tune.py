@@ -545,8 +545,9 @@ def test_verdict_where_nothing_could_be_measured():
             {"a": 0.6},
             2,
             float("nan"),
-            "It changes by +0.100 (Dice) against all on 2 held-out slices: they give one figure, which cannot tell "
-            "that from chance. So few say little: look at the labels of other slices too.",
+            "It changes by +0.100 (Dice) against all on 2 held-out slices: all of them lie in one image, which cannot "
+            "tell that from chance, however many they are. Review slices of two more images: then the images are "
+            "compared.",
         ),
         (
             {},
@@ -558,7 +559,7 @@ def test_verdict_where_nothing_could_be_measured():
     ],
 )
 def test_verdict_holds_the_new_model_against_the_one_before(before, after, slices, half, text):
-    found = gain.Comparison(before, after, slices, half_width=half)
+    found = gain.Comparison(before, after, slices, half_width=half, images=1)
     assert verdict_text(found, SimpleNamespace(base="all")) == text
 
 

@@ -14,6 +14,10 @@ T = TypeVar("T")
 _HARDLY_WORSE = 0.01  # Dice
 _FEW = 3  # slices
 _EVERY = 5
+_ONE_IMAGE = (
+    "all of them lie in one image, which cannot tell that from chance, however many they are. Review slices of two "
+    "more images: then the images are compared."
+)
 TWO_HELD_BACK = 8
 """Reviewed slices from which on two of them are held back."""
 
@@ -36,6 +40,8 @@ class Comparison:
         False where the run has learnt from the only slice that was reviewed, and this is it.
     half_width : float
         Half of the 95 % interval of `change`; NaN where there is none: of a single slice, for example.
+    images : int
+        In which the slices lie, as far as they are parts of stacks; a slice that is an image of its own counts as one.
     """
 
     before: Mapping[str, float | None]
@@ -43,6 +49,7 @@ class Comparison:
     slices: int
     held_back: bool = True
     half_width: float = math.nan
+    images: int = 0
 
     @property
     def dice(self) -> float | None:
@@ -105,7 +112,9 @@ def verdict(found: Comparison, base: str) -> str:
             "other slices."
         )
     where = f"on {found.slices} held-out {'slice' if found.slices == 1 else 'slices'}"
-    caution = " So few say little: look at the labels of other slices too." if found.slices < _FEW else ""
+    explained = found.slices > 1 and found.images == 1 and math.isnan(found.half_width)
+    few = found.slices < _FEW and not explained
+    caution = " So few say little: look at the labels of other slices too." if few else ""
     if not found.before:
         return f"{_alone(found, base, where)}{caution}"
     if found.change is None:
@@ -129,8 +138,10 @@ def _alone(found: Comparison, base: str, where: str) -> str:
 def _against(found: Comparison, change: float, base: str, subject: str, where: str) -> str:
     if math.isnan(found.half_width):
         alone = f"one slice cannot tell that from chance. With {TWO_HELD_BACK} reviewed slices two are held back."
-        if found.slices > 1:  # of one image, which is scored as a whole, or only one of them holds labels
-            alone = "they give one figure, which cannot tell that from chance."
+        if found.slices > 1:
+            alone = "only one image holds labels, which cannot tell that from chance."
+            if found.images == 1:
+                alone = _ONE_IMAGE
         return f"{subject} changes by {change_text(change)} (Dice) against {base} {where}: {alone}"
     size = change_text(change, found.half_width)
     if not (found.better or found.worse):

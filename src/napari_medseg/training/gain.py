@@ -109,7 +109,7 @@ def before_and_after(folder: Path) -> Comparison:
     data = _held_back(recipe, folder, after, (HELD_BACK,) if own and apart else recipe.val)
     names = [row.name for row in recipe.classes]
     new = data.scores(after)
-    found = Comparison({}, _named(names, new), len(data.samples), apart)
+    found = Comparison({}, _named(names, new), len(data.samples), apart, images=len(new))
     if recipe.start:
         found = _against(found, models.load(Path(recipe.start)), data, names, new)
     title = "held-out slices" if apart else "the slice that it learnt from"
