@@ -47,7 +47,7 @@ slow: $(VENV)/installed
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/python tools/check_types.py
+	$(VENV)/bin/ty check
 
 bench: $(VENV)/installed
 	$(VENV)/bin/python benchmarks/bench.py
