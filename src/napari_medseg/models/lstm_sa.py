@@ -55,8 +55,8 @@ class ConvLSTMCell(nn.Module):
     def read(self, sequence: Sequence[torch.Tensor]) -> Steps:
         """What a sequence of inputs (b, c, y, x) gives to the gates of each step."""
         first, *others = sequence
-        gates = [self.gates(x) for x in others]
-        return (self._gates_from_zeros(first) if others else self.gates(first)), gates
+        begin = self._gates_from_zeros(first) if others else self.gates(first)
+        return begin, [self.gates(x) for x in others]
 
     def gates(self, x: torch.Tensor) -> Gates:
         """What the input `x` (b, c, y, x) gives to the gates."""
