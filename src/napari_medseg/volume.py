@@ -37,7 +37,7 @@ class LabelClass:
     """One row of a class table: the number in the label array, its name, its colour (``#rrggbb``) and what it is.
 
     Control characters in the name are written out, and what is too long is cut: it is shown in forms and terminals.
-    Without a `code`, files that need one get the one that `codes.of_name` finds.
+    Colours have small letters. Without a `code`, files that need one get the one that `codes.of_name` finds.
     """
 
     id: int
@@ -47,6 +47,7 @@ class LabelClass:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", readable(self.name, _LONGEST_NAME))
+        object.__setattr__(self, "colour", self.colour.lower())
 
 
 def colour_of(number: int) -> str:

@@ -554,3 +554,12 @@ def test_names_and_kinds(series, tmp_path):
         assert formats.recognise(path.rename(tmp_path / name)) is formats.DICOM_SEG
         path = tmp_path / name
     assert dicom_seg_read.read(path, "zyx").axes == "zyx"
+
+
+def test_odd_class_tables_come_back(series, tmp_path):
+    image = io.read(series())
+    odd = (LabelClass(52, "liver", "#00A087"), LabelClass(2, "", "#4dbbd5"), LabelClass(1, "a\\b", "#E64B35"))
+    labels = image.like(labels_on(image).data, odd)
+    for label_map in (False, True):
+        back = io.read(io.write(labels, tmp_path / "a.seg.dcm", label_map=label_map))
+        assert back.classes == odd and np.array_equal(back.data, labels.data)

@@ -76,6 +76,13 @@ def test_other_formats_give_back_any_grid(tmp_path, ending):
             equal(io.read(io.write(grid(seed), tmp_path / f"a{ending}")), grid(seed))
 
 
+@pytest.mark.parametrize("ending", FREE)
+def test_odd_class_tables_come_back(tmp_path, ending):
+    odd = (LabelClass(300, "liver", "#00A087"), LabelClass(3, "", "#4dbbd5"), LabelClass(1, "a:=b\\c", "#E64B35"))
+    volume = Volume(grid(0).data, "zyx", grid(0).affine, odd)
+    equal(io.read(io.write(volume, tmp_path / f"a{ending}")), volume)
+
+
 @pytest.mark.parametrize("ending", [".nrrd", ".seg.nrrd"])
 def test_pynrrd_finds_our_files_exactly_in_place(tmp_path, ending):
     for seed in range(GRIDS):

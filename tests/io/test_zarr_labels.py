@@ -180,6 +180,44 @@ def test_labels_have_as_many_levels_as_their_image(tmp_path, write):
     assert scales == [[2, 0.7, 0.5], [2, 1.4, 1], [2, 2.8, 2]]
 
 
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize(
+    ("axes", "scale", "units"),
+    [
+        ("zyx", [2, 0.3, 0.3], ["micrometer"] * 3),
+        ("zyx", [0.002, 0.0003, 0.0003], ["meter"] * 3),
+        ("zyx", [2, 0.3, 0.3], ["micrometer", None, "parsec"]),
+        ("tzyx", [2.5, 2, 0.3, 0.3], ["second", *["millimeter"] * 3]),
+        ("tczyx", [2.5, 1, 2, 0.3, 0.3], ["second", None, *["nanometer"] * 3]),
+    ],
+)
+def test_labels_lie_on_their_image_for_readers_of_the_numbers_alone(tmp_path, version, axes, scale, units):
+    path = tmp_path / "a.zarr"
+    shape = [{"t": 2, "c": 3, "z": 4, "y": 20, "x": 16}[name] for name in axes]
+    group = zarr.open_group(path, mode="w", zarr_format=version)
+    group.create_array("0", data=np.zeros(shape, np.uint16))
+    kinds = {"t": "time", "c": "channel"}
+    rows = [{"name": name, "type": kinds.get(name, "space")} for name in axes]
+    rows = [row if unit is None else {**row, "unit": unit} for row, unit in zip(rows, units, strict=True)]
+    moved = [0.0 if name in "tc" else 7 * size for name, size in zip(axes, scale, strict=True)]
+    steps = [{"type": "scale", "scale": scale}, {"type": "translation", "translation": moved}]
+    image = {"axes": rows, "datasets": [{"path": "0", "coordinateTransformations": steps}]}
+    older = {"multiscales": [{"version": "0.4", **image}]}
+    group.attrs.update(older if version == 2 else {"ome": {"version": "0.5", "multiscales": [image]}})
+    volume = io.read(path)
+    volume = volume.select("c", 0) if "c" in axes else volume
+    drawn = volume.like(np.ones(volume.data.shape, np.uint8), CLASSES)
+    io.write(drawn, path / "labels" / "heart")
+    (found,) = said(path, "labels/heart")["multiscales"]
+    assert found["axes"] == [row for row in rows if row["name"] != "c"]
+    kept = [place for place, name in enumerate(axes) if name != "c"]
+    scaled, translated = found["datasets"][0]["coordinateTransformations"]
+    assert scaled["scale"] == [scale[place] for place in kept]
+    assert translated["translation"] == [moved[place] for place in kept]
+    back = io.read(path / "labels" / "heart")
+    assert np.array_equal(back.affine, volume.affine) and back.has_spacing == volume.has_spacing
+
+
 def test_an_interrupted_run_goes_on(image):
     target = image / "labels" / "heart"
     data = labels().data

@@ -153,13 +153,15 @@ def with_notes(segments: Sequence[Segment], noted: Sequence[LabelClass]) -> tupl
             found.append(mine)
         elif mine is not None or not _is_unlisted(segment):
             found.append(row)
-    return (*found, *table.values())
+    # as they were: files sort segments by number
+    order = {row.id: place for place, row in enumerate(noted)}
+    return tuple(sorted((*found, *table.values()), key=lambda row: order.get(row.id, len(order))))
 
 
 def _is_still(noted: LabelClass, row: LabelClass) -> bool:
     """Whether a segment is what a class of the notes becomes in a file."""
     coding = noted.code or codes.of_name(noted.name)
-    return (label_of(noted), noted.colour.lower(), coding) == (row.name, row.colour, row.code)
+    return (label_of(noted), noted.colour, coding) == (row.name, row.colour, row.code)
 
 
 def _is_unlisted(segment: Segment) -> bool:

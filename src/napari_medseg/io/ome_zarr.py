@@ -46,7 +46,7 @@ _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
-class _Image:
+class Described:
     """What the metadata of an image say.
 
     Parameters
@@ -59,6 +59,8 @@ class _Image:
         Of the levels, the finest first.
     units : tuple of (float or None)
         Millimetres of the unit of each axis in space.
+    rows : tuple of dict
+        The axes as the store describes them.
     """
 
     axes: str
@@ -66,6 +68,12 @@ class _Image:
     offset: np.ndarray
     paths: tuple[str, ...]
     units: tuple[float | None, ...]
+    rows: tuple[dict[str, Any], ...]
+
+    @property
+    def units_mm(self) -> dict[str, float | None]:
+        """Millimetres of the unit of each axis in space; none where it is not said."""
+        return dict(zip((name for name in self.axes if name in "zyx"), self.units, strict=True))
 
 
 def read(path: Path, axes: str | None = None) -> Volume:
@@ -116,6 +124,18 @@ def read_all(path: Path) -> list[Volume]:
     return volumes
 
 
+def described(path: Path) -> Described:
+    """What the metadata of the image of a store say.
+
+    Raises
+    ------
+    FileError
+        As of `read`.
+    """
+    with checks.damaged(path):
+        return _image(path, _said(zarr_store.open_group(path)))
+
+
 def _label_names(group: zarr.Group) -> list[str]:
     """The labels that a store names."""
     inner = zarr_store.member(group, "labels")
@@ -157,7 +177,7 @@ def _volume(folder: Path, node: Any, axes: str | None = None) -> Volume:
     return Volume(data, axes or order, _affine(image, notes), classes, metadata)
 
 
-def _image(folder: Path, said: Mapping[str, Any]) -> _Image:
+def _image(folder: Path, said: Mapping[str, Any]) -> Described:
     """The first image that the metadata describe.
 
     Raises
@@ -189,7 +209,7 @@ def _image(folder: Path, said: Mapping[str, Any]) -> _Image:
     space = [axis for axis, letter in zip(axes, letters, strict=True) if letter in "zyx"]
     units = tuple(_MILLIMETRES.get(str(axis.get("unit")).lower()) for axis in space)
     paths = tuple(level["path"] for level in levels)
-    return _Image(letters, whole[0] * scale, whole[0] * offset + whole[1], paths, units)
+    return Described(letters, whole[0] * scale, whole[0] * offset + whole[1], paths, units, tuple(axes))
 
 
 def _no_image(folder: Path, said: Mapping[str, Any]) -> str:
@@ -221,7 +241,7 @@ def _transform(steps: Any, count: int) -> tuple[np.ndarray, np.ndarray]:
     return scale, offset
 
 
-def _levels(node: Any, image: _Image) -> list[dask.array.Array]:
+def _levels(node: Any, image: Described) -> list[dask.array.Array]:
     """The levels of an image; those that are not coarser than the one before are left out."""
     found = []
     for path in image.paths:
@@ -248,11 +268,11 @@ def _arranged(array: dask.array.Array, axes: str, order: str) -> Any:
     return array if axes == order else array.transpose([axes.index(name) for name in order])
 
 
-def _affine(image: _Image, notes: Notes) -> np.ndarray:
+def _affine(image: Described, notes: Notes) -> np.ndarray:
     """Voxel index to mm; the exact one that we noted, if scale and place are still those of it."""
     affine = np.eye(4)
     space = [name for name in image.axes if name in "zyx"]
-    for name, unit in zip(space, image.units, strict=True):
+    for name, unit in image.units_mm.items():
         here, there = image.axes.index(name), "xyz".index(name)
         affine[there, there] = image.scale[here] * (unit or 1.0)
         affine[there, 3] = image.offset[here] * (unit or 1.0)
@@ -265,7 +285,7 @@ def _affine(image: _Image, notes: Notes) -> np.ndarray:
     return notes.affine if same else affine
 
 
-def _channels(said: Mapping[str, Any], image: _Image) -> tuple[str, ...]:
+def _channels(said: Mapping[str, Any], image: Described) -> tuple[str, ...]:
     """Names of the channels, if they have any."""
     omero = said.get("omero")
     rows = omero.get("channels") if isinstance(omero, dict) else None

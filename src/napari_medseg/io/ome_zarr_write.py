@@ -5,7 +5,7 @@ Stores are of version 0.5; labels in the store of their image are of the version
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,13 @@ from ..progress import run
 from ..volume import Volume
 from . import zarr_groups, zarr_labels, zarr_levels
 from .notes import KEY, Notes, is_labels
+from .ome_zarr import Described, described
 from .places import Place
 from .zarr_groups import image_of
 from .zarr_levels import Level
 
 _KINDS = {"t": "time", "c": "channel"}
+_SAME = 1e-9  # of a voxel: what rounding makes of a length
 
 
 def save(volume: Volume, path: Path) -> None:
@@ -63,7 +65,7 @@ def describe(path: Path, volume: Volume, more: Mapping[str, Any] | None = None) 
     old = version == 2
     # since 0.5 the version is said once
     own = {"version": number} if old else {}
-    said: dict[str, Any] = {"multiscales": [{**own, **_image(volume, levels_of_volume(volume, path))}]}
+    said: dict[str, Any] = {"multiscales": [{**own, **_image(volume, path)}]}
     if is_labels(volume):
         source = {"source": {"image": "../../"}} if image_of(path) else {}
         said["image-label"] = {**own, **_look(volume), **source}
@@ -74,27 +76,67 @@ def describe(path: Path, volume: Volume, more: Mapping[str, Any] | None = None) 
     zarr_groups.describe(path, {**(more or {}), **said, KEY: Notes.of(volume).to_json()}, version)
 
 
-def _image(volume: Volume, levels: Sequence[Level]) -> dict[str, Any]:
+def _image(volume: Volume, path: Path) -> dict[str, Any]:
     """Axes, voxel size and position, as measured along the axes of the voxels; of every level."""
-    shown = Place.noted(volume.axes, volume.affine, {}).shown
-    axes = []
-    offset = []
-    for name in stored_axes(volume.axes):
-        axis = {"name": name, "type": _KINDS.get(name, "space")}
-        if name in "zyx" and volume.has_spacing:
-            axis["unit"] = "millimeter"
-        axes.append(axis)
-        offset.append(float(shown["xyz".index(name), 3]) if name in "zyx" else 0.0)
-    sizes = _sizes(volume)
+    rows, sizes, offset = _frame(volume, path)
     datasets = []
-    for level in levels:
+    for level in levels_of_volume(volume, path):
         scale = [size * step for size, step in zip(sizes, level.steps, strict=True)]
         # the middle of a coarse voxel is that of the voxels that it covers
         moved = zip(offset, sizes, level.steps, strict=True)
         place = [start + size * (step - 1) / 2 for start, size, step in moved]
         steps = [{"type": "scale", "scale": scale}, {"type": "translation", "translation": place}]
         datasets.append({"path": level.name, "coordinateTransformations": steps})
-    return {"axes": axes, "datasets": datasets}
+    return {"axes": rows, "datasets": datasets}
+
+
+_Frame = tuple[list[dict[str, Any]], list[float], list[float]]
+
+
+def _frame(volume: Volume, path: Path) -> _Frame:
+    """The axes of a store, with voxel size and position along each, in mm or, in the store of an image, its units."""
+    shown = Place.noted(volume.axes, volume.affine, {}).shown
+    rows = []
+    offset = []
+    for name in stored_axes(volume.axes):
+        row = {"name": name, "type": _KINDS.get(name, "space")}
+        if name in "zyx" and volume.has_spacing:
+            row["unit"] = "millimeter"
+        rows.append(row)
+        offset.append(float(shown["xyz".index(name), 3]) if name in "zyx" else 0.0)
+    own = rows, _sizes(volume), offset
+    image = image_of(path)
+    return _as_in(described(image), stored_axes(volume.axes), own, volume.has_spacing) if image else own
+
+
+def _as_in(image: Described, axes: str, own: _Frame, known: bool) -> _Frame:
+    """The axes of labels in the units of their image: many programs look at the numbers alone.
+
+    Parameters
+    ----------
+    image : Described
+    axes : str
+        Of the labels.
+    own : list, list, list
+        The axes in mm, with voxel size and position.
+    known : bool
+        Whether the voxel size of the labels is known.
+    """
+    found: _Frame = [], [], []
+    alike = True
+    for name, row, size, start in zip(axes, *own, strict=True):
+        if name in image.axes:
+            here = image.axes.index(name)
+            theirs = float(image.scale[here]), float(image.offset[here])
+            unit = image.units_mm.get(name) or 1.0
+            mine = theirs if name == "t" else (size / unit, start / unit)
+            same = np.allclose(mine, theirs, rtol=_SAME, atol=_SAME * abs(theirs[0]))
+            alike = alike and same
+            # not rounded by way of mm
+            row, (size, start) = image.rows[here], theirs if same else mine
+        for column, value in zip(found, (row, size, start), strict=True):
+            column.append(value)
+    return found if alike or (known and all(image.units)) else own
 
 
 def _sizes(volume: Volume) -> list[float]:

@@ -70,7 +70,7 @@ def keys_of(data: np.ndarray, classes: Sequence[LabelClass]) -> dict[str, str]:
         red, green, blue = bytes.fromhex(row.colour[1:])
         keys |= {
             f"Segment{i}_ID": f"{_UNLISTED}{number}" if number in unlisted else f"Segment_{number}",
-            f"Segment{i}_Name": row.name,
+            f"Segment{i}_Name": _shown(row).name,
             f"Segment{i}_LabelValue": str(number),
             f"Segment{i}_Layer": "0",
             f"Segment{i}_Color": " ".join(repr(round(part / 255, 6)) for part in (red, green, blue)),
@@ -137,9 +137,14 @@ def _segments(keys: Mapping[str, str]) -> list[Segment]:
 def _as_noted(found: tuple[LabelClass, ...], notes: Notes | None) -> tuple[LabelClass, ...]:
     """The classes of our notes if the segments say the same, which have codes for all of them."""
     noted = notes.classes if notes else ()
-    plain = {replace(row, code=row.code or codes.of_name(row.name)) for row in noted if row.id}
+    plain = {replace(_shown(row), code=row.code or codes.of_name(row.name)) for row in noted if row.id}
     coded = {replace(row, code=row.code or codes.of_name(row.name)) for row in found}
     return noted if plain == coded else found
+
+
+def _shown(row: LabelClass) -> LabelClass:
+    """A class as a segment has it, which needs a name."""
+    return row if row.name else replace(row, name=f"class {row.id}")
 
 
 def _without_overlap(data: np.ndarray, found: Sequence[Segment]) -> list[tuple[np.ndarray, tuple[LabelClass, ...]]]:
