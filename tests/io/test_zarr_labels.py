@@ -131,7 +131,7 @@ def test_labels_stay_in_the_store_and_replace_nothing_that_describes_it(tmp_path
         (image / link).parent.mkdir(exist_ok=True)
         (image / link).symlink_to(elsewhere / "mine.txt" if link.endswith(listing) else elsewhere)
     before = tree(tmp_path)
-    with pytest.raises(FileError, match=r"has a link at|has this name|is a file|no OME-Zarr image"):
+    with pytest.raises(FileError, match=r"has a link at|cannot be called|is a file|no OME-Zarr image"):
         write(image / "labels" / name)
     assert tree(tmp_path) == before
 
@@ -289,6 +289,37 @@ def test_consolidated_metadata_that_are_damaged_are_refused_before_anything_is_w
     with pytest.raises(FileError, match=r"consolidated metadata|cannot be read as JSON"):
         io.write(labels(), image / "labels" / "heart")
     assert tree(image) == before
+
+
+@pytest.mark.parametrize("write", [lambda target: io.write(labels(), target), write_streamed])
+@pytest.mark.parametrize("name", [".hidden", "__x", "heart.part", "a/heart", "a/heart.zarr", "a/b/heart.nii.gz"])
+def test_names_that_nobody_would_find_are_refused(image, write, name):
+    before = tree(image)
+    with pytest.raises(FileError, match=r"cannot be called|no program finds it|cannot be written"):
+        write(image / "labels" / name)
+    assert tree(image) == before and not (image / "labels").exists()
+
+
+def test_labels_may_have_any_letters(image):
+    io.write(labels(), image / "labels" / "Herz ä 心")
+    assert [volume.metadata.get("name") for volume in io.read_all(image)] == [None, "Herz ä 心"]
+
+
+@pytest.mark.parametrize("write", [lambda target: io.write(labels(), target), write_streamed])
+def test_labels_that_are_write_protected_stay(image, write):
+    write(image / "labels" / "heart")
+    (image / "labels" / "heart").chmod(0o555)
+    before = tree(image)
+    with pytest.raises(FileError, match="write-protected"):
+        write(image / "labels" / "heart")
+    assert tree(image) == before
+
+
+def test_a_store_at_a_link_is_the_store(image, tmp_path):
+    link = tmp_path / "link.zarr"
+    link.symlink_to(image)
+    io.write(labels(), link / "labels" / "heart")
+    assert np.array_equal(io.read_all(image)[1].data, labels().data)
 
 
 def test_labels_are_not_called_like_files_of_another_format(image):

@@ -226,7 +226,7 @@ def test_other_places_can_be_chosen_and_names_that_cannot_be_are_refused(stored,
         for name, sentence in (
             ("", "Give the labels a name"),
             ("a.nii.gz", "OME-Zarr"),
-            ("zarr.json", "has this name"),
+            ("zarr.json", "cannot be called"),
         ):
             window.name.setText(name)
             assert sentence in window.note.text() and not window.save.isEnabled()

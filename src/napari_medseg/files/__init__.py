@@ -9,7 +9,7 @@ from .exports import csv_text, save_plot, save_table
 from .folders import put_back, remove
 from .locking import HOLDER, LOCK, Holder, holder, is_locked, lock, note
 from .names import misfit, refuse_name
-from .replacing import Change, abandon, move, replace, replace_all, replace_by, replace_bytes, sweep
+from .replacing import Change, abandon, is_protected, move, replace, replace_all, replace_by, replace_bytes, sweep
 from .scratch import scratch
 from .special import is_file, is_folder, real, refuse_special
 from .typed import MAX_JSON_BYTES, dump, is_deep, load, read_json, rewrite, to_json, typed
@@ -28,6 +28,7 @@ __all__ = [
     "is_file",
     "is_folder",
     "is_locked",
+    "is_protected",
     "load",
     "lock",
     "misfit",

@@ -53,10 +53,7 @@ class Change:
     def ask(self) -> None:
         """Renaming over a write-protected file would succeed: ask before."""
         put_back(self.target)
-        if not self.target.exists():
-            return
-        protected = not self.target.stat().st_mode & 0o222
-        if protected or not os.access(self.target, os.W_OK):
+        if is_protected(self.target):
             raise PermissionError("the file is write-protected")
 
     def prepare(self) -> None:
@@ -67,6 +64,11 @@ class Change:
             self.check(self.temporary)
         if self.target.exists():
             shutil.copymode(self.target, self.temporary)
+
+
+def is_protected(path: Path) -> bool:
+    """Whether a file or folder is there that is not to be changed."""
+    return path.exists() and not (path.stat().st_mode & 0o222 and os.access(path, os.W_OK))
 
 
 def replace(path: Path, write: Callable[[Path], object], check: Callable[[Path], object] | None = None) -> None:

@@ -182,7 +182,7 @@ def streamed(
     formats.writable(target)
     files.put_back(target)
     zarr_labels.refuse_folder(target)
-    part = target.with_name(f"{target.name}.part")
+    part = target.with_name(f"{target.name}{zarr_labels.UNFINISHED}")
     with zarr_labels.listed(target, axes, shape):
         with files.lock(part):
             stream = Stream(part, target, axes, shape, dtype, run)

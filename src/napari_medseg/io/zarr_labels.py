@@ -16,15 +16,19 @@ from .zarr_groups import LABELS, image_of
 if TYPE_CHECKING:
     from ..volume import Volume
 
-_RESERVED = (zarr_groups.NODE, zarr_groups.GROUP, zarr_groups.ATTRIBUTES, zarr_groups.ARRAY)
+UNFINISHED = ".part"
+"""Ends the name of a store that is being written."""
 
 
 def misnamed(name: str) -> str:
     """Why labels in the store of their image cannot be called `name`, in a sentence; empty if they can."""
     if sentence := files.misfit(name):
         return f"{sentence} Choose another name."
-    if name in _RESERVED:
-        return f"Labels cannot be called '{name}': the list of labels has this name. Choose another."
+    if name == zarr_groups.NODE or name.startswith((".", "__")):
+        return f"Labels cannot be called '{name}': such names are those of what describes a store. Choose another."
+    if name.endswith(UNFINISHED):
+        whole = name.removesuffix(UNFINISHED)
+        return f"Labels cannot be called '{name}': '{whole}' has this name until it is finished. Choose another."
     kind = formats.named(Path(name))
     if kind is not None and kind is not formats.OME_ZARR:
         plain = formats.stem(Path(name))
@@ -70,7 +74,8 @@ def refuse_folder(target: Path) -> None:
     Raises
     ------
     FileError
-        If it would replace a file, a folder that is not an image, or an image together with labels.
+        If it would replace a file, a folder that is not an image, an image together with labels, or one that is
+        write-protected.
     """
     if files.is_file(target):
         raise FileError(f"'{target.name}' is a file, and an OME-Zarr image is a folder. Choose another name.")
@@ -78,6 +83,8 @@ def refuse_folder(target: Path) -> None:
         return
     if not formats.is_store(target):
         raise FileError(f"'{target.name}' is a folder that holds no OME-Zarr image. Choose another name.")
+    if files.is_protected(target):
+        raise FileError(f"'{target.name}' is write-protected. Allow writing to it, or choose another name.")
     inside = target / LABELS
     if files.is_folder(inside) and any(inside.iterdir()):
         raise FileError(
@@ -114,11 +121,12 @@ def check(target: Path, axes: str, shape: tuple[int, ...]) -> None:
     Raises
     ------
     FileError
-        If there is no image, or one of another size; or if a link, a damaged list of labels or damaged consolidated
-        metadata are in the way.
+        If there is no image, or one of another size; if a link, a damaged list of labels or damaged consolidated
+        metadata are in the way; or if `target` lies in a folder of the labels, where nobody finds it.
     """
     image = image_of(target)
     if image is None:
+        _refuse_deeper(target)
         return
     if not files.is_folder(image):
         raise FileError(f"'{image}' does not exist, so no labels can lie in it. Name the store of an image.")
@@ -165,10 +173,10 @@ def listed(target: Path, axes: str, shape: tuple[int, ...]) -> Generator[None]:
         If another process writes labels into the store.
     """
     image = image_of(target)
+    check(target, axes, shape)
     if image is None:
         yield
         return
-    check(target, axes, shape)
     try:
         with files.lock(target.parent):
             files.sweep(image)
@@ -187,6 +195,17 @@ def _refuse_links(image: Path, target: Path, version: int) -> None:
         raise FileError(sentence)
     for place in (target.parent, target, zarr_groups.description(target.parent, version)):
         _refuse_link(image, place)
+
+
+def _refuse_deeper(target: Path) -> None:
+    """Refuse places in a folder of the labels of a store: they are listed by one name each."""
+    for folder in target.parents:
+        image = image_of(folder)
+        if image is not None:
+            raise FileError(
+                f"'{target.name}' would lie in '{folder.name}', inside the labels of '{image.name}', where no program "
+                f"finds it. Names of labels hold no slash: choose '{image.name}/{LABELS}/NAME', or another folder."
+            )
 
 
 def _refuse_link(image: Path, place: Path) -> None:
