@@ -122,7 +122,9 @@ def _as_in(image: Described, axes: str, own: _Frame, known: bool) -> _Frame:
     known : bool
         Whether the voxel size of the labels is known.
     """
-    found: _Frame = [], [], []
+    rows: list[dict[str, Any]] = []
+    sizes: list[float] = []
+    offset: list[float] = []
     alike = True
     for name, row, size, start in zip(axes, *own, strict=True):
         if name in image.axes:
@@ -134,9 +136,10 @@ def _as_in(image: Described, axes: str, own: _Frame, known: bool) -> _Frame:
             alike = alike and same
             # not rounded by way of mm
             row, (size, start) = image.rows[here], theirs if same else mine
-        for column, value in zip(found, (row, size, start), strict=True):
-            column.append(value)
-    return found if alike or (known and all(image.units)) else own
+        rows.append(row)
+        sizes.append(size)
+        offset.append(start)
+    return (rows, sizes, offset) if alike or (known and all(image.units)) else own
 
 
 def _sizes(volume: Volume) -> list[float]:
