@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
@@ -318,13 +318,12 @@ class Result:
 
     def finish(self, record: Record | None = None) -> Labels:
         """Hand the finished layers over to the person, with the record of the run."""
-        assert self.labels is not None  # they came with the first slices
         for layer in self.layers:
             if record is not None:
                 put_record(layer, record)
             layer.editable = True
             layer.refresh()
-        return self.labels
+        return cast(Labels, self.labels)  # they came with the first slices
 
     def discard(self) -> None:
         """Leave the viewer as it was before the run."""

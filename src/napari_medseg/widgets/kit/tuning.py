@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psutil
 from napari.utils.notifications import show_error, show_info
@@ -330,8 +330,8 @@ class Training(QObject):
 
 def training() -> Training:
     """The one of this program."""
-    application = QCoreApplication.instance()
-    assert application is not None  # docks ask, and Qt makes no widget without an application
+    # docks ask, and Qt makes no widget without an application
+    application = cast(QCoreApplication, QCoreApplication.instance())
     return application.findChild(Training, _NAME) or Training(application)
 
 

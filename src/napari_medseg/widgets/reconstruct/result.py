@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from napari.layers import Image, Layer
@@ -94,8 +94,7 @@ class Result:
 
     def finish(self, found: Reconstruction) -> Image:
         """Hand the finished layer over to the person."""
-        layer = self.layer
-        assert layer is not None  # it came with the first slice
+        layer = cast(Image, self.layer)  # it came with the first slice
         if layer in self._viewer.layers:
             put_record(layer, found.record)
             used = found.record.figures["used"]["method"]
