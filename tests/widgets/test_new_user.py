@@ -91,6 +91,7 @@ def test_three_clicks_from_a_folder_of_several_series_to_labels(segment, viewer,
 def test_where_no_model_fits_one_click_gives_empty_labels_and_the_brush(segment, viewer, qtbot, tmp_path):
     ct = np.random.default_rng(0).integers(-1000, 1000, (4, 40, 48)).astype(np.int16)
     path = io.write(Volume(ct, "zyx", np.diag([1.5, 1.5, 4.0, 1.0])), tmp_path / "ct.nii.gz")
+    viewer.add_labels(np.ones((8, 8), np.uint8), name="of another image")  # is what would be saved
     segment.opener.open([path])
     settle(segment, qtbot)
     assert "None of your models" in segment.form.advice.text()

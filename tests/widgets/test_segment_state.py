@@ -77,8 +77,8 @@ def test_card_needs_a_model():
 
 
 def test_labelling_by_hand_is_offered_where_no_model_fits_and_there_are_no_labels():
-    found = state(Facts(unsuited=True))
+    found = state(Facts(unsuited=True, target="labels of another image"))
     assert found.by_hand.visible and not found.by_hand.why_not and "by hand" in found.advice
-    for facts in (Facts(), Facts(unsuited=True, target="mine"), Facts(unsuited=True, has_image=False)):
+    for facts in (Facts(), Facts(unsuited=True, labelled=True), Facts(unsuited=True, has_image=False)):
         found = state(facts)
         assert not found.by_hand.visible and not found.advice

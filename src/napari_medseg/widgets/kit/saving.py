@@ -167,6 +167,13 @@ def image_of(viewer: ViewerModel, layer: Labels, chosen: Pair | None = None) -> 
     return pairs[0] if agreed else None
 
 
+def is_labelled(viewer: ViewerModel, image: Image | None, axes: str | None) -> bool:
+    """Whether any labels of the viewer lie voxel by voxel on an image, whose axes are `axes`."""
+    if image is None or not axes:
+        return False
+    return any(isinstance(layer, Labels) and _lies_on(layer, image, axes) for layer in viewer.layers)
+
+
 def _pair(layer: Layer | None) -> Pair | None:
     """A layer and its axes, if it is an image that says something of the patient."""
     if not isinstance(layer, Image) or not noted(layer).get("axes"):

@@ -21,7 +21,7 @@ from ..kit.preferences import preferences
 from ..kit.recorder import recorder_of
 from ..kit.save_labels import KIND as SAVE
 from ..kit.save_labels import LabelSaver
-from ..kit.saving import image_of
+from ..kit.saving import image_of, is_labelled
 from .by_hand import label_by_hand
 from .comparing import Comparison
 from .form import SegmentForm, doubts_text, plan_text, result_text
@@ -190,6 +190,7 @@ class SegmentWidget(Dock):
     def _facts(self) -> Facts:
         form, cards, target = self.form, self._models.chosen(), self._save_target()
         image = form.image.currentData()
+        unsuited = self._models.unsuited
         return Facts(
             models_read=self._ready,
             problem=self._problem,
@@ -200,7 +201,8 @@ class SegmentWidget(Dock):
             models=len(cards),
             routed=bool(cards) and cards[0].name in self._shelf.routed,
             objects=bool(cards) and cards[0].objects,
-            unsuited=self._models.unsuited,
+            unsuited=unsuited,
+            labelled=unsuited and is_labelled(self._viewer, image, form.axes.currentData()),
             job=self._queue.kind,
             has_result=self._result is not None,
             target=target.name if target else "",

@@ -77,6 +77,8 @@ class Facts:
         Kind of the job under way; empty if there is none.
     has_result : bool
         Whether the run under way is still wanted.
+    labelled : bool
+        Whether labels lie on the image.
     target : str
         Name of the labels that would be saved; empty if there are none.
     """
@@ -93,6 +95,7 @@ class Facts:
     unsuited: bool = False
     job: str = ""
     has_result: bool = False
+    labelled: bool = False
     target: str = ""
 
 
@@ -144,7 +147,7 @@ def state(facts: Facts) -> State:
     no_copy = first(nothing, unless(facts.has_file, "the image was not opened from a file."))
     no_card = unless(facts.models, "No model is chosen.")
     no_uncertainty = unless(facts.models < 2, _NO_COMMON_UNCERTAINTY)
-    unsuited = facts.unsuited and facts.has_image and not facts.target and not busy
+    unsuited = facts.unsuited and facts.has_image and not facts.labelled and not busy
     stopping = unless(facts.has_result, "Stopping.")
     return State(
         axes=facts.meanings > 1,
