@@ -170,6 +170,13 @@ def test_a_session_names_nobody(recorded):
         (lambda folder: change(folder, 10, name="/stolen.nii.gz"), 1, "Step 10 (save): '/stolen.nii.gz' is not"),
         (lambda folder: change(folder, 1, item={"name": "../in/scan.nii.gz"}), 1, "Step 1 (open): '../in/scan"),
         (lambda folder: change(folder, 4, delta="AAAA"), 1, "Step 4 (edit): the change of labels in its line is"),
+        (
+            lambda folder: change(folder, 4, parts=[[1, 0, 10**12, 0, 48, 9, 9]]),
+            1,
+            "Step 4 (edit): the change of labels",
+        ),
+        (lambda folder: change(folder, 4, parts=[[1, 0, 1e308, 0, 48, 9, 9]]), 1, "Step 4 (edit): "),
+        (lambda folder: change(folder, 4, parts=[[]]), 1, "Step 4 (edit): its line does not hold what this step needs"),
         (lambda folder: change(folder, 4, do="dance"), 1, "Step 4 (dance): this version of napari-medseg does not"),
         (lambda folder: change(folder, 4, n=7), 1, "Line 5 of 'work.medseg.jsonl' is damaged (expected step 4"),
         (lambda folder: change(folder, 0, schema=2), 1, "'work.medseg.jsonl' was recorded by a newer version"),

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import math
 import os
 import signal
 import subprocess
@@ -182,7 +183,7 @@ def test_a_child_that_takes_too_much_memory_fails_its_file(workplace):
 
 
 def test_impossible_crews_are_refused(capsys):
-    for numbers in ((0, 0, 0), (1, -1, 0), (1, 0, -1)):
+    for numbers in ((0, 0, 0), (1, -1, 0), (1, 0, -1), (1, 0, math.nan), (1, 0, 0, math.nan)):
         with pytest.raises(SettingsError, match="at least 1 worker"):
             crew.local(*numbers)
     assert cli.main(["segment", "a.nii", "-o", "b.nii", "--model", MODEL, "--memory-limit", "2"]) == 2

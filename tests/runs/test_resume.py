@@ -1,7 +1,9 @@
 """What ``--resume`` leaves alone, makes again, and keeps."""
 
+import errno
 import json
 import os
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +13,8 @@ import pytest
 import torch
 
 from napari_medseg import cli, files, io, models
+from napari_medseg.errors import FileError
+from napari_medseg.files import locking
 from napari_medseg.io.notes import side_file
 from napari_medseg.preprocess import Preprocess
 from napari_medseg.record import Record
@@ -226,6 +230,38 @@ def test_what_was_left_half_written_a_day_ago_is_removed():
         os.utime(Path("out", name), (time.time() - 90000,) * 2)
     assert cli.main(LINE) == 0
     assert sorted(path.name for path in Path("out").glob(".*")) == sorted(names[1:])
+
+
+@pytest.mark.parametrize("whole_folder", [False, True])
+def test_results_that_vanish_while_the_run_goes_on_have_failed(capsys, monkeypatch, whole_folder):
+    find, made = work.inference.segment_job, []
+
+    def job(volume, *more):
+        result = yield from find(volume, *more)
+        if made:
+            shutil.rmtree("out") if whole_folder else Path("out/a.nii.gz").unlink()
+        made.append(result)
+        return result
+
+    monkeypatch.setattr(work.inference, "segment_job", job)
+    install(1)
+    capsys.readouterr()
+    assert cli.main([*LINE, "--summary", "s.csv"]) == 1
+    said = capsys.readouterr()
+    assert "[1/2] a.nii.gz: failed" in said.out and "'out/a.nii.gz' was moved or removed before the run" in said.err
+    rows = [line.split(",")[0] for line in Path("s.csv").read_text().splitlines() if ",failed," in line]
+    assert rows == ["a"] and Path("out/b.nii.gz").exists()
+    report = json.loads(Path("r.json").read_text())
+    assert [Path(row["input"]).name for row in report["files"]] == ["b.nii.gz"] and len(report["failures"]) == 1
+
+
+def test_a_full_disk_names_the_folder_of_the_run(capsys, monkeypatch):
+    def full(*_):
+        raise FileError("'hidden' could not be saved.") from OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(locking, "note", full)
+    assert cli.main(LINE) == 1
+    assert "The folder 'out' cannot be written to (No space left on device)" in capsys.readouterr().err
 
 
 def test_a_second_run_on_the_same_folder_is_refused(capsys):

@@ -56,6 +56,9 @@ def test_inputs_are_taken_from_the_line(tmp_path):
     odd = tmp_path / "a; b"
     odd.mkdir()
     assert parse_inputs(f" {odd} ") == (str(odd),), "a path that exists is one path"
+    (tmp_path / "c;d").touch()
+    both = f"{tmp_path / 'c;d'}; {odd};c"
+    assert parse_inputs(both) == (str(tmp_path / "c;d"), str(odd), "c"), "also one of several"
     assert parse_inputs("one.nii.gz; two.nii.gz;") == ("one.nii.gz", "two.nii.gz") and parse_inputs(" ") == ()
     assert not is_dataset((str(odd),))
     (odd / "dataset_description.json").write_text(json.dumps({}))

@@ -54,7 +54,7 @@ class Run:
     html: Path | None = None
     strict: bool = False
     interrupted: bool = True
-    _found: list[Outcome] = field(default_factory=list)
+    _found: dict[tuple[str, ...], Outcome] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for path in (self.report, self.summary, self.html):
@@ -66,7 +66,7 @@ class Run:
     @property
     def outcomes(self) -> list[Outcome]:
         """Of the tasks that did not fail, in the order of the tasks."""
-        there = [outcome for outcome in self._found if outcome.state != "failed"]
+        there = [outcome for outcome in self._found.values() if outcome.state != "failed"]
         return sorted(there, key=lambda outcome: self._numbers[outcome.task.inputs])
 
     def title(self, task: Task) -> str:
@@ -105,18 +105,18 @@ class Run:
         return self._exit_code() if written else 1
 
     def add(self, outcome: Outcome) -> None:
-        """Note what came of a task."""
-        self._found.append(outcome)
+        """Note what came of a task; what is said last holds."""
+        self._found[outcome.task.inputs] = outcome
 
     def _exit_code(self) -> int:
         if not self.failures:
             return 0
-        usage = any(outcome.wrong_usage for outcome in self._found)
+        usage = any(outcome.wrong_usage for outcome in self._found.values())
         return 2 if self.strict and self.total == 1 and usage else 1
 
     def _finish(self) -> bool:
         """Name what failed, then write the report; whether that went well."""
-        failed = [outcome for outcome in self._found if outcome.state == "failed"]
+        failed = [outcome for outcome in self._found.values() if outcome.state == "failed"]
         failed.sort(key=lambda outcome: self._numbers[outcome.task.inputs])
         meaningless = list(self.failures)
         self.failures += [outcome.failure for outcome in failed]
@@ -147,8 +147,7 @@ class Run:
 
     def _all(self) -> list[Outcome]:
         """Of every task, in their order."""
-        known = {outcome.task.inputs: outcome for outcome in self._found}
-        return [known.get(task.inputs, Outcome(task, "not reached")) for task in self.tasks]
+        return [self._found.get(task.inputs, Outcome(task, "not reached")) for task in self.tasks]
 
 
 class _Watch:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from ..errors import FileError, JobError, SettingsError
+from ..errors import FileError, JobError, SettingsError, reason
 from .names import refuse_name
 from .replacing import sweep
 from .typed import dump, load
@@ -111,11 +111,9 @@ def lock(folder: Path) -> Generator[None]:
             f"Another run{known} writes to '{folder}'. Wait until it has ended, or choose another folder."
         ) from error
     except OSError as error:
-        raise FileError(
-            f"The folder '{folder}' cannot be written to ({error.strerror}). Choose another one."
-        ) from error
+        raise _unwritable(folder, error) from error
     try:
-        note(folder, os.getpid())
+        _note_this_process(folder)
         sweep(folder)
         yield
     finally:
@@ -125,3 +123,14 @@ def lock(folder: Path) -> Generator[None]:
             # while it is held: whoever has opened the file meanwhile notices that it is gone, and makes another one
             (folder / LOCK).unlink()
         held.release()
+
+
+def _note_this_process(folder: Path) -> None:
+    try:
+        note(folder, os.getpid())
+    except FileError as error:  # it names a file that nobody knows
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: Exception) -> FileError:
+    return FileError(f"The folder '{folder}' cannot be written to ({reason(error)}). Choose another one.")

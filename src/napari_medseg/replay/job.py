@@ -94,7 +94,7 @@ def replay_job(
             break
         except MedsegError as error:
             raise FileError(f"{line.title}: {error}") from error
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
+        except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
             why = f"its line does not hold what this step needs ({reason(error)}). Restore the session file."
             raise FileError(f"{line.title}: {why}") from error
         done += 1

@@ -11,6 +11,7 @@ import numpy as np
 from .planes import Planes
 
 _LEVEL = 1  # of zlib: higher ones take several times as long for a tenth of the bytes
+_MOST_TIMES = 1100  # smaller than before: more than zlib can, so that damaged numbers do not claim memory
 
 Part = tuple[int, int, int, int, int, int, int]
 """In JSON: slice, first and last row, first and last column (exclusive), voxels that changed, bytes of the payload."""
@@ -67,6 +68,8 @@ class Delta:
         expected = bits + 2 * voxels * dtype.itemsize
         if min(shape) < 0 or not 0 <= voxels <= shape[0] * shape[1]:
             raise ValueError("box and voxels do not belong together")
+        if expected > _MOST_TIMES * len(payload):
+            raise ValueError("the box is larger than its labels can be")
         try:
             raw = zlib.decompressobj().decompress(payload, expected + 1)  # never more than it can be
         except zlib.error as error:

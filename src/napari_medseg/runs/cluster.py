@@ -47,7 +47,7 @@ def cluster(
     JobError
         If no scheduler answers.
     """
-    if threads < 0 or memory_gb < 0 or minutes < 0:
+    if threads < 0 or not (memory_gb >= 0 and minutes >= 0):  # nan is neither
         raise SettingsError(
             f"{threads} threads with limits of {memory_gb:g} GB and {minutes:g} minutes were asked for; expected 0 or "
             "more."
@@ -82,6 +82,8 @@ def _connected(address: str) -> Client:
 
 class _Cluster(Crew):
     """Workers of dask; those that come later are greeted too."""
+
+    sees_files_at_once = False  # a network file system may be late
 
     def __init__(
         self, client: Client, address: str, tasks: Sequence[Task], threads: int, memory_gb: float, minutes: float

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import options
-from ..errors import JobError
+from ..errors import FileError, JobError
 from ..progress import Job, Progress
 from .crew import Crew
 from .outputs import beside
@@ -70,7 +70,8 @@ def cohort_job(tasks: Sequence[Task], crew: Crew) -> Job[list[Outcome]]:
     ------
     Progress
         Over the files, in the order of finishing; `partial` is an `Outcome` when one is finished, a `Step` while work
-        in this process goes on, `Waiting` at once and every minute while nobody is there to work, else None.
+        in this process goes on, `Waiting` at once and every minute while nobody is there to work, else None. In the end
+        comes a second `Outcome`, which failed, for each file whose results have vanished meanwhile.
 
     Returns
     -------
@@ -89,10 +90,27 @@ def cohort_job(tasks: Sequence[Task], crew: Crew) -> Job[list[Outcome]]:
             if isinstance(partial, Outcome):
                 found[number] = partial
             yield Progress(len(found), len(tasks), partial)
+        for number, gone in _vanished(found) if crew.sees_files_at_once else ():
+            found[number] = gone
+            yield Progress(len(found), len(tasks), gone)
     finally:
         if len(found) < len(tasks):
             crew.stop()
     return [found[number] for number in range(len(tasks))]
+
+
+def _vanished(found: Mapping[int, Outcome]) -> list[tuple[int, Outcome]]:
+    """Outcomes whose files somebody has taken away meanwhile, as failed ones."""
+    gone = []
+    for number, outcome in found.items():
+        task = outcome.task
+        if outcome.state != "failed" and task.outputs and not task.target.exists():
+            error = FileError(
+                f"'{task.target}' was moved or removed before the run ended. Run again with Resume (--resume) to make "
+                "it again."
+            )
+            gone.append((number, Outcome.failed(task, error, outcome.took)))
+    return gone
 
 
 _Steps = Iterator[tuple[int, Outcome | Step | Waiting | None]]

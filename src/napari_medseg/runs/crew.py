@@ -19,6 +19,8 @@ class Crew:
     """
 
     executor: Executor | None = None
+    sees_files_at_once: bool = True
+    """Whether this process sees what the crew has written as soon as it says so."""
 
     def submit(self, question: Mapping[str, Any]) -> Future[dict[str, Any]]:
         """Have a task done (JSON of `Task` and of `Outcome`)."""
@@ -88,7 +90,7 @@ def local(workers: int, threads: int = 0, memory_gb: float = 0.0, minutes: float
     SettingsError
         If a number is out of its range.
     """
-    if workers < 1 or threads < 0 or memory_gb < 0 or minutes < 0:
+    if workers < 1 or threads < 0 or not (memory_gb >= 0 and minutes >= 0):  # nan is neither
         raise SettingsError(
             f"{workers} workers with {threads} threads and limits of {memory_gb:g} GB and {minutes:g} minutes were "
             "asked for; expected at least 1 worker, and 0 or more of the others."

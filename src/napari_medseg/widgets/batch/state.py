@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ...runs.bids import DESCRIPTION
@@ -151,14 +152,23 @@ def _no_save(facts: Facts) -> str:
 
 
 def parse_inputs(text: str) -> tuple[str, ...]:
-    """Files, folders and globs of the line of inputs; a single path may hold the separator itself."""
-    whole = text.strip()
-    if not whole:
-        return ()
-    if os.path.exists(whole):
-        return (whole,)
-    parts = (part.strip() for part in whole.split(SEPARATOR.strip()))
-    return tuple(os.path.expanduser(part) for part in parts if part)
+    """Files, folders and globs of the line of inputs; the path of something that exists may hold the separator."""
+    rest = text.strip().split(SEPARATOR.strip())
+    found = []
+    while rest:
+        taken = next(filter(partial(_exists, rest), range(len(rest), 0, -1)), 1)
+        found.append(_path(rest[:taken]))
+        rest = rest[taken:]
+    return tuple(path for path in found if path)
+
+
+def _exists(parts: Sequence[str], count: int) -> bool:
+    """Whether the first parts of a line are the path of something."""
+    return os.path.exists(_path(parts[:count]))
+
+
+def _path(parts: Sequence[str]) -> str:
+    return os.path.expanduser(SEPARATOR.strip().join(parts).strip())
 
 
 def is_dataset(inputs: Sequence[str]) -> bool:
