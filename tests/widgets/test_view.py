@@ -5,6 +5,7 @@ import weakref
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from napari.layers import Layer
 from napari.settings import get_settings
 from qtpy.QtWidgets import QApplication
@@ -13,6 +14,7 @@ from napari_medseg import samples
 from napari_medseg.io.contributions import layer_tuple
 from napari_medseg.volume import Volume
 from napari_medseg.widgets.kit import legend, letters
+from napari_medseg.widgets.kit.upright import keep_upright
 
 SIDES = ("left", "right", "top", "bottom")
 RAS = np.diag([1.0, 1, 3, 1])  # thick slices
@@ -133,6 +135,19 @@ def test_the_scan_in_view_stands_upright_whatever_was_opened_before(view, viewer
     viewer.scene.camera.orientation2d = ("up", "right")
     viewer.layers.clear()
     assert orientation(viewer) == ("down", "right"), "a view of the scan that has gone"
+
+
+def test_a_scan_that_was_opened_before_the_first_dock_stands_upright_too():
+    opened_before = ViewerModel()
+    add(opened_before, scan())
+    assert orientation(opened_before) == ("down", "right")
+    keep_upright(opened_before)
+    assert orientation(opened_before) == ("up", "left")
+    turned_before = ViewerModel()
+    add(turned_before, scan())
+    turned_before.scene.camera.orientation2d = ("up", "right")  # by a person
+    keep_upright(turned_before)
+    assert orientation(turned_before) == ("up", "right")
 
 
 def test_letters_are_of_the_selected_layer_or_the_lowest_image(view, viewer):

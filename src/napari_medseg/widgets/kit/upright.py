@@ -90,6 +90,7 @@ class Upright:
         # what changes no letters: the lowest scan is selected, a hidden one goes; the letters hear of it before
         viewer.layers.selection.events.active.connect(self._look, position="last")
         viewer.layers.events.removed.connect(self._look, position="last")
+        self._look()
 
     def _look(self, event: object = None) -> None:
         viewer = self._viewer()
@@ -168,6 +169,6 @@ _UPRIGHT: WeakKeyDictionary[ViewerModel, Upright] = WeakKeyDictionary()
 
 
 def keep_upright(viewer: ViewerModel) -> None:
-    """Show the scans that a viewer opens from now on upright; once for a viewer is enough."""
+    """Show the scans that a viewer has and will open upright; once for a viewer is enough."""
     if viewer not in _UPRIGHT:
         _UPRIGHT[viewer] = Upright(viewer, letters_of(viewer))
