@@ -107,7 +107,10 @@ def describe(labels: Labels) -> str:
     data = np.asarray(labels.data)
     numbers = np.unique(data[data > 0])
     names = list(labels.features["class"]) if "class" in labels.features else []
-    return ", ".join(f"{names[number] if names else 'drawn'} {np.count_nonzero(data == number)}" for number in numbers)
+    if not names:
+        drawn = f"drawn {np.count_nonzero(data)}"
+        return f"{len(numbers)} objects" if len(numbers) > 1 else drawn
+    return ", ".join(f"{names[number]} {np.count_nonzero(data == number)}" for number in numbers)
 
 
 class Camera:

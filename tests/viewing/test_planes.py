@@ -7,7 +7,9 @@ import pytest
 import SimpleITK as sitk
 from nibabel.orientations import aff2axcodes, apply_orientation, inv_ornt_aff
 
+from napari_medseg import samples
 from napari_medseg.errors import VolumeError
+from napari_medseg.io import read
 from napari_medseg.viewing.anatomy import anatomy_of, edges, flat_directions, letters, plane_text, turned_directions
 from napari_medseg.viewing.planes import PLANES, arrange, upright, why_not
 from napari_medseg.volume import Volume
@@ -139,6 +141,12 @@ def test_an_oblique_scan_is_named_by_its_main_plane():
     assert (found.left, found.right, found.top, found.bottom) == ("RI", "LS", "A", "P")
     assert plane_text(np.array([1, 0, 0.14]), down) == "axial, tilted by 8°"
     assert plane_text(np.array([1, 0, 0.04]), down) == "axial"
+
+
+def test_the_plane_of_very_oblique_slices_is_the_one_in_their_name():
+    anatomy = anatomy_of(read(samples.path("sunnybrook_SC-HF-I-01_ED.nii.gz")))
+    assert "nearest to sagittal (48" in plane_text(anatomy.world[:, 0], anatomy.world[:, 1])
+    assert set(arrange(anatomy, 3, "sagittal").order[-2:]) == {1, 2}
 
 
 def test_what_does_not_say_where_the_patient_lies_has_no_letters():

@@ -129,13 +129,17 @@ def upright(anatomy: Anatomy) -> tuple[str, str, str] | None:
 
 
 def _axes_along(anatomy: Anatomy) -> tuple[str, ...]:
-    """The axes of the viewer that run along the patient's axes best, each along one of them."""
-    from nibabel.orientations import io_orientation
+    """The axes of the viewer that run along the patient's axes best, each along one of them.
 
-    affine = np.eye(4)
-    affine[:3, :3] = anatomy.world
-    patient_axes = io_orientation(affine)[:, 0].astype(int).tolist()
-    return tuple("xyz"[patient_axes.index(axis)] for axis in range(3))
+    The axis across the slices chooses first: it names the plane, as `anatomy.plane_text` does.
+    """
+    parts = np.abs(anatomy.world)
+    found = {}
+    for axis in "zyx":
+        free = [patient for patient in range(3) if patient not in found]
+        best = max(free, key=lambda patient: parts[patient, "xyz".index(axis)])
+        found[best] = axis
+    return tuple(found[patient] for patient in range(3))
 
 
 def _grows(anatomy: Anatomy, axis: str, direction: np.ndarray) -> bool:

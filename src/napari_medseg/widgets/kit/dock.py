@@ -16,7 +16,7 @@ from ...progress import Job
 from . import preferences
 from .controls import Paragraph
 from .dropping import CanvasDrops, dropped
-from .grey import let_reach
+from .grey import let_sliders_reach
 from .jobs import Queue
 from .legend import legend_of
 from .letters import letters_of
@@ -83,7 +83,7 @@ class Dock(QWidget):
         self._legend = legend_of(self._viewer)
         watch_saves(self._viewer)
         keep_upright(self._viewer)
-        self._viewer.layers.events.inserted.connect(let_reach)  # once, however many docks there are
+        let_sliders_reach(self._viewer)
         self._queue = Queue(self, ("models", *kinds), self._job_changed, self._failed)
         self._lasting = lasting
         self.opener = Opener(self._viewer, self._take)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Layer
 
@@ -11,10 +11,22 @@ from ...grey_values import CT_WINDOWS, OPENING
 from ...io.contributions import RANGE
 from .records import noted
 
+if TYPE_CHECKING:
+    from napari import Viewer
 
-def let_reach(event: Any) -> None:
-    """Let the slider of contrast of a layer that was inserted reach all values seen, not only those of its window."""
-    layer = event.value
+
+def let_sliders_reach(viewer: Viewer) -> None:
+    """Let the sliders of contrast reach all values seen, not only those of the window in which an image was opened."""
+    viewer.layers.events.inserted.connect(_layer_came)  # once, however often it is asked for
+    for layer in viewer.layers:
+        _let_reach(layer)
+
+
+def _layer_came(event: Any) -> None:
+    _let_reach(event.value)
+
+
+def _let_reach(layer: Layer) -> None:
     seen = noted(layer).get(RANGE)
     if isinstance(layer, Image) and seen and tuple(layer.contrast_limits_range) == tuple(layer.contrast_limits):
         low, high = layer.contrast_limits
