@@ -1,12 +1,13 @@
 """Labels written into the store of their image: nothing else of it changes, and everyone finds them."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 import zarr
 
-from napari_medseg import files, io
+from napari_medseg import cli, files, io
 from napari_medseg.errors import FileError, JobError
 from napari_medseg.io import zarr_labels
 from napari_medseg.io.ome_zarr_stream import streamed
@@ -216,6 +217,50 @@ def test_labels_lie_on_their_image_for_readers_of_the_numbers_alone(tmp_path, ve
     assert translated["translation"] == [moved[place] for place in kept]
     back = io.read(path / "labels" / "heart")
     assert np.array_equal(back.affine, volume.affine) and back.has_spacing == volume.has_spacing
+
+
+@pytest.mark.filterwarnings("ignore:Consolidated metadata")
+@pytest.mark.parametrize("write", [lambda target: io.write(labels(), target), write_streamed])
+@pytest.mark.parametrize("place", ["0", "A/1/0"])
+def test_labels_of_an_image_inside_a_store(tmp_path, image, write, place):
+    """As bioformats2raw and plates lay them out."""
+    store = tmp_path / "scans.zarr"
+    zarr.open_group(store, mode="w", zarr_format=2 if is_old(image) else 3).attrs["bioformats2raw.layout"] = 3
+    (store / place).parent.mkdir(parents=True, exist_ok=True)
+    image.rename(store / place)
+    for folder in (store / "A", store / "A" / "1"):
+        if folder.exists():
+            zarr.open_group(folder, mode="a", zarr_format=2 if is_old(store / place) else 3)
+    zarr.consolidate_metadata(store)
+    write(store / place / "labels" / "heart")
+    assert np.array_equal(io.read_all(store / place)[1].data, labels().data)
+    group = zarr.open_consolidated(store)
+    assert np.array_equal(group[f"{place}/labels/heart/0"][:], labels().data)
+    assert f"{place}/labels" in dict(group.members(max_depth=None))
+
+
+def test_an_image_whose_list_of_labels_is_damaged_is_still_opened(image, caplog):
+    (image / "labels").mkdir()
+    description(image, "labels").write_text("{bad")
+    assert [volume.data.shape for volume in io.read_all(image)] == [(4, 20, 16)]
+    assert "The labels of 'image.ome.zarr' are left out" in caplog.text
+
+
+def test_info_names_the_labels_of_a_store(image, capsys):
+    io.write(labels(), image / "labels" / "heart")
+    assert cli.main(["info", str(image)]) == 0
+    assert re.search(r"labels +heart\n", capsys.readouterr().out)
+    assert cli.main(["info", str(image), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["labels"] == ["heart"]
+
+
+def test_a_list_of_labels_that_is_write_protected_is_refused_before_anything_is_written(image):
+    io.write(labels(), image / "labels" / "heart")
+    description(image, "labels").chmod(0o444)
+    before = tree(image)
+    with pytest.raises(FileError, match="write-protected, and has to name the labels"):
+        io.write(labels(), image / "labels" / "liver")
+    assert tree(image) == before
 
 
 def test_an_interrupted_run_goes_on(image):

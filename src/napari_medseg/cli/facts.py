@@ -63,7 +63,18 @@ def of(path: Path, axes: str | None) -> Facts:
         if not alone and (listing.series or listing.unreadable):
             return _of_listing(listing)
         return _with_segmentations(_of_volume(path, _image(path, axes)), listing)
-    return _of_volume(path, _image(path, axes))
+    facts = _of_volume(path, _image(path, axes))
+    return _with_labels(facts, path) if formats.recognise(path) is formats.OME_ZARR else facts
+
+
+def _with_labels(facts: Facts, store: Path) -> Facts:
+    """What is known of the image of a store, and the labels that lie in it."""
+    from ..io.ome_zarr import labels_in
+
+    names = labels_in(store)
+    if not names:
+        return facts
+    return Facts({**facts.content, "labels": list(names)}, {**facts.words, "labels": ", ".join(names)})
 
 
 def _with_segmentations(facts: Facts, listing: Listing) -> Facts:

@@ -20,10 +20,10 @@ from ..volume import LEVELS, LabelClass, Volume, colour_of, in_pieces
 from . import checks, formats, zarr_store
 from .notes import KEY, NAME, Notes
 from .places import Place
+from .zarr_groups import LABELS
 
 if TYPE_CHECKING:
     import dask.array
-    import zarr
 
 _VERSIONS = ("0.4", "0.5")
 _MILLIMETRES = {
@@ -111,11 +111,11 @@ def read_all(path: Path) -> list[Volume]:
     folder = formats.whole(path)
     group = zarr_store.open_group(folder)
     volumes = [_volume(folder, group)]
-    for name in _label_names(group):
+    for name in labels_in(folder):
         try:
             with checks.damaged(folder):
-                inner = zarr_store.member(group, f"labels/{name}")
-                volume = _volume(folder / "labels" / name, inner)
+                inner = zarr_store.member(group, f"{LABELS}/{name}")
+                volume = _volume(folder / LABELS / name, inner)
         except FileError as error:
             _logger.warning("%s The labels '%s' are left out.", error, name)
             continue
@@ -136,13 +136,18 @@ def described(path: Path) -> Described:
         return _image(path, _said(zarr_store.open_group(path)))
 
 
-def _label_names(group: zarr.Group) -> list[str]:
-    """The labels that a store names."""
-    inner = zarr_store.member(group, "labels")
-    if inner is None:
+def labels_in(path: Path) -> list[str]:
+    """The names of the labels of the image of a store; a list that cannot be read is logged, and names none."""
+    folder = formats.whole(path)
+    try:
+        with checks.damaged(folder / LABELS):
+            inner = zarr_store.member(zarr_store.open_group(folder), LABELS)
+            said = {} if inner is None else _said(inner)
+    except FileError as error:
+        _logger.warning("%s The labels of '%s' are left out.", error, folder.name)
         return []
-    said = _said(inner).get("labels", [])
-    return [name for name in said if isinstance(name, str)] if isinstance(said, list) else []
+    names = said.get("labels", [])
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
 
 
 def _said(node: Any) -> dict[str, Any]:

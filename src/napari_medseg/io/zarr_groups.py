@@ -30,10 +30,23 @@ _NONE_INSIDE = {"kind": "inline", "must_understand": False, "metadata": {}}
 
 
 def image_of(path: Path) -> Path | None:
-    """The store whose image labels at `path` belong to, by the name alone; None if they are not inside a store."""
-    store = path.parent.parent
-    inside = path.parent.name == LABELS and store.name.lower().endswith(".zarr")
-    return store if inside else None
+    """The image whose labels lie at `path`: a store by its name, or an image inside a store; None if there is none."""
+    image = path.parent.parent
+    if path.parent.name != LABELS:
+        return None
+    inside = any(_is_store(folder) for folder in image.parents) and description(image, version_of(image)).exists()
+    return image if _is_store(image) or inside else None
+
+
+def stores_around(image: Path) -> list[Path]:
+    """The folders from an image up to the store that it lies in."""
+    above = list(image.parents)
+    outer = [place for place, folder in enumerate(above, 1) if _is_store(folder)]
+    return [image, *above[: max(outer, default=0)]]
+
+
+def _is_store(folder: Path) -> bool:
+    return folder.name.lower().endswith(".zarr")
 
 
 def version_of(folder: Path) -> int:
@@ -130,7 +143,7 @@ class Consolidated:
         FileError
             If the system does not allow it.
         """
-        if not (os.access(self.path, os.W_OK) and os.access(self.folder, os.W_OK)):
+        if files.is_protected(self.path) or not os.access(self.folder, os.W_OK):
             raise FileError(
                 f"'{self.path}' is write-protected, and has to name what is added to the store (consolidated "
                 "metadata). Allow writing to it, or save elsewhere."

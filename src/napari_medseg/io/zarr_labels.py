@@ -134,8 +134,11 @@ def check(target: Path, axes: str, shape: tuple[int, ...]) -> None:
     version = zarr_groups.version_of(image)
     _refuse_links(image, target, version)
     _names(target.parent, version)
+    listing = zarr_groups.description(target.parent, version)
+    if files.is_protected(listing):
+        raise FileError(f"'{listing}' is write-protected, and has to name the labels. Allow writing to it.")
     for known in _consolidated(image):
-        _refuse_link(image, known.path)
+        _refuse_link(known.folder, known.path)
         known.refuse_protected()
     theirs = {name: length for name, length in zip(found.axes, found.data.shape, strict=True) if name in "tzyx"}
     ours = {name: length for name, length in zip(axes, shape, strict=True) if name in "tzyx"}
@@ -262,19 +265,18 @@ def _add(folder: Path, name: str, version: int) -> None:
 
 
 def _consolidated(image: Path) -> list[zarr_groups.Consolidated]:
-    """Consolidated metadata that say which labels there are: of the store, and of its group of labels."""
-    found = map(zarr_groups.Consolidated.of, (image, image / LABELS))
+    """Consolidated metadata that say which labels there are: of the labels, the image, and the store that it is in."""
+    found = map(zarr_groups.Consolidated.of, (image / LABELS, *zarr_groups.stores_around(image)))
     return [known for known in found if known is not None]
 
 
 def _renew(image: Path, name: str) -> None:
     """Let consolidated metadata say what the labels `name` are; a store that has none gets none."""
+    folder = image / LABELS
     for known in _consolidated(image):
-        if known.folder == image:
-            known.renew(f"{LABELS}/{name}", inside=True)
-            known.renew(LABELS, inside=False)
-        else:
-            known.renew(name, inside=True)
+        known.renew((folder / name).relative_to(known.folder).as_posix(), inside=True)
+        if known.folder != folder:
+            known.renew(folder.relative_to(known.folder).as_posix(), inside=False)
 
 
 def _by(lengths: dict[str, int]) -> str:
