@@ -5,6 +5,7 @@ import pytest
 
 from napari_medseg.errors import VolumeError
 from napari_medseg.quantities import extent
+from napari_medseg.segmentation.orientation import Turn
 from napari_medseg.segmentation.slices import Canvas, Slices
 from napari_medseg.volume import LabelClass, Volume
 
@@ -55,6 +56,15 @@ def test_sizes_of_micrometre_voxels_are_not_rounded_to_nothing(axes, key, size):
     canvas = Canvas(volume, (LabelClass(1, "nucleus", "#ff0000"),), split=False)
     canvas.put([0], np.ones((1, 2, 4), np.uint8))
     assert canvas.classes()[0][key] == pytest.approx(8 * size, rel=1e-12)
+
+
+def test_objects_are_as_large_as_the_pixels_of_the_slices_that_were_segmented():
+    volume = Volume(np.zeros((20, 24, 30)), "zyx", np.diag([0.5, 1, 4, 1]))
+    canvas = Canvas(volume, (LabelClass(1, "nucleus", "#ff0000"),), split=True, turn=Turn(("x", "z", "y")))
+    plane = np.zeros((1, 20, 24), np.uint8)
+    plane[0, 3:13, 2:22] = 1
+    canvas.put([0], plane)
+    assert canvas.objects() == {"objects": 1, "pixels_per_object": 200, "area_mm2_per_object": 200 * 4 * 1}
 
 
 class Declared:

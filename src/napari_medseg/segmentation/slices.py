@@ -204,7 +204,7 @@ class Canvas:
 
     def _count_objects(self, plane: np.ndarray) -> None:
         self._objects = max(self._objects, int(plane.max()))
-        self._object_pixels += np.count_nonzero(plane)
+        self._object_pixels += int(np.count_nonzero(plane))
 
     def volume(self) -> Volume:
         """The labels on the grid of the image."""
@@ -227,7 +227,9 @@ class Canvas:
             pixels = self._object_pixels / self._objects
             found["pixels_per_object"] = round(pixels, 1)
             if self._volume.has_spacing:
-                found["area_mm2_per_object"] = pixels * math.prod(self._volume.spacing[-2:])
+                sizes = dict(zip(self._volume.spatial_axes, self._volume.spacing, strict=True))
+                _, rows, columns = self._turn.sources
+                found["area_mm2_per_object"] = pixels * sizes[rows] * sizes[columns]
         return found
 
     def classes(self) -> tuple[dict[str, Any], ...]:
