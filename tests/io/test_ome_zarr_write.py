@@ -251,6 +251,12 @@ def test_a_coarse_label_is_the_commonest_of_those_that_it_covers(tmp_path, small
     assert set(np.unique(coarsest)) <= {0, 1, 7} and coarsest.any()
 
 
+def test_the_commonest_of_many_is_counted_to_the_end():
+    # stores of others may have levels that are eight times coarser along every axis
+    block = [np.full((1, 1), number) for number in [1] * 160 + [2] * 352]
+    assert zarr_levels.commonest(block) == 2
+
+
 def test_every_level_lies_where_its_voxels_do(tmp_path, small_levels):
     volume = Volume(np.zeros((9, 40, 30), np.float32), "zyx", np.diag([0.5, 0.7, 0.6, 1.0]))
     ramp = np.arange(40, dtype=np.float32)[:, None] * 0.7

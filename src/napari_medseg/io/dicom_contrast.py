@@ -180,10 +180,10 @@ def _plain(value: Any) -> Value:
     if value is None or value == "" or isinstance(value, bytes):
         return ()
     parts = value if isinstance(value, (MultiValue, list, tuple)) else [value]
-    return tuple(_number_orvalue_text(part) for part in parts)
+    return tuple(_number_or_text(part) for part in parts)
 
 
-def _number_orvalue_text(part: Any) -> float | str:
+def _number_or_text(part: Any) -> float | str:
     try:
         return float(part)
     except (TypeError, ValueError):

@@ -188,9 +188,10 @@ def _corners(plane: np.ndarray, rows: int, columns: int) -> list[np.ndarray]:
 def commonest(choices: Sequence[np.ndarray]) -> np.ndarray:
     """The number that most of the arrays have at a place; where several are as frequent, the one that comes first."""
     best = choices[0].copy()
-    most = np.zeros(best.shape, np.uint8)
+    counts = np.min_scalar_type(len(choices))
+    most = np.zeros(best.shape, counts)
     for candidate in choices:
-        count = np.zeros(best.shape, np.uint8)
+        count = np.zeros(best.shape, counts)
         for other in choices:
             count += candidate == other
         better = count > most
