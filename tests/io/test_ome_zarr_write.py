@@ -207,6 +207,28 @@ def test_two_do_not_write_one_store(tmp_path):
         pass
 
 
+@pytest.mark.parametrize("link", ["a.zarr.part", "a.zarr.part/0", "a.zarr.part/0/c"])
+def test_a_planted_link_is_not_followed(tmp_path, link):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / link).parent.mkdir(exist_ok=True, parents=True)
+    (tmp_path / link).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(FileError, match=r"a\.zarr\.part.* is a link"), streamed(tmp_path / "a.zarr", *GRID):
+        pass
+    assert not names(tmp_path / "elsewhere")
+
+
+def test_names_that_are_too_long_to_be_replaced_are_refused(tmp_path):
+    path = tmp_path / f"{'ä' * 120}.zarr"
+    with pytest.raises(FileError, match="has 245 bytes; expected a shorter one, of at most 240"):
+        io.write(Volume(labels(), "zyx"), path)
+    with pytest.raises(FileError, match="has 245 bytes"), streamed(path, *GRID):
+        pass
+    longest = tmp_path / f"{'a' * 235}.zarr"
+    for _ in range(2):
+        io.write(Volume(labels(), "zyx"), longest)
+    assert names(tmp_path) == [longest.name]
+
+
 def test_a_slice_that_reads_back_otherwise_is_told(tmp_path, monkeypatch):
     with streamed(tmp_path / "a.zarr", *GRID) as stream:
         monkeypatch.setattr(zarr.Array, "__getitem__", lambda *_: np.ones((40, 30), np.uint8))

@@ -74,6 +74,8 @@ class Stream:
     def _join(self, mark: Mapping[str, Any]) -> None:
         """Begin a store, or go on with what an interrupted run of the same kind has left."""
         version = zarr_labels.zarr_version(self._part)
+        for path in self._part.rglob("*"):
+            _refuse_link(path)
         if zarr_groups.description(self._part, version).exists():
             self._refuse_other(mark)
             for path in self._part.rglob("*.partial"):
@@ -183,9 +185,16 @@ def streamed(
     files.put_back(target)
     zarr_labels.refuse_folder(target)
     part = target.with_name(f"{target.name}{zarr_labels.UNFINISHED}")
+    _refuse_link(part)
     with zarr_labels.listed(target, axes, shape):
         with files.lock(part):
             stream = Stream(part, target, axes, shape, dtype, run)
             yield stream
         if stream.is_complete:
             files.replace_by(part, target)
+
+
+def _refuse_link(path: Path) -> None:
+    """Make sure that what is written lies where it seems to."""
+    if path.is_symlink():
+        raise FileError(f"'{path}' is a link, and labels are only written into a folder of their own. Remove the link.")

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 UNFINISHED = ".part"
 """Ends the name of a store that is being written."""
 
+_LONGEST = 240  # bytes of a name: for a while a store has a longer one, of at most 255
+
 
 def misnamed(name: str) -> str:
     """Why labels in the store of their image cannot be called `name`, in a sentence; empty if they can."""
@@ -75,8 +77,10 @@ def refuse_folder(target: Path) -> None:
     ------
     FileError
         If it would replace a file, a folder that is not an image, an image together with labels, or one that is
-        write-protected.
+        write-protected; or if its name is so long that it could not be replaced.
     """
+    if sentence := files.misfit(target.name, _LONGEST):
+        raise FileError(f"{sentence} Choose another name.")
     if files.is_file(target):
         raise FileError(f"'{target.name}' is a file, and an OME-Zarr image is a folder. Choose another name.")
     if not files.is_folder(target):
