@@ -282,7 +282,7 @@ def test_labels_at_the_ends_of_a_stack_where_nothing_is_found_are_doubtful(unsee
 def test_slices_beyond_the_organ_are_numbered_as_the_image_lies(turn, slices):
     volume = turn_back(turn)
     card = looking().card
-    expected = f"{BEYOND}slices {slices}, where finder finds nothing, nor farther out."
+    expected = f"{BEYOND}slices {slices}. finder finds nothing there or farther out."
     assert beyond.remark(volume, turn, card, {0, 1, 4}, range(5)).startswith(expected)
     # in the run of a consensus the image is turned already
     assert beyond.remark(turn.volume(volume), AS_IT_LIES, card, {0, 1, 4}, range(5)).startswith(expected)

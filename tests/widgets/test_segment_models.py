@@ -23,7 +23,7 @@ from napari_medseg.volume import Volume
 from napari_medseg.widgets.kit.records import record_of
 from napari_medseg.widgets.segment.rows import ImageRows
 from napari_medseg.widgets.segment.state import Suited
-from napari_medseg.widgets.segment.work import doubts_job, suited_job
+from napari_medseg.widgets.segment.work import suited_job
 
 pytestmark = pytest.mark.usefixtures("more_models")
 SLICES = 6
@@ -175,7 +175,7 @@ def answers(monkeypatch):
 @pytest.mark.parametrize("planned", [True, False])
 def test_form_asks_once_before_a_run_on_another_kind_of_image(dock, answers, planned):
     path = models.find("all")
-    models.save_card(path, replace(models.load_card(path), dicom_modality="MR", modality="heart MR"))
+    models.save_card(path, replace(models.load_card(path), dicom_modality="MR", modality="heart MR", most_slices=1))
     d = dock(noise(SLICES, 40, 48).astype(np.int16) - 1000)
     sentence = "The image has values down to -1000, as CT does; all was trained on heart MR."
     assert f"⚠ Outside what the model was trained on: {sentence}" in d.form.plan.text()
@@ -186,6 +186,8 @@ def test_form_asks_once_before_a_run_on_another_kind_of_image(dock, answers, pla
         d.settle()
         assert len(d.viewer.layers) == 1 + labels
     assert len(answers) == 2 and answers[0] == f"{sentence}\n\nThe labels may mean nothing. Run anyway?"
+    assert "made for stacks of at most 1." in d.form.plan.text()
+    assert "made for stacks" not in d.form.status.text(), "the plan says so, though it was made after Run was pressed"
     assert "⚠ Outside" in d.form.status.text() and sentence in record_of(d.widget.labels).warnings[0]
 
 
@@ -239,7 +241,7 @@ def test_a_model_says_how_fast_it_is_by_its_card_and_after_a_run_by_that_run(doc
     other = d.form.model.findData("nothing")
     assert d.form.model.itemText(other) == "nothing" and "after its first run" in d.form.model.itemData(other, tip)
     card = models.load_card(path)
-    Way(card, InferenceSettings(), "cpu", workers_of("cpu")).note(40, 1, 48 * 48)
+    Way(card, InferenceSettings(split_objects=False), "cpu", workers_of("cpu")).note(40, 1, 48 * 48)
     d.widget._want_suited()
     d.settle()
     assert d.form.model.itemText(row) == "all, about 40 s for this image"
@@ -382,7 +384,7 @@ def test_doubts_before_a_plan_are_those_of_the_plan_however_the_scan_is_stored()
     turned = Turn(("y", "x", "z")).volume(heart)
     across = replace(turned, metadata=heart.metadata)
     settings = InferenceSettings()
-    assert run(doubts_job(across, [model.card], settings)) == plan(across, model, settings, trial=False).doubts == ()
+    assert consensus.doubts(across, [model.card]) == plan(across, model, settings, trial=False).doubts == ()
 
 
 @pytest.mark.parametrize(

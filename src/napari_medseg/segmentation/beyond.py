@@ -62,8 +62,8 @@ def remark(volume: Volume, turn: Turn, card: ModelCard, unseen: Collection[int],
     what = "slice" if len(numbers) == 1 else "slices"
     along = "" if axis == "z" else f" along {axis}"
     return (
-        f"{BEYOND}{what} {_ranges(numbers)}{along} (of 0 to {stack - 1}), where {card.locator.model} finds nothing, "
-        "nor farther out. Check the labels there, and erase them if the organ has ended."
+        f"{BEYOND}{what} {_ranges(numbers)}{along} (of 0 to {stack - 1}). {card.locator.model} finds nothing there or "
+        "farther out. Check the labels there, and erase them if the organ has ended."
     )
 
 

@@ -233,13 +233,14 @@ class SegmentWidget(Dock):
             self._cannot(str(error))
             return
 
-        def show(plan: Plan) -> None:
-            self._problem = ""
-            self._plan = plan
-            self.form.plan.say(plan_text(plan, len(given.cards)))
-
         job = self._shelf.job(given.cards, lambda models: plan_job(given.volume, models, given.settings))
-        self._queue.start("plan", job, title="Plan", quiet=True, on_done=show, on_error=self._cannot)
+        done = partial(self._show_plan, given)
+        self._queue.start("plan", job, title="Plan", quiet=True, on_done=done, on_error=self._cannot)
+
+    def _show_plan(self, given: Input, plan: Plan) -> None:
+        self._problem = ""
+        self._plan = plan
+        self.form.plan.say(plan_text(plan, len(given.cards)))
 
     def _cannot(self, why: str) -> None:
         self._problem = why
@@ -266,13 +267,15 @@ class SegmentWidget(Dock):
                 self._ask(given, plan.doubts)
 
     def _start_check(self, given: Input) -> None:
-        """Compare the image with the cards, as the plan does that is not there yet."""
-        from .work import doubts_job
+        """Plan, but do not try how long it takes: that is known soon."""
+        from .work import plan_job
 
-        job = doubts_job(given.volume, given.cards, given.settings)
-        self._queue.start(
-            "check", job, title="Check", quiet=True, on_done=partial(self._ask, given), on_error=self._failed
-        )
+        def go_on(plan: Plan) -> None:
+            self._show_plan(given, plan)
+            self._ask(given, plan.doubts)
+
+        job = self._shelf.job(given.cards, lambda models: plan_job(given.volume, models, given.settings, trial=False))
+        self._queue.start("check", job, title="Check", quiet=True, on_done=go_on, on_error=self._failed)
 
     def _ask(self, given: Input, doubts: tuple[str, ...]) -> None:
         """Run, unless there are doubts that the person shares; they are named once for an image and its models."""

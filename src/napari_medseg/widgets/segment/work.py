@@ -21,18 +21,14 @@ from ...volume import Volume
 from .state import Suited
 
 
-def plan_job(volume: Volume, models: Sequence[TrainedModel], settings: InferenceSettings) -> Job[Plan]:
-    """What a run will take; the parameters are those of `run_job`."""
+def plan_job(
+    volume: Volume, models: Sequence[TrainedModel], settings: InferenceSettings, trial: bool = True
+) -> Job[Plan]:
+    """What a run will take; the parameters are those of `run_job`. Without a trial, not how long."""
     yield Progress(0, 1)
     if len(models) == 1:
-        return inference.plan(volume, models[0], settings)
-    return consensus.consensus_plan(volume, models, settings)
-
-
-def doubts_job(volume: Volume, cards: Sequence[ModelCard], settings: InferenceSettings) -> Job[tuple[str, ...]]:
-    """What of `volume` lies outside of what the models were trained on, as the plan says it; no network is needed."""
-    yield Progress(0, 1)
-    return consensus.doubts(volume, cards, settings.channel)
+        return inference.plan(volume, models[0], settings, trial=trial)
+    return consensus.consensus_plan(volume, models, settings, trial=trial)
 
 
 def suited_job(volume: Volume, cards: Mapping[str, ModelCard], settings: InferenceSettings) -> Job[dict[str, Suited]]:
