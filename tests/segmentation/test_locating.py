@@ -302,4 +302,4 @@ def test_a_run_warns_of_labels_beyond_the_organ(gate, said):
     data[[0, 4], 2, 3] = 1.0
     result = segment(Volume(data, "zyx"), looking(replace(LOCATOR, gate=gate), found=_larger_than(5)))
     found = [text for text in result.report["warnings"] if text.startswith(BEYOND)]
-    assert len(found) == said and all("slices 0, 4 (of 0 to 4), where finder" in text for text in found)
+    assert len(found) == said and all("slices 0, 4 (of 0 to 4). finder" in text for text in found)
