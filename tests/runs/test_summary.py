@@ -3,6 +3,7 @@
 import base64
 import csv
 import io as streams
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +15,11 @@ from PIL import Image
 
 from napari_medseg import cli, io, models
 from napari_medseg.preprocess import Preprocess
+from napari_medseg.progress import run
 from napari_medseg.record import Record
 from napari_medseg.runs import looks, page, suspicion
 from napari_medseg.runs.cases import cases
-from napari_medseg.runs.summary import rows, write_csv
+from napari_medseg.runs.summary import results_job, rows, write_csv
 from napari_medseg.runs.tasks import Failure, Outcome, Task
 from napari_medseg.segmentation.settings import BEYOND, OUTSIDE
 from napari_medseg.volume import LabelClass, Volume
@@ -253,3 +255,21 @@ def test_what_cannot_be_written_is_said_before_the_run(capsys):
     assert cli.main(["summary", "."]) == 2 and "Add --summary" in capsys.readouterr().err
     assert cli.main(["summary", "nowhere", "--html", "p.html"]) == 1 and "is not a folder" in capsys.readouterr().err
     assert not Path("b.nii.gz").exists()
+
+
+def test_folders_that_vanish_while_results_are_listed_are_left_out(tmp_path, monkeypatch):
+    """Another program works in the same place."""
+    labels = ball().made_by(Record("segment").sealed())
+    for name in ("a", "gone", ".hidden"):
+        (tmp_path / name).mkdir()
+        io.write(labels, tmp_path / name / "x.nii.gz")
+    scandir = os.scandir
+
+    def racing(path):
+        if Path(path).name == "gone":
+            raise FileNotFoundError(2, "No such file or directory", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", racing)
+    (found,) = run(results_job(tmp_path, []))
+    assert found.task.target == tmp_path / "a" / "x.nii.gz"

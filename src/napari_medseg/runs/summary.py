@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,11 +124,7 @@ def results_job(folder: Path, images: Iterable[Path]) -> Job[list[Outcome]]:
     """
     if not folder.is_dir():
         raise FileError(f"'{folder}' is not a folder. Give the folder that a run has written to.")
-    paths = []
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if not hidden and _may_be_result(path):
-            paths.append(path)
+    paths = sorted(filter(_may_be_result, _seen(folder)))
     named: dict[str, list[Path]] = {}
     for image in images:
         named.setdefault(image.name, []).append(image)
@@ -144,6 +141,15 @@ def results_job(folder: Path, images: Iterable[Path]) -> Job[list[Outcome]]:
             "has written to."
         )
     return found
+
+
+def _seen(folder: Path) -> Iterator[Path]:
+    """Files and folders in a folder and below it that are not hidden; those that vanish meanwhile are left out."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in (*folders, *names):
+            if not name.startswith("."):
+                yield Path(place) / name
 
 
 def _may_be_result(path: Path) -> bool:
