@@ -2,6 +2,7 @@
 
 import gzip
 import logging
+import os
 import zlib
 
 import nrrd as pynrrd
@@ -425,3 +426,23 @@ def test_voxels_next_to_their_header_are_read(tmp_path):
 def test_a_save_leaves_its_target_alone_in_the_folder(tmp_path, ending):
     io.write(grid(0), tmp_path / f"a{ending}")
     assert [path.name for path in tmp_path.iterdir()] == [f"a{ending}"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+@pytest.mark.parametrize("ending", FREE)
+def test_folders_and_pipes_are_not_replaced_by_a_file(tmp_path, ending):
+    target = tmp_path / f"a{ending}"
+    target.mkdir()
+    with pytest.raises(FileError, match=r"is a folder"):
+        io.write(grid(0), target)
+    target.rmdir()
+    os.mkfifo(target)
+    with pytest.raises(FileError, match=r"is a named pipe; expected a file"):
+        io.write(grid(0), target)
+    assert target.is_fifo() and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_side_file_whose_name_would_be_too_long_is_one_sentence(tmp_path):
+    with pytest.raises(FileError, match="has 259 bytes; expected a shorter one"):
+        io.write(grid(0), tmp_path / f"{'a' * 250}.npy")
+    assert not list(tmp_path.iterdir())

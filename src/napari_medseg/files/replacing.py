@@ -16,7 +16,7 @@ from pathlib import Path
 from ..errors import FileError, short
 from .folders import put, put_back, remove, to_disk
 from .names import refuse_name
-from .special import real
+from .special import real, refuse_special
 
 _DAY = 24 * 60 * 60
 _NAME_CHARACTERS = 40  # of the target in a temporary name: a file system allows 255 in all
@@ -85,11 +85,12 @@ def replace_all(*changes: Change) -> None:
     Raises
     ------
     FileError
-        If writing or a check fails. The earlier files are then unchanged and nothing is left behind. Only if a further
-        one of several renames fails, the files before it are new.
+        If writing or a check fails, or a device or a pipe would become a file. The earlier files are then unchanged and
+        nothing is left behind. Only if a further one of several renames fails, the files before it are new.
     """
     for change in changes:
         refuse_name(change.path)
+        refuse_special(change.path)
     done: list[Change] = []
     current = changes[0]
     try:

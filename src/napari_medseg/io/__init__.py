@@ -119,14 +119,13 @@ def check_target(volume: Volume, path: str | Path, reference: str | Path | None 
     Raises
     ------
     FileError
-        If no format has this ending, the one that has it needs images that are not known, or the path lies in the store
-        of another image.
+        If no format has this ending, the one that has it needs images that are not known, a folder has this name, or
+        the path lies in the store of another image.
     """
     path = Path(path)
     format_ = formats.writable(path)
     zarr_labels.check(path, volume.axes, tuple(volume.data.shape))
-    if format_.markers:
-        zarr_labels.refuse_folder(path)
+    _refuse_folder(path, format_)
     if format_.reference:
         formats.function(format_.reference)(volume, path, reference)
 
@@ -185,8 +184,7 @@ def _write(
         raise FileError(f"The folder '{path.parent}' does not exist. Create it first, or save elsewhere.")
     save = formats.function(format_.save)
     back = formats.function(format_.read)
-    if format_.markers:
-        zarr_labels.refuse_folder(path)
+    _refuse_folder(path, format_)
     if not format_.lazy and not isinstance(volume.data, np.ndarray):
         checks.check_size(path, volume.data.shape, np.dtype(volume.data.dtype).itemsize)
         volume = replace(volume, data=np.asarray(volume.data))
@@ -210,6 +208,14 @@ def _write(
         # the array first: after a crash between the two, the side file does not fit and is ignored
         files.replace_all(array, _side(path, volume))
     return path
+
+
+def _refuse_folder(path: Path, format_: formats.Format) -> None:
+    """Make sure that a save replaces no folder, or only one that is of its kind."""
+    if format_.markers:
+        zarr_labels.refuse_folder(path)
+    elif files.is_folder(path):
+        raise FileError(f"'{path.name}' is a folder; expected the name of a file. Choose another name.")
 
 
 def _side(path: Path, volume: Volume) -> files.Change:

@@ -217,9 +217,10 @@ def refuse_foreign(path: Path) -> None:
     Raises
     ------
     FileError
-        If it belongs to another program.
+        If it belongs to another program, or cannot have its name.
     """
     side = side_file(path)
+    files.refuse_name(side)
     if not side.exists():
         return
     content = _read_json(side)
