@@ -1,6 +1,7 @@
 """What the Reconstruct dock makes of files and image layers, and what it says of them; without a window."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +9,10 @@ from napari.layers import Image
 
 from napari_medseg.errors import MedsegError
 from napari_medseg.progress import run
+from napari_medseg.widgets.kit.jobs import Queue
 from napari_medseg.widgets.kit.layer_volumes import to_volume
+from napari_medseg.widgets.reconstruct.form import ReconstructForm
+from napari_medseg.widgets.reconstruct.rows import MaskRows
 from napari_medseg.widgets.reconstruct.scans import facts, layer_job, mask_job, mask_text, open_job
 
 MRI = Path(__file__).parents[1] / "reference" / "mri"
@@ -75,3 +79,13 @@ def test_images_of_a_turned_layer_lie_on_it(place):
     made = Image(data, **options)
     np.testing.assert_allclose(made.data_to_world((1, 5, 6)), image.data_to_world((1, 5, 6)))
     np.testing.assert_allclose(to_volume(made, "zyx").affine, to_volume(image, "zyx").affine, atol=1e-12)
+
+
+def test_no_mask_is_drawn_for_data_that_are_gone(qapp):
+    form = ReconstructForm()
+    queue = Queue(form, ("mask",), lambda: None)
+    rows = MaskRows(form, queue, lambda: None)
+    rows.of(SimpleNamespace(kspace=SimpleNamespace(mask=None)))
+    assert queue.busy
+    rows.of(None)
+    assert not queue.busy

@@ -178,9 +178,16 @@ class ReconstructWidget(Dock):
         """
         if self._data.scan is None or self._mask.kspace is None:
             raise SettingsError(why_not(self._facts()) or "The data are still being read.")
-        finish = FinishSettings(self.form.gibbs.value(), self.form.interpolate.isChecked())
-        source = {"origin": self._data.image(), "reading": self._data.reading()}
-        return Input(self._data.scan, self._mask.kspace, self._settings(), self._card(), self._shelf, finish, **source)
+        return Input(
+            self._data.scan,
+            self._mask.kspace,
+            self._settings(),
+            self._card(),
+            self._shelf,
+            FinishSettings(self.form.gibbs.value(), self.form.interpolate.isChecked()),
+            origin=self._data.image(),
+            reading=self._data.reading(),
+        )
 
     def _settings(self) -> ReconSettings:
         form = self.form

@@ -307,6 +307,7 @@ class MaskRows:
         if self._scan is not None:
             self._queue.want("mask", partial(self._start, self._scan))
         else:
+            self._queue.forget("mask")
             self._form.read_out.say("")
         self._tell()
 
