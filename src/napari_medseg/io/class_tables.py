@@ -139,12 +139,12 @@ def refuse_others(names: Sequence[LabelClass], numbers: Sequence[int]) -> None:
     named = [row.id for row in names]
     if not set(named) & set(numbers):
         raise FileError(
-            f"The class table names {listed(named)}, and the classes are {listed(numbers)}. Give a table with these "
-            "numbers."
+            f"The class table names {numbers_text(named)}, and the classes are {numbers_text(numbers)}. Give a table "
+            "with these numbers."
         )
 
 
-def listed(numbers: Sequence[int]) -> str:
+def numbers_text(numbers: Sequence[int]) -> str:
     """The first of some numbers, for a sentence."""
     found = list(map(str, numbers))
     return ", ".join(found[:_NAMED]) + (f" and {len(found) - _NAMED} more" if len(found) > _NAMED else "")

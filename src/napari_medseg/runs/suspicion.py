@@ -23,6 +23,7 @@ _UNUSUAL = 3.5  # median absolute deviations (as standard deviations), as Iglewi
 _TO_DEVIATION = 1.4826  # of a normal distribution
 _CERTAIN = 10.0  # deviations that a reason counts for which is not a matter of degree
 _MOST = 50.0
+_BRIEF = {OUTSIDE: "unlike training", BEYOND: "beyond the organ"}
 _NUMBERS = re.compile(r"\d[\d.]*(?:(?:, | and | to |-)\d[\d.]*)*")
 
 
@@ -180,7 +181,7 @@ def _doubted(case: Case, cohort: _Cohort) -> list[Reason]:
         outside = text.startswith(OUTSIDE)
         beyond = text.startswith(BEYOND)
         if few or outside or (beyond and cohort.size < FEW):
-            brief = "unlike training" if outside else ("beyond the organ" if beyond else "warning")
+            brief = next((words for start, words in _BRIEF.items() if text.startswith(start)), "warning")
             found.append(Reason(text, _CERTAIN if few and (outside or beyond) else _UNUSUAL, brief))
     return found
 

@@ -23,6 +23,7 @@ LOOK = "Look here first"
 
 _FIRST = ("Case", "State", LOOK)
 _SCORES = ("Dice", "HD95")
+_DISTANCES = {"hd95_mm": "mm", "hd95_px": "px"}
 _LAST = ("Approved", "Size", "s")
 _LEADING_NAME = re.compile(r"^'[^']*' ")  # of the file, which the row names
 _OPEN = (WAITING, RUNNING)
@@ -255,8 +256,9 @@ def _mean_score(rows: Sequence[Row], key: str) -> str:
     known = [row.figures[key] for row in rows if key in row.figures]
     if not known:
         return ""
-    unit = " mm" if key == "hd95_mm" else (" px" if key == "hd95_px" else "")
-    return f"{rounded(fmean(known), 1 if unit else 3)}{unit}"
+    mean = fmean(known)
+    unit = _DISTANCES.get(key)
+    return f"{rounded(mean, 1)} {unit}" if unit else rounded(mean, 3)
 
 
 def _figures(row: Row) -> str:

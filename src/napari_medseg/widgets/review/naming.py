@@ -97,8 +97,8 @@ def load(layer: Labels, numbers: Iterable[int], path: Path) -> str:
     sentences = [f"{said} from '{path.name}'."]
     if held and not set(held) & {row.id for row in rows}:
         sentences.append(
-            f"None of them is in these labels, which hold {class_tables.listed(held)}: load another table if it was "
-            "made for other labels."
+            f"None of them is in these labels, which hold {class_tables.numbers_text(held)}: load another table if it "
+            "was made for other labels."
         )
     beyond = len(found) - len(rows)
     if beyond:
