@@ -345,6 +345,14 @@ def test_names_that_nobody_would_find_are_refused(image, write, name):
     assert tree(image) == before and not (image / "labels").exists()
 
 
+def test_labels_take_no_labels(image):
+    heart = io.write(labels(), image / "labels" / "heart")
+    before = tree(image)
+    with pytest.raises(FileError, match="no program finds it"):
+        io.write(labels(), heart / "labels" / "wall")
+    assert tree(image) == before
+
+
 def test_labels_may_have_any_letters(image):
     io.write(labels(), image / "labels" / "Herz ä 心")
     assert [volume.metadata.get("name") for volume in io.read_all(image)] == [None, "Herz ä 心"]

@@ -128,9 +128,9 @@ def check(target: Path, axes: str, shape: tuple[int, ...]) -> None:
         If there is no image, or one of another size; if a link, a damaged list of labels or damaged consolidated
         metadata are in the way; or if `target` lies in a folder of the labels, where nobody finds it.
     """
+    _refuse_deeper(target)
     image = image_of(target)
     if image is None:
-        _refuse_deeper(target)
         return
     if not files.is_folder(image):
         raise FileError(f"'{image}' does not exist, so no labels can lie in it. Name the store of an image.")
