@@ -1,4 +1,6 @@
+import functools
 import gc
+import inspect
 import os
 import shutil
 import sys
@@ -15,10 +17,12 @@ from napari._qt.qt_viewer import QtViewer
 from napari._qt.threads.status_checker import StatusChecker
 from napari.plugins import _initialize_plugins
 from napari.settings import NapariSettings, get_plugin_settings, get_settings
+from napari.utils.events import EventEmitter
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QThreadPool
 from qtpy.QtWidgets import QApplication
 from torch import nn
+from vispy.visuals.shaders.function import Function
 
 from napari_medseg import models
 from napari_medseg.models.registry import ARCHITECTURES, Architecture
@@ -48,13 +52,35 @@ def constant(logit):
     return network
 
 
+CHECK = EventEmitter._check_signature
+KNOWN = {}
+
+
+def takes_event(callback):
+    """Whether a callback takes an event: napari looks at its signature at every connection and disconnection."""
+    called = callback if inspect.isroutine(callback) else type(callback).__call__
+    code = getattr(called, "__code__", None)
+    if code is None or hasattr(called, "__wrapped__"):
+        return CHECK(callback)
+    key = code, inspect.isfunction(callback)  # without one that is bound to it
+    if key not in KNOWN:
+        KNOWN[key] = CHECK(callback)
+    return KNOWN[key]
+
+
 @pytest.fixture(scope="session", autouse=True)
 def done_once(tmp_path_factory):
-    """Spare each window what is the same every time: finding plugins, writing settings, going through all objects."""
+    """Spare each window what is the same every time.
+
+    Finding plugins, writing settings, looking at signatures and at shaders, going through all objects.
+    """
     found = list(npe2.PluginManifest.discover())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(npe2.PluginManifest, "discover", lambda **_: iter(found))
         patch.setattr(NapariSettings, "save", lambda *_, **__: None)
+        patch.setattr(EventEmitter, "_check_signature", staticmethod(takes_event))
+        clean = functools.lru_cache(Function._clean_code)
+        patch.setattr(Function, "_clean_code", lambda _, code: clean(None, code))
         pages = tmp_path_factory.mktemp("pages") / "settings.yaml"
         patch.setattr(napari.settings, "_CFG_PATH", str(pages))  # pages of plugins lie next to it
         gc.collect()
@@ -73,8 +99,9 @@ class Window:
         if self._viewer is None:
             self._viewer = napari.Viewer(show=False, show_welcome_screen=False)
             QtViewer._instances.discard(self._viewer.window._qt_viewer)  # make_napari_viewer wants to see none
+            QApplication.instance().removeEventFilter(self._viewer.window._qt_window)  # asked at each event of Qt
             gc.collect()
-            gc.freeze()  # what stays is not gone through after each test
+        gc.freeze()  # what stays is not gone through after each test
         return self._viewer
 
     def sweep(self):

@@ -50,8 +50,7 @@ def name(control):
 
 @pytest.mark.parametrize("title", DOCKS)
 @pytest.mark.parametrize("loaded", [False, True])
-def test_every_control_says_what_it_does(make_napari_viewer, qtbot, title, loaded):
-    viewer = make_napari_viewer()
+def test_every_control_says_what_it_does(viewer, qtbot, title, loaded):
     if loaded:
         for data, options, kind in (*samples.heart(), *samples.trunk()):
             getattr(viewer, f"add_{kind}")(data, **options)

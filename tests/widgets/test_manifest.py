@@ -21,22 +21,15 @@ def commands(menu):
     return found
 
 
-@pytest.mark.parametrize(
-    ("menu", "command"),
-    [
-        *(("napari/plugins", f"napari-medseg.{name}") for name in DOCKS),
-        ("napari/layers/segment", "napari-medseg.segment"),
-        *(("napari/file/samples", f"napari-medseg.{key}") for key in ("heart", "nuclei", "head_kspace")),
-    ],
-)
-def test_menus_hold_the_commands(make_napari_viewer, menu, command):
-    make_napari_viewer()
-    assert command in commands(menu)
+@pytest.mark.usefixtures("viewer")
+def test_menus_hold_the_commands():
+    assert {f"napari-medseg.{name}" for name in DOCKS} <= commands("napari/plugins")
+    assert "napari-medseg.segment" in commands("napari/layers/segment")
+    assert {f"napari-medseg.{key}" for key in ("heart", "nuclei", "head_kspace")} <= commands("napari/file/samples")
 
 
 @pytest.mark.smoke
-def test_menu_opens_the_dock(make_napari_viewer, qtbot):
-    viewer = make_napari_viewer()
+def test_menu_opens_the_dock(viewer, qtbot):
     _, dock = viewer.window.add_plugin_dock_widget("napari-medseg", "Segment")
     assert isinstance(dock, SegmentWidget)
     qtbot.waitUntil(lambda: not dock.busy, timeout=30000)
@@ -45,18 +38,16 @@ def test_menu_opens_the_dock(make_napari_viewer, qtbot):
 @pytest.mark.parametrize(
     "key", ["heart", "heart_cine", "hippocampus", "head", "ct", "nuclei", "stained_nuclei", "head_kspace"]
 )
-def test_samples_open(make_napari_viewer, key):
-    viewer = make_napari_viewer()
+def test_samples_open(viewer, key):
     layers = viewer.open_sample("napari-medseg", key)
     assert len(layers) == (2 if key == "ct" else 1)
     assert all(layer.data.size and layer.metadata for layer in layers)
 
 
 @pytest.mark.parametrize("ending", [".nii.gz", ".nii", ".tif", ".npz"])
-def test_napari_opens_and_saves_with_geometry_and_classes(make_napari_viewer, tmp_path, ending):
+def test_napari_opens_and_saves_with_geometry_and_classes(viewer, tmp_path, ending):
     affine = np.array([[1.2, -0.3, 0.5, -40], [0.4, 1.1, -0.2, 12], [-0.5, 0.3, 7.9, 33], [0, 0, 0, 1]])
     labels = Volume(np.ones((3, 8, 9), np.uint8), "zyx", affine, (LabelClass(1, "cavity", "#e64b35"),))
-    viewer = make_napari_viewer()
     (layer,) = viewer.open(str(io.write(labels, tmp_path / f"a{ending}")), plugin="napari-medseg")
     assert isinstance(layer, Labels)
     layer.data[0] = 0
@@ -67,9 +58,8 @@ def test_napari_opens_and_saves_with_geometry_and_classes(make_napari_viewer, tm
     assert again.classes == labels.classes
 
 
-def test_napari_saves_labels_drawn_by_hand_where_their_image_lies(make_napari_viewer, tmp_path):
+def test_napari_saves_labels_drawn_by_hand_where_their_image_lies(viewer, tmp_path):
     affine = np.array([[1.2, -0.3, 0.5, -40], [0.4, 1.1, -0.2, 12], [-0.5, 0.3, 7.9, 33], [0, 0, 0, 1]])
-    viewer = make_napari_viewer()
     path = io.write(Volume(np.ones((3, 8, 9), np.uint8), "zyx", affine), tmp_path / "a.nii.gz")
     (image,) = viewer.open(str(path), plugin="napari-medseg")
     drawn = viewer.add_labels(np.ones((3, 8, 9), np.uint8), scale=image.scale, translate=image.translate)
@@ -77,7 +67,6 @@ def test_napari_saves_labels_drawn_by_hand_where_their_image_lies(make_napari_vi
     np.testing.assert_allclose(io.read(saved).affine, affine, atol=1e-6)
 
 
-def test_napari_opens_a_dicom_folder(make_napari_viewer):
-    viewer = make_napari_viewer()
+def test_napari_opens_a_dicom_folder(viewer):
     (layer,) = viewer.open(str(samples.path("sunnybrook_sax_ED")), plugin="napari-medseg")
     assert layer.ndim == 3 and layer.scale[0] != 1

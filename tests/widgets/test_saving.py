@@ -30,8 +30,7 @@ def labels():
 
 
 @pytest.fixture
-def review(make_napari_viewer, qtbot):
-    viewer = make_napari_viewer()
+def review(viewer, qtbot):
     viewer.add_layer(Layer.create(*layer_tuple(labels(), "drawn")))
     _, dock = viewer.window.add_plugin_dock_widget("napari-medseg", "Review")
     qtbot.waitUntil(lambda: not dock.busy, timeout=60000)
@@ -94,8 +93,7 @@ def test_a_completed_name_that_exists_is_asked_about(review, tmp_path, monkeypat
     assert asked == ["Replace mine.nii.gz?"] and path.read_bytes() == b"someone's work"
 
 
-def test_review_without_labels_says_why_it_cannot_save(make_napari_viewer, qtbot):
-    viewer = make_napari_viewer()
+def test_review_without_labels_says_why_it_cannot_save(viewer, qtbot):
     _, dock = viewer.window.add_plugin_dock_widget("napari-medseg", "Review")
     qtbot.waitUntil(lambda: not dock.busy, timeout=60000)
     assert not dock.form.save.isEnabled() and "no labels layer" in dock.form.save.toolTip()
@@ -121,8 +119,7 @@ def test_layers_that_say_nothing_of_a_patient_are_saved_as_ever(review, tmp_path
     assert (tmp_path / "points.csv").is_file() and not [note for note in notes if "without the place" in note.message]
 
 
-def test_labels_of_the_heart_become_a_dicom_segmentation(make_napari_viewer, qtbot, tmp_path, monkeypatch, notes):
-    viewer = make_napari_viewer()
+def test_labels_of_the_heart_become_a_dicom_segmentation(viewer, qtbot, tmp_path, monkeypatch, notes):
     image = io.read(samples.path("sunnybrook_sax_ED"))
     data = np.zeros(image.data.shape, np.uint8)
     data[3:7, 90:120, 80:130] = 1
