@@ -307,6 +307,22 @@ def test_approvals_are_given_again_to_the_labels_that_had_them(tmp_path, capsys)
         shutil.rmtree(tmp_path / "out")
 
 
+def test_labels_that_were_saved_in_a_store_are_saved_again_as_stores(tmp_path, capsys):
+    volume = io.read(picture(tmp_path / "scan.ome.zarr"))
+    drawn = volume.like(np.ones((4, 40, 48), np.uint8), CLASSES)
+    io.write(drawn, tmp_path / "drawn.nii.gz")
+    recording = Recording(tmp_path / "work.medseg.jsonl")
+    recording.opened("L1", io.read(tmp_path / "drawn.nii.gz"), "labels")
+    for store in ("scan.ome.zarr", "other.ome.zarr"):
+        recording.saved("L1", drawn, tmp_path / store / "labels" / "heart")
+    recording.saved("L1", drawn, tmp_path / "scan.ome.zarr" / "labels" / "liver.zarr")
+    recording.close()
+    assert replay(tmp_path) == 0, complaints(capsys)
+    names = ["heart-2.ome.zarr", "heart.ome.zarr", "liver.zarr"]
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.zarr")) == names
+    assert all(np.array_equal(io.read(tmp_path / "out" / name).data, drawn.data) for name in names)
+
+
 def test_a_study_gives_its_figures_again(recorded, capsys):
     recording = Recording(recorded / "study.medseg.jsonl")
     noise = io.read(recorded / "in" / "scan.nii.gz")

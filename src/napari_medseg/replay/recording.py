@@ -211,11 +211,12 @@ class Recording:
 
     def _name_for(self, path: Path) -> str:
         """A name that no other file of this session has: folders are left out."""
-        name = path.name
+        own = formats.stem(path)
+        ending = path.name.removeprefix(own) or formats.OME_ZARR.suffixes[0]  # labels in a store need none there
+        name = f"{own}{ending}"
         number = 2
         while self._saved.setdefault(name.casefold(), path) != path:
-            ending = formats.ending(path)
-            name = f"{path.name.removesuffix(ending)}-{number}{ending}"
+            name = f"{own}-{number}{ending}"
             number += 1
         return name
 
