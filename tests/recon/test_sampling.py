@@ -142,6 +142,7 @@ def test_poisson_disc_that_cannot_be():
         ({"kind": "spiral"}, "choose one of random, equispaced, .*, poisson"),
         ({"acceleration": 0.5}, "acceleration is 0.5; expected a number from 1 up"),
         ({"acceleration": float("nan")}, "acceleration is nan"),
+        ({"acceleration": 1e300}, "expected a number from 1 up to 1000000"),
         ({"center_fraction": 1.1}, "share from 0 to 1"),
         ({"offset": -1}, "offset of the mask is -1"),
         ({"seed": -1}, "seed is -1; expected a whole number"),

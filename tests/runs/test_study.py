@@ -64,6 +64,8 @@ def test_plot_shows_both_curves_of_every_class(study):
 def test_impossible_accelerations_are_refused(accelerations):
     with pytest.raises(MedsegError, match="accelerations"):
         StudySettings(accelerations)
+    with pytest.raises(MedsegError, match="seed is -1"):
+        StudySettings(seed=-1)
 
 
 def test_colour_images_are_refused(model):

@@ -21,6 +21,7 @@ KINDS = (*COLUMN_KINDS, "poisson")
 Seed = int | tuple[int, ...] | None
 
 _BISECTIONS = 8  # leave some 2 % of the samples too many, which are then dropped
+_FASTEST = 10**6  # no scan has so many lines
 
 
 def check(kind: str, acceleration: float, center_fraction: float, seed: Seed, offset: int | None) -> None:
@@ -243,8 +244,8 @@ def save_mask(mask: np.ndarray, path: Path) -> None:
 
 
 def _check(acceleration: float, center_fraction: float, offset: int | None) -> None:
-    if not 1 <= acceleration < math.inf:
-        raise SettingsError(f"The acceleration is {acceleration}; expected a number from 1 up.")
+    if not 1 <= acceleration <= _FASTEST:
+        raise SettingsError(f"The acceleration is {acceleration}; expected a number from 1 up to {_FASTEST}.")
     if not 0 <= center_fraction <= 1:
         raise SettingsError(f"The centre fraction is {center_fraction}; expected a share from 0 to 1.")
     if offset is not None and offset < 0:

@@ -33,7 +33,7 @@ class StudySettings:
     Raises
     ------
     SettingsError
-        If there is no acceleration or one below 1.
+        If there is no acceleration or one below 1, or the seed is not one.
     """
 
     accelerations: tuple[float, ...] = option((1, 2, 3, 4, 5, 6, 8, 10, 12), "how many times faster", metavar="1,2,4")
@@ -46,6 +46,8 @@ class StudySettings:
     def __post_init__(self) -> None:
         if not self.accelerations or min(self.accelerations) < 1:
             raise SettingsError(f"The accelerations are {self.accelerations}; expected numbers from 1 up.")
+        if not 0 <= self.seed < 2**32:
+            raise SettingsError(f"The seed is {self.seed}; expected a whole number from 0 to {2**32 - 1}.")
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> StudySettings:
