@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ..progress import Job
 from ..recon.settings import HiddenSettings, ReconSettings
@@ -66,12 +65,8 @@ def _difference(then: Hint, here: Hint) -> str:
     """What another outcome is, in a sentence; empty if it is the same."""
     if here.verdict != then.verdict:
         return f"another method is suggested: {here.verdict} In the session: {then.verdict}"
-    pairs = both(_by_method(then), _by_method(here))
+    pairs = both(dict(then.rows), dict(here.rows))
     differing = [name for name, before, now in pairs if not is_close(before, now)]
     if not differing:
         return ""
     return f"the errors of the methods differ by more than {CLOSE:g}: {', '.join(differing)}."
-
-
-def _by_method(hint: Hint) -> Mapping[str, Any]:
-    return dict(hint.rows)
