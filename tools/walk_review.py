@@ -282,7 +282,9 @@ class Walk:
         """Where a voxel (y, x) of the slice in view lies on the canvas."""
         camera = self.viewer.scene.camera
         there = np.array(labels.data_to_world((0, *place))[-2:])
-        y, x = (there - camera.center[-2:]) * camera.zoom
+        vertical, horizontal = camera.orientation2d  # the scan stands upright, whatever its rows are
+        turned = (-1 if vertical == "up" else 1, -1 if horizontal == "left" else 1)
+        y, x = (there - camera.center[-2:]) * camera.zoom * turned
         return QPointF(self.canvas.width() / 2 + x, self.canvas.height() / 2 + y)
 
     def dice(self, labels: Labels, number: int) -> float:

@@ -391,7 +391,7 @@ def test_the_list_of_steps_is_right_after_strokes_undo_and_another_layer(review,
     one.dock.choose(other)
     assert listed() == []
     for number in (0, 2, 4, 0, 1, 3):
-        stroke(other, number, 1 + len(one.form.steps) % 2)
+        stroke(other, number, 1 + one.form.steps.count() % 2)
     assert listed() == ["4", "0", "1", "3"] and one.form.steps.currentRow() == 3
     assert one.form.steps.item(3).toolTip().startswith("Step 6:")
     one.dock.choose(one_layer)
