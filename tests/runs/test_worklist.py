@@ -71,6 +71,12 @@ def test_scores_against_a_reference_have_columns_of_their_own():
     work.take(Finished(replace(finished(0).outcome, task=replace(task(0), score=True), scores=scores)))
     assert (work.cells(0)["Dice"], work.cells(0)["HD95"]) == ("0.850", "2.0 mm")
     assert work.cells(1)["Dice"] == "" and set(work.head) <= set(work.cells(1))
+    numbered = replace(task(0), score=True, settings={"inference": {"split_objects": True}})
+    work = WorkList([numbered])
+    assert work.head[3:5] == ("F1", "Approved")
+    scores = ({"id": 1, "name": "objects", "f1": 0.75, "precision": 0.7, "recall": 0.8},)
+    work.take(Finished(replace(finished(0).outcome, task=numbered, scores=scores)))
+    assert work.cells(0)["F1"] == "0.750" and "F1 0.75" in work.text(0)
 
 
 def test_a_failed_case_shows_its_sentence():

@@ -47,6 +47,7 @@ MEASURES = {
     "voxels": Measure("voxels", "", "both", 0.05, True, 0),
     "dice": Measure("Dice", "", "low"),
     "hd95_mm": Measure("HD95", "mm", "high", 1.0, False, 1),
+    "f1": Measure("F1", "", "low"),
     "agreement": Measure("agreement of the models (Dice)", "", "low", brief="models disagree"),
     "uncertainty": Measure("uncertainty at the border", "", "high", brief="uncertain"),
     "area_jump": Measure("largest jump of the area", "", "high", 0.05, brief="area jumps"),

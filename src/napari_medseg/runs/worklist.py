@@ -23,6 +23,7 @@ LOOK = "Look here first"
 
 _FIRST = ("Case", "State", LOOK)
 _SCORES = ("Dice", "HD95")
+_OBJECT_SCORES = ("F1",)
 _DISTANCES = {"hd95_mm": "mm", "hd95_px": "px"}
 _LAST = ("Approved", "Size", "s")
 _LEADING_NAME = re.compile(r"^'[^']*' ")  # of the file, which the row names
@@ -66,8 +67,11 @@ class WorkList:
     @property
     def head(self) -> tuple[str, ...]:
         """Titles of the columns of `cells`; without a reference there are no scores."""
-        scored = any(case.outcome.task.score for case in self._cases)
-        return (*_FIRST, *(_SCORES if scored else ()), *_LAST)
+        scored = [case.outcome.task for case in self._cases if case.outcome.task.score]
+        if not scored:
+            return (*_FIRST, *_LAST)
+        objects = any(task.settings.get("inference", {}).get("split_objects") for task in scored)
+        return (*_FIRST, *(_OBJECT_SCORES if objects else _SCORES), *_LAST)
 
     # ---- what happens ----
 
@@ -194,6 +198,7 @@ class WorkList:
             LOOK: self._brief(number),
             "Dice": _mean_score(case.rows, "dice"),
             "HD95": _mean_score(case.rows, "hd95_mm") or _mean_score(case.rows, "hd95_px"),
+            "F1": _mean_score(case.rows, "f1"),
             "Approved": "" if reviewed is None else reviewed.cell,
             "Size": _size(case.rows),
             "s": rounded(seconds, 1) if seconds else "",

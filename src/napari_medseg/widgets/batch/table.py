@@ -22,7 +22,7 @@ from ...runs.worklist import LOOK, WorkList
 from ..kit.controls import described
 from ..kit.tables import numbers_of, titles_of
 
-_WIDTHS = {"Case": 74, "State": 55, "Dice": 44, "HD95": 58, "Approved": 64, "Size": 76, "s": 44}  # pixels
+_WIDTHS = {"Case": 74, "State": 55, "Dice": 44, "HD95": 58, "F1": 44, "Approved": 64, "Size": 76, "s": 44}  # pixels
 _LEAST = 112  # of the column with the reasons, which takes what the others leave
 _ROWS = 7  # seen without scrolling
 _TIPS = {
@@ -32,11 +32,12 @@ _TIPS = {
     "Below the table, and where the pointer rests on a row, are all reasons in full.",
     "Dice": "Against the reference labels, mean of the classes; below the table are all.",
     "HD95": "95th percentile of the distances to the reference labels, mean of the classes.",
+    "F1": "Of objects, against the reference labels: one is found where they overlap by more than half of their union.",
     "Approved": "Slices that a person has approved. ✓: none with labels is left.",
     "Size": "The first figure of the first class; below the table are all.",
     "s": "Seconds that the case took.",
 }
-_RIGHT = ("Dice", "HD95", "Size", "s")  # columns of numbers
+_RIGHT = ("Dice", "HD95", "F1", "Size", "s")  # columns of numbers
 _ALIGNED = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 _NUMBER = getattr(_ALIGNED, "value", None) or int(_ALIGNED)  # bindings differ in what a flag is
 _TEXT = int(Qt.ItemDataRole.DisplayRole)
