@@ -68,6 +68,24 @@ def test_other_programs_find_place_names_and_colours(tmp_path):
     assert np.array_equal(zarr.open_array(path / "0", mode="r")[:], labels())
 
 
+def test_channels_have_names_and_a_range_for_other_programs(tmp_path):
+    data = np.stack([np.full((4, 6, 5), 3, np.float32), np.full((4, 6, 5), 7, np.float32)])
+    data[0, 1, 2, 3] = -1
+    data[1] = np.nan
+    image = Volume(data, "czyx", OBLIQUE, metadata={"channels": ("T1", "T2")})
+    path = io.write(image, tmp_path / "a.zarr")
+    assert io.read(path).metadata["channels"] == ("T1", "T2")
+    said = json.loads((path / "zarr.json").read_text())["attributes"]["ome"]
+    first, second = said["omero"]["channels"]
+    assert first == {"label": "T1", "color": "FFFFFF", "window": {"min": -1, "max": 3, "start": -1, "end": 3}}
+    assert second["window"] == {"min": 0, "max": 0, "start": 0, "end": 0}
+    one = image.select("c", 0)
+    drawn = one.like(np.ones((4, 6, 5), np.uint8), CLASSES)
+    for volume, name in ((one, "one.zarr"), (drawn, "a.zarr/labels/heart")):
+        described = json.loads((io.write(volume, tmp_path / name) / "zarr.json").read_text())
+        assert "omero" not in described["attributes"]["ome"], "it has no channels"
+
+
 def test_a_place_that_another_program_changed_counts(tmp_path):
     path = io.write(Volume(labels(), "zyx", OBLIQUE, CLASSES), tmp_path / "a.zarr")
     content = json.loads((path / "zarr.json").read_text())

@@ -35,7 +35,8 @@ def grids():
         dtype = [np.uint8, np.int16, np.uint16, np.float32][number % 4]
         affine = np.diag([*random.uniform(0.3, 3, 3), 1])
         affine[:3, 3] = random.uniform(-200, 200, 3)
-        yield Volume(random.integers(0, 100, shape).astype(dtype), axes, affine)
+        metadata = {"channels": ("T1", "T2")} if "c" in axes else {}
+        yield Volume(random.integers(0, 100, shape).astype(dtype), axes, affine, metadata=metadata)
 
 
 def place(volume):

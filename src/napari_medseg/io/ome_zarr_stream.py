@@ -156,7 +156,7 @@ class Stream:
         """
         yield from zarr_levels.fill_job(self._part, levels_of_volume(labels, self._part), self._axes, labels=True)
         # with the mark: a process that is killed before the store has its name can still be followed by another
-        describe(self._part, labels, {_MARK: self._mark})
+        describe(self._part, labels, more={_MARK: self._mark})
         self.is_complete = True
 
     def _place(self, number: int) -> tuple[int, ...]:

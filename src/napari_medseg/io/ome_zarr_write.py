@@ -22,6 +22,7 @@ from .zarr_groups import image_of
 from .zarr_levels import Level
 
 _KINDS = {"t": "time", "c": "channel"}
+_GREY = "FFFFFF"  # from black to this colour
 _SAME = 1e-9  # of a voxel: what rounding makes of a length
 
 
@@ -37,10 +38,15 @@ def save(volume: Volume, path: Path) -> None:
     zarr_groups.describe(path, {}, zarr_labels.zarr_version(path))
     levels = levels_of_volume(volume, path)
     array = zarr_levels.create(path, levels[0], axes, data.dtype)
+    seen: dict[int, list[float]] = {}
     for place in np.ndindex(data.shape[:-2]):
-        array[place] = np.asarray(data[place])
+        plane = np.asarray(data[place])
+        array[place] = plane
+        finite = plane[np.isfinite(plane)]
+        if "c" in axes and finite.size:
+            seen.setdefault(place[axes.index("c")], []).extend((float(finite.min()), float(finite.max())))
     run(zarr_levels.fill_job(path, levels, axes, labels=is_labels(volume)))
-    describe(path, volume)
+    describe(path, volume, _channels(volume, seen))
 
 
 def levels_of_volume(volume: Volume, path: Path) -> list[Level]:
@@ -58,8 +64,20 @@ def stored_axes(axes: str) -> str:
     return "".join(name for name in "tczyx" if name in axes)
 
 
-def describe(path: Path, volume: Volume, more: Mapping[str, Any] | None = None) -> None:
-    """Write what a store is, and further attributes: with it, an array becomes an image or labels."""
+def describe(
+    path: Path, volume: Volume, look: Mapping[str, Any] | None = None, more: Mapping[str, Any] | None = None
+) -> None:
+    """Write what a store is: with it, an array becomes an image or labels.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    volume : Volume
+    look : mapping, optional
+        What else is said about the image, for other programs.
+    more : mapping, optional
+        Further attributes.
+    """
     version = zarr_labels.zarr_version(path)
     number = zarr_groups.VERSIONS[version]
     old = version == 2
@@ -69,11 +87,31 @@ def describe(path: Path, volume: Volume, more: Mapping[str, Any] | None = None) 
     if is_labels(volume):
         source = {"source": {"image": "../../"}} if image_of(path) else {}
         said["image-label"] = {**own, **_look(volume), **source}
-    if volume.metadata.get("channels"):
-        said["omero"] = {"channels": [{"label": str(name)} for name in volume.metadata["channels"]]}
+    said |= look or {}
     if not old:
         said = {"ome": {"version": number, **said}}
     zarr_groups.describe(path, {**(more or {}), **said, KEY: Notes.of(volume).to_json()}, version)
+
+
+def _channels(volume: Volume, seen: Mapping[int, list[float]]) -> dict[str, Any]:
+    """The channels of an image, if they have names, each shown from its darkest to its brightest voxel.
+
+    Parameters
+    ----------
+    volume : Volume
+    seen : mapping
+        Values of each channel, the extremes among them.
+    """
+    names = volume.metadata.get("channels") or ()
+    if is_labels(volume) or "c" not in volume.axes or len(names) != volume.data.shape[volume.axes.index("c")]:
+        return {}
+    rows = []
+    for number, name in enumerate(names):
+        values = seen.get(number, [0.0])  # none are finite
+        low, high = min(values), max(values)
+        window = {"min": low, "max": high, "start": low, "end": high}
+        rows.append({"label": str(name), "color": _GREY, "window": window})
+    return {"omero": {"channels": rows}}
 
 
 def _image(volume: Volume, path: Path) -> dict[str, Any]:
