@@ -137,7 +137,7 @@ def main() -> None:
     declared = args.slices * args.side**2 * 2
     print(f"declared {declared / 1e9:.1f} GB, on the disk {stored / 1e6:.0f} MB")
     command = [sys.executable, "-m", "napari_medseg.cli", "segment", str(source), "-o", str(target)]
-    command += ["--model", args.model]
+    command += ["--model", args.model, "--no-split-objects"]  # as it was measured
     if args.whole:
         print(json.dumps(whole(command, part, args.slices)))
         return
