@@ -246,6 +246,16 @@ def test_an_image_whose_list_of_labels_is_damaged_is_still_opened(image, caplog)
     assert "The labels of 'image.ome.zarr' are left out" in caplog.text
 
 
+def test_labels_that_are_listed_twice_or_are_not_there(image, caplog):
+    io.write(labels(), image / "labels" / "heart")
+    content = json.loads(description(image, "labels").read_text())
+    listing = content if is_old(image) else content["attributes"]["ome"]
+    listing["labels"] = ["heart", "heart", "", 3, "gone"]
+    description(image, "labels").write_text(json.dumps(content))
+    assert [volume.metadata.get("name") for volume in io.read_all(image)] == [None, "heart"]
+    assert "lists labels that are not there" in caplog.text and "The labels 'gone' are left out" in caplog.text
+
+
 def test_info_names_the_labels_of_a_store(image, capsys):
     io.write(labels(), image / "labels" / "heart")
     assert cli.main(["info", str(image)]) == 0

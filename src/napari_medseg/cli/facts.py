@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import io
-from ..errors import FileError
+from ..errors import FileError, readable
 from ..files import is_folder
 from ..io import formats, kspace_out
 from ..io.contributions import sampled
@@ -74,7 +74,8 @@ def _with_labels(facts: Facts, store: Path) -> Facts:
     names = labels_in(store)
     if not names:
         return facts
-    return Facts({**facts.content, "labels": list(names)}, {**facts.words, "labels": ", ".join(names)})
+    shown = ", ".join(map(readable, names))
+    return Facts({**facts.content, "labels": names}, {**facts.words, "labels": shown})
 
 
 def _with_segmentations(facts: Facts, listing: Listing) -> Facts:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import FileError
+from ..errors import FileError, readable
 from ..volume import LEVELS, LabelClass, Volume, colour_of, in_pieces
 from . import checks, formats, zarr_store
 from .notes import KEY, NAME, Notes
@@ -115,9 +115,11 @@ def read_all(path: Path) -> list[Volume]:
         try:
             with checks.damaged(folder):
                 inner = zarr_store.member(group, f"{LABELS}/{name}")
+                if inner is None:
+                    raise FileError(f"'{folder.name}' lists labels that are not there. Copy it again from its source.")
                 volume = _volume(folder / LABELS / name, inner)
         except FileError as error:
-            _logger.warning("%s The labels '%s' are left out.", error, name)
+            _logger.warning("%s The labels '%s' are left out.", error, readable(name))
             continue
         noted = {**volume.metadata, "labels": volume.data.dtype.kind in "iu", NAME: name}
         volumes.append(replace(volume, metadata=noted))
@@ -147,7 +149,8 @@ def labels_in(path: Path) -> list[str]:
         _logger.warning("%s The labels of '%s' are left out.", error, folder.name)
         return []
     names = said.get("labels", [])
-    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+    known = [name for name in names if isinstance(name, str) and name] if isinstance(names, list) else []
+    return list(dict.fromkeys(known))  # some programs list labels again that they replace
 
 
 def _said(node: Any) -> dict[str, Any]:
