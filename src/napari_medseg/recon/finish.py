@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.signal import windows
 
 from ..kspace import KSpace
 from .methods import Slice
@@ -68,7 +67,8 @@ def fading(span: tuple[int, int], count: int, strength: float) -> np.ndarray:
     first, end = span
     centre = count // 2
     reach = max(centre - first, end - centre)
-    window = windows.general_hamming(2 * reach + 1, 1 - strength / 2)
+    # not scipy.signal.windows: it takes two seconds to load, with all of SciPy's statistics
+    window = 1 - strength / 2 + strength / 2 * np.cos(np.linspace(-np.pi, np.pi, 2 * reach + 1))
     weights = np.zeros(count)
     weights[first:end] = window[first - centre + reach : end - centre + reach]
     return weights

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import stats
+from scipy import special
 
 from .. import models
 from ..errors import SettingsError
@@ -55,8 +55,10 @@ def half_width(before: np.ndarray, after: np.ndarray) -> float:
     if count < 2 or not comparable.any():
         return math.nan
     shares = _shares(after[measured]) - _shares(before[measured])
-    error = float(stats.sem(shares.mean(1)))
-    return float(stats.t.ppf(0.5 + _CONFIDENCE / 2, count - 1)) * error
+    mean = shares.mean(1)
+    error = mean.std(ddof=1) / math.sqrt(count)
+    # Student's quantile, without loading all of SciPy's statistics
+    return float(special.stdtrit(count - 1, 0.5 + _CONFIDENCE / 2) * error)
 
 
 def _shares(dice: np.ndarray) -> np.ndarray:
