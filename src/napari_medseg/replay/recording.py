@@ -232,7 +232,8 @@ class Recording:
             self._end(reason(error))
 
     def _end(self, why: str) -> None:
-        self.problem = f"The session is not recorded any more ({why.rstrip('.')}). What was written until now can be replayed."
+        because = why.rstrip(".")
+        self.problem = f"The session is not recorded any more ({because}). What was written until now can be replayed."
         self._file.close()
 
 
