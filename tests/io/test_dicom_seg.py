@@ -364,7 +364,7 @@ def test_reference_can_be_given(series, tmp_path):
     folder = series()
     image = io.read(folder)
     labels = Volume(labels_on(image).data, "zyx", image.affine, CLASSES)
-    with pytest.raises(FileError, match=r"'a.seg.dcm' needs the images it was drawn on. Give --reference FOLDER"):
+    with pytest.raises(FileError, match=r"'a.seg.dcm' needs the images it was drawn on. Open their DICOM"):
         io.write(labels, tmp_path / "a.seg.dcm")
     assert np.array_equal(io.read(io.write(labels, tmp_path / "a.seg.dcm", folder)).data, labels.data)
 

@@ -273,3 +273,14 @@ def test_an_image_that_is_stored_in_another_order_is_turned():
     affine[1, 3] = 7
     turned = Volume(image[:, ::-1], "zyx", affine)
     assert measure(Volume(data, "zyx"), turned).rows[0].mean == 0
+
+
+@pytest.mark.parametrize(("known", "size"), [(False, "36 pixels"), (True, "9.0 mm2")])
+def test_numbered_objects_are_counted(known, size):
+    place = {"affine": np.diag([0.5, 0.5, 1, 1]), "metadata": {"has_spacing": known}}
+    data = np.zeros((60, 60), np.uint8)
+    for number in range(1, 11):
+        data[5 * number : 5 * number + 4, 3:12] = number
+    (note, *_) = measure(Volume(data, "yx", **place)).notes
+    assert note == f"10 objects, mean area {size}."
+    assert not any("objects" in note for note in measure(Volume(data, "yx", classes=CLASSES)).notes)

@@ -180,3 +180,24 @@ def test_what_changes_while_labels_are_measured_or_the_dock_is_closed_is_said(me
     QApplication.processEvents()
     again = measure()
     assert "drawn: its reference has changed since" in titles(again.form)
+
+
+def test_a_colour_image_has_no_intensities_and_is_left_out(measure, viewer):
+    picture = Volume(np.zeros((20, 20, 3), np.uint8), "yxc")
+    add(viewer, picture, "slide")
+    add(viewer, Volume(labels_of().data[2], "yx", classes=CLASSES), "drawn")
+    one = measure()
+    assert one.form.image.currentData() is None
+    one.measure()
+    assert one.lines()[1][0] == "cavity"
+
+
+def test_the_name_of_a_layer_is_not_cut_where_its_table_is_narrow(qtbot):
+    form = MeasureForm()
+    qtbot.addWidget(form)
+    form.resize(360, 600)
+    form.show()
+    title = "slide_3 litenext-nuclei: as the run left it"
+    form.show_table(["class", "voxels"], [[title], ["nucleus", "20459"]])
+    needed = form.table.fontMetrics().horizontalAdvance(title)
+    assert form.table.horizontalHeader().length() >= needed

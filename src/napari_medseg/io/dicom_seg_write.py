@@ -183,8 +183,8 @@ def reference_of(volume: Volume, path: Path, given: str | Path | None = None) ->
         return known
     missing = f" (they lay in '{Path(known.path).name}')" if isinstance(known, Reference) else ""
     raise FileError(
-        f"'{path.name}' needs the images it was drawn on{missing}. Give --reference FOLDER with the DICOM series, or "
-        "save as .nii.gz or .seg.nrrd."
+        f"'{path.name}' needs the images it was drawn on{missing}. Open their DICOM series and choose it as the "
+        "image (in a command: --reference FOLDER), or save as .nii.gz or .seg.nrrd."
     )
 
 

@@ -15,6 +15,7 @@ from ..metrics import score_of
 from ..metrics.grid import check_same_grid, squeezed, turned
 from ..progress import Job, Progress, run
 from ..quantities import MICROSCOPY_MM
+from ..quantities import objects as objects_text
 from ..volume import Volume
 from .cine import Cine, cine_of
 from .regions import Box, Row, Subject, names_of
@@ -104,6 +105,8 @@ def measure_job(
     if objects is None:
         scores = _Scores() if reference is None else _Scores.of(labels, reference)
         rows = yield from _class_rows(subject, scores)
+        if subject.times == 1 and not labels.classes and number_objects(labels.data):
+            notes.insert(0, _count_text(labels, rows))
         notes += scores.notes
     else:
         rows = yield from _object_rows(subject, objects)
@@ -216,6 +219,17 @@ def _class_rows(subject: Subject, scores: _Scores) -> Job[list[Row]]:
             rows.append(subject.row(frame, box, mask, id=number, name=name, scores=known))
         yield Progress(done, subject.times)
     return rows
+
+
+def _count_text(labels: Volume, rows: Sequence[Row]) -> str:
+    """How many objects are numbered, and of a single image how large one is on average."""
+    facts: dict[str, float] = {"objects": len(rows), "slices": 1}
+    if "z" not in labels.axes:
+        pixels = sum(row.voxels for row in rows) / len(rows)
+        facts["pixels_per_object"] = pixels
+        if labels.has_spacing:
+            facts["area_mm2_per_object"] = pixels * labels.voxel_size
+    return f"{objects_text(facts)}."
 
 
 def _boxes(labels: np.ndarray, numbers: Mapping[int, str]) -> dict[int, Box]:

@@ -116,7 +116,7 @@ class MeasureWidget(Dock):
     def _labels_chosen(self) -> None:
         layer = self.form.labels.currentData()
         pair = None if layer is None else image_of(self._viewer, layer)
-        image = pair[0] if pair is not None and _lies_on(layer, *pair) else None
+        image = pair[0] if pair is not None and _is_grey(*pair) and _lies_on(layer, *pair) else None
         self.form.image.setCurrentIndex(max(0, self.form.image.findData(image)))
         self._offer_references()
         self._update()
@@ -263,6 +263,11 @@ class MeasureWidget(Dock):
 
 def _axes(image: Image) -> str | None:
     return next(iter(layer_volumes.axes_choices(image)), None)
+
+
+def _is_grey(image: Image, axes: str) -> bool:
+    """Whether an image has one intensity per voxel, which can be measured."""
+    return "c" not in axes or image.data.shape[axes.index("c")] == 1
 
 
 def _lies_on(layer: Labels, image: Image, axes: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QFont, QResizeEvent
+from qtpy.QtGui import QFont, QFontMetrics, QResizeEvent
 from qtpy.QtWidgets import QBoxLayout, QGridLayout, QHeaderView, QScrollBar, QVBoxLayout, QWidget
 
 from ..kit.controls import Page, Paragraph, beside, button, choice, fill, progress_bar
@@ -36,6 +36,7 @@ class MeasureForm(Page):
         self.bar = progress_bar()
         self.table = table(("class",), "Click a line to go to the slice that holds the most of it.")
         self._names: list[str] = []
+        self._titles: list[str] = []
         self.cine = Paragraph()
         self.notes = Paragraph()
         self.export = button("E&xport CSV…")
@@ -75,6 +76,7 @@ class MeasureForm(Page):
         bar = cast(QScrollBar, self.table.horizontalScrollBar())
         self.table.setFixedHeight(self.table.maximumHeight() + bar.sizeHint().height())
         self._names = [cells[0] for cells in rows if len(cells) > 1]
+        self._titles = [cells[0] for cells in rows if len(cells) == 1]
         self._fit_names()
         for place, cells in enumerate(rows):
             if len(cells) == 1:
@@ -88,21 +90,31 @@ class MeasureForm(Page):
         self._fit_names()
 
     def _fit_names(self) -> None:
-        metrics = self.table.fontMetrics()
-        wanted = max(map(metrics.horizontalAdvance, self._names), default=0) + _MARGIN
         header = titles_of(self.table)
         others = header.length() - header.sectionSize(0)
+        names = _widest(self._names, self.table.font())
+        titles = _widest(self._titles, _bold(self.table.font()))  # over all columns
+        wanted = max(names, titles - others)
         viewport = cast(QWidget, self.table.viewport())
         header.resizeSection(0, min(wanted, max(viewport.width() - others, _NAMES)))
 
     def _make_title(self, place: int, columns: int) -> None:
         if columns > 1:
             self.table.setSpan(place, 0, 1, columns)
-        font = QFont()
-        font.setBold(True)
         title = self.table.item(place, 0)
         if title is not None:
-            title.setFont(font)
+            title.setFont(_bold(self.table.font()))
+
+
+def _bold(font: QFont) -> QFont:
+    found = QFont(font)
+    found.setBold(True)
+    return found
+
+
+def _widest(texts: Sequence[str], font: QFont) -> int:
+    """Pixels that the longest of the texts needs."""
+    return max(map(QFontMetrics(font).horizontalAdvance, texts), default=0) + _MARGIN
 
 
 def _column(*parts: QWidget | QGridLayout) -> QWidget:
