@@ -556,6 +556,14 @@ def test_verdict_where_nothing_could_be_measured():
             float("nan"),
             "all does not find these classes, so only the new model was measured: Dice 0.600 on 3 held-out slices.",
         ),
+        (
+            {"a": 0.5},
+            {"a": 0.5},
+            2,
+            float("nan"),
+            "No better than all on 2 held-out slices: its weights were the best. So few say little: look at the labels "
+            "of other slices too.",
+        ),
     ],
 )
 def test_verdict_holds_the_new_model_against_the_one_before(before, after, slices, half, text):

@@ -112,9 +112,7 @@ def verdict(found: Comparison, base: str) -> str:
             "other slices."
         )
     where = f"on {found.slices} held-out {'slice' if found.slices == 1 else 'slices'}"
-    explained = found.slices > 1 and found.images == 1 and math.isnan(found.half_width)
-    few = found.slices < _FEW and not explained
-    caution = " So few say little: look at the labels of other slices too." if few else ""
+    caution = " So few say little: look at the labels of other slices too." if found.slices < _FEW else ""
     if not found.before:
         return f"{_alone(found, base, where)}{caution}"
     if found.change is None:
@@ -124,7 +122,8 @@ def verdict(found: Comparison, base: str) -> str:
     subject = "It"
     if found.after.keys() - found.before.keys():
         subject = f"What both know ({', '.join(found.before)})"
-    return f"{_against(found, found.change, base, subject, where)}{caution}"
+    explained = found.slices > 1 and found.images == 1 and math.isnan(found.half_width)
+    return f"{_against(found, found.change, base, subject, where)}{'' if explained else caution}"
 
 
 def _alone(found: Comparison, base: str, where: str) -> str:
