@@ -86,6 +86,14 @@ def test_a_failed_case_shows_its_sentence():
     assert not work.can_open(0)
 
 
+def test_what_was_approved_of_results_that_vanished_counts_no_more():
+    work = listed(1)
+    work.take(replace(finished(0), reviewed=Reviewed(20, 20, complete=True)))
+    assert work.summary().endswith("1 approved.")
+    work.take(finished(0, error="'out/case0.nii.gz' was moved or removed."))
+    assert work.summary().endswith("0 approved.") and not work.cells(0)["Approved"]
+
+
 def test_next_steps_over_what_cannot_be_opened():
     work = listed(5)
     for number in (0, 2, 3):

@@ -37,7 +37,6 @@ _KINDS = {
 _ENDS = {"Crc32cCodec", "CRC32C"}  # checksums behind what they are of
 _PLAIN = _ENDS | {"AsType", "BitRound", "CRC32", "Delta", "FixedScaleOffset", "Shuffle", "TransposeCodec"}
 _ZSTD = b"\x28\xb5\x2f\xfd"
-_GZIP = b"\x1f\x8b"
 _LZMA_MEMORY = 2**28
 _NOTHING = 2**64 - 1  # in the index of a shard: there is no such chunk
 _ENGINES: dict[str, Callable[[], Any]] = {

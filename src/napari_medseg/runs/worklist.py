@@ -80,6 +80,7 @@ class WorkList:
         number = self._numbers[found.outcome.task.inputs]
         (case,) = cases([found.outcome])
         self._cases[number] = replace(case, name=self._cases[number].name)
+        self._reviewed.pop(number, None)  # of results that have vanished since
         if found.reviewed is not None:
             self._reviewed[number] = found.reviewed
         self._reasons = None
