@@ -158,10 +158,10 @@ def test_the_interval_of_a_gain_is_that_of_a_paired_t_test():
     rng = np.random.default_rng(0)
     before = rng.random((7, 1))
     after = before + 0.03 + 0.02 * rng.standard_normal((7, 1))
-    test = stats.ttest_rel(after[:, 0], before[:, 0]).confidence_interval()
+    test = stats.ttest_rel(after[:, 0], before[:, 0]).confidence_interval(0.98)
     assert half_width(before, after) == pytest.approx((test.high - test.low) / 2)
     two = np.hstack([before, before[::-1]]), np.hstack([after, after])
-    mean = stats.ttest_rel(two[1].mean(1), two[0].mean(1)).confidence_interval()
+    mean = stats.ttest_rel(two[1].mean(1), two[0].mean(1)).confidence_interval(0.98)
     assert half_width(*two) == pytest.approx((mean.high - mean.low) / 2), "of the mean of the classes"
     absent = np.full((3, 1), np.nan)
     longer = [np.vstack([each, absent]) for each in (before, after)]

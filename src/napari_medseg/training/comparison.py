@@ -39,7 +39,7 @@ class Comparison:
     held_back : bool
         False where the run has learnt from the only slice that was reviewed, and this is it.
     half_width : float
-        Half of the 95 % interval of `change`; NaN where there is none: of a single slice, for example.
+        Half of the 98 % interval of `change`; NaN where there is none: of a single slice, for example.
     images : int
         In which the slices lie, as far as they are parts of stacks; a slice that is an image of its own counts as one.
     """
@@ -151,6 +151,6 @@ def _against(found: Comparison, change: float, base: str, subject: str, where: s
 
 
 def change_text(change: float, half_width: float = math.nan) -> str:
-    """A change of Dice with its sign, and half of its 95 % interval where that is known."""
+    """A change of Dice with its sign, and half of its 98 % interval where that is known."""
     text = f"{change:+.3f}" if abs(change) >= 0.0005 else "less than 0.001"
     return text if math.isnan(half_width) else f"{text} ± {half_width:.3f}"

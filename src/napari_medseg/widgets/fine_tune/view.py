@@ -20,7 +20,7 @@ _DICE, _LOSS = "#1f77b4", "#9a9a9a"
 _HEAD = ("Dice", "Before", "After", "Change")
 _TABLE = (
     "Dice on the reviewed slices that were held back, before and after the training; the card of the new model has the "
-    "same. After ±: half of the 95 % interval of the change, from the differences of these slices."
+    "same. After ±: half of the 98 % interval of the change, from the differences of these slices."
 )
 _HARDLY = 0.1  # Dice
 
