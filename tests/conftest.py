@@ -1,6 +1,7 @@
 """What every test shares: a home of its own, a display or the offscreen platform, and a fair share of the cores."""
 
 import ctypes
+import itertools
 import os
 import platform
 import sys
@@ -60,9 +61,17 @@ def memory_given_back():
     trim()
 
 
+@pytest.fixture(scope="session")
+def homes(tmp_path_factory):
+    """A folder for each test: to number thousands of them itself, pytest would list all earlier ones for each."""
+    folder = tmp_path_factory.mktemp("homes")
+    return (folder / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def own_home(tmp_path_factory, monkeypatch):
+def own_home(homes, monkeypatch):
     """Keep the models of the person who runs the tests out of them."""
-    home = tmp_path_factory.mktemp("home")
+    home = next(homes)
+    home.mkdir()
     monkeypatch.setenv("NAPARI_MEDSEG_HOME", str(home))
     return home

@@ -42,11 +42,17 @@ def dotted(path: Path) -> str:
 
 
 @cache
+def nodes(path: Path) -> list[ast.AST]:
+    """Everything in the module at `path`."""
+    return list(ast.walk(ast.parse((SOURCE / path).read_text(encoding="utf-8"))))
+
+
+@cache
 def imported(path: Path) -> frozenset[str]:
     """Absolute names of everything that the module at `path` imports, inside functions too."""
     package = ("napari_medseg", *path.parent.parts)
     names = set()
-    for node in ast.walk(ast.parse((SOURCE / path).read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -168,8 +174,7 @@ REPLACING = {"os.replace", "os.rename", "os.renames", "shutil.move"}
 
 def calls(path: Path) -> list[ast.Call]:
     """Every call in a module."""
-    tree = ast.parse((SOURCE / path).read_text(encoding="utf-8"))
-    return [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return [node for node in nodes(path) if isinstance(node, ast.Call)]
 
 
 def renames(call: ast.Call) -> bool:

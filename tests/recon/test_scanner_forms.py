@@ -8,7 +8,10 @@ from napari_medseg import metrics, reconstruct
 from napari_medseg.errors import FileError
 from napari_medseg.io import across
 from napari_medseg.io.kspace import read_kspace
+from napari_medseg.progress import run
 from napari_medseg.recon import fft2c
+from napari_medseg.recon.reconstruct import reconstruct_job
+from napari_medseg.recon.settings import ReconSettings
 
 SIZE = 64
 COILS = 6
@@ -253,8 +256,9 @@ def test_two_undersampled_phase_encodings_are_slices_across_the_readout(
     scan = read_kspace(path)
     assert scan.data.shape == (SIZE, COILS, DEPTH, SIZE)
     np.testing.assert_array_equal(scan.mask, mask)
-    result = reconstruct(scan, method)
-    assert whole_error(result.image.data, truth.swapaxes(0, 1)) < most
+    some = range(1, SIZE, 4)  # of every block
+    result = run(reconstruct_job(scan, ReconSettings(method), indices=some))
+    assert whole_error(result.image.data, truth.swapaxes(0, 1)[some]) < most
     if form == "mrd":
         # the voxel (x, partition, readout) lies where that of (x, y, z) of partitions as slices does
         np.testing.assert_allclose(result.image.affine @ (3, 5, 7, 1), (6, 14, 20, 1))
