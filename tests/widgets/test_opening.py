@@ -157,6 +157,9 @@ def test_a_scan_of_another_place_comes_into_view_and_labels_move_nothing(opened,
     settle(widget, qtbot)
     assert "'turned' and 'scan' lie differently in the patient" in widget.opener.status.text()
     assert tuple(map(str, viewer.scene.camera.orientation2d)) == ("down", "right")
+    widget.opener.alone.click()
+    assert [layer.name for layer in viewer.layers if layer.visible] == ["turned"]
+    assert not widget.opener.status.text() and widget.opener.alone.isHidden()
 
 
 @pytest.mark.smoke

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from napari.layers import Image, Layer
 from qtpy.QtCore import Qt
@@ -26,7 +27,7 @@ from .reader_offers import ReaderOffers
 from .recorder import recorder_of
 from .reopening import Reopened, look_job, reopen_job, replace_layer, was_read_by_napari
 from .series_list import SeriesList
-from .upright import apart
+from .upright import apart, apart_text
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -72,7 +73,11 @@ class Opener(QWidget):
         self.menu.setToolTipsVisible(True)
         self.menu.aboutToShow.connect(self._fill_menu)
         self.more.setMenu(self.menu)
-        for part in (self.button, self.more, self.folder):
+        self.alone = button("Hide the others", "Hide what lies differently from the scan that was opened last.")
+        self.alone.clicked.connect(self._hide_others)
+        self.alone.setVisible(False)
+        self._others: WeakSet[Layer] = WeakSet()
+        for part in (self.button, self.more, self.folder, self.alone):
             part.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys with the canvas
         self.button.clicked.connect(self._ask_for_files)
         self.folder.clicked.connect(self._ask_for_folder)
@@ -103,6 +108,7 @@ class Opener(QWidget):
         column.setContentsMargins(9, 6, 9, 0)
         column.addLayout(row)
         column.addWidget(self.status)
+        column.addWidget(self.alone)
         column.addWidget(self.offers)
 
     # ---- what to open ----
@@ -220,11 +226,22 @@ class Opener(QWidget):
         if layers:
             self._take(layers)
             go_to(self._viewer, layers[-1])  # another patient lies elsewhere
-            remarks = (*map(window_text, layers), apart(self._viewer, layers[0]))
+            others = apart(self._viewer, layers[0])
+            remarks = (*map(window_text, layers), apart_text(layers[0], others))
             self.say("\n".join(filter(None, (*opened.problems, *remarks))))
+            self._offer_to_hide(others)
         for listing in opened.choices:
             self._offer(listing)
         return layers
+
+    def _offer_to_hide(self, others: list[Layer]) -> None:
+        self._others = WeakSet(others)
+        self.alone.setVisible(bool(others))
+
+    def _hide_others(self) -> None:
+        for layer in self._others:
+            layer.visible = False
+        self.say("")
 
     def _offer(self, listing: Listing) -> None:
         """Show the series of a folder, so that one can be chosen."""
@@ -285,6 +302,7 @@ class Opener(QWidget):
 
     def say(self, text: str) -> None:
         """Say something below the buttons."""
+        self._offer_to_hide([])
         self.status.say(text)
 
     def _changed(self) -> None:

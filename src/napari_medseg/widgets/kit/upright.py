@@ -7,6 +7,7 @@ for a scan that lies differently parts nothing that belongs together.
 from __future__ import annotations
 
 import weakref
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -50,20 +51,24 @@ def show(viewer: ViewerModel, wanted: Arrangement) -> None:
         viewer.reset_view()
 
 
-def apart(viewer: ViewerModel, layer: Layer) -> str:
-    """A sentence if another layer in view lies differently in the patient; empty if none does, or nobody knows."""
+def apart(viewer: ViewerModel, layer: Layer) -> list[Layer]:
+    """The other layers in view that lie differently in the patient."""
     place = place_or_why(layer)
     if not isinstance(place, Anatomy):
+        return []
+    places = {other: place_or_why(other) for other in viewer.layers if other.visible}
+    return [other for other, its in places.items() if isinstance(its, Anatomy) and not its.lies_like(place)]
+
+
+def apart_text(layer: Layer, others: Sequence[Layer]) -> str:
+    """A sentence of layers that lie differently from `layer`; empty if there are none."""
+    if not others:
         return ""
-    for other in viewer.layers:
-        its_place = place_or_why(other) if other.visible else ""
-        if isinstance(its_place, Anatomy) and not its_place.lies_like(place):
-            names = f"'{readable(layer.name)}' and '{readable(other.name)}'"
-            return (
-                f"{names} lie differently in the patient, so they do not fit on each other here: hide one. The one "
-                "that is selected stands upright."
-            )
-    return ""
+    names = f"'{readable(layer.name)}' and '{readable(others[0].name)}'"
+    return (
+        f"{names} lie differently in the patient, so they do not fit on each other here. The one that is selected "
+        "stands upright."
+    )
 
 
 class Upright:
