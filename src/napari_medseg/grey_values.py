@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -122,8 +123,8 @@ def opening_window(modality: str, values: np.ndarray) -> tuple[float, float] | N
 
 
 def sample(data: np.ndarray) -> np.ndarray:
-    """Finite values of an array, evenly over it, at most some 500,000; shape (n,)."""
-    step = max(1, data.size // _SAMPLED)
+    """Finite values of an array, evenly over it, at most 500,000; shape (n,)."""
+    step = max(1, math.ceil(data.size / _SAMPLED))
     values = np.asarray(data).reshape(-1)[::step]
     return values[np.isfinite(values)]
 

@@ -95,7 +95,8 @@ def replay_job(
         except MedsegError as error:
             raise FileError(f"{line.title}: {error}") from error
         except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
-            why = f"its line does not hold what this step needs ({reason(error)}). Restore the session file."
+            why = f"its line does not hold what this step needs ({reason(error)}). Restore the session file, or report "
+            why += "this as a bug if nobody has edited it."
             raise FileError(f"{line.title}: {why}") from error
         done += 1
     return Replayed(done, len(found.lines), tuple(replay.outputs), difference, tuple(replay.notes))
