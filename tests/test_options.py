@@ -27,7 +27,7 @@ OTHER = {  # a value that is not the default, for every field
     InferenceSettings: InferenceSettings("cpu", 3, 2, True, True, "t", "bfloat16", "labels"),
     ReconSettings: ReconSettings("wavelet", "soft", 0.25, -1e-7, -3, "cuda", "homodyne", True),
     Sampling: Sampling("poisson", 3.5, 0.0625, 7, 2, "y"),
-    StudySettings: StudySettings((1, 2.5, 1e20), "random", -1e-9, "y", -5, 1e-05),
+    StudySettings: StudySettings((1, 2.5, 1e20), "random", -1e-9, "y", 5, 1e-05),
     HiddenSettings: HiddenSettings(0.2, 2, 3),
     ImportSettings: ImportSettings("a", ("-x", "left, right"), "-t", "MR 'T1'", "--x", (-1e-05, 2.0), "corrected", 0),
 }
