@@ -159,6 +159,8 @@ def test_a_scan_of_another_place_comes_into_view_and_labels_move_nothing(opened,
     assert tuple(map(str, viewer.scene.camera.orientation2d)) == ("down", "right")
     widget.opener.alone.click()
     assert [layer.name for layer in viewer.layers if layer.visible] == ["turned"]
+    middle = viewer.layers["turned"].extent.world.mean(axis=0)
+    np.testing.assert_allclose(viewer.scene.camera.center[-2:], middle[-2:], atol=SPACING[-1])
     assert not widget.opener.status.text() and widget.opener.alone.isHidden()
 
 

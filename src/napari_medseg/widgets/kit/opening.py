@@ -27,7 +27,7 @@ from .reader_offers import ReaderOffers
 from .recorder import recorder_of
 from .reopening import Reopened, look_job, reopen_job, replace_layer, was_read_by_napari
 from .series_list import SeriesList
-from .upright import apart, apart_text
+from .upright import apart, apart_text, fit_view
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -241,6 +241,7 @@ class Opener(QWidget):
     def _hide_others(self) -> None:
         for layer in self._others:
             layer.visible = False
+        fit_view(self._viewer)
         self.say("")
 
     def _offer(self, listing: Listing) -> None:

@@ -48,7 +48,12 @@ def show(viewer: ViewerModel, wanted: Arrangement) -> None:
     viewer.dims.order = wanted.order
     viewer.scene.camera.update({"orientation": wanted.orientation})
     if wanted.order != before:
-        viewer.reset_view()
+        fit_view(viewer)
+
+
+def fit_view(viewer: ViewerModel) -> None:
+    """Show the whole of the layers in view; hidden ones, which may lie elsewhere, need no room."""
+    viewer.reset_view(layers=[layer for layer in viewer.layers if layer.visible] or None)
 
 
 def apart(viewer: ViewerModel, layer: Layer) -> list[Layer]:

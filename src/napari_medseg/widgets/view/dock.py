@@ -22,7 +22,7 @@ from ..kit.layer_volumes import SIGHT
 from ..kit.legend import meaning_of
 from ..kit.records import noted
 from ..kit.slices import place_in_view
-from ..kit.upright import show, shows, stored_orientation
+from ..kit.upright import fit_view, show, shows, stored_orientation
 from .form import ViewForm
 from .state import Facts, state
 
@@ -89,7 +89,7 @@ class ViewWidget(Dock):
 
     def _arrange(self, arrangement: Arrangement) -> None:
         show(self._viewer, arrangement)
-        self._viewer.reset_view()
+        fit_view(self._viewer)
         self._update()
 
     def _is_shown(self, name: str) -> bool:
