@@ -49,7 +49,7 @@ def name(control):
 
 
 @pytest.mark.parametrize("title", DOCKS)
-@pytest.mark.parametrize("loaded", [False, True])
+@pytest.mark.parametrize("loaded", [pytest.param(False, marks=pytest.mark.smoke), True])
 def test_every_control_says_what_it_does(viewer, qtbot, title, loaded):
     if loaded:
         for data, options, kind in (*samples.heart(), *samples.trunk()):

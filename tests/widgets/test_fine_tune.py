@@ -326,7 +326,6 @@ def test_scribbles_with_a_background(dock, prepared):
     assert [annotation.labels.data[(3, *at)] for at in ((10, 10), (30, 30), (0, 30))] == [1, 0, 2]
 
 
-@pytest.mark.smoke
 def test_several_layers_are_learnt_together(dock, prepared):
     d = dock()
     d.labels(z3=1)
@@ -429,7 +428,6 @@ def test_slices_count_by_their_state_in_the_ledger(dock):
     assert d.form.reviewed.text() == "2-5" and "4 reviewed slices (2 approved, 2 edited)" in d.form.plan.text()
 
 
-@pytest.mark.smoke
 def test_the_steps_that_the_time_buys_are_stated_before(dock, pace):
     d = dock()
     assert not d.form.forecast.text()
@@ -446,7 +444,6 @@ def test_the_steps_that_the_time_buys_are_stated_before(dock, pace):
     d.finish(run)
 
 
-@pytest.mark.smoke
 def test_a_training_may_begin_with_nothing(dock, prepared, figures):
     figures.before.clear()
     d = dock()

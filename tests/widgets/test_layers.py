@@ -10,8 +10,6 @@ from napari_medseg.volume import LabelClass, Volume
 from napari_medseg.widgets.kit import layer_volumes, saving
 from napari_medseg.widgets.segment.slice_in_view import Preview
 
-pytestmark = pytest.mark.smoke
-
 CLASSES = (LabelClass(1, "nucleus", "#4dbbd5"),)
 OBLIQUE = np.array([[1.2, -0.3, 0.5, -40], [0.4, 1.1, -0.2, 12], [-0.5, 0.3, 7.9, 33], [0, 0, 0, 1]])
 
@@ -187,6 +185,7 @@ def test_labels_drawn_over_an_image_are_saved_on_its_grid(viewer, fits):
     assert (saved.data == 1).all(), "what is painted while the file is written does not change it"
 
 
+@pytest.mark.smoke
 @pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")
 @pytest.mark.parametrize("change", [lambda image: None, mirror, turn, shear, place])
 def test_new_labels_of_napari_have_the_place_of_their_image(viewer, change):

@@ -541,7 +541,6 @@ def test_compare_scores_results_against_the_full_k_space(dock, monkeypatch, tmp_
     assert lines[0][0] == "result" and len(lines) == 2 + 2 * 4 and CONVENTION in lines[-1][0]
 
 
-@pytest.mark.smoke
 def test_difference_layers_of_a_kind_share_one_scale(dock):
     d = dock(ball(2, 32, 48))
     d.choose(d.form.mask_kind, "equispaced_fraction")
@@ -587,7 +586,6 @@ def test_without_a_reference_residual_and_stability_are_told(dock):
 # ---- maps of a slice ----
 
 
-@pytest.mark.smoke
 def test_router_map_lies_over_the_slice_in_view(dock):
     d = dock(ball(3, 64, 64), scale=(4, 1, 1))
     assert not d.form.routers.isVisibleTo(d.form)
@@ -602,7 +600,6 @@ def test_router_map_lies_over_the_slice_in_view(dock):
     assert d.form.source.currentText() == "scan" and d.viewer.layers.selection.active.name == "scan"
 
 
-@pytest.mark.smoke
 def test_sensitivity_of_the_slice_in_view(dock):
     d = dock(ball(3, 32, 48), scale=(4, 1, 1))
     assert not d.form.probe.isEnabled() and "fully sampled" in d.form.probe.toolTip()
@@ -690,7 +687,6 @@ def test_suggestion_can_be_cancelled(dock):
 # ---- what comes after ----
 
 
-@pytest.mark.smoke
 def test_copied_command_does_the_same(dock, tmp_path):
     path = io.write(Volume(ball(2, 32, 48), "zyx", OBLIQUE), tmp_path / "a scan.nii.gz")
     d = dock()
@@ -723,7 +719,6 @@ def test_sample_of_a_head_opens_as_raw_data(dock):
     assert samples.path("brain8_poisson8x.npz").is_file()
 
 
-@pytest.mark.smoke
 def test_every_control_has_a_tooltip(dock):
     d = dock()
     controls = [value for value in vars(d.form).values() if hasattr(value, "setChecked") or hasattr(value, "addItem")]

@@ -48,7 +48,6 @@ def names(d):
 # ---- several models ----
 
 
-@pytest.mark.smoke
 def test_several_models_give_a_consensus_and_their_disagreement(dock):
     d = dock(noise(SLICES, 40, 48), scale=(8, 1.5, 1.25))
     tick(d, "nothing", "all-objects")

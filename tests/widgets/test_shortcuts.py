@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import pytest
 from napari.settings import get_settings
 from napari.utils.key_bindings import coerce_keybinding
 from qtpy.QtCore import QPoint, Qt
@@ -104,6 +105,7 @@ def tabbed(window, page):
     return passed
 
 
+@pytest.mark.smoke
 def test_preview_and_a_reason_by_keys(make_napari_viewer, model, qtbot):
     viewer = make_napari_viewer(show=True)
     window = viewer.window.file_menu.parent()
