@@ -157,6 +157,8 @@ def test_a_scan_of_another_place_comes_into_view_and_labels_move_nothing(opened,
     settle(widget, qtbot)
     assert "'turned' and 'scan' lie differently in the patient" in widget.opener.status.text()
     assert tuple(map(str, viewer.scene.camera.orientation2d)) == ("down", "right")
+    viewer.add_image(np.zeros((5, 300, 300)), visible=False)
+    viewer.reset_view()
     widget.opener.alone.click()
     assert [layer.name for layer in viewer.layers if layer.visible] == ["turned"]
     middle = viewer.layers["turned"].extent.world.mean(axis=0)
