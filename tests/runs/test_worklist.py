@@ -110,6 +110,22 @@ def test_next_steps_over_what_cannot_be_opened():
     assert work.summary().endswith("2 approved.")
 
 
+def test_without_an_open_case_it_goes_on_at_the_chosen_row():
+    work = listed(5)
+    for number in (0, 2, 3, 4):
+        work.take(finished(number))
+    work.take(finished(1, error="no"))
+    order = [0, 1, 2, 3, 4]
+    assert [work.next(order, None, chosen=row) for row in order] == [0, 2, 2, 3, 4]
+    assert [work.next(order, None, -1, chosen=row) for row in order] == [None, 0, 0, 2, 3]
+    assert work.next(order, 4, chosen=0) == 0, "its layers were removed, and another row was chosen"
+    work.review(3, Reviewed(20, 20, complete=True))
+    assert [work.next_open(order, None, chosen=row) for row in order] == [0, 2, 2, 4, 4]
+    for row in (0, 2):
+        work.review(row, Reviewed(20, 20, complete=True))
+    assert work.next_open(order, 4, chosen=0) == 4
+
+
 def test_other_work_can_be_empty():
     work = WorkList()
     assert (len(work), work.order(), work.summary()) == (0, [], "")

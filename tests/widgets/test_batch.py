@@ -127,7 +127,11 @@ def test_a_folder_runs_and_is_listed(batch, scans, tmp_path, monkeypatch):
 def test_cases_are_stepped_through_and_nothing_is_lost(batch, scans, tmp_path, monkeypatch):
     mine = batch.viewer.add_points(np.zeros((1, 3)), name="mine")
     batch.run(scans)
+    batch.form.table.choose(1)
     batch.form.next.click()
+    batch.settle()
+    assert names(batch.viewer) == ["mine", "case1", "case1 labels"], "the chosen row, as none was open"
+    batch.form.previous.click()
     batch.settle()
     assert names(batch.viewer) == ["mine", "case0", "case0 labels"] and mine in batch.viewer.layers
     labels = batch.dock.opened.labels

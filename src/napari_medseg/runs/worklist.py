@@ -159,21 +159,29 @@ class WorkList:
         rank = {"failed": 0, NOT_REACHED: 2}.get(state, 1)
         return rank, -suspicion.weight(self.reasons(number))
 
-    def next(self, order: Sequence[int], current: int | None, step: int = 1) -> int | None:
-        """The case after `current`, or with a `step` of -1 before it, that can be opened; None if there is none."""
-        place = order.index(current) if current in order else (-1 if step > 0 else len(order))
-        place += step
+    def next(
+        self, order: Sequence[int], current: int | None, step: int = 1, *, chosen: int | None = None
+    ) -> int | None:
+        """The case after `current`, or with a `step` of -1 before it, that can be opened; None if there is none.
+
+        A row that was `chosen` while no case is open counts in place of `current`, and is itself what comes next.
+        """
+        place = _start(order, current, step, chosen)
         while 0 <= place < len(order):
             if self.can_open(order[place]):
                 return order[place]
             place += step
         return None
 
-    def next_open(self, order: Sequence[int], current: int | None) -> int | None:
-        """The next case that is not approved, from `current` on and round the end; None if all others are."""
-        place = order.index(current) + 1 if current in order else 0
+    def next_open(self, order: Sequence[int], current: int | None, *, chosen: int | None = None) -> int | None:
+        """The next case that is not approved, from `current` on and round the end; None if all others are.
+
+        A row that was `chosen` while no case is open is the first that is looked at.
+        """
+        place = _start(order, current, 1, chosen)
         for number in [*order[place:], *order[:place]]:
-            if number != current and self.can_open(number) and not self._is_approved(number):
+            opened = number == current and chosen is None
+            if not opened and self.can_open(number) and not self._is_approved(number):
                 return number
         return None
 
@@ -246,6 +254,15 @@ class WorkList:
         approved = sum(map(self._is_approved, range(len(self))))
         what = "1 case" if len(self) == 1 else f"{len(self)} cases"
         return f"{what}: {known}; {approved} approved." if len(self) else ""
+
+
+def _start(order: Sequence[int], current: int | None, step: int, chosen: int | None) -> int:
+    """Place in an order where the search for another case begins."""
+    if chosen in order:
+        return order.index(chosen) if step > 0 else order.index(chosen) - 1
+    if current in order:
+        return order.index(current) + step
+    return 0 if step > 0 else len(order) - 1
 
 
 def _size(rows: Sequence[Row]) -> str:

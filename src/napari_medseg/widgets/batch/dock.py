@@ -137,7 +137,6 @@ class BatchWidget(Dock):
     # ---- what is possible now, and why the rest is not ----
 
     def _facts(self) -> Facts:
-        order = self.form.table.cases.order
         opened = self.opened
         return Facts(
             models_read=self._ready,
@@ -152,9 +151,9 @@ class BatchWidget(Dock):
             beginning=opened.beginning,
             open=opened.name,
             unsaved=opened.unsaved,
-            has_previous=self.work.next(order, opened.number, -1) is not None,
-            has_next=self.work.next(order, opened.number) is not None,
-            has_unapproved=self.work.next_open(order, opened.number) is not None,
+            has_previous=self._neighbour(-1) is not None,
+            has_next=self._neighbour(1) is not None,
+            has_unapproved=self._unapproved() is not None,
             has_page=self.summaries.page is not None,
         )
 
@@ -296,11 +295,11 @@ class BatchWidget(Dock):
         self.form.table.show_cases(self.work, order, self.opened.number)
         self.form.counts.say(self.work.summary())
         self._show_detail()
-        apply(self.form, state(self._facts()))
 
     def _show_detail(self) -> None:
         number = self.form.table.chosen()
         self.form.detail.say("" if number is None else self.work.text(number))
+        apply(self.form, state(self._facts()))
 
     def _counted(self, number: int, reviewed: Reviewed) -> None:
         self.work.review(number, reviewed)
@@ -329,11 +328,22 @@ class BatchWidget(Dock):
         if why:
             self._viewer.status = f"{'Next' if step > 0 else 'Previous'} case: {why}"
             return
-        self._open_if(self.work.next(self.form.table.cases.order, self.opened.number, step))
+        self._open_if(self._neighbour(step))
 
     def next_unapproved(self) -> None:
         """Open the next case that is not approved."""
-        self._open_if(self.work.next_open(self.form.table.cases.order, self.opened.number))
+        self._open_if(self._unapproved())
+
+    def _neighbour(self, step: int) -> int | None:
+        return self.work.next(self.form.table.cases.order, self.opened.number, step, chosen=self._beginning())
+
+    def _unapproved(self) -> int | None:
+        return self.work.next_open(self.form.table.cases.order, self.opened.number, chosen=self._beginning())
+
+    def _beginning(self) -> int | None:
+        """The chosen row, where a person without an open case begins; None where a case is open, or just was."""
+        chosen = self.form.table.chosen()
+        return None if self.opened.shown or chosen == self.opened.number else chosen
 
     def _open_if(self, number: int | None) -> None:
         if number is not None:

@@ -128,7 +128,7 @@ def state(facts: Facts) -> State:
         copy=Control("Copy the command line that does the same without a window.", wrong),
         order=Control("Order of the rows once the run has ended.", no_cases),
         previous=Control("Open the case above in place of the one that is open.", no_previous),
-        next=Control("Open the case below in place of the one that is open.", no_next),
+        next=Control("Open the case below the open one in its place; where none is open, the chosen row.", no_next),
         unapproved=Control("Open the next case with slices that hold labels and are not approved.", no_other),
         save=Control(f"Write the labels of '{facts.open}' into their file.", no_save),
         save_table=Control("Write a CSV table: a row for each case and class.", no_table),

@@ -98,6 +98,11 @@ class OpenCase:
         return self._path.name if self.labels is not None else ""
 
     @property
+    def shown(self) -> bool:
+        """Whether image or labels of a case that is listed are in the viewer."""
+        return self.number is not None and (self.labels is not None or self._image is not None)
+
+    @property
     def beginning(self) -> bool:
         """Whether the journal of the open labels is yet to come."""
         labels = self.labels

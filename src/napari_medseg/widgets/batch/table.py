@@ -156,8 +156,8 @@ class CaseTable(QTableView):
             self.setColumnWidth(column, _WIDTHS.get(title) or max(_LEAST, room - others))
 
     def show_cases(self, work: WorkList, order: list[int], opened: int | None) -> None:
-        """Show the rows of a work list; the chosen row stays chosen."""
-        chosen = self.chosen()
+        """Show the rows of a work list; of the same list the chosen row stays chosen."""
+        chosen = self.chosen() if work is self.cases.work else None
         titles = self.cases.head
         moved = self.cases.show(work, order, opened)
         if self.cases.head != titles:
