@@ -64,6 +64,19 @@ def test_what_differs_most_comes_first_and_says_why():
     assert work.cells(3)["State"] == "done" and not work.cells(3)[LOOK]
 
 
+def test_the_size_is_that_of_all_classes_together():
+    work = listed(2)
+    classes = [LookOfClass(n, f"part {n}", "#e64b35", 10, volume_ml=n + 0.5) for n in (1, 2)]
+    outcome = finished(0).outcome
+    work.take(Finished(replace(outcome, look=Look(tuple(classes)), scores=({"id": 3, "name": "c", "dice": 0.0},))))
+    assert work.cells(0)["Size"] == "4.0 ml" and "part 2: volume 2.5 ml" in work.text(0)
+    assert "All classes together: 4.0 ml" in work.text(0)
+    work.take(finished(1))
+    assert work.cells(1)["Size"] == "100.0 ml" and "together" not in work.text(1), "there is one class alone"
+    image = Outcome(Task("reconstruct", ("raw.h5",)), "done", Record("reconstruct", figures={"residual": 0.1}))
+    assert not WorkList.of([Finished(image)]).cells(0)["Size"], "an image has no size"
+
+
 def test_scores_against_a_reference_have_columns_of_their_own():
     work = WorkList([replace(task(0), score=True), task(1)])
     assert work.head[:5] == ("Case", "State", LOOK, "Dice", "HD95")

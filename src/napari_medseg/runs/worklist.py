@@ -238,6 +238,9 @@ class WorkList:
         lines += [f"Look here first: {text}" for text in reasons]
         lines += [f"Warning: {text}" for text in case.warnings if text not in reasons]
         lines += [_figures(row) for row in case.rows]
+        size = _size(case.rows)
+        if size and len(case.rows) > 1:
+            lines.append(f"All classes together: {size}")
         if outcome.note:
             lines.append(f"{outcome.note[0].upper()}{outcome.note[1:].rstrip('.')}.")
         if outcome.record is not None and outcome.record.models:
@@ -266,12 +269,17 @@ def _start(order: Sequence[int], current: int | None, step: int, chosen: int | N
 
 
 def _size(rows: Sequence[Row]) -> str:
-    """The first figure of the first row that has one."""
-    for row in rows:
-        for key, measure in MEASURES.items():
-            if key in row.figures:
-                return f"{rounded(row.figures[key], measure.decimals)} {measure.unit}".rstrip()
+    """The size of all classes together, by the first measure of size that is known."""
+    for key in SIZES:
+        known = [row.figures[key] for row in rows if key in row.figures]
+        if known:
+            return _value(key, sum(known))
     return ""
+
+
+def _value(key: str, figure: float) -> str:
+    measure = MEASURES[key]
+    return f"{rounded(figure, measure.decimals)} {measure.unit}".rstrip()
 
 
 def _mean_score(rows: Sequence[Row], key: str) -> str:
@@ -290,8 +298,7 @@ def _figures(row: Row) -> str:
     size = next((key for key in SIZES if key in row.figures), "")
     for key, measure in MEASURES.items():
         if key in row.figures and (key == size or key not in SIZES):
-            value = f"{rounded(row.figures[key], measure.decimals)} {measure.unit}".rstrip()
-            parts.append(f"{measure.title} {value}")
+            parts.append(f"{measure.title} {_value(key, row.figures[key])}")
     named = f"{row.name}: " if row.name and parts else ""
     return f"{named}{', '.join(parts)}"
 

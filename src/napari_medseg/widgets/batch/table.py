@@ -34,7 +34,7 @@ _TIPS = {
     "HD95": "95th percentile of the distances to the reference labels, mean of the classes.",
     "F1": "Of objects, against the reference labels: one is found where they overlap by more than half of their union.",
     "Approved": "Slices that a person has approved. ✓: none with labels is left.",
-    "Size": "The first figure of the first class; below the table are all.",
+    "Size": "All classes together; below the table is each of them.",
     "s": "Seconds that the case took.",
 }
 _RIGHT = ("Dice", "HD95", "F1", "Size", "s")  # columns of numbers
