@@ -11,6 +11,7 @@ from napari.layers import Image, Labels
 from napari.settings import get_settings
 from qtpy.QtCore import QItemSelectionModel, QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_medseg import io, samples
@@ -113,6 +114,8 @@ def test_scans_that_are_dropped_on_the_canvas_are_opened_with_this_reader(opened
     left = []
     monkeypatch.setattr(type(canvas), "dropEvent", lambda _, event: left.append(event.mimeData().urls()))
     monkeypatch.setattr(widget, "isVisible", lambda: True)  # the window of the tests is not shown
+    QTest.keyClick(widget, Qt.Key.Key_Tab, Qt.KeyboardModifier.AltModifier)  # Qt remembers the key
+    assert QApplication.keyboardModifiers() == Qt.KeyboardModifier.AltModifier
     drop(canvas, scan)
     settle(widget, qtbot)
     assert tuple(viewer.layers["scan"].scale) == SPACING and not left

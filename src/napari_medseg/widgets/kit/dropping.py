@@ -58,7 +58,8 @@ class CanvasDrops(QObject):
         if not isinstance(a1, QDropEvent) or a1.type() != QEvent.Type.Drop or self._closed or not self._wanted():
             return False
         paths = dropped(a1.mimeData())
-        if not paths or QApplication.keyboardModifiers() & _NAPARIS or not all(map(reader.is_ours, paths)):
+        # those that are down now: Qt may still have the Alt with which a person went over to the folder
+        if not paths or QApplication.queryKeyboardModifiers() & _NAPARIS or not all(map(reader.is_ours, paths)):
             return False
         a1.acceptProposedAction()
         self._take(paths)
