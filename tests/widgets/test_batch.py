@@ -256,6 +256,20 @@ def test_labels_are_compared_with_a_reference(batch, scans, tmp_path):
     assert "1 of 3 with reference labels" in batch.form.found.text()
     batch.run()
     assert batch.cell(1, "Dice") == "1.000" and batch.cell(1, "HD95") == "0.0 mm" and batch.cell(0, "Dice") == ""
+    image(scans / "later.nii.gz", 9)
+    batch.dock._list(WorkList())
+    batch.dock.results.open(tmp_path / "in_labels")
+    batch.settle()
+    assert "1 of 4 images has no result there: later.nii.gz" in batch.form.status.text()
+    assert batch.cell(1, "Dice") == "1.000" and batch.cell(1, "HD95") == "0.0 mm" and batch.cell(0, "Dice") == ""
+    assert "No reference has the name" in batch.dock.work.text(0), "as after the run"
+    batch.form.reference.setText(str(tmp_path / "nowhere"))
+    batch.dock.results.open(tmp_path / "in_labels")
+    batch.settle()
+    assert "They are not compared: Reference labels" in batch.form.status.text() and batch.states() == ["done"] * 3
+    batch.form.reference.setText(str(tmp_path / "refs"))
+    batch.form.reference.editingFinished.emit()
+    batch.settle()
     table = batch.form.table
     assert table.columnViewportPosition(2) + table.columnWidth(2) <= table.viewport().width(), "reasons are in view"
     batch.form.copy.click()

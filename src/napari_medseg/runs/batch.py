@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import MedsegError, SettingsError
+from ..io.pairing import names
 from ..progress import Job, Progress
 from ..segmentation.settings import InferenceSettings
 from . import plan
@@ -49,6 +50,21 @@ class Finished:
     reviewed: Reviewed | None = None
 
 
+@dataclass(frozen=True)
+class Listed:
+    """What a folder of results holds.
+
+    Parameters
+    ----------
+    found : list of Finished
+    notes : str
+        Which images have no result, and why nothing was compared, in sentences.
+    """
+
+    found: list[Finished]
+    notes: str = ""
+
+
 def plan_job(wanted: Wanted) -> Job[Plan]:
     """Look for the images; see `plan.plan`."""
     yield Progress(0, 1)
@@ -85,7 +101,7 @@ def batch_job(wanted: Wanted, settings: InferenceSettings, crew: Crew, *, resume
         with claimed(wanted.output if tasks else None, found.paths), closing(cohort_job(tasks, crew)) as job:
             # not before the folder is ours: a run that is refused leaves the list as it is
             yield Progress(0, len(tasks), Begun(tuple(tasks), found.failures))
-            outcomes = yield from _with_reviews(job, fresh_ones=True)
+            outcomes = yield from _with_reviews(job)
     return outcomes
 
 
@@ -97,8 +113,8 @@ def _tasks(found: Plan, wanted: Wanted, settings: InferenceSettings, resume: boo
     return plan.tasks(found, used, settings, resume=resume, look=True)
 
 
-def _with_reviews(job: Job[list[Outcome]], *, fresh_ones: bool) -> Job[list[Outcome]]:
-    """The steps of a job with what is approved of each case; nothing is of those that it has just made."""
+def _with_reviews(job: Job[list[Outcome]]) -> Job[list[Outcome]]:
+    """The steps of a run with what is approved of each case; nothing is of those that it has just made."""
     while True:
         try:
             step = next(job)
@@ -106,7 +122,7 @@ def _with_reviews(job: Job[list[Outcome]], *, fresh_ones: bool) -> Job[list[Outc
             return end.value
         found = step.partial
         if isinstance(found, Outcome):
-            reviews = _reviewed(found, just_made=fresh_ones and found.state == "done")
+            reviews = _reviewed(found, just_made=found.state == "done")
             yield Progress(step.done, step.total, Finished(found, reviews))
         else:
             yield Progress(step.done, step.total)
@@ -139,7 +155,7 @@ def _refuse_sharing(device: str, workers: int) -> None:
         raise SettingsError(f"{workers} workers would share one '{chosen}' device. Set Workers to 1.")
 
 
-def results_job(folder: Path, inputs: Sequence[str]) -> Job[list[Outcome]]:
+def results_job(folder: Path, inputs: Sequence[str], reference: Path | None = None) -> Job[Listed]:
     """The cases of a folder that a run has written to, see `summary.results_job`.
 
     Parameters
@@ -147,15 +163,63 @@ def results_job(folder: Path, inputs: Sequence[str]) -> Job[list[Outcome]]:
     folder : pathlib.Path
     inputs : sequence of str
         Files, folders and globs with the images that the results were made of, as far as they are known.
+    reference : pathlib.Path, optional
+        Labels to compare with, see `references.find_references`.
 
     Yields
     ------
     Progress
-        Over the files of the folder; `partial` is a `Finished` for each case, else None.
+        Over the files of the folder.
     """
+    from . import summary
     from .inputs import find_inputs
-    from .summary import results_job
 
     yield Progress(0, 0)
     sources, _ = find_inputs(inputs)
-    return (yield from _with_reviews(results_job(folder, sources), fresh_ones=False))
+    outcomes = yield from summary.results_job(folder, sources)
+    notes = _without_result(sources, outcomes)
+    if reference is not None:
+        outcomes, why_not = yield from _compared(outcomes, reference)
+        notes += why_not
+    return Listed([Finished(each, _reviewed(each, just_made=False)) for each in outcomes], notes)
+
+
+def _without_result(sources: Sequence[Path], outcomes: Sequence[Outcome]) -> str:
+    """How many of the images have no result, with their names: a folder of results does not know what failed."""
+    there = {outcome.task.source.name for outcome in outcomes}
+    missing = [path for path in sources if path.name not in there]
+    if not missing:
+        return ""
+    have = "has" if len(missing) == 1 else "have"
+    return f" {len(missing)} of {len(sources)} images {have} no result there: {names(missing)}."
+
+
+def _compared(outcomes: Sequence[Outcome], reference: Path) -> Job[tuple[list[Outcome], str]]:
+    """Outcomes with their figures against a reference, or why they have none."""
+    from .references import find_references
+    from .work import scored
+
+    labels = [outcome.task.source for outcome in outcomes if _has_labels(outcome)]
+    try:
+        belonging = find_references(labels, [], reference)
+    except MedsegError as error:
+        return list(outcomes), f" They are not compared: {error}"
+    found = []
+    for number, outcome in enumerate(outcomes):
+        yield Progress(number, len(outcomes))
+        found.append(scored(_with_reference(outcome, belonging)) if _has_labels(outcome) else outcome)
+    return found, ""
+
+
+def _has_labels(outcome: Outcome) -> bool:
+    return "labels" in outcome.task.outputs and outcome.record is not None and outcome.state != "failed"
+
+
+def _with_reference(outcome: Outcome, belonging: Mapping[str, Path]) -> Outcome:
+    """An outcome whose task says with what its labels are compared, as that of a run does."""
+    task = outcome.task
+    labels = belonging.get(task.source.name)
+    inputs = task.inputs if labels is None else (*task.inputs, str(labels))
+    objects = outcome.record is not None and bool(outcome.record.settings.get("split_objects"))
+    settings = {**task.settings, "inference": {"split_objects": objects}}
+    return replace(outcome, task=replace(task, inputs=inputs, settings=settings, score=True))

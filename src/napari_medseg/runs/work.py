@@ -49,31 +49,35 @@ def outcome_job(task: Task) -> Job[Outcome]:
 
 def _seen(outcome: Outcome) -> Outcome:
     """An outcome with how its outputs look and agree with a reference, if asked for; a note says what is not there."""
-    notes = [outcome.note] if outcome.note else []
     if outcome.task.score:
-        outcome, note = _scored(outcome)
-        notes += [note] if note else []
+        outcome = scored(outcome)
     if outcome.task.look:
         from . import looks
 
         try:
             outcome = replace(outcome, look=looks.of_task(outcome.task))
         except Exception as error:  # the outputs are there all the same
-            notes.append(f"no picture could be made ({short(error)})")
-    return replace(outcome, note="; ".join([*(note.rstrip(".") for note in notes[:-1]), *notes[-1:]]))
+            outcome = _noted(outcome, f"no picture could be made ({short(error)})")
+    return outcome
 
 
-def _scored(outcome: Outcome) -> tuple[Outcome, str]:
-    """An outcome with its figures against the reference, or why there are none."""
+def scored(outcome: Outcome) -> Outcome:
+    """An outcome with its figures against the reference, or with a note why there are none."""
     from . import references
 
     if len(outcome.task.inputs) < 2:
-        return outcome, "no reference has the name of this image"
+        return _noted(outcome, "no reference has the name of this image")
     try:
-        return replace(outcome, scores=references.scores_of(outcome.task)), ""
+        return replace(outcome, scores=references.scores_of(outcome.task))
     except Exception as error:  # the labels are there all the same
         why = str(error) if isinstance(error, MedsegError) else short(error)
-        return outcome, f"not compared with the reference: {why}"
+        return _noted(outcome, f"not compared with the reference: {why}")
+
+
+def _noted(outcome: Outcome, note: str) -> Outcome:
+    """An outcome with one more note."""
+    before = outcome.note.rstrip(".")
+    return replace(outcome, note=f"{before}; {note}" if before else note)
 
 
 def answer(question: Mapping[str, Any]) -> dict[str, Any]:

@@ -43,6 +43,11 @@ class Chosen:
         """Files, folders and globs."""
         return parse_inputs(self._form.inputs.text())
 
+    def reference(self) -> Path | None:
+        """The folder of the reference labels, if any."""
+        given = self._form.reference.text().strip()
+        return Path(given).expanduser() if given else None
+
     def wanted(self) -> Wanted:
         """What is to be segmented, once everything is chosen."""
         form = self._form
@@ -50,9 +55,7 @@ class Chosen:
         output = Path(form.output.text().strip()).expanduser()
         maps = {"uncertainty": output} if form.uncertainty.isChecked() else {}
         suffix = form.suffix.text().strip() if is_dataset(inputs) else None
-        given = form.reference.text().strip()
-        reference = Path(given).expanduser() if given else None
-        return Wanted(inputs, output, (form.model.currentData(),), maps, suffix, reference)
+        return Wanted(inputs, output, (form.model.currentData(),), maps, suffix, self.reference())
 
     def settings(self) -> InferenceSettings:
         """How it is segmented; the device is that of the preferences."""

@@ -75,7 +75,13 @@ class BatchWidget(Dock):
             sure=self._sure,
         )
         self.results = Results(
-            self, self.form, self._queue, inputs=self.chosen.inputs, listed=self._show_results, failed=self._failed
+            self,
+            self.form,
+            self._queue,
+            inputs=self.chosen.inputs,
+            reference=self.chosen.reference,
+            listed=self._show_results,
+            failed=self._failed,
         )
         self._ready = False
         self._plan: Plan | None = None  # of what the form says now

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from ...progress import Progress
-from ...runs.batch import Finished, results_job
+from ...runs.batch import Listed, results_job
 from ...runs.worklist import WorkList
 from ..kit.jobs import Clock, Queue
 from .form import BatchForm
@@ -30,6 +29,8 @@ class Results:
     queue : Queue
     inputs : callable
         Gives the files, folders and globs in which images are looked for.
+    reference : callable
+        Gives the folder of labels to compare with, if any.
     listed : callable
         Called with the cases.
     failed : callable
@@ -43,12 +44,13 @@ class Results:
         queue: Queue,
         *,
         inputs: Callable[[], tuple[str, ...]],
+        reference: Callable[[], Path | None],
         listed: Callable[[WorkList], None],
         failed: Callable[[str], None],
     ):
         self._owner, self._form, self._queue = owner, form, queue
-        self._inputs, self._listed, self._failed = inputs, listed, failed
-        self._found: list[Finished] = []
+        self._inputs, self._reference = inputs, reference
+        self._listed, self._failed = listed, failed
         self._clock = Clock()
         form.results.clicked.connect(self._ask)
 
@@ -63,12 +65,11 @@ class Results:
         self._queue.want(KIND, partial(self._start, folder))
 
     def _start(self, folder: Path) -> None:
-        self._found = []
         self._clock = Clock()
         self._form.bar.setRange(0, 0)
         self._form.status.say(f"Reading {folder.name}…")
         done = partial(self._show, folder)
-        job = results_job(folder, self._inputs())
+        job = results_job(folder, self._inputs(), self._reference())
         self._queue.start(KIND, job, title="Results", on_step=self._show_step, on_done=done, on_error=self._failed)
 
     def _show_step(self, step: Progress) -> None:
@@ -76,11 +77,9 @@ class Results:
             self._form.bar.setRange(0, step.total)
             self._form.bar.setValue(step.done)
             self._form.status.say(self._clock.text(step, "files"))
-        if isinstance(step.partial, Finished):
-            self._found.append(step.partial)
 
-    def _show(self, folder: Path, _: Any) -> None:
+    def _show(self, folder: Path, found: Listed) -> None:
         if not self._form.output.text().strip():
             self._form.output.setText(str(folder))
-        self._form.status.say(f"Results in {folder.name}.")
-        self._listed(WorkList.of(self._found))
+        self._form.status.say(f"Results in {folder.name}.{found.notes}")
+        self._listed(WorkList.of(found.found))
