@@ -10,7 +10,7 @@ from pathlib import Path
 from ..errors import MedsegError, SettingsError
 from ..io.pairing import names
 from ..progress import Job, Progress
-from ..segmentation.settings import InferenceSettings
+from ..segmentation.settings import OUTSIDE, InferenceSettings
 from . import plan
 from .cohort import cohort_job
 from .crew import Crew
@@ -66,9 +66,26 @@ class Listed:
 
 
 def plan_job(wanted: Wanted) -> Job[Plan]:
-    """Look for the images; see `plan.plan`."""
+    """Look for the images, see `plan.plan`; notes also say if the first is unlike those that a model was trained on."""
     yield Progress(0, 1)
-    return plan.plan(wanted)
+    found = plan.plan(wanted)
+    if not found.sources:
+        return found
+    yield Progress(0, 1)
+    return replace(found, notes=(*found.notes, *_doubts(found.sources[0], wanted.models)))
+
+
+def _doubts(source: Path, chosen: Sequence[str]) -> list[str]:
+    """What of an image lies outside of what models were trained on; empty if it cannot be read, which the run says."""
+    from .. import io, models
+    from ..segmentation import consensus
+
+    try:
+        cards = [models.load_card(models.find(name)) for name in chosen]
+        doubts = consensus.doubts(io.read(source, lazy=True), cards)
+    except Exception:  # a look ahead: it stops no run
+        return []
+    return [f"⚠ {source.name}: {OUTSIDE}{doubt}" for doubt in doubts]
 
 
 def batch_job(wanted: Wanted, settings: InferenceSettings, crew: Crew, *, resume: bool) -> Job[list[Outcome]]:
