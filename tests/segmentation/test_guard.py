@@ -91,6 +91,15 @@ def test_hearts_as_people_have_them_are_not_doubted(change):
     assert doubts(volume, CARDS["litenext-heart"]) == ()
 
 
+def test_no_scan_with_pixels_of_a_millimetre_is_held_for_microscopy():
+    cine = io.read(samples.path("sunnybrook_SC-HF-I-01_cine.nii.gz"))
+    phase = replace(cine, data=cine.data[0], axes="zyx")  # a crop of the heart without its surroundings
+    (text,) = doubts(phase, CARDS["litenext-heart"])
+    assert text.startswith("Its grey values and texture are unlike those of cardiac cine MR")
+    (text,) = doubts(without_words(phase), CARDS["litenext-heart"])
+    assert "microscopy" in text
+
+
 def test_what_an_image_looks_like_is_named():
     (text,) = doubts(io.read(samples.path(NUCLEI[1])), CARDS["lstm-sa-heart"])[-1:]
     assert "in colour" in text or "microscopy" in text

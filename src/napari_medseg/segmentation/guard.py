@@ -198,9 +198,7 @@ def far_pixels(volume: Volume, card: ModelCard) -> str:
 
 def coarse_pixels(volume: Volume, card: ModelCard) -> str:
     """Pixels of a scanner, in a file of its kind, for a model of microscopy: cells are smaller than they are."""
-    if not _is_microscopy(card) or volume.metadata.get("modality") in _ALIKE["SM"]:
-        return ""
-    if not is_from_scanner(volume) or not volume.has_spacing or min(volume.spacing[-2:]) < _COARSE:
+    if not _is_microscopy(card) or not _is_coarse(volume):
         return ""
     return (
         f"Pixels are {_pixel_size(volume)} mm; {card.name} was made for microscopes, with pixels below {_COARSE:g} mm."
@@ -234,7 +232,7 @@ def appearance(sample: Sample, card: ModelCard) -> str:
     own = card.appearance
     if own is None:
         return ""
-    kinds = other_kinds(card)
+    kinds = other_kinds(card, sample.volume)
     verdicts = [_verdict(each, own, kinds) for each in sample.measures]
     doubted = [verdict for verdict in verdicts if verdict is not None]
     if 2 * len(doubted) <= len(verdicts):
@@ -245,11 +243,13 @@ def appearance(sample: Sample, card: ModelCard) -> str:
     return f"Its grey values and texture are unlike those of {card.modality}, on which {card.name} was trained."
 
 
-def other_kinds(card: ModelCard) -> dict[str, Appearance]:
-    """What the bundled models of other groups were trained on, by its name."""
+def other_kinds(card: ModelCard, volume: Volume) -> dict[str, Appearance]:
+    """What the bundled models of other groups were trained on, by its name, as far as a volume can be such an image."""
     found = {}
     for other in bundled_cards():
-        if other.appearance is not None and other.group != card.group and other.appearance != card.appearance:
+        if other.appearance is None or other.group == card.group or other.appearance == card.appearance:
+            continue
+        if not (_is_microscopy(other) and _is_coarse(volume)):
             found[other.modality] = other.appearance
     return found
 
@@ -313,6 +313,13 @@ def _pixels_sentence(volume: Volume, card: ModelCard) -> str:
 
 def _pixel_size(volume: Volume) -> str:
     return " x ".join(f"{mm:.3g}" for mm in volume.spacing[-2:])
+
+
+def _is_coarse(volume: Volume) -> bool:
+    """Whether the pixels, in a file of a scanner, are larger than several cells."""
+    if volume.metadata.get("modality") in _ALIKE["SM"]:
+        return False
+    return is_from_scanner(volume) and volume.has_spacing and min(volume.spacing[-2:]) >= _COARSE
 
 
 def _is_microscopy(card: ModelCard) -> bool:
