@@ -166,18 +166,24 @@ def _as_in(image: Described, axes: str, own: _Frame, known: bool) -> _Frame:
     alike = True
     for name, row, size, start in zip(axes, *own, strict=True):
         if name in image.axes:
-            here = image.axes.index(name)
-            theirs = float(image.scale[here]), float(image.offset[here])
-            unit = image.units_mm.get(name) or 1.0
-            mine = theirs if name == "t" else (size / unit, start / unit)
-            same = np.allclose(mine, theirs, rtol=_SAME, atol=_SAME * abs(theirs[0]))
+            row = image.rows[image.axes.index(name)]
+            size, start, same = _along(image, name, size, start)
             alike = alike and same
-            # not rounded by way of mm
-            row, (size, start) = image.rows[here], theirs if same else mine
         rows.append(row)
         sizes.append(size)
         offset.append(start)
     return (rows, sizes, offset) if alike or (known and all(image.units)) else own
+
+
+def _along(image: Described, name: str, size: float, start: float) -> tuple[float, float, bool]:
+    """Size and position (mm) of voxels along an axis, in the unit of the image, and whether they are its own."""
+    here = image.axes.index(name)
+    theirs = float(image.scale[here]), float(image.offset[here])
+    unit = image.units_mm.get(name) or 1.0
+    mine = theirs if name == "t" else (size / unit, start / unit)
+    same = np.allclose(mine, theirs, rtol=_SAME, atol=_SAME * abs(theirs[0]))
+    # theirs are not rounded by way of mm
+    return (*(theirs if same else mine), same)
 
 
 def _sizes(volume: Volume) -> list[float]:
@@ -191,7 +197,7 @@ def _look(volume: Volume) -> dict[str, Any]:
     colours = []
     names = []
     for row in volume.classes:
-        parts = [int(row.colour[place : place + 2], 16) for place in (1, 3, 5)]
-        colours.append({"label-value": row.id, "rgba": [*parts, 255]})
+        red_green_blue = bytes.fromhex(row.colour[1:])
+        colours.append({"label-value": row.id, "rgba": [*red_green_blue, 255]})
         names.append({"label-value": row.id, "class": row.name})
     return {"colors": colours, "properties": names} if colours else {}

@@ -55,16 +55,14 @@ def levels_of(axes: str, shape: Sequence[int], sizes: Sequence[float]) -> list[L
     sizes : sequence of float
         Of a voxel along each axis; of time and channels they do not matter.
     """
-    found = [Level("0", tuple(map(int, shape)), (1,) * len(axes))]
+    found = [_finest(shape)]
     while max(found[-1].shape[-2:]) > _WHOLE:
         last = found[-1]
         halved = [name in "zyx" and length > 1 for name, length in zip(axes, last.shape, strict=True)]
         lengths = [size * step for size, step in zip(sizes, last.steps, strict=True)]
         shortest = min(length for length, may in zip(lengths, halved, strict=True) if may)
         factors = [2 if may and length <= _ALIKE * shortest else 1 for length, may in zip(lengths, halved, strict=True)]
-        steps = tuple(step * factor for step, factor in zip(last.steps, factors, strict=True))
-        smaller = tuple(-(-length // factor) for length, factor in zip(last.shape, factors, strict=True))
-        found.append(Level(str(len(found)), smaller, steps))
+        found.append(_coarser(found, factors))
     return found
 
 
@@ -79,13 +77,22 @@ def levels_like(axes: str, shape: Sequence[int], image: Sequence[Mapping[str, in
     image : sequence of mapping
         Voxels along each axis of the levels of the image, the finest first.
     """
-    found = [Level("0", tuple(map(int, shape)), (1,) * len(axes))]
+    found = [_finest(shape)]
     for finer, coarser in itertools.pairwise(image):
-        factors = [round(finer[name] / coarser[name]) if name in "zyx" else 1 for name in axes]
-        steps = tuple(step * max(1, factor) for step, factor in zip(found[-1].steps, factors, strict=True))
-        smaller = tuple(-(-length // step) for length, step in zip(found[0].shape, steps, strict=True))
-        found.append(Level(str(len(found)), smaller, steps))
+        factors = [max(1, round(finer[name] / coarser[name])) if name in "zyx" else 1 for name in axes]
+        found.append(_coarser(found, factors))
     return found
+
+
+def _finest(shape: Sequence[int]) -> Level:
+    return Level("0", tuple(map(int, shape)), (1,) * len(shape))
+
+
+def _coarser(levels: Sequence[Level], factors: Sequence[int]) -> Level:
+    """The level after the last of `levels`, by a factor along each axis; a voxel at the end may cover fewer."""
+    steps = tuple(step * factor for step, factor in zip(levels[-1].steps, factors, strict=True))
+    shape = tuple(math.ceil(length / step) for length, step in zip(levels[0].shape, steps, strict=True))
+    return Level(str(len(levels)), shape, steps)
 
 
 def create(path: Path, level: Level, axes: str, dtype: np.dtype) -> zarr.Array:

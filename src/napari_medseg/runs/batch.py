@@ -83,7 +83,7 @@ def _doubts(source: Path, chosen: Sequence[str]) -> list[str]:
     try:
         cards = [models.load_card(models.find(name)) for name in chosen]
         doubts = consensus.doubts(io.read(source, lazy=True), cards)
-    except Exception:  # a look ahead: it stops no run
+    except MedsegError:
         return []
     return [f"⚠ {source.name}: {OUTSIDE}{doubt}" for doubt in doubts]
 
